@@ -1,1 +1,18 @@
-//! x
+//! Portcullis: an FTPS server whose decisions are WebAssembly components.
+//!
+//! A line comes in, becomes a command ([`ftp`]), meets the session's state ([`session`]), asks the
+//! [`gate`], touches [`storage`] and leaves as a reply; bytes move over [`data`] connections. The
+//! gates are answered by components in a sandbox ([`plugin`]).
+
+pub mod cli;
+pub mod config;
+pub mod data;
+pub mod ftp;
+pub mod gate;
+pub mod observe;
+pub mod passwords;
+pub mod plugin;
+pub mod server;
+pub mod session;
+pub mod storage;
+pub mod tls;

@@ -1,0 +1,409 @@
+//! What `config.toml` can say, as typed values.
+//!
+//! Every key has a default here, and `config.toml` in the repository says the same with its reason
+//! beside it. Sizes are bytes, rates bytes a second; 0 is no limit wherever a limit can be lifted.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use ipnet::IpNet;
+use serde::Deserialize;
+
+use crate::{gate::OnFailure, storage::Durability};
+
+/// The whole configuration.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Config {
+    /// `[server]`
+    pub server: Server,
+    /// `[tls]`
+    pub tls: Tls,
+    /// `[data]`
+    pub data: Data,
+    /// `[limits]`
+    pub limits: Limits,
+    /// `[log]`
+    pub log: Log,
+    /// `[storage.NAME]`, in the order of their names; an account that names none gets `default`,
+    /// or the only one.
+    #[serde(default = "default_storages")]
+    pub storage: BTreeMap<String, Storage>,
+    /// `[plugin-host]`: what all plugins share.
+    pub plugin_host: PluginHost,
+    /// `[[plugin]]`: the chains, in this order.
+    #[serde(default = "default_plugins")]
+    pub plugin: Vec<Plugin>,
+}
+
+/// `[server]`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Server {
+    /// Where the server keeps what it makes: certificate, users, files, staging, compiled plugins.
+    pub state: PathBuf,
+    /// Explicit FTPS (RFC 4217).
+    pub listen: Vec<SocketAddr>,
+    /// Implicit FTPS: TLS from the first byte.
+    pub listen_implicit: Vec<SocketAddr>,
+    /// The text of 220.
+    pub greeting: String,
+    /// Names that HOST takes besides those of the certificates (RFC 7151).
+    pub hosts: Vec<String>,
+    /// Networks whose connections begin with a PROXY protocol header, v1 or v2.
+    pub proxy_networks: Vec<IpNet>,
+    /// How long transfers may go on after SIGTERM.
+    #[serde(with = "value::duration")]
+    pub drain_timeout: Duration,
+    /// Runtime threads; 0 is one for each core.
+    pub threads: usize,
+}
+
+/// `[tls]`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Tls {
+    /// PEM chain; without it a self-signed one is made in the state directory.
+    pub certificate: Option<PathBuf>,
+    /// PEM key of `certificate`.
+    pub key: Option<PathBuf>,
+    /// More certificates, chosen by SNI: `[[tls.host]]`.
+    pub host: Vec<Identity>,
+    /// Whether logging in takes TLS (RFC 4217 §9).
+    pub required: bool,
+    /// Whether data connections take TLS: else 521.
+    pub data_required: bool,
+    /// How a data connection is bound to its session.
+    pub data_binding: Binding,
+    /// The oldest version.
+    pub minimum_version: TlsVersion,
+    /// Whether client certificates are asked for.
+    pub client_certificates: ClientCertificates,
+    /// PEM file of authorities that client certificates are verified against.
+    pub client_authorities: Option<PathBuf>,
+    /// Whether CCC may take TLS off the control connection.
+    pub allow_ccc: bool,
+}
+
+/// `[[tls.host]]`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Identity {
+    /// PEM chain. Its DNS names are what SNI is compared with.
+    pub certificate: PathBuf,
+    /// PEM key.
+    pub key: PathBuf,
+}
+
+/// How a data connection shows that it belongs to its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Binding {
+    /// By its address alone.
+    Off,
+    /// By resuming the session's TLS, or a full handshake from the session's own address.
+    Prefer,
+    /// By resuming the session's TLS: anything else is 522.
+    Require,
+}
+
+/// A TLS version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum TlsVersion {
+    /// RFC 5246.
+    #[serde(rename = "1.2")]
+    V1_2,
+    /// RFC 8446.
+    #[serde(rename = "1.3")]
+    V1_3,
+}
+
+/// Whether clients present certificates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClientCertificates {
+    /// They are not asked for.
+    Off,
+    /// One that is presented must verify.
+    Optional,
+    /// No session without one.
+    Required,
+}
+
+/// `[data]`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Data {
+    /// Ports for PASV and EPSV, both ends included; 0-0 lets the system choose.
+    #[serde(with = "value::ports")]
+    pub passive_ports: (u16, u16),
+    /// What PASV says; unset, the address that the client connected to. An IPv4 address or a DNS
+    /// name, looked up anew every minute.
+    pub advertise: Option<Advertise>,
+    /// Whether PORT and EPRT work, to the client's own address, ports from 1024.
+    pub active: bool,
+}
+
+/// What PASV tells clients to connect to.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Advertise {
+    /// This.
+    Address(IpAddr),
+    /// What this name resolves to.
+    Name(String),
+}
+
+/// `[limits]`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Limits {
+    /// Control connections in all.
+    pub sessions: usize,
+    /// Control connections from one address.
+    pub sessions_per_address: usize,
+    /// Sessions of one user, unless the account says otherwise.
+    pub sessions_per_user: usize,
+    /// Failed logins on one connection; then 421.
+    pub login_attempts: u32,
+    /// How long the answer to a failed login is held back; doubled with each one.
+    #[serde(with = "value::duration")]
+    pub login_delay: Duration,
+    /// From the connection to the login.
+    #[serde(with = "value::duration")]
+    pub login_timeout: Duration,
+    /// Silence on the control connection, transfers not counted (RFC 1123 §4.1.3.2: five minutes).
+    #[serde(with = "value::duration")]
+    pub idle_timeout: Duration,
+    /// How long a transfer waits for its data connection.
+    #[serde(with = "value::duration")]
+    pub data_timeout: Duration,
+    /// A TLS handshake.
+    #[serde(with = "value::duration")]
+    pub handshake_timeout: Duration,
+    /// A transfer in which no byte moves.
+    #[serde(with = "value::duration")]
+    pub stall_timeout: Duration,
+    /// Bytes of a command line.
+    #[serde(with = "value::size")]
+    pub line_length: u64,
+    /// Commands that wait while another one runs.
+    pub queued_commands: usize,
+    /// Bytes of one upload.
+    #[serde(with = "value::size")]
+    pub upload_size: u64,
+    /// Bytes a second of all uploads of one user.
+    #[serde(with = "value::size")]
+    pub upload_rate: u64,
+    /// Bytes a second of all downloads of one user.
+    #[serde(with = "value::size")]
+    pub download_rate: u64,
+    /// Bytes a second of all uploads.
+    #[serde(with = "value::size")]
+    pub total_upload_rate: u64,
+    /// Bytes a second of all downloads.
+    #[serde(with = "value::size")]
+    pub total_download_rate: u64,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Log {
+    /// error, warn, info, debug, trace, or directives as `info,portcullis::session=debug`.
+    pub level: String,
+    /// Lines for people or for machines.
+    pub format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// `[storage.NAME]`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Storage {
+    /// The directory; relative to the state directory.
+    pub root: PathBuf,
+    /// Where uploads wait for their verdict: on the same file system, outside of `root`. Unset, a
+    /// place in the state directory, or, on another file system, beside `root`.
+    pub staging: Option<PathBuf>,
+    /// Whether a home that is not there is made at the first login.
+    pub create_homes: bool,
+    /// What is on the disk before 226.
+    pub durability: Durability,
+    /// Mode of new files, before SITE CHMOD.
+    #[serde(with = "value::mode")]
+    pub file_mode: u32,
+    /// Mode of new directories.
+    #[serde(with = "value::mode")]
+    pub directory_mode: u32,
+    /// How long a broken upload waits to be resumed.
+    #[serde(with = "value::duration")]
+    pub partial_age: Duration,
+}
+
+/// `[plugin-host]`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct PluginHost {
+    /// Instances of all plugins at a time; address space is reserved for them at the start.
+    pub instances: u32,
+    /// How long a session keeps its path guards when it asks nothing.
+    #[serde(with = "value::duration")]
+    pub idle_instance_timeout: Duration,
+}
+
+/// `[[plugin]]`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Plugin {
+    /// For logs and for `state`; unique.
+    pub name: String,
+    /// A file, relative to the configuration file, or `builtin:NAME`.
+    pub component: String,
+    /// The component's digest, 64 hexadecimal digits: anything else is not loaded.
+    #[serde(default)]
+    pub sha256: Option<String>,
+    /// What a fault means.
+    #[serde(default)]
+    pub on_failure: OnFailure,
+    /// The plugin's own; `{ file = "…" }` in it is read from the state directory and watched.
+    #[serde(default)]
+    pub settings: toml::Table,
+    /// What one call may take.
+    #[serde(default)]
+    pub limits: PluginLimits,
+}
+
+/// `[plugin.limits]`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct PluginLimits {
+    /// Bytes of linear memory.
+    #[serde(with = "value::size")]
+    pub memory: u64,
+    /// Computing time of one call; of an inspector, between two reads.
+    #[serde(with = "value::duration")]
+    pub cpu_time: Duration,
+    /// Time of one call from end to end, waiting for the client's bytes not counted.
+    #[serde(with = "value::duration")]
+    pub wall_time: Duration,
+    /// Bytes of log lines of one call.
+    #[serde(with = "value::size")]
+    pub log: u64,
+    /// Bytes of all values in `state`.
+    #[serde(with = "value::size")]
+    pub state: u64,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            state: "var".into(),
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], 2121))],
+            listen_implicit: vec![SocketAddr::from(([127, 0, 0, 1], 2990))],
+            greeting: "Portcullis FTPS server ready".into(),
+            hosts: Vec::new(),
+            proxy_networks: Vec::new(),
+            drain_timeout: Duration::from_secs(30),
+            threads: 0,
+        }
+    }
+}
+
+impl Default for Tls {
+    fn default() -> Self {
+        Self {
+            certificate: None,
+            key: None,
+            host: Vec::new(),
+            required: true,
+            data_required: true,
+            data_binding: Binding::Prefer,
+            minimum_version: TlsVersion::V1_2,
+            client_certificates: ClientCertificates::Off,
+            client_authorities: None,
+            allow_ccc: false,
+        }
+    }
+}
+
+impl Default for Data {
+    fn default() -> Self {
+        Self { passive_ports: (10_000, 30_000), advertise: None, active: false }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            sessions: 10_000,
+            sessions_per_address: 1000,
+            sessions_per_user: 0,
+            login_attempts: 3,
+            login_delay: Duration::from_secs(1),
+            login_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(300),
+            data_timeout: Duration::from_secs(30),
+            handshake_timeout: Duration::from_secs(10),
+            stall_timeout: Duration::from_secs(60),
+            line_length: 4096,
+            queued_commands: 64,
+            upload_size: 0,
+            upload_rate: 0,
+            download_rate: 0,
+            total_upload_rate: 0,
+            total_download_rate: 0,
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".into(), format: LogFormat::Text }
+    }
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self {
+            root: "files".into(),
+            staging: None,
+            create_homes: true,
+            durability: Durability::default(),
+            file_mode: 0o644,
+            directory_mode: 0o755,
+            partial_age: crate::storage::DEFAULT_PARTIAL_AGE,
+        }
+    }
+}
+
+impl Default for PluginHost {
+    fn default() -> Self {
+        Self { instances: 1000, idle_instance_timeout: Duration::from_secs(10) }
+    }
+}
+
+impl Default for PluginLimits {
+    fn default() -> Self {
+        Self {
+            memory: 64 << 20,
+            cpu_time: Duration::from_millis(250),
+            wall_time: Duration::from_secs(5),
+            log: 64 << 10,
+            state: 16 << 20,
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! The decisions as the server sees them.
+//!
+//! Each gate is a small trait and a chain of what the configuration names. Nothing here knows who
+//! answers: [`crate::plugin`] implements the traits with WebAssembly components, tests with fakes.
+//! Whatever cannot answer is a [`Fault`], and a fault is a refusal.
+
+pub mod account;
+pub mod authentication;
+pub mod path_policy;
+pub mod session;
+pub mod upload;
+
+use std::{fmt, future::Future, pin::Pin, sync::Arc};
+
+pub use account::{Account, Permissions};
+pub use session::SessionFacts;
+
+/// What a gate's call returns: a future that may wait for a component.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A gate's member under the name that the configuration gives it.
+pub struct Named<T: ?Sized> {
+    /// The plugin's name, for logs.
+    pub name: Arc<str>,
+    /// What a fault of this member means.
+    pub on_failure: OnFailure,
+    /// The member itself.
+    pub gate: Arc<T>,
+}
+
+impl<T: ?Sized> Clone for Named<T> {
+    fn clone(&self) -> Self {
+        Self { name: self.name.clone(), on_failure: self.on_failure, gate: self.gate.clone() }
+    }
+}
+
+/// What happens to the operation when a plugin cannot answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnFailure {
+    /// It is refused for now.
+    #[default]
+    Deny,
+    /// It goes on as if the plugin were not there. Never for authentication.
+    Allow,
+}
+
+/// A plugin that could not decide. Logged in full; the client hears a temporary refusal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The plugin's name.
+    pub plugin: Arc<str>,
+    /// What went wrong.
+    pub kind: FaultKind,
+    /// For the log: the trap with its functions, the plugin's own text.
+    pub text: String,
+}
+
+/// The ways in which a plugin fails to answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// It crashed.
+    Trap,
+    /// It computed, or made the server wait, for longer than its limits.
+    Late,
+    /// It asked for more memory, handles or output than its limits.
+    TooBig,
+    /// No instance became free in time.
+    Busy,
+    /// Its answer makes no sense: a list of another length, a path outside of the tree.
+    Nonsense,
+    /// It said `failure.unavailable`.
+    Unavailable,
+    /// It said `failure.internal`.
+    Internal,
+}
+
+impl fmt::Display for FaultKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Trap => "trap",
+            Self::Late => "late",
+            Self::TooBig => "too big",
+            Self::Busy => "busy",
+            Self::Nonsense => "nonsense",
+            Self::Unavailable => "unavailable",
+            Self::Internal => "internal",
+        })
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "plugin {}: {}: {}", self.plugin, self.kind, self.text)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// All gates of a configuration, in its order.
+#[derive(Clone, Default)]
+pub struct Gates {
+    /// Asked in order until one does not abstain.
+    pub authenticators: Vec<Named<dyn authentication::Authenticator>>,
+    /// Each can only take away.
+    pub policies: Vec<Named<dyn path_policy::PathPolicy>>,
+    /// All must accept.
+    pub inspectors: Vec<Named<dyn upload::Inspector>>,
+}

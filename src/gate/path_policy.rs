@@ -1,0 +1,205 @@
+//! What a user may do to which path.
+
+use std::sync::Arc;
+
+use super::{Account, Answer, Fault, Named, OnFailure, Permissions, SessionFacts};
+use crate::ftp::path::VirtualPath;
+
+/// What happens to what is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UploadMode {
+    /// Nothing is there.
+    Create,
+    /// A file is replaced, or resumed.
+    Overwrite,
+    /// A file grows.
+    Append,
+}
+
+/// What is to be done to a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Show the entry in a listing, or tell its facts.
+    See,
+    /// List the directory, or make it the current one.
+    List,
+    /// Read the file, or its digest.
+    Download,
+    /// Write it.
+    Upload(UploadMode),
+    /// Remove the file.
+    Delete,
+    /// The payload is the new name.
+    RenameFrom(VirtualPath),
+    /// The payload is the old name.
+    RenameTo(VirtualPath),
+    /// Make the directory.
+    MakeDirectory,
+    /// Remove the directory.
+    RemoveDirectory,
+    /// Times and modes.
+    ChangeMetadata,
+}
+
+impl Operation {
+    fn permission(&self) -> Permissions {
+        match self {
+            Self::See | Self::List => Permissions::LIST,
+            Self::Download => Permissions::DOWNLOAD,
+            Self::Upload(UploadMode::Create) => Permissions::UPLOAD,
+            Self::Upload(UploadMode::Overwrite) => Permissions::OVERWRITE,
+            Self::Upload(UploadMode::Append) => Permissions::APPEND,
+            Self::Delete => Permissions::DELETE,
+            Self::RenameFrom(_) | Self::RenameTo(_) => Permissions::RENAME,
+            Self::MakeDirectory => Permissions::MAKE_DIRECTORY,
+            Self::RemoveDirectory => Permissions::REMOVE_DIRECTORY,
+            Self::ChangeMetadata => Permissions::CHANGE_METADATA,
+        }
+    }
+}
+
+/// One question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// What is to be done.
+    pub operation: Operation,
+    /// To what, within the user's own tree.
+    pub path: VirtualPath,
+}
+
+/// One answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Go on.
+    Allow,
+    /// No, and the client is told this reason.
+    Deny(String),
+    /// As if nothing were there.
+    Hide,
+}
+
+/// Decides for one session. It may keep an instance between calls.
+pub trait Guard: Send + Sync {
+    /// Answers in the order of the questions, one each; anything else is a fault.
+    fn decide(
+        &self,
+        session: Arc<SessionFacts>,
+        requests: Arc<[Request]>,
+    ) -> Answer<'_, Result<Vec<Decision>, Fault>>;
+
+    /// The session has been idle for a little: what is costly to keep may go.
+    fn rest(&self);
+}
+
+/// Makes guards for sessions.
+pub trait PathPolicy: Send + Sync {
+    /// A guard for one session; cheap, as nothing is made before the first question.
+    fn guard(&self) -> Box<dyn Guard>;
+}
+
+/// Why an operation may not be done.
+#[derive(Clone, Debug)]
+pub enum Refusal {
+    /// The account, or a plugin, says no; the client is told why.
+    Denied(String),
+    /// As if nothing were there.
+    Hidden,
+    /// A plugin could not decide.
+    Failed(Fault),
+}
+
+/// All that stands between one logged-in session and its paths: the account's permissions, then
+/// each guard. Every verb that touches a path goes through here.
+pub struct Policy {
+    session: Arc<SessionFacts>,
+    permissions: Permissions,
+    guards: Vec<(Named<dyn PathPolicy>, Box<dyn Guard>)>,
+}
+
+impl Policy {
+    /// The policy of a session that logged in as `account`.
+    #[must_use]
+    pub fn new(session: Arc<SessionFacts>, account: &Account, chain: &[Named<dyn PathPolicy>]) -> Self {
+        let guards = chain.iter().map(|named| (named.clone(), named.gate.guard())).collect();
+        Self { session, permissions: account.permissions, guards }
+    }
+
+    /// What the account may do at most.
+    #[must_use]
+    pub fn permissions(&self) -> Permissions {
+        self.permissions
+    }
+
+    /// Asks for one operation.
+    ///
+    /// # Errors
+    /// When it may not be done.
+    pub async fn check(&self, operation: Operation, path: &VirtualPath) -> Result<(), Refusal> {
+        let mut refusals = self.check_all(vec![Request { operation, path: path.clone() }]).await?;
+        refusals.pop().flatten().map_or(Ok(()), Err)
+    }
+
+    /// Asks for several operations at once; an answer of `None` allows.
+    ///
+    /// # Errors
+    /// When a guard could not decide at all.
+    pub async fn check_all(&self, requests: Vec<Request>) -> Result<Vec<Option<Refusal>>, Refusal> {
+        let mut answers: Vec<Option<Refusal>> = requests
+            .iter()
+            .map(|request| {
+                let allowed = self.permissions.contains(request.operation.permission());
+                (!allowed).then(|| Refusal::Denied("Permission denied".into()))
+            })
+            .collect();
+        if self.guards.is_empty() || answers.iter().all(Option::is_some) {
+            return Ok(answers);
+        }
+        let requests: Arc<[Request]> = requests.into();
+        for (named, guard) in &self.guards {
+            let decisions = match guard.decide(self.session.clone(), requests.clone()).await {
+                Ok(decisions) if decisions.len() == answers.len() => decisions,
+                Ok(decisions) => {
+                    let fault = Fault {
+                        plugin: named.name.clone(),
+                        kind: super::FaultKind::Nonsense,
+                        text: format!("{} answers to {} requests", decisions.len(), answers.len()),
+                    };
+                    self.failed(named, fault)?;
+                    continue;
+                }
+                Err(fault) => {
+                    self.failed(named, fault)?;
+                    continue;
+                }
+            };
+            for (answer, decision) in answers.iter_mut().zip(decisions) {
+                if answer.is_none() {
+                    *answer = match decision {
+                        Decision::Allow => None,
+                        Decision::Deny(reason) => Some(Refusal::Denied(reason)),
+                        Decision::Hide => Some(Refusal::Hidden),
+                    };
+                }
+            }
+        }
+        Ok(answers)
+    }
+
+    fn failed(&self, named: &Named<dyn PathPolicy>, fault: Fault) -> Result<(), Refusal> {
+        match named.on_failure {
+            OnFailure::Deny => Err(Refusal::Failed(fault)),
+            OnFailure::Allow => {
+                tracing::warn!(session = %self.session.id, plugin = %named.name, kind = %fault.kind,
+                    error = fault.text, "the path guard failed and its configuration lets that pass");
+                Ok(())
+            }
+        }
+    }
+
+    /// Gives back what guards keep between questions.
+    pub fn rest(&self) {
+        for (_, guard) in &self.guards {
+            guard.rest();
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! What the gates are told of a session.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use super::Account;
+
+/// One control connection, as plugins may see it. A snapshot: made anew when something changes.
+#[derive(Clone, Debug)]
+pub struct SessionFacts {
+    /// Identifies the session in the logs; unique for the life of the server.
+    pub id: Arc<str>,
+    /// The client, after any PROXY protocol header.
+    pub client: SocketAddr,
+    /// The address that the client connected to, after any PROXY protocol header.
+    pub server: SocketAddr,
+    /// From the TLS server name or the HOST command.
+    pub host: Option<String>,
+    /// None while the control connection is in the clear.
+    pub tls: Option<TlsFacts>,
+    /// Verified against the configured authorities.
+    pub certificate: Option<Arc<ClientCertificate>>,
+    /// The name given with USER, also before it is proven.
+    pub user: Option<String>,
+    /// Who logged in.
+    pub account: Option<Arc<Account>>,
+}
+
+/// The TLS parameters of a control connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TlsFacts {
+    /// "TLSv1.2" or "TLSv1.3".
+    pub version: &'static str,
+    /// The IANA name, "TLS13_AES_128_GCM_SHA256" for instance written as IANA does.
+    pub cipher_suite: &'static str,
+}
+
+/// A client's leaf certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// As it came.
+    pub der: Vec<u8>,
+    /// RFC 4514 text.
+    pub subject: String,
+    /// 64 lower-case hexadecimal digits.
+    pub sha256: String,
+}

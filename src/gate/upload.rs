@@ -1,0 +1,364 @@
+//! Whether an upload is ever seen.
+//!
+//! The pump feeds every inspector the same bytes while they arrive; an inspector pulls them at its
+//! own pace through an [`Upload`]. All must accept.
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use super::{Answer, Fault, FaultKind, Named, OnFailure, SessionFacts, path_policy::UploadMode};
+use crate::ftp::path::VirtualPath;
+
+/// Pieces that wait for an inspector. With 64 KiB each this bounds what an upload holds.
+const PIECES: usize = 3;
+
+/// Reads staged bytes again, for digests that are asked for late.
+pub trait Staged: Send + Sync {
+    /// Up to `length` bytes from `offset` on; empty at the end.
+    fn read_at(&self, offset: u64, length: usize) -> Answer<'_, std::io::Result<Bytes>>;
+}
+
+/// What is uploaded.
+#[derive(Clone)]
+pub struct UploadFacts {
+    /// Where it will be seen, within the user's own tree.
+    pub path: VirtualPath,
+    /// What happens to what is there already.
+    pub mode: UploadMode,
+    /// From ALLO.
+    pub announced_size: Option<u64>,
+    /// What has been staged so far.
+    pub staged: Option<Arc<dyn Staged>>,
+}
+
+/// What the pump tells the inspectors. A sender dropped before `End` is an aborted transfer.
+#[derive(Clone, Debug)]
+enum Piece {
+    Bytes(Bytes),
+    End,
+    TooLarge,
+}
+
+/// Why there is no more to read. What the inspector then answers is ignored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interruption {
+    /// The client aborted or vanished.
+    Aborted,
+    /// More than the account or the configuration allows.
+    TooLarge,
+}
+
+/// An upload as its inspector reads it: like a file, from its first byte on.
+pub struct Upload {
+    facts: UploadFacts,
+    pieces: mpsc::Receiver<Piece>,
+    rest: Bytes,
+    size: u64,
+    over: Option<Result<(), Interruption>>,
+    digest: Option<digest::Context>,
+}
+
+impl Upload {
+    fn new(facts: UploadFacts) -> (mpsc::Sender<Piece>, Self) {
+        let (sender, pieces) = mpsc::channel(PIECES);
+        let upload = Self { facts, pieces, rest: Bytes::new(), size: 0, over: None, digest: None };
+        (sender, upload)
+    }
+
+    /// Path, mode and announced size.
+    #[must_use]
+    pub fn facts(&self) -> &UploadFacts {
+        &self.facts
+    }
+
+    /// Bytes read so far.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The next bytes, at least one and at most `at_most`, waiting for the client; `None` at the end.
+    ///
+    /// # Errors
+    /// When the upload was interrupted.
+    pub async fn read(&mut self, at_most: usize) -> Result<Option<Bytes>, Interruption> {
+        while self.rest.is_empty() {
+            if let Some(over) = self.over {
+                return over.map(|()| None);
+            }
+            match self.pieces.recv().await {
+                Some(Piece::Bytes(bytes)) => self.rest = bytes,
+                Some(Piece::End) => self.over = Some(Ok(())),
+                Some(Piece::TooLarge) => self.over = Some(Err(Interruption::TooLarge)),
+                None => self.over = Some(Err(Interruption::Aborted)),
+            }
+        }
+        let length = at_most.max(1).min(self.rest.len());
+        let bytes = self.rest.split_to(length);
+        self.size += bytes.len() as u64;
+        if let Some(digest) = &mut self.digest {
+            digest.update(&bytes);
+        }
+        Ok(Some(bytes))
+    }
+
+    /// SHA-256 of the bytes read so far, in lower-case hexadecimal. The first call hashes what is
+    /// staged; from there on a running hash is kept.
+    ///
+    /// # Errors
+    /// When what is staged cannot be read.
+    pub async fn sha256(&mut self) -> std::io::Result<String> {
+        if self.digest.is_none() {
+            let mut context = digest::Context::new(&digest::SHA256);
+            let mut at = 0;
+            while at < self.size {
+                let Some(staged) = &self.facts.staged else {
+                    return Err(std::io::Error::other("nothing is staged"));
+                };
+                let length = usize::try_from(self.size - at).unwrap_or(usize::MAX).min(256 << 10);
+                let bytes = staged.read_at(at, length).await?;
+                if bytes.is_empty() {
+                    return Err(std::io::ErrorKind::UnexpectedEof.into());
+                }
+                context.update(&bytes);
+                at += bytes.len() as u64;
+            }
+            self.digest = Some(context);
+        }
+        let digest = self.digest.clone().map(digest::Context::finish);
+        Ok(digest.map(|digest| hex(digest.as_ref())).unwrap_or_default())
+    }
+}
+
+/// Lower-case hexadecimal.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// One inspector's decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may be seen.
+    Accept,
+    /// It may be seen, under another path of the user's tree (not yet normalised).
+    AcceptAs(String),
+    /// It is dropped; the client is told the reason.
+    Reject(String),
+    /// It is kept where no client sees it; the client is told the reason.
+    Quarantine(String),
+}
+
+/// Looks at uploads.
+pub trait Inspector: Send + Sync {
+    /// Called once for each upload.
+    fn inspect(
+        &self,
+        session: Arc<SessionFacts>,
+        upload: Upload,
+    ) -> Answer<'static, Result<Verdict, Fault>>;
+}
+
+/// Why an upload is not published.
+#[derive(Clone, Debug)]
+pub enum Refusal {
+    /// An inspector rejects it: its name, and the reason for the client.
+    Rejected(Arc<str>, String),
+    /// An inspector wants a person to look at it: its name, and the reason.
+    Quarantined(Arc<str>, String),
+    /// An inspector could not decide.
+    Failed(Fault),
+}
+
+struct Member {
+    named: Named<dyn Inspector>,
+    /// `None` once it reads no more.
+    pieces: Option<mpsc::Sender<Piece>>,
+}
+
+/// The inspection of one upload. Dropped before its end, it is an abort.
+pub struct Inspection {
+    members: Vec<Member>,
+    verdicts: mpsc::Receiver<(usize, Result<Verdict, Fault>)>,
+    undecided: usize,
+    accept_as: Option<String>,
+    refusal: Option<Refusal>,
+}
+
+impl Inspection {
+    /// Starts every inspector of the chain.
+    #[must_use]
+    pub fn start(
+        chain: &[Named<dyn Inspector>],
+        session: &Arc<SessionFacts>,
+        facts: &UploadFacts,
+    ) -> Self {
+        let (sender, verdicts) = mpsc::channel(chain.len().max(1));
+        let members: Vec<Member> = chain
+            .iter()
+            .enumerate()
+            .map(|(index, named)| {
+                let (pieces, upload) = Upload::new(facts.clone());
+                let verdict = named.gate.inspect(session.clone(), upload);
+                let report = Report { index, plugin: named.name.clone(), to: sender.clone() };
+                tokio::spawn(async move { report.give(verdict.await) });
+                Member { named: named.clone(), pieces: Some(pieces) }
+            })
+            .collect();
+        let undecided = members.len();
+        Self { members, verdicts, undecided, accept_as: None, refusal: None }
+    }
+
+    /// Whether anybody still reads: without readers the pump need not make pieces.
+    #[must_use]
+    pub fn wants_bytes(&self) -> bool {
+        self.members.iter().any(|member| member.pieces.is_some())
+    }
+
+    /// Hands the next bytes to all inspectors, waiting for the slowest.
+    ///
+    /// # Errors
+    /// As soon as one of them refuses.
+    pub async fn push(&mut self, bytes: Bytes) -> Result<(), Refusal> {
+        self.send(&Piece::Bytes(bytes)).await
+    }
+
+    /// Ends the upload and waits for all verdicts.
+    ///
+    /// # Errors
+    /// When one of them refuses.
+    pub async fn finish(mut self) -> Result<Option<String>, Refusal> {
+        self.send(&Piece::End).await?;
+        for member in &mut self.members {
+            member.pieces = None;
+        }
+        while self.undecided > 0 {
+            self.verdict().await?;
+        }
+        Ok(self.accept_as.take())
+    }
+
+    /// Tells the inspectors that the upload is larger than allowed.
+    pub async fn too_large(mut self) {
+        let _ = self.send(&Piece::TooLarge).await;
+    }
+
+    /// Waits until an inspector refuses: for ever when none does. Safe to cancel.
+    pub async fn refused(&mut self) -> Refusal {
+        loop {
+            if let Err(refusal) = self.verdict().await {
+                return refusal;
+            }
+        }
+    }
+
+    /// Takes in the next verdict; never returns when all have been given.
+    async fn verdict(&mut self) -> Result<(), Refusal> {
+        if let Some(refusal) = &self.refusal {
+            return Err(refusal.clone());
+        }
+        if self.undecided == 0 {
+            std::future::pending::<()>().await;
+        }
+        let Some((index, verdict)) = self.verdicts.recv().await else {
+            std::future::pending::<()>().await;
+            return Ok(());
+        };
+        self.note(index, verdict)
+    }
+
+    fn note(&mut self, index: usize, verdict: Result<Verdict, Fault>) -> Result<(), Refusal> {
+        self.undecided = self.undecided.saturating_sub(1);
+        let Some(member) = self.members.get_mut(index) else { return Ok(()) };
+        member.pieces = None;
+        let name = member.named.name.clone();
+        let refusal = match verdict {
+            Ok(Verdict::Accept) => return Ok(()),
+            Ok(Verdict::AcceptAs(path)) => {
+                self.accept_as = Some(path);
+                return Ok(());
+            }
+            Ok(Verdict::Reject(reason)) => Refusal::Rejected(name, reason),
+            Ok(Verdict::Quarantine(reason)) => Refusal::Quarantined(name, reason),
+            Err(fault) if member.named.on_failure == OnFailure::Allow => {
+                tracing::warn!(plugin = %name, kind = %fault.kind, error = fault.text,
+                    "the inspector failed and its configuration lets that pass");
+                return Ok(());
+            }
+            Err(fault) => Refusal::Failed(fault),
+        };
+        self.refusal = Some(refusal.clone());
+        Err(refusal)
+    }
+
+    async fn send(&mut self, piece: &Piece) -> Result<(), Refusal> {
+        let Self { members, verdicts, .. } = self;
+        let mut decided = Vec::new();
+        for member in members.iter_mut() {
+            let Some(pieces) = &member.pieces else { continue };
+            let Ok(permit) = pieces.try_reserve() else {
+                // Full, or closed. While it is full another one may refuse, and end the wait.
+                loop {
+                    tokio::select! {
+                        biased;
+                        Some(verdict) = verdicts.recv() => {
+                            let refuses = !matches!(verdict.1, Ok(Verdict::Accept | Verdict::AcceptAs(_)));
+                            decided.push(verdict);
+                            if refuses { break }
+                        }
+                        permit = pieces.reserve() => {
+                            match permit {
+                                Ok(permit) => permit.send(piece.clone()),
+                                Err(_) => member.pieces = None,
+                            }
+                            break
+                        }
+                    }
+                }
+                continue;
+            };
+            permit.send(piece.clone());
+        }
+        while let Ok(verdict) = verdicts.try_recv() {
+            decided.push(verdict);
+        }
+        for (index, verdict) in decided {
+            self.note(index, verdict)?;
+        }
+        self.refusal.clone().map_or(Ok(()), Err)
+    }
+}
+
+/// Gives one verdict, whatever happens: a panic of the host's own code must not pass for one.
+struct Report {
+    index: usize,
+    plugin: Arc<str>,
+    to: mpsc::Sender<(usize, Result<Verdict, Fault>)>,
+}
+
+impl Report {
+    fn give(self, verdict: Result<Verdict, Fault>) {
+        // There is room for one verdict of each inspector, and this is the only one of this one.
+        let _ = self.to.try_send((self.index, verdict));
+    }
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let fault = Fault {
+                plugin: self.plugin.clone(),
+                kind: FaultKind::Trap,
+                text: "the plugin host panicked".into(),
+            };
+            let _ = self.to.try_send((self.index, Err(fault)));
+        }
+    }
+}

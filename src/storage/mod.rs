@@ -1,0 +1,206 @@
+//! Where files live.
+//!
+//! A [`Storage`] is named in the configuration; a [`Tree`] is what one account sees of it, rooted
+//! in its home. Nothing but a [`VirtualPath`] names a file. Uploads go to a [`Part`] that no client
+//! can see, and become visible by [`Part::publish`] alone.
+
+pub mod local;
+
+use std::{
+    io::IoSlice,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+
+pub use crate::gate::Answer;
+use crate::{
+    ftp::{
+        metadata::{Entry, Metadata},
+        path::VirtualPath,
+    },
+    gate::upload::Staged,
+};
+
+/// A result of this module.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why an operation on a storage failed. What the client hears is decided in `session`.
+#[derive(Debug)]
+pub enum Error {
+    /// There is no such file or directory, or it lies outside of the tree.
+    NotFound,
+    /// The server may not.
+    Denied,
+    /// Something of that name is there already.
+    Exists,
+    /// The directory has entries.
+    NotEmpty,
+    /// A directory where a file was expected.
+    IsDirectory,
+    /// A file where a directory was expected.
+    NotDirectory,
+    /// Neither file nor directory: a device, a socket, a pipe.
+    NotRegular,
+    /// The disk, or the quota, is full.
+    NoSpace,
+    /// The storage is mounted read-only.
+    ReadOnly,
+    /// A rename across file systems.
+    CrossDevice,
+    /// The name is longer than the storage takes.
+    NameTooLong,
+    /// Another transfer works on it.
+    Busy,
+    /// There is not as much to resume from as the client says.
+    Offset {
+        /// What is there.
+        available: u64,
+    },
+    /// This storage cannot do that.
+    Unsupported,
+    /// Anything else.
+    Io(std::io::Error),
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::NotFound => "No such file or directory",
+            Self::Denied => "Permission denied",
+            Self::Exists => "The file exists already",
+            Self::NotEmpty => "The directory is not empty",
+            Self::IsDirectory => "It is a directory",
+            Self::NotDirectory => "It is not a directory",
+            Self::NotRegular => "It is not a regular file",
+            Self::NoSpace => "No space left",
+            Self::ReadOnly => "The file system is read-only",
+            Self::CrossDevice => "A rename cannot cross file systems",
+            Self::NameTooLong => "The name is too long",
+            Self::Busy => "Another transfer is writing to it",
+            Self::Offset { available } => {
+                return write!(formatter, "There are {available} bytes to restart from");
+            }
+            Self::Unsupported => "This storage cannot do that",
+            Self::Io(error) => return error.fmt(formatter),
+        })
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// What must be on the disk before 226.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Durability {
+    /// Nothing: the operating system writes when it likes.
+    None,
+    /// The file's content.
+    File,
+    /// The content, and the directory entry.
+    #[default]
+    FileAndDirectory,
+}
+
+/// A named place for files.
+pub trait Storage: Send + Sync {
+    /// What an account sees of it: `home` is its "/". Made if it is not there and the configuration
+    /// says so. `owner` keys broken uploads, so that only the one who sent them can resume.
+    fn open<'a>(&'a self, home: &'a VirtualPath, owner: &'a str) -> Answer<'a, Result<Arc<dyn Tree>>>;
+}
+
+/// One account's files.
+pub trait Tree: Send + Sync {
+    /// Facts of what is there, links followed as long as they stay within the tree.
+    fn metadata<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<Metadata>>;
+    /// A directory's entries, in no order, without "." and "..".
+    fn list<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<Box<dyn Listing>>>;
+    /// Opens a regular file.
+    fn read<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<Box<dyn Source>>>;
+    /// How many bytes of a broken upload to `path` wait to be resumed by this owner.
+    fn partial<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<Option<u64>>>;
+    /// Begins an upload to `path`. The directory must be there; a directory at `path` is an error.
+    fn stage<'a>(&'a self, path: &'a VirtualPath, from: From) -> Answer<'a, Result<Box<dyn Part>>>;
+    /// Removes a file, and what waits to be resumed under its name.
+    fn remove_file<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<()>>;
+    /// Removes an empty directory.
+    fn remove_directory<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<()>>;
+    /// Makes a directory.
+    fn make_directory<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<()>>;
+    /// Gives a file or directory another name. A file there is replaced, if `replace`.
+    fn rename<'a>(
+        &'a self,
+        from: &'a VirtualPath,
+        to: &'a VirtualPath,
+        replace: bool,
+    ) -> Answer<'a, Result<()>>;
+    /// Sets the time of the last change, and of the last access if given.
+    fn set_times<'a>(
+        &'a self,
+        path: &'a VirtualPath,
+        modified: SystemTime,
+        accessed: Option<SystemTime>,
+    ) -> Answer<'a, Result<()>>;
+    /// Sets the mode bits, 0o777 at most.
+    fn set_mode<'a>(&'a self, path: &'a VirtualPath, mode: u32) -> Answer<'a, Result<()>>;
+    /// Bytes that can still be stored.
+    fn available<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<u64>>;
+}
+
+/// Where an upload begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    /// At nothing; what waited to be resumed is forgotten.
+    Start,
+    /// REST and STOR: at this offset of the broken upload if there is one, else of the file.
+    Offset(u64),
+    /// APPE: at the end of the broken upload if there is one, else of the file, else at nothing.
+    End,
+}
+
+/// A directory that is being read.
+pub trait Listing: Send {
+    /// The next entries, at most some thousand; `None` at the end. Entries whose names are not
+    /// UTF-8 or that vanish while they are looked at are left out.
+    fn next(&mut self) -> Answer<'_, Result<Option<Vec<Entry>>>>;
+}
+
+/// A file that is being read. It goes on with the old content when the name is given to a new one.
+pub trait Source: Send + Sync {
+    /// Facts of the open file.
+    fn metadata(&self) -> &Metadata;
+    /// Reads without waiting: `None` when that is not possible, 0 at the end.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    fn try_read_at(&self, buffer: &mut [u8], offset: u64) -> Result<Option<usize>>;
+    /// Reads, waiting if need be; the buffer travels there and back. 0 at the end.
+    fn read_at(&self, buffer: Vec<u8>, offset: u64) -> Answer<'_, Result<(Vec<u8>, usize)>>;
+}
+
+/// An upload that nobody sees.
+///
+/// Dropped without [`keep`](Part::keep) or [`publish`](Part::publish), it is removed.
+pub trait Part: Send {
+    /// Bytes so far, those from an earlier attempt included.
+    fn length(&self) -> u64;
+    /// To read again what has been staged.
+    fn staged(&self) -> Arc<dyn Staged>;
+    /// Appends.
+    fn write<'a>(&'a mut self, data: &'a mut [IoSlice<'a>]) -> Answer<'a, Result<()>>;
+    /// Makes it visible at `path`, whole, durable as configured; a file there is replaced in the
+    /// same instant, if `replace`, else that is [`Error::Exists`] and the part can be published
+    /// again.
+    fn publish<'a>(&'a mut self, path: &'a VirtualPath, replace: bool) -> Answer<'a, Result<()>>;
+    /// Leaves it to be resumed by its owner.
+    fn keep(self: Box<Self>) -> Answer<'static, Result<()>>;
+    /// Moves it where no client sees it; returns where, for the log.
+    fn quarantine(self: Box<Self>, note: &str) -> Answer<'static, Result<String>>;
+}
+
+/// Bytes handed over by reference count.
+pub type Piece = Bytes;
+
+/// How long broken uploads wait to be resumed.
+pub const DEFAULT_PARTIAL_AGE: Duration = Duration::from_secs(24 * 3600);
