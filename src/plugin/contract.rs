@@ -171,9 +171,11 @@ pub(super) fn examine(component: &Component, bytes: &[u8]) -> Report {
         of.imports(engine).map(|(name, _)| (name.to_owned(), Grant::needed(name))).collect();
     let exports: Vec<String> = of.exports(engine).map(|(name, _)| name.to_owned()).collect();
     let names = imports.iter().map(|(name, _)| name).chain(&exports);
-    let version = |name: &str| Name::parse(name).filter(|name| name.package == PACKAGE)?.version;
-    let versions: Vec<(&str, &str)> =
-        names.filter_map(|name| Some((name.as_str(), version(name)?))).collect();
+    let versions: Vec<(&str, &str)> = names
+        .filter_map(|name| Some((name.as_str(), Name::parse(name)?)))
+        .filter(|(_, parsed)| parsed.package == PACKAGE)
+        .filter_map(|(name, parsed)| Some((name, parsed.version?)))
+        .collect();
     let foreign = versions.iter().find(|(_, version)| !compatible(version));
     let contract = foreign.or(versions.first()).map(|(_, version)| (*version).to_owned());
 

@@ -101,7 +101,6 @@ fn config(instances: u32, allocation: Allocation) -> Config {
         .wasm_simd(true)
         .wasm_relaxed_simd(false)
         // Nothing in the contract uses these.
-        .wasm_threads(false)
         .wasm_memory64(false)
         // The initial memory is mapped, not copied.
         .memory_init_cow(true);
