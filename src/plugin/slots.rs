@@ -21,7 +21,7 @@ pub(super) struct Slot {
 
 impl Slots {
     pub(super) fn new(total: u32) -> Self {
-        let total = total.max(8) as usize;
+        let total = total as usize;
         Self {
             all: Arc::new(Semaphore::new(total)),
             long: Arc::new(Semaphore::new(total - total / 8)),
@@ -38,6 +38,12 @@ impl Slots {
     pub(super) async fn long(&self, weight: u32, patience: Duration) -> Option<Slot> {
         let long = permit(&self.long, weight, patience).await?;
         Some(Slot { _all: permit(&self.all, weight, patience).await?, _long: Some(long) })
+    }
+
+    /// How many are free.
+    #[cfg(test)]
+    pub(super) fn free(&self) -> usize {
+        self.all.available_permits()
     }
 
     /// Whether there is enough left that an idle instance may be kept.
@@ -61,7 +67,7 @@ async fn permit(
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = false)]
+    #[tokio::test]
     async fn uploads_leave_room_for_logins() {
         let slots = Slots::new(8);
         let patience = Duration::from_millis(1);
