@@ -144,7 +144,7 @@ impl Receiver<'_> {
             return Err(UploadError::TooLarge);
         }
         {
-            let mut slices = [const { IoSlice::new(&[]) }; PIECES + 1];
+            let mut slices: [IoSlice<'_>; PIECES + 1] = std::array::from_fn(|_| IoSlice::new(&[]));
             let mut used = 0;
             for (slice, piece) in slices.iter_mut().zip(&gathered.pieces) {
                 *slice = IoSlice::new(piece);
