@@ -15,6 +15,9 @@
 
 use fast_glob::glob_match;
 
+/// Characters that may mean something else than themselves.
+const SPECIAL: [char; 7] = ['*', '?', '[', ']', '{', '}', '\\'];
+
 /// A pattern, made ready for a path after the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pattern {
@@ -24,6 +27,10 @@ pub enum Pattern {
     Exactly(String),
     /// What starts so, and goes on: "/in/" for `/in/**`.
     Below(String),
+    /// Where the last component is of this form: `**/*.csv`.
+    Last(Component),
+    /// Where a component before the last is of this form: `**/.git/**`.
+    Within(Component),
     /// Anything else. What has to come first is compared before the rest.
     Glob {
         /// The part before the first special character.
@@ -31,6 +38,19 @@ pub enum Pattern {
         /// The pattern.
         glob: String,
     },
+}
+
+/// A pattern of a single component.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Component {
+    /// This and nothing else.
+    Exactly(String),
+    /// What starts so: `.*`.
+    Starts(String),
+    /// What ends so: `*.csv`.
+    Ends(String),
+    /// Anything else.
+    Glob(String),
 }
 
 impl Pattern {
@@ -48,6 +68,9 @@ impl Pattern {
                 "{text:?}: expected a pattern that starts with / or **/"
             ));
         }
+        if text.len() > 1 && text.ends_with('/') {
+            return Err(format!("{text:?}: no path ends with /"));
+        }
         Ok(Self::compile(text))
     }
 
@@ -57,6 +80,11 @@ impl Pattern {
             Self::Any => true,
             Self::Exactly(path) => path == text,
             Self::Below(prefix) => text.len() > prefix.len() && text.starts_with(prefix.as_str()),
+            Self::Last(component) => text
+                .rsplit('/')
+                .next()
+                .is_some_and(|name| component.matches(name)),
+            Self::Within(component) => text.rsplit('/').skip(1).any(|name| component.matches(name)),
             Self::Glob { prefix, glob } => {
                 text.starts_with(prefix.as_str()) && glob_match(glob, text)
             }
@@ -64,7 +92,21 @@ impl Pattern {
     }
 
     fn compile(text: &str) -> Self {
-        let special = text.find(['*', '?', '[', '{', '}', '\\']);
+        if let Some(rest) = text.strip_prefix("**/") {
+            let (component, within) = match rest.strip_suffix("/**") {
+                Some(component) => (component, true),
+                None => (rest, false),
+            };
+            if !component.is_empty() && component != "**" && !component.contains('/') {
+                let component = Component::compile(component);
+                return if within {
+                    Self::Within(component)
+                } else {
+                    Self::Last(component)
+                };
+            }
+        }
+        let special = text.find(SPECIAL);
         let (prefix, rest) = text.split_at(special.unwrap_or(text.len()));
         match rest {
             "" => Self::Exactly(text.into()),
@@ -74,6 +116,27 @@ impl Pattern {
                 prefix: prefix.into(),
                 glob: text.into(),
             },
+        }
+    }
+}
+
+impl Component {
+    fn matches(&self, name: &str) -> bool {
+        match self {
+            Self::Exactly(text) => name == text,
+            Self::Starts(start) => name.starts_with(start.as_str()),
+            Self::Ends(end) => name.ends_with(end.as_str()),
+            Self::Glob(glob) => glob_match(glob, name),
+        }
+    }
+
+    fn compile(text: &str) -> Self {
+        let plain = |text: &str| !text.contains(SPECIAL);
+        match (text.strip_suffix('*'), text.strip_prefix('*')) {
+            _ if plain(text) => Self::Exactly(text.into()),
+            (Some(start), _) if plain(start) => Self::Starts(start.into()),
+            (_, Some(end)) if plain(end) => Self::Ends(end.into()),
+            _ => Self::Glob(text.into()),
         }
     }
 }
@@ -204,6 +267,8 @@ mod tests {
             "/[ü]",
             "/\\n",
             "incoming/**",
+            "**/",
+            "/x/",
         ] {
             assert!(Pattern::path(pattern).is_err(), "{pattern}");
         }
@@ -232,7 +297,7 @@ mod tests {
     fn agrees_with_globset() {
         let parts = ["*", "**", "a", "b", "/", "?", "[ab]", "{a,/b}"];
         let letters = ["a", "b", "/", ".", "ab"];
-        let mut patterns = vec![String::from("/")];
+        let mut patterns = vec![String::from("/"), String::from("**/")];
         let mut paths = vec![String::from("/")];
         for _ in 0..4 {
             let longer: Vec<String> = patterns
@@ -255,7 +320,9 @@ mod tests {
         // empty component never is in a path.
         patterns.retain(|pattern| {
             let whole = |part: &str| part == "**" || !part.contains("**");
-            !pattern.contains("//") && pattern.split('/').all(whole)
+            !pattern.contains("//")
+                && (pattern == "/" || !pattern.ends_with('/'))
+                && pattern.split('/').all(whole)
         });
         let mut tried = 0;
         for pattern in &patterns {
