@@ -16,7 +16,7 @@ Builds the plugins and the tests' components from source.
 
     plugins/build              into plugins/built and tests/components/built, with MANIFEST.toml
     plugins/build --out DIR    into DIR, and changes nothing here
-    plugins/build --check      into a temporary directory, and compares with what is kept here
+    plugins/build --check      keeps nothing, and compares with what is kept here
     plugins/build --list       which compilers could do it, the one to be taken first
 
 What is kept in the repository is what --check compares: byte by byte where the compiler is the
