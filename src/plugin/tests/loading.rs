@@ -88,7 +88,7 @@ async fn setting_files_are_followed() {
     assert_eq!(error.key, "settings");
     assert!(error.text.contains("users.toml"), "{error}");
 
-    let hash = |password: &str| crate::passwords::test_hash(password);
+    let hash = |password: &str| crate::passwords::hash(password).unwrap();
     fs::write(&file, format!("[alice]\npassword = '{}'", hash("one"))).unwrap();
     let gates = fixture.gates(&[plugin]).await;
     let gate = &*gates.authenticators[0].gate;
