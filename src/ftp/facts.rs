@@ -1,0 +1,475 @@
+//! Machine-readable listings (RFC 3659 §7): MLST, MLSD and their facts.
+
+use super::metadata::{Kind, Metadata};
+use super::text::{digit, push_decimal, push_hexadecimal, push_line};
+use super::time::{push_time_val, unix_seconds};
+
+const TYPE: u8 = 1;
+const SIZE: u8 = 1 << 1;
+const MODIFY: u8 = 1 << 2;
+const PERM: u8 = 1 << 3;
+const UNIQUE: u8 = 1 << 4;
+const MODE: u8 = 1 << 5;
+const OWNER: u8 = 1 << 6;
+const GROUP: u8 = 1 << 7;
+
+const NAMES: [(u8, &str); 8] = [
+    (TYPE, "type"),
+    (SIZE, "size"),
+    (MODIFY, "modify"),
+    (PERM, "perm"),
+    (UNIQUE, "unique"),
+    (MODE, "UNIX.mode"),
+    (OWNER, "UNIX.owner"),
+    (GROUP, "UNIX.group"),
+];
+
+/// The facts that a client wants to see, all of them at first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Facts(u8);
+
+impl Facts {
+    /// Every fact there is.
+    pub const fn all() -> Self {
+        Self(u8::MAX)
+    }
+
+    /// The facts named in the argument of `OPTS MLST` (RFC 3659 §7.9), such as `type;size;`. What
+    /// is unknown is passed over, and no name at all switches every fact off.
+    pub fn select(names: &str) -> Self {
+        let wanted = |name: &str| {
+            names
+                .split(';')
+                .any(|other| other.eq_ignore_ascii_case(name))
+        };
+        Self(
+            NAMES
+                .iter()
+                .filter(|(_, name)| wanted(name))
+                .fold(0, |set, (bit, _)| set | bit),
+        )
+    }
+
+    /// The line of FEAT (RFC 3659 §7.8), a star behind each fact that is on. MLSD has no line.
+    pub fn feature_line(&self) -> String {
+        let star = |bit: u8| if self.has(bit) { "*" } else { "" };
+        NAMES.iter().fold("MLST ".to_owned(), |line, (bit, name)| {
+            line + name + star(*bit) + ";"
+        })
+    }
+
+    /// The facts that are on, each with its semicolon, for `200 MLST OPTS type;size;`.
+    pub fn list(&self) -> String {
+        let on = NAMES.iter().filter(|(bit, _)| self.has(*bit));
+        on.fold(String::new(), |line, (_, name)| line + name + ";")
+    }
+
+    fn has(&self, bit: u8) -> bool {
+        self.0 & bit != 0
+    }
+}
+
+impl Default for Facts {
+    fn default() -> Self {
+        Self::all()
+    }
+}
+
+/// Whether a directory is listed as itself or as what lies around.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EntryKind {
+    /// An entry of the directory, or the object of MLST.
+    Plain,
+    /// The directory that is listed: `type=cdir`.
+    Current,
+    /// The one above it: `type=pdir`.
+    Parent,
+}
+
+/// What the client may do with an entry, for the `perm` fact. Nothing by default.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Allowed {
+    /// List a directory (LIST, NLST, MLSD).
+    pub list: bool,
+    /// Make a directory the working one (CWD).
+    pub enter: bool,
+    /// Read a file (RETR).
+    pub download: bool,
+    /// Write over a file (STOR).
+    pub upload: bool,
+    /// Add to a file (APPE).
+    pub append: bool,
+    /// Delete a file (DELE), or the files in a directory.
+    pub delete: bool,
+    /// Rename it (RNFR).
+    pub rename: bool,
+    /// Make directories in a directory (MKD).
+    pub make_directory: bool,
+    /// Remove a directory (RMD).
+    pub remove_directory: bool,
+    /// Make files in a directory (STOR, STOU, APPE, RNTO).
+    pub create: bool,
+}
+
+impl Allowed {
+    /// The letters of RFC 3659 §7.5.5 that have a meaning for such an entry.
+    fn letters(&self, kind: Kind) -> [(bool, u8); 7] {
+        const NONE: (bool, u8) = (false, 0);
+        match kind {
+            Kind::Directory => [
+                (self.create, b'c'),
+                (self.remove_directory, b'd'),
+                (self.enter, b'e'),
+                (self.rename, b'f'),
+                (self.list, b'l'),
+                (self.make_directory, b'm'),
+                (self.delete, b'p'),
+            ],
+            Kind::File => [
+                (self.append, b'a'),
+                (self.delete, b'd'),
+                (self.rename, b'f'),
+                (self.download, b'r'),
+                (self.upload, b'w'),
+                NONE,
+                NONE,
+            ],
+            Kind::Link | Kind::Other => [
+                (self.delete, b'd'),
+                (self.rename, b'f'),
+                NONE,
+                NONE,
+                NONE,
+                NONE,
+                NONE,
+            ],
+        }
+    }
+}
+
+/// Appends one entry, `type=file;size=3; name`, without a line end: a line of MLST.
+///
+/// The name is what the client calls it: a path for MLST, a name for MLSD.
+pub fn write_mlsx(
+    out: &mut Vec<u8>,
+    name: &str,
+    metadata: &Metadata,
+    facts: &Facts,
+    kind: EntryKind,
+    allowed: Allowed,
+) {
+    // All facts together are shorter than this.
+    out.reserve(256 + name.len());
+    if facts.has(TYPE) {
+        out.extend_from_slice(match (metadata.kind, kind) {
+            (Kind::Directory, EntryKind::Plain) => b"type=dir;",
+            (Kind::Directory, EntryKind::Current) => b"type=cdir;",
+            (Kind::Directory, EntryKind::Parent) => b"type=pdir;",
+            (Kind::File, _) => b"type=file;",
+            (Kind::Link, _) => b"type=OS.unix=symlink;",
+            (Kind::Other, _) => b"type=OS.unix=special;",
+        });
+    }
+    // RFC 3659 §7.5.7: what a transfer would carry, so only files have one.
+    if facts.has(SIZE) && metadata.kind == Kind::File {
+        out.extend_from_slice(b"size=");
+        push_decimal(out, metadata.size);
+        out.push(b';');
+    }
+    if facts.has(MODIFY) {
+        out.extend_from_slice(b"modify=");
+        push_time_val(out, unix_seconds(metadata.modified));
+        out.push(b';');
+    }
+    if facts.has(PERM) {
+        out.extend_from_slice(b"perm=");
+        let letters = allowed.letters(metadata.kind).into_iter();
+        out.extend(letters.filter(|(may, _)| *may).map(|(_, letter)| letter));
+        out.push(b';');
+    }
+    if facts.has(UNIQUE) {
+        let (device, inode) = metadata.unique;
+        out.extend_from_slice(b"unique=");
+        push_hexadecimal(out, device);
+        out.push(b'g');
+        push_hexadecimal(out, inode);
+        out.push(b';');
+    }
+    if facts.has(MODE) {
+        let octal = |shift: u32| digit(u64::from(metadata.mode >> shift & 7));
+        out.extend_from_slice(b"UNIX.mode=");
+        out.extend_from_slice(&[octal(9), octal(6), octal(3), octal(0), b';']);
+    }
+    if facts.has(OWNER) {
+        out.extend_from_slice(b"UNIX.owner=");
+        push_decimal(out, metadata.owner.into());
+        out.push(b';');
+    }
+    if facts.has(GROUP) {
+        out.extend_from_slice(b"UNIX.group=");
+        push_decimal(out, metadata.group.into());
+        out.push(b';');
+    }
+    // RFC 3659 §7.2: one blank, also where no fact is before it.
+    out.push(b' ');
+    push_line(out, name);
+}
+
+/// Appends one line of MLSD, with its CRLF.
+pub fn write_mlsd_line(
+    out: &mut Vec<u8>,
+    name: &str,
+    metadata: &Metadata,
+    facts: &Facts,
+    kind: EntryKind,
+    allowed: Allowed,
+) {
+    write_mlsx(out, name, metadata, facts, kind, allowed);
+    out.extend_from_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+
+    const EVERYTHING: Allowed = Allowed {
+        list: true,
+        enter: true,
+        download: true,
+        upload: true,
+        append: true,
+        delete: true,
+        rename: true,
+        make_directory: true,
+        remove_directory: true,
+        create: true,
+    };
+
+    fn metadata(kind: Kind) -> Metadata {
+        Metadata {
+            kind,
+            size: 25_730,
+            modified: UNIX_EPOCH + Duration::from_millis(1_709_251_199_999),
+            mode: 0o4755,
+            links: 1,
+            owner: 1000,
+            group: 100,
+            unique: (0xfd00, 42),
+        }
+    }
+
+    fn line(name: &str, kind: Kind, facts: &Facts, entry: EntryKind, allowed: Allowed) -> String {
+        let mut out = b"before\r\n".to_vec();
+        write_mlsx(&mut out, name, &metadata(kind), facts, entry, allowed);
+        let text = String::from_utf8_lossy(&out).into_owned();
+        text.trim_start_matches("before\r\n").to_owned()
+    }
+
+    #[test]
+    fn entries_of_every_kind() {
+        let times = "modify=20240229235959;";
+        let rest = "unique=fd00g2a;UNIX.mode=4755;UNIX.owner=1000;UNIX.group=100; a b";
+        for (kind, entry, expected) in [
+            (
+                Kind::File,
+                EntryKind::Plain,
+                format!("type=file;size=25730;{times}perm=adfrw;{rest}"),
+            ),
+            (
+                Kind::Directory,
+                EntryKind::Plain,
+                format!("type=dir;{times}perm=cdeflmp;{rest}"),
+            ),
+            (
+                Kind::Directory,
+                EntryKind::Current,
+                format!("type=cdir;{times}perm=cdeflmp;{rest}"),
+            ),
+            (
+                Kind::Directory,
+                EntryKind::Parent,
+                format!("type=pdir;{times}perm=cdeflmp;{rest}"),
+            ),
+            (
+                Kind::Link,
+                EntryKind::Plain,
+                format!("type=OS.unix=symlink;{times}perm=df;{rest}"),
+            ),
+            (
+                Kind::Other,
+                EntryKind::Plain,
+                format!("type=OS.unix=special;{times}perm=df;{rest}"),
+            ),
+        ] {
+            assert_eq!(
+                line("a b", kind, &Facts::all(), entry, EVERYTHING),
+                expected
+            );
+        }
+    }
+
+    #[test]
+    fn each_fact_alone() {
+        for (name, expected) in [
+            ("type", "type=file; f"),
+            ("size", "size=25730; f"),
+            ("MODIFY", "modify=20240229235959; f"),
+            ("Perm", "perm=; f"),
+            ("unique", "unique=fd00g2a; f"),
+            ("unix.MODE", "UNIX.mode=4755; f"),
+            ("UNIX.owner", "UNIX.owner=1000; f"),
+            ("UNIX.group", "UNIX.group=100; f"),
+            ("", " f"),
+        ] {
+            let facts = Facts::select(name);
+            let found = line(
+                "f",
+                Kind::File,
+                &facts,
+                EntryKind::Plain,
+                Allowed::default(),
+            );
+            assert_eq!(found, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn each_permission_alone() {
+        let facts = Facts::select("perm");
+        let none = Allowed::default();
+        for (allowed, file, directory) in [
+            (none, "", ""),
+            (Allowed { list: true, ..none }, "", "l"),
+            (
+                Allowed {
+                    enter: true,
+                    ..none
+                },
+                "",
+                "e",
+            ),
+            (
+                Allowed {
+                    download: true,
+                    ..none
+                },
+                "r",
+                "",
+            ),
+            (
+                Allowed {
+                    upload: true,
+                    ..none
+                },
+                "w",
+                "",
+            ),
+            (
+                Allowed {
+                    append: true,
+                    ..none
+                },
+                "a",
+                "",
+            ),
+            (
+                Allowed {
+                    delete: true,
+                    ..none
+                },
+                "d",
+                "p",
+            ),
+            (
+                Allowed {
+                    rename: true,
+                    ..none
+                },
+                "f",
+                "f",
+            ),
+            (
+                Allowed {
+                    make_directory: true,
+                    ..none
+                },
+                "",
+                "m",
+            ),
+            (
+                Allowed {
+                    remove_directory: true,
+                    ..none
+                },
+                "",
+                "d",
+            ),
+            (
+                Allowed {
+                    create: true,
+                    ..none
+                },
+                "",
+                "c",
+            ),
+        ] {
+            for (kind, letters) in [(Kind::File, file), (Kind::Directory, directory)] {
+                let found = line("f", kind, &facts, EntryKind::Plain, allowed);
+                assert_eq!(found, format!("perm={letters}; f"), "{allowed:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn facts_are_chosen_and_shown() {
+        let all = "type*;size*;modify*;perm*;unique*;UNIX.mode*;UNIX.owner*;UNIX.group*;";
+        assert_eq!(Facts::default().feature_line(), format!("MLST {all}"));
+        assert_eq!(Facts::default().list(), all.replace('*', ""));
+        for (names, list) in [
+            ("", ""),
+            (";;;", ""),
+            ("nothing;", ""),
+            ("typ;types;", ""),
+            ("Type;", "type;"),
+            ("SIZE;type", "type;size;"),
+            ("unix.mode;nothing;modify;modify;", "modify;UNIX.mode;"),
+        ] {
+            assert_eq!(Facts::select(names).list(), list, "{names:?}");
+        }
+        let some = "MLST type*;size;modify;perm;unique;UNIX.mode;UNIX.owner;UNIX.group;";
+        assert_eq!(Facts::select("type;").feature_line(), some);
+    }
+
+    #[test]
+    fn regression_names_never_split_a_line() {
+        let none = Facts::select("");
+        for (name, expected) in [
+            ("227 Entering\r\n250 End", " 227 Entering__250 End"),
+            (" leading; type=dir;", "  leading; type=dir;"),
+            ("\u{7f}\0\u{1b}", " ___"),
+            ("/ünï/文", " /ünï/文"),
+        ] {
+            let found = line(name, Kind::File, &none, EntryKind::Plain, EVERYTHING);
+            assert_eq!(found, expected);
+        }
+        let mut out = Vec::new();
+        let file = metadata(Kind::File);
+        write_mlsd_line(&mut out, "a\nb", &file, &none, EntryKind::Plain, EVERYTHING);
+        assert_eq!(out, b" a_b\r\n");
+    }
+
+    #[test]
+    fn the_longest_facts_fit_into_what_is_reserved() {
+        let mut longest = metadata(Kind::File);
+        longest.size = u64::MAX;
+        longest.owner = u32::MAX;
+        longest.group = u32::MAX;
+        longest.unique = (u64::MAX, u64::MAX);
+        let mut out = Vec::new();
+        let all = Facts::all();
+        write_mlsd_line(&mut out, "", &longest, &all, EntryKind::Plain, EVERYTHING);
+        assert!(out.len() < 256);
+    }
+}

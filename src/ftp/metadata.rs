@@ -1,0 +1,46 @@
+//! What storage tells about a file, and listings show of it.
+
+use std::time::SystemTime;
+
+/// What a name stands for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Kind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link that is not followed.
+    Link,
+    /// A device, a pipe, a socket.
+    Other,
+}
+
+/// What is known about a file or directory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Metadata {
+    /// What it is.
+    pub kind: Kind,
+    /// Its length in bytes.
+    pub size: u64,
+    /// When its content last changed.
+    pub modified: SystemTime,
+    /// The permission bits, `0o7777` at most.
+    pub mode: u32,
+    /// How many names it has.
+    pub links: u64,
+    /// The number of its owner.
+    pub owner: u32,
+    /// The number of its group.
+    pub group: u32,
+    /// The device and the inode, which together name it for good.
+    pub unique: (u64, u64),
+}
+
+/// A name in a directory, and what it stands for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Entry {
+    /// The name, without a path.
+    pub name: String,
+    /// What it stands for.
+    pub metadata: Metadata,
+}
