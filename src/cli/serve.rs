@@ -4,14 +4,18 @@ use std::{env, os::unix::process::CommandExt, process};
 
 use tokio::runtime;
 
-use super::{Failure, Source, first_start, output};
-use crate::{config::Loaded, plugin::LoadError};
+use super::{
+    Failure, Source,
+    first_start::{self, Addresses},
+    output,
+};
+use crate::server::{Kind, Server};
 
 /// Serves until a signal ends it.
 pub fn run(source: &Source) -> Result<(), Failure> {
     let mut loaded = source.load()?;
     without_backtraces();
-    crate::observe::init(&loaded.config.log);
+    crate::observe::init(&loaded.config.log)?;
     for warning in &loaded.warnings {
         tracing::warn!(at = warning.place, key = warning.key, "{}", warning.text);
     }
@@ -23,30 +27,24 @@ pub fn run(source: &Source) -> Result<(), Failure> {
         builder.worker_threads(loaded.config.server.threads);
     }
     let runtime = builder.build().map_err(|error| format!("no threads to serve with: {error}"))?;
-    let places = loaded.clone();
-    let ended = runtime.block_on(crate::server::run(loaded, start));
-    ended.map_err(|error| match error.downcast_ref::<LoadError>() {
-        Some(error) => in_plugin(&places, error),
-        None => match error.downcast_ref::<crate::tls::Error>() {
-            Some(error) => in_configuration(&places, &error.key, &error.text),
-            None => Failure::Running(error.to_string()),
-        },
+    runtime.block_on(async {
+        let server = Server::start(&loaded)
+            .await
+            .map_err(|problem| Failure::Configuration(problem.to_string()))?;
+        first_start::announce(&start, &addresses(&server));
+        server.run().await.map_err(|error| Failure::Running(error.to_string()))
     })
 }
 
-/// A plugin's failure to load, with the place that names it.
-pub fn in_plugin(loaded: &Loaded, error: &LoadError) -> Failure {
-    let key = match error.index {
-        Some(index) => format!("plugin[{index}].{}", error.key),
-        None => format!("plugin-host.{}", error.key),
-    };
-    let name = error.plugin.as_deref().map(|name| format!("plugin {name}: ")).unwrap_or_default();
-    in_configuration(loaded, &key, &format!("{name}{}", error.text))
-}
-
-/// What is wrong with what a key names.
-pub fn in_configuration(loaded: &Loaded, key: &str, text: &str) -> Failure {
-    Failure::Configuration(loaded.problem(key, text).to_string())
+fn addresses(server: &Server) -> Addresses {
+    let mut addresses = Addresses::default();
+    for listening in server.listening() {
+        match listening.kind {
+            Kind::Explicit => addresses.explicit.push(listening.address),
+            Kind::Implicit => addresses.implicit.push(listening.address),
+        }
+    }
+    addresses
 }
 
 /// Starts the program anew if it would note the stack of each error that it meets: a plugin's
