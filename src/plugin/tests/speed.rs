@@ -39,6 +39,7 @@ async fn what_calls_cost() {
         named("rules", rules),
         named("upload-guard", ""),
     ];
+    println!("{}", fixture.host.shared.allocation);
     let start = Instant::now();
     let gates = fixture.gates(&plugins).await;
     report("load, compiling", start, 1);
