@@ -107,10 +107,7 @@ fn verify_phc(
     Ok(again(&hash)? == hash.hash)
 }
 
-fn argon2(
-    password: &str,
-    hash: &PasswordHash<'_>,
-) -> Result<Option<Output>, String> {
+fn argon2(password: &str, hash: &PasswordHash<'_>) -> Result<Option<Output>, String> {
     let params = argon2::Params::try_from(hash).map_err(text)?;
     let memory = u64::from(params.m_cost()) * 1024;
     bounded(memory, memory.saturating_mul(params.t_cost().into()))?;
@@ -124,10 +121,7 @@ fn argon2(
         .map_err(text)
 }
 
-fn scrypt(
-    password: &str,
-    hash: &PasswordHash<'_>,
-) -> Result<Option<Output>, String> {
+fn scrypt(password: &str, hash: &PasswordHash<'_>) -> Result<Option<Output>, String> {
     let params = scrypt::Params::try_from(hash).map_err(text)?;
     let block = 128 * u64::from(params.r());
     let memory = 1_u64.checked_shl(params.log_n().into()).and_then(|n| n.checked_mul(block));
@@ -141,10 +135,7 @@ fn scrypt(
         .map_err(text)
 }
 
-fn pbkdf2(
-    password: &str,
-    hash: &PasswordHash<'_>,
-) -> Result<Option<Output>, String> {
+fn pbkdf2(password: &str, hash: &PasswordHash<'_>) -> Result<Option<Output>, String> {
     let mut params = pbkdf2::Params::try_from(hash).map_err(text)?;
     if !(1..=MAX_PBKDF2_ROUNDS).contains(&params.rounds) {
         return Err(too_much(&format!("1 to {MAX_PBKDF2_ROUNDS} rounds")));
@@ -178,7 +169,8 @@ fn too_much(bound: &str) -> String {
 }
 
 fn bcrypt(password: &str, hash: &str) -> Result<bool, String> {
-    let malformed = || "a malformed hash: expected $2b$, a cost of two digits, $, 53 characters".to_owned();
+    let malformed =
+        || "a malformed hash: expected $2b$, a cost of two digits, $, 53 characters".to_owned();
     let mut parts = hash.split('$').skip(2);
     let (Some(cost), Some(rest), None) = (parts.next(), parts.next(), parts.next()) else {
         return Err(malformed());

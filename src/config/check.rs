@@ -55,13 +55,18 @@ fn server(config: &Config, findings: &mut Findings) {
     let server = &config.server;
     findings.path("server.state", &server.state);
     if server.listen.is_empty() && server.listen_implicit.is_empty() {
-        findings.error("server.listen", "listen and listen-implicit are both empty: no client could come in");
+        findings.error(
+            "server.listen",
+            "listen and listen-implicit are both empty: no client could come in",
+        );
     }
     let mut seen: BTreeMap<SocketAddr, String> = BTreeMap::new();
     for (key, list) in [("listen", &server.listen), ("listen-implicit", &server.listen_implicit)] {
         for (index, address) in list.iter().enumerate() {
             let key = format!("server.{key}[{index}]");
-            if address.port() != 0 && let Some(first) = seen.insert(*address, key.clone()) {
+            if address.port() != 0
+                && let Some(first) = seen.insert(*address, key.clone())
+            {
                 findings.error(key, format!("{address} is in {first} already"));
             }
         }
@@ -71,7 +76,10 @@ fn server(config: &Config, findings: &mut Findings) {
     }
     for (index, host) in server.hosts.iter().enumerate() {
         if !is_dns_name(host) {
-            findings.error(format!("server.hosts[{index}]"), format!("expected a DNS name, found {host:?}"));
+            findings.error(
+                format!("server.hosts[{index}]"),
+                format!("expected a DNS name, found {host:?}"),
+            );
         }
     }
     if server.threads > 1024 {
@@ -88,8 +96,12 @@ fn server(config: &Config, findings: &mut Findings) {
 fn tls(config: &Config, findings: &mut Findings) {
     let tls = &config.tls;
     match (&tls.certificate, &tls.key) {
-        (Some(_), None) => findings.error("tls.certificate", "tls.key is missing: a certificate needs its key"),
-        (None, Some(_)) => findings.error("tls.key", "tls.certificate is missing: a key needs its certificate"),
+        (Some(_), None) => {
+            findings.error("tls.certificate", "tls.key is missing: a certificate needs its key")
+        }
+        (None, Some(_)) => {
+            findings.error("tls.key", "tls.certificate is missing: a key needs its certificate")
+        }
         (None, None) => {
             let all = config.server.listen.iter().chain(&config.server.listen_implicit);
             if all.into_iter().any(|address| !address.ip().is_loopback()) {
@@ -128,7 +140,10 @@ fn tls(config: &Config, findings: &mut Findings) {
         findings.warn("tls.required", "is off: passwords may cross the network in the clear");
     }
     if !tls.data_required {
-        findings.warn("tls.data-required", "is off: files and listings may cross the network in the clear");
+        findings.warn(
+            "tls.data-required",
+            "is off: files and listings may cross the network in the clear",
+        );
     }
     if tls.data_binding == Binding::Off {
         findings.warn(
@@ -147,7 +162,10 @@ fn tls(config: &Config, findings: &mut Findings) {
 fn data(config: &Config, findings: &mut Findings) {
     let (first, last) = config.data.passive_ports;
     if (first, last) != (0, 0) && first < 1024 {
-        findings.error("data.passive-ports", format!("expected ports from 1024, or 0-0, found {first}-{last}"));
+        findings.error(
+            "data.passive-ports",
+            format!("expected ports from 1024, or 0-0, found {first}-{last}"),
+        );
     }
     let wrong = match &config.data.advertise {
         Some(Advertise::Address(IpAddr::V6(address))) => Some(address.to_string()),
@@ -204,14 +222,23 @@ fn storages(config: &Config, findings: &mut Findings) {
         if let Some(staging) = &storage.staging {
             findings.path(key("staging"), staging);
             if staging.starts_with(&storage.root) {
-                findings.error(key("staging"), "lies within the storage's root, where clients would see it");
+                findings.error(
+                    key("staging"),
+                    "lies within the storage's root, where clients would see it",
+                );
             }
         }
         if storage.file_mode & 0o600 != 0o600 {
-            findings.error(key("file-mode"), "expected 0600 in it: else the server could not read its own files");
+            findings.error(
+                key("file-mode"),
+                "expected 0600 in it: else the server could not read its own files",
+            );
         }
         if storage.directory_mode & 0o700 != 0o700 {
-            findings.error(key("directory-mode"), "expected 0700 in it: else the server could not enter its own directories");
+            findings.error(
+                key("directory-mode"),
+                "expected 0700 in it: else the server could not enter its own directories",
+            );
         }
     }
 }
@@ -228,10 +255,16 @@ fn plugins(config: &Config, findings: &mut Findings) {
         let key = |key: &str| format!("plugin[{index}].{key}");
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if plugin.name.is_empty() || !plugin.name.chars().all(plain) {
-            findings.error(key("name"), format!("expected letters, digits, \"-\" and \"_\", found {:?}", plugin.name));
+            findings.error(
+                key("name"),
+                format!("expected letters, digits, \"-\" and \"_\", found {:?}", plugin.name),
+            );
         }
         if let Some(first) = names.insert(&plugin.name, index) {
-            findings.error(key("name"), format!("{:?} is the name of plugin[{first}] already", plugin.name));
+            findings.error(
+                key("name"),
+                format!("{:?} is the name of plugin[{first}] already", plugin.name),
+            );
         }
         one_plugin(plugin, &key, findings);
     }
@@ -247,7 +280,10 @@ fn one_plugin(plugin: &Plugin, key: &dyn Fn(&str) -> String, findings: &mut Find
         findings.error(key("sha256"), "expected 64 hexadecimal digits");
     }
     if plugin.on_failure == OnFailure::Allow {
-        findings.warn(key("on-failure"), "is \"allow\": when the plugin fails, what it should have decided is let pass");
+        findings.warn(
+            key("on-failure"),
+            "is \"allow\": when the plugin fails, what it should have decided is let pass",
+        );
     }
     if !((64 << 10)..=(4 << 30)).contains(&plugin.limits.memory) {
         findings.error(key("limits.memory"), "expected 64KiB to 4GiB");

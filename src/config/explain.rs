@@ -22,7 +22,9 @@ pub fn explain(message: &str, path: &KeyPath, value: Option<&Value>) -> String {
         return format!("expected {}{found}", either(&words));
     }
     if message.contains("socket address") {
-        return format!("expected an address and a port such as \"127.0.0.1:2121\" or \"[::]:2121\"{found}");
+        return format!(
+            "expected an address and a port such as \"127.0.0.1:2121\" or \"[::]:2121\"{found}"
+        );
     }
     if message.contains("IP address") || message.contains("network address") {
         return format!("expected a network such as \"10.0.0.0/8\"{found}");
@@ -68,7 +70,9 @@ fn in_toml(expected: &str) -> String {
 }
 
 fn unknown(path: &KeyPath, here: &[&str]) -> String {
-    let Some(Step::Key(wrong)) = path.0.last() else { return "unknown key".to_owned() };
+    let Some(Step::Key(wrong)) = path.0.last() else {
+        return "unknown key".to_owned();
+    };
     let nearest = here.iter().map(|key| (distance(wrong, key), *key)).min();
     if let Some((distance, key)) = nearest
         && distance <= 1.max(wrong.chars().count() / 3)

@@ -214,7 +214,8 @@ fn typed(source: &mut Source) -> Result<Config, ConfigError> {
                 continue;
             }
         }
-        let missing = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
+        let missing =
+            message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
         let key = missing.map_or_else(|| path.clone(), |field| path.key(field));
         if !taken.contains(&key) {
             let text = explain::explain(message, &path, path.find(&table));
@@ -247,7 +248,9 @@ fn put_placeholder(table: &mut toml::Table, key: &KeyPath) {
 /// Takes the nearest whole key away, not one element of an array, which would move the others.
 fn take_out(table: &mut toml::Table, taken: &mut Vec<KeyPath>, mut path: KeyPath) -> bool {
     loop {
-        let Some(parent) = path.parent() else { return false };
+        let Some(parent) = path.parent() else {
+            return false;
+        };
         if let Some(Step::Key(key)) = path.0.last() {
             let removed = match parent.find_mut(table) {
                 Some(Value::Table(table)) => table.remove(key),

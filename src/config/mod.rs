@@ -80,6 +80,14 @@ pub struct Server {
     pub threads: usize,
 }
 
+impl Server {
+    /// The directory of compiled plugins, in the state directory.
+    #[must_use]
+    pub fn compiled(&self) -> PathBuf {
+        self.state.join("compiled")
+    }
+}
+
 /// `[tls]`
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]

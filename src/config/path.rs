@@ -49,7 +49,9 @@ impl KeyPath {
     }
 
     pub fn find<'a>(&self, table: &'a Table) -> Option<&'a Value> {
-        let (Step::Key(first), rest) = self.0.split_first()? else { return None };
+        let (Step::Key(first), rest) = self.0.split_first()? else {
+            return None;
+        };
         rest.iter().try_fold(table.get(first)?, |value, step| match step {
             Step::Key(key) => value.get(key),
             Step::Index(index) => value.get(*index),
@@ -57,7 +59,9 @@ impl KeyPath {
     }
 
     pub fn find_mut<'a>(&self, table: &'a mut Table) -> Option<&'a mut Value> {
-        let (Step::Key(first), rest) = self.0.split_first()? else { return None };
+        let (Step::Key(first), rest) = self.0.split_first()? else {
+            return None;
+        };
         rest.iter().try_fold(table.get_mut(first)?, |value, step| match step {
             Step::Key(key) => value.get_mut(key),
             Step::Index(index) => value.get_mut(*index),

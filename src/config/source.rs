@@ -110,9 +110,7 @@ impl Source {
     /// What is to be changed in part has to be there: the default, where the file has nothing.
     fn fill_in(&mut self, section: &str) {
         let default = match section {
-            "plugin" => {
-                Value::Array(defaults::default_plugin_tables().map(Value::Table).to_vec())
-            }
+            "plugin" => Value::Array(defaults::default_plugin_tables().map(Value::Table).to_vec()),
             "storage" => {
                 let names = defaults::default_storages().into_keys();
                 Value::Table(names.map(|name| (name, Value::Table(Table::new()))).collect())
@@ -129,9 +127,10 @@ impl Source {
             .flatten()
             .map(|plugin| plugin.get("name").and_then(Value::as_str).unwrap_or_default())
             .collect();
-        names.iter().position(|known| *known == name).ok_or_else(|| {
-            format!("no plugin is named {name:?}; there are {}", names.join(", "))
-        })
+        names
+            .iter()
+            .position(|known| *known == name)
+            .ok_or_else(|| format!("no plugin is named {name:?}; there are {}", names.join(", ")))
     }
 }
 
@@ -171,7 +170,8 @@ impl Origins {
 
     fn nearest(&self, path: &KeyPath) -> Option<&Origin> {
         let text = path.to_string();
-        let within = |key: &str| key.strip_prefix(&text).is_some_and(|rest| rest.starts_with(['.', '[']));
+        let within =
+            |key: &str| key.strip_prefix(&text).is_some_and(|rest| rest.starts_with(['.', '[']));
         let found = self.places.get(&text);
         found
             .or_else(|| self.places.iter().find(|(key, _)| within(key)).map(|(_, origin)| origin))

@@ -32,7 +32,8 @@ fn the_documented_file_equals_the_defaults() {
 #[test]
 fn the_documented_file_mentions_every_key() {
     let keys = keys::known();
-    for key in ["limits.idle-timeout", "tls.host[].key", "storage.NAME.root", "plugin[].limits.log"] {
+    for key in ["limits.idle-timeout", "tls.host[].key", "storage.NAME.root", "plugin[].limits.log"]
+    {
         assert!(keys.iter().any(|known| known == key), "{key} is not among {keys:?}");
     }
     for key in keys {
@@ -60,10 +61,7 @@ fn errors_name_file_line_and_key() {
             "[server]\nidle-timeout = 5\n",
             "config.toml:2: server.idle-timeout: unknown key here; there is limits.idle-timeout",
         ),
-        (
-            "[severs]\nlisten = []\n",
-            "config.toml:1: severs: unknown key; did you mean \"server\"?",
-        ),
+        ("[severs]\nlisten = []\n", "config.toml:1: severs: unknown key; did you mean \"server\"?"),
         (
             "[limits]\nline-length = true\n",
             "config.toml:2: limits.line-length: expected a size such as \"10MiB\", found true",
@@ -201,8 +199,13 @@ fn what_is_dangerous_is_a_warning() {
     let text = "[tls]\nrequired = false\ndata-required = false\ndata-binding = \"off\"\n[limits]\nsessions = 0\n";
     let loaded = read(text, &["plugin.rules.on-failure=allow"]).unwrap();
     let places: Vec<_> = loaded.warnings.iter().map(|warning| warning.place.as_str()).collect();
-    let expected =
-        ["config.toml:2", "config.toml:3", "config.toml:4", "config.toml:6", "--set plugin.rules.on-failure"];
+    let expected = [
+        "config.toml:2",
+        "config.toml:3",
+        "config.toml:4",
+        "config.toml:6",
+        "--set plugin.rules.on-failure",
+    ];
     assert_eq!(places, expected);
     assert!(read("", &[]).unwrap().warnings.is_empty());
     let open = read("server.listen = ['0.0.0.0:21']", &[]).unwrap();
@@ -247,11 +250,20 @@ fn overrides_are_values_or_text_and_later_ones_win() {
 #[test]
 fn overrides_that_fail_say_so() {
     for (set, expected) in [
-        ("limits.idle-timeout=soon", "--set limits.idle-timeout: expected a duration such as \"5m\", found \"soon\""),
+        (
+            "limits.idle-timeout=soon",
+            "--set limits.idle-timeout: expected a duration such as \"5m\", found \"soon\"",
+        ),
         ("limits.sesions=5", "--set limits.sesions: unknown key; did you mean \"sessions\"?"),
         ("limits.sessions", "--set limits.sessions: expected KEY=VALUE"),
-        ("server.state.x=5", "--set server.state.x: server.state: expected a string, found a table"),
-        ("plugin.nobody.name=x", "--set plugin.nobody.name: no plugin is named \"nobody\"; there are users, rules, upload-guard"),
+        (
+            "server.state.x=5",
+            "--set server.state.x: server.state: expected a string, found a table",
+        ),
+        (
+            "plugin.nobody.name=x",
+            "--set plugin.nobody.name: no plugin is named \"nobody\"; there are users, rules, upload-guard",
+        ),
         ("tls.required=1", "--set tls.required: expected true or false, found the integer 1"),
     ] {
         assert_eq!(complaints("", &[set]), [expected], "{set}");
@@ -287,7 +299,8 @@ fn paths_are_relative_to_what_they_belong_to() {
     assert_eq!(loaded.locate("plugin[1].limits.memory"), "etc/config.toml:4");
     assert_eq!(loaded.locate("limits.sessions"), "the default");
 
-    let sets = ["server.state=s", "tls.key=k.pem", "storage.default.root=r", "plugin.a.component=p.wasm"];
+    let sets =
+        ["server.state=s", "tls.key=k.pem", "storage.default.root=r", "plugin.a.component=p.wasm"];
     let sets = sets.map(str::to_owned);
     let set = load::load_in(working, Some(file), &sets).unwrap();
     assert_eq!(set.config.server.state, working.join("s"));

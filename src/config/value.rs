@@ -204,7 +204,9 @@ mod tests {
             let expected = Duration::from_millis(milliseconds);
             assert_eq!(DurationForm::from_text(text), Some(expected), "{text}");
         }
-        for text in ["soon", "", "5", "-5m", "5m ago", "1 month", "5 parsecs", "900y", "99999999999h"] {
+        for text in
+            ["soon", "", "5", "-5m", "5m ago", "1 month", "5 parsecs", "900y", "99999999999h"]
+        {
             assert_eq!(DurationForm::from_text(text), None, "{text}");
         }
         assert_eq!(DurationForm::from_integer(300), Some(Duration::from_secs(300)));
@@ -224,7 +226,19 @@ mod tests {
         ] {
             assert_eq!(SizeForm::from_text(text), Some(bytes), "{text}");
         }
-        for text in ["", "MiB", "-1", "1e3", "1.", ".5", "1.2.3KiB", "10M", "10mib", "99999999TiB", "1MiB/s"] {
+        for text in [
+            "",
+            "MiB",
+            "-1",
+            "1e3",
+            "1.",
+            ".5",
+            "1.2.3KiB",
+            "10M",
+            "10mib",
+            "99999999TiB",
+            "1MiB/s",
+        ] {
             assert_eq!(SizeForm::from_text(text), None, "{text}");
         }
     }

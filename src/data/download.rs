@@ -17,7 +17,8 @@ pub enum PumpError {
     Storage(storage::Error),
 }
 
-/// Sends a file from `offset` on; in TYPE A with `ascii`. Returns the bytes read from it.
+/// Sends a file from `offset` on, up to `end`; in TYPE A with `ascii`. Returns the bytes read from
+/// it.
 ///
 /// # Errors
 /// See [`PumpError`].
@@ -25,10 +26,11 @@ pub async fn send_file(
     channel: &mut Channel,
     source: &dyn Source,
     offset: u64,
+    end: u64,
     ascii: bool,
     rates: &[Arc<Rate>],
 ) -> Result<u64, PumpError> {
-    let left = source.metadata().size.saturating_sub(offset);
+    let left = source.metadata().size.min(end).saturating_sub(offset);
     let portion = rates.iter().map(|rate| rate.portion()).min().unwrap_or(BUFFER_LIMIT);
     let size = usize::try_from(left).unwrap_or(usize::MAX).clamp(512, portion.clamp(512, BUFFER_LIMIT));
     let mut buffer = vec![0; size];
@@ -44,6 +46,7 @@ pub async fn send_file(
                 length
             }
         };
+        let length = length.min(usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX));
         let Some(chunk) = buffer.get(..length).filter(|chunk| !chunk.is_empty()) else { break };
         for rate in rates {
             rate.take(chunk.len()).await;

@@ -170,7 +170,7 @@ impl Session {
             account,
             tree,
             policy,
-            place,
+            _place: place,
             cwd: VirtualPath::root(),
             upload_rates,
             download_rates,

@@ -23,7 +23,12 @@ impl Session {
     }
 
     async fn download(&mut self, argument: &str) -> Result<(String, Work, Handle), Failure> {
-        let offset = std::mem::take(&mut self.parameters.restart);
+        let restart = std::mem::take(&mut self.parameters.restart);
+        // RANG takes the place of REST (draft-bryan-ftp-range); both last for one transfer.
+        let (offset, end) = match self.parameters.range.take() {
+            Some((first, last)) => (first, last.saturating_add(1)),
+            None => (restart, u64::MAX),
+        };
         let path = self.resolve(argument)?;
         let user = self.logged_in()?;
         user.policy.check(Operation::Download, &path).await?;
@@ -42,7 +47,7 @@ impl Session {
             "Opening {} mode data connection for {} ({} bytes)",
             if ascii { "ASCII" } else { "BINARY" },
             path.file_name().unwrap_or("/"),
-            size - offset
+            size.min(end) - offset
         );
         let work = async move {
             let (mut channel, guard) = match transfer.open().await {
@@ -50,7 +55,7 @@ impl Session {
                 Err(reply) => return reply,
             };
             let pump = async {
-                let sent = send_file(&mut channel, &*source, offset, ascii, &rates).await?;
+                let sent = send_file(&mut channel, &*source, offset, end, ascii, &rates).await?;
                 channel.finish().await.map_err(PumpError::Connection)?;
                 Ok(sent)
             };

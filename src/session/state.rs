@@ -41,7 +41,7 @@ pub struct LoggedIn {
     /// What the user may do to them.
     pub policy: Arc<Policy>,
     /// The place among the sessions of the same user.
-    pub place: Place,
+    pub _place: Place,
     /// The working directory.
     pub cwd: VirtualPath,
     /// What slows uploads down.

@@ -93,6 +93,7 @@ impl Session {
         announcement: Option<String>,
     ) -> Result<(String, Work, Handle), Failure> {
         let announced_size = self.parameters.announced_size.take();
+        self.parameters.range = None;
         let limit = self.upload_limit();
         let user = self.logged_in()?;
         let mode = match user.tree.metadata(&path).await {

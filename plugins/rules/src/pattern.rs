@@ -15,6 +15,9 @@
 
 use fast_glob::glob_match;
 
+/// Characters that may mean something else than themselves.
+const SPECIAL: [char; 7] = ['*', '?', '[', ']', '{', '}', '\\'];
+
 /// A pattern, made ready for a path after the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pattern {
@@ -24,6 +27,10 @@ pub enum Pattern {
     Exactly(String),
     /// What starts so, and goes on: "/in/" for `/in/**`.
     Below(String),
+    /// Where the last component is of this form: `**/*.csv`.
+    Last(Component),
+    /// Where a component before the last is of this form: `**/.git/**`.
+    Within(Component),
     /// Anything else. What has to come first is compared before the rest.
     Glob {
         /// The part before the first special character.
@@ -31,6 +38,19 @@ pub enum Pattern {
         /// The pattern.
         glob: String,
     },
+}
+
+/// A pattern of a single component.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Component {
+    /// This and nothing else.
+    Exactly(String),
+    /// What starts so: `.*`.
+    Starts(String),
+    /// What ends so: `*.csv`.
+    Ends(String),
+    /// Anything else.
+    Glob(String),
 }
 
 impl Pattern {
@@ -48,6 +68,9 @@ impl Pattern {
                 "{text:?}: expected a pattern that starts with / or **/"
             ));
         }
+        if text.len() > 1 && text.ends_with('/') {
+            return Err(format!("{text:?}: no path ends with /"));
+        }
         Ok(Self::compile(text))
     }
 
@@ -57,6 +80,11 @@ impl Pattern {
             Self::Any => true,
             Self::Exactly(path) => path == text,
             Self::Below(prefix) => text.len() > prefix.len() && text.starts_with(prefix.as_str()),
+            Self::Last(component) => component.matches(split(text).1),
+            Self::Within(component) => {
+                let mut names = split(text).0.split(|byte| *byte == b'/');
+                names.any(|name| component.matches(name))
+            }
             Self::Glob { prefix, glob } => {
                 text.starts_with(prefix.as_str()) && glob_match(glob, text)
             }
@@ -64,7 +92,21 @@ impl Pattern {
     }
 
     fn compile(text: &str) -> Self {
-        let special = text.find(['*', '?', '[', '{', '}', '\\']);
+        if let Some(rest) = text.strip_prefix("**/") {
+            let (component, within) = match rest.strip_suffix("/**") {
+                Some(component) => (component, true),
+                None => (rest, false),
+            };
+            if !component.is_empty() && component != "**" && !component.contains('/') {
+                let component = Component::compile(component);
+                return if within {
+                    Self::Within(component)
+                } else {
+                    Self::Last(component)
+                };
+            }
+        }
+        let special = text.find(SPECIAL);
         let (prefix, rest) = text.split_at(special.unwrap_or(text.len()));
         match rest {
             "" => Self::Exactly(text.into()),
@@ -76,6 +118,38 @@ impl Pattern {
             },
         }
     }
+}
+
+impl Component {
+    /// Inlined, as it is called for every component of every path.
+    #[inline]
+    fn matches(&self, name: &[u8]) -> bool {
+        match self {
+            Self::Exactly(text) => name == text.as_bytes(),
+            Self::Starts(start) => name.starts_with(start.as_bytes()),
+            Self::Ends(end) => name.ends_with(end.as_bytes()),
+            Self::Glob(glob) => glob_match(glob, name),
+        }
+    }
+
+    fn compile(text: &str) -> Self {
+        let plain = |text: &str| !text.contains(SPECIAL);
+        match (text.strip_suffix('*'), text.strip_prefix('*')) {
+            _ if plain(text) => Self::Exactly(text.into()),
+            (Some(start), _) if plain(start) => Self::Starts(start.into()),
+            (_, Some(end)) if plain(end) => Self::Ends(end.into()),
+            _ => Self::Glob(text.into()),
+        }
+    }
+}
+
+/// What stands before the last "/", and after it. Names are short: a loop takes less time than to
+/// set up a search.
+fn split(path: &str) -> (&[u8], &[u8]) {
+    let bytes = path.as_bytes();
+    let mut parts = bytes.rsplitn(2, |byte| *byte == b'/');
+    let last = parts.next().unwrap_or_default();
+    (parts.next().unwrap_or_default(), last)
 }
 
 /// Refuses what would match something else than its author thinks.
@@ -204,6 +278,8 @@ mod tests {
             "/[ü]",
             "/\\n",
             "incoming/**",
+            "**/",
+            "/x/",
         ] {
             assert!(Pattern::path(pattern).is_err(), "{pattern}");
         }
@@ -232,7 +308,7 @@ mod tests {
     fn agrees_with_globset() {
         let parts = ["*", "**", "a", "b", "/", "?", "[ab]", "{a,/b}"];
         let letters = ["a", "b", "/", ".", "ab"];
-        let mut patterns = vec![String::from("/")];
+        let mut patterns = vec![String::from("/"), String::from("**/")];
         let mut paths = vec![String::from("/")];
         for _ in 0..4 {
             let longer: Vec<String> = patterns
@@ -255,7 +331,9 @@ mod tests {
         // empty component never is in a path.
         patterns.retain(|pattern| {
             let whole = |part: &str| part == "**" || !part.contains("**");
-            !pattern.contains("//") && pattern.split('/').all(whole)
+            !pattern.contains("//")
+                && (pattern == "/" || !pattern.ends_with('/'))
+                && pattern.split('/').all(whole)
         });
         let mut tried = 0;
         for pattern in &patterns {
@@ -271,6 +349,42 @@ mod tests {
             }
         }
         assert!(tried > 100_000, "{tried}");
+    }
+
+    /// No pattern and no path is a panic, however odd.
+    #[test]
+    fn takes_anything() {
+        let parts = [
+            "*", "**", "/", "?", "[", "]", "{", "}", ",", "!", "^", "-", "\\", "a", "b", ".", "ü",
+            "{user}",
+        ];
+        let mut random = 1_u64;
+        let mut any = |longest: u64| {
+            let mut next = |below: u64| {
+                random = random
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1);
+                (random >> 33) % below
+            };
+            (0..next(longest))
+                .map(|_| parts[next(parts.len() as u64) as usize])
+                .collect::<String>()
+        };
+        let mut valid = 0;
+        for _ in 0..200_000 {
+            let (pattern, path) = (format!("/{}", any(12)), format!("/{}", any(20)));
+            if let Ok(pattern) = Pattern::path(&pattern) {
+                valid += 1;
+                pattern.matches(&path);
+            }
+            assert!(
+                Pattern::path(&format!("/{}", literal(&path)))
+                    .is_ok_and(|same| same.matches(&format!("/{path}")))
+                    || path.ends_with('/'),
+                "{path}"
+            );
+        }
+        assert!(valid > 10_000, "{valid}");
     }
 
     /// A hostile path must not make the server compute for long.

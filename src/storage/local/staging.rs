@@ -244,7 +244,7 @@ impl Staging {
             return Err(Error::Busy);
         }
         *active += 1;
-        Ok(Claim { staging: self.clone(), key })
+        Ok(Claim { staging: self.clone(), key, released: false })
     }
 
     /// The directory that uploads are moved to for a person to look at.
@@ -294,10 +294,20 @@ fn is_over(now: SystemTime, modified: SystemTime, age: Duration) -> bool {
 pub(super) struct Claim {
     staging: Arc<Staging>,
     key: Key,
+    released: bool,
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
+        self.release();
+    }
+}
+
+impl Claim {
+    fn release(&mut self) {
+        if std::mem::replace(&mut self.released, true) {
+            return;
+        }
         let mut slots = locked(&self.staging.slots);
         if let Some(active) = slots.active.get_mut(&self.key) {
             *active -= 1;
@@ -306,9 +316,7 @@ impl Drop for Claim {
             }
         }
     }
-}
 
-impl Claim {
     /// A new file.
     pub(super) fn create(self, mode: u32) -> Result<Progress> {
         let name = self.new_name();
@@ -383,9 +391,10 @@ impl Progress {
         self.name.as_deref().ok_or(Error::NotFound)
     }
 
-    /// It has got another name, elsewhere.
+    /// It has got another name, elsewhere, and is no upload any more.
     pub(super) fn moved(&mut self) {
         self.name = None;
+        self.claim.release();
     }
 
     /// Removes the part that waits under the same key.

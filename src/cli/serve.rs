@@ -1,0 +1,69 @@
+//! `portcullis serve`.
+
+use std::{env, os::unix::process::CommandExt, process};
+
+use tokio::runtime;
+
+use super::{
+    Failure, Source,
+    first_start::{self, Addresses},
+    output,
+};
+use crate::server::{Kind, Server};
+
+/// Serves until a signal ends it.
+pub fn run(source: &Source) -> Result<(), Failure> {
+    let mut loaded = source.load()?;
+    without_backtraces();
+    crate::observe::init(&loaded.config.log)?;
+    for warning in &loaded.warnings {
+        tracing::warn!(at = warning.place, key = warning.key, "{}", warning.text);
+    }
+    let start = first_start::prepare(&mut loaded)?;
+
+    let mut builder = runtime::Builder::new_multi_thread();
+    builder.enable_all().thread_name("portcullis");
+    if loaded.config.server.threads > 0 {
+        builder.worker_threads(loaded.config.server.threads);
+    }
+    let runtime = builder.build().map_err(|error| format!("no threads to serve with: {error}"))?;
+    runtime.block_on(async {
+        let server = Server::start(&loaded)
+            .await
+            .map_err(|problem| Failure::Configuration(problem.to_string()))?;
+        first_start::announce(&start, &addresses(&server));
+        server.run().await.map_err(|error| Failure::Running(error.to_string()))
+    })
+}
+
+fn addresses(server: &Server) -> Addresses {
+    let mut addresses = Addresses::default();
+    for listening in server.listening() {
+        match listening.kind {
+            Kind::Explicit => addresses.explicit.push(listening.address),
+            Kind::Implicit => addresses.implicit.push(listening.address),
+        }
+    }
+    addresses
+}
+
+/// Starts the program anew if it would note the stack of each error that it meets: a plugin's
+/// faults are errors, and noting their stacks costs more than all the rest. `RUST_BACKTRACE` asks
+/// for that, `RUST_LIB_BACKTRACE` turns it off again, panics excepted; and a program cannot safely
+/// change its own environment.
+fn without_backtraces() {
+    let asked = env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
+    if !asked || env::var_os("RUST_LIB_BACKTRACE").is_some() {
+        return;
+    }
+    let mut arguments = env::args_os();
+    let (Some(name), Ok(program)) = (arguments.next(), env::current_exe()) else {
+        return;
+    };
+    let error = process::Command::new(program)
+        .arg0(name)
+        .args(arguments)
+        .env("RUST_LIB_BACKTRACE", "0")
+        .exec();
+    output::warning(&format!("errors will be slow, with RUST_BACKTRACE set: {error}"));
+}
