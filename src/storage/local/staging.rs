@@ -6,6 +6,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    fmt::Write,
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
@@ -26,10 +27,7 @@ use rustix::{
 };
 
 use super::beneath::{describe, discard, facts, facts_at, unique};
-use crate::{
-    gate::upload::hex,
-    storage::{Error, Result},
-};
+use crate::storage::{Error, Result};
 
 /// From this size on, freeing a file is left to the pool.
 pub(super) const LARGE: u64 = 64 << 20;
@@ -70,8 +68,16 @@ impl Key {
         Some(Self(key))
     }
 
+    /// In lower-case hexadecimal, with room for what follows.
+    fn digits(self) -> String {
+        let mut text = String::with_capacity(2 * self.0.len() + 24);
+        let halves = self.0.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+        text.extend(halves.filter_map(|half| char::from_digit(half.into(), 16)));
+        text
+    }
+
     fn part(self) -> String {
-        hex(&self.0) + PART
+        self.digits() + PART
     }
 }
 
@@ -225,7 +231,7 @@ impl Staging {
             return Ok(false);
         }
         let name = key.part();
-        let held = self.open_name(&name, OFlags::PATH);
+        let held = self.open_name(&name, OFlags::PATH).ok();
         let removed = unlinkat(&self.directory, name, AtFlags::empty());
         drop(slots);
         discard(held);
@@ -259,6 +265,11 @@ impl Staging {
     fn open_name(&self, name: &str, flags: OFlags) -> Result<OwnedFd> {
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         Ok(openat(&self.directory, name, flags, Mode::empty())?)
+    }
+
+    /// Removes the lock: nothing has been staged, and nothing will be.
+    pub(super) fn abandon(&self) {
+        let _ = unlinkat(&self.directory, LOCK, AtFlags::empty());
     }
 
     /// Which bits of a mode a new file keeps.
@@ -368,7 +379,10 @@ impl Claim {
     }
 
     fn new_name(&self) -> String {
-        format!("{}.{:x}{NEW}", hex(&self.key.0), self.staging.number())
+        let mut name = self.key.digits();
+        // Writing to a string cannot fail.
+        let _ = write!(name, ".{:x}{NEW}", self.staging.number());
+        name
     }
 }
 
@@ -397,9 +411,8 @@ impl Progress {
         self.claim.release();
     }
 
-    /// Removes the part that waits under the same key.
-    pub(super) fn forget_part(&self) -> Result<()> {
-        self.claim.staging.forget(|| self.claim.key).map(drop)
+    pub(super) fn key(&self) -> Key {
+        self.claim.key
     }
 
     /// Makes it the part that waits; an empty one would be worth nothing.
@@ -426,7 +439,7 @@ impl Drop for Progress {
             // The next start removes what cannot be removed now.
             let _ = unlinkat(&self.claim.staging.directory, name, AtFlags::empty());
             if self.length > LARGE {
-                discard(self.file.clone());
+                discard(Some(self.file.clone()));
             }
         }
     }

@@ -71,3 +71,24 @@ async fn a_download_goes_on_with_the_old_content() {
     fixture.tree.remove_file(&path("/file")).await.unwrap();
     assert_eq!(source.read_at(vec![0; 100], 0).await.unwrap().1, 11);
 }
+
+#[tokio::test]
+async fn what_is_not_in_the_cache_is_opened_in_the_pool() {
+    let fixture = Fixture::new().await;
+    fs::create_dir(fixture.home().join("below")).unwrap();
+    let shared = fixture.local.shared.clone();
+    let home = shared.root.open("home", rustix::fs::OFlags::PATH).unwrap();
+    let tree = super::super::tree::LocalTree {
+        shared,
+        home: Arc::new(super::super::beneath::Directory::cold(home)),
+        home_path: "/home".into(),
+        owner: "bob".into(),
+    };
+    let fixture = Fixture { tree: Arc::new(tree), ..fixture };
+    fixture.put("/below/file", "content").await.unwrap();
+    assert_eq!(fixture.get("/below/file").await.unwrap(), "content");
+    assert_eq!(fixture.names("/below").await, ["file"]);
+    assert_error!(fixture.get("/below/none").await, Error::NotFound);
+    fixture.tree.rename(&path("/below/file"), &path("/file"), false).await.unwrap();
+    assert_eq!(fixture.tree.metadata(&path("/file")).await.unwrap().size, 7);
+}
