@@ -17,8 +17,9 @@ use rustix::{
 use super::{
     Shared,
     beneath::{Access, Directory, Parent, discard, facts, facts_at, kind, pool},
+    key::Key,
     source::{LocalStaged, retry},
-    staging::{Key, LARGE, Progress, Staging},
+    staging::{LARGE, Progress, Staging},
 };
 use crate::{
     ftp::{metadata::Kind, path::VirtualPath},

@@ -17,7 +17,6 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use aws_lc_rs::digest;
 use rustix::{
     fs::{
         AtFlags, CWD, Dir, FlockOperation, Mode, OFlags, flock, fstat, mkdirat, openat, renameat,
@@ -26,7 +25,10 @@ use rustix::{
     io::Errno,
 };
 
-use super::beneath::{describe, discard, facts, facts_at, unique};
+use super::{
+    beneath::{describe, discard, facts, facts_at, unique},
+    key::Key,
+};
 use crate::storage::{Error, Result};
 
 /// From this size on, freeing a file is left to the pool.
@@ -37,48 +39,8 @@ const PART: &str = ".part";
 const LOCK: &str = "lock";
 const QUARANTINE: &str = "quarantine";
 
-/// What an upload is found by again.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Key([u8; 32]);
-
-impl Key {
-    /// `path` is counted from the storage's root; it holds no NUL, so the last one ends the owner.
-    pub(super) fn new(storage: &str, owner: &str, home: &str, path: &str) -> Self {
-        let mut context = digest::Context::new(&digest::SHA256);
-        for text in [storage, "\0", owner, "\0", home, path] {
-            context.update(text.as_bytes());
-        }
-        let mut key = [0; 32];
-        for (to, from) in key.iter_mut().zip(context.finish().as_ref()) {
-            *to = *from;
-        }
-        Self(key)
-    }
-
-    fn of_name(text: &str) -> Option<Self> {
-        let (digits, []) = text.as_bytes().as_chunks::<2>() else { return None };
-        let mut key = [0; 32];
-        if digits.len() != key.len() {
-            return None;
-        }
-        for (to, [high, low]) in key.iter_mut().zip(digits) {
-            let digit = |byte: &u8| char::from(*byte).to_digit(16).map(|digit| digit as u8);
-            *to = digit(high)? << 4 | digit(low)?;
-        }
-        Some(Self(key))
-    }
-
-    /// In lower-case hexadecimal, with room for what follows.
-    fn digits(self) -> String {
-        let mut text = String::with_capacity(2 * self.0.len() + 24);
-        let halves = self.0.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-        text.extend(halves.filter_map(|half| char::from_digit(half.into(), 16)));
-        text
-    }
-
-    fn part(self) -> String {
-        self.digits() + PART
-    }
+fn part_of(key: Key) -> String {
+    key.digits() + PART
 }
 
 /// One staging directory, this server's alone.
@@ -151,7 +113,7 @@ impl Staging {
                 let (key, number) = name.strip_suffix(NEW)?.split_once('.')?;
                 u64::from_str_radix(number, 16).ok().map(|_| key)
             });
-            let Some(key) = text.and_then(Key::of_name) else { continue };
+            let Some(key) = text.and_then(Key::from_digits) else { continue };
             let found = describe(&facts_at(&self.directory, name)?);
             if found.size == 0 || is_over(now, found.modified, age) {
                 unlinkat(&self.directory, name, AtFlags::empty())?;
@@ -174,7 +136,7 @@ impl Staging {
         }
         let mut slots = locked(&self.slots);
         for (key, (_, name)) in newest {
-            renameat(&self.directory, name, &self.directory, key.part())?;
+            renameat(&self.directory, name, &self.directory, part_of(key))?;
             slots.waiting.insert(key);
         }
         Ok(())
@@ -186,7 +148,7 @@ impl Staging {
         let waiting: Vec<Key> = locked(&self.slots).waiting.iter().copied().collect();
         let mut expired = 0;
         for key in waiting {
-            let name = key.part();
+            let name = part_of(key);
             // The handle keeps the content until the lock is free again: freeing may take long.
             let Ok(part) = self.open_name(&name, OFlags::PATH) else { continue };
             let mut slots = locked(&self.slots);
@@ -213,7 +175,7 @@ impl Staging {
         if !slots.waiting.contains(&key) {
             return Ok(None);
         }
-        match facts_at(&self.directory, &key.part()) {
+        match facts_at(&self.directory, &part_of(key)) {
             Ok(found) => Ok(Some(found.stx_size)),
             Err(Error::NotFound) => Ok(None),
             Err(error) => Err(error),
@@ -230,7 +192,7 @@ impl Staging {
         if !slots.waiting.remove(&key) {
             return Ok(false);
         }
-        let name = key.part();
+        let name = part_of(key);
         let held = self.open_name(&name, OFlags::PATH).ok();
         let removed = unlinkat(&self.directory, name, AtFlags::empty());
         drop(slots);
@@ -354,7 +316,7 @@ impl Claim {
             drop(slots);
             return Ok(Err(self));
         }
-        let part = self.key.part();
+        let part = self.part();
         let file = match self.staging.open_name(&part, OFlags::RDWR) {
             Ok(file) => file,
             Err(Error::NotFound) => {
@@ -421,7 +383,7 @@ impl Progress {
             return Ok(());
         }
         let staging = self.claim.staging.clone();
-        let part = self.claim.key.part();
+        let part = part_of(self.claim.key);
         let mut slots = locked(&staging.slots);
         let older = staging.open_name(&part, OFlags::PATH);
         renameat(&staging.directory, self.name()?, &staging.directory, &part)?;

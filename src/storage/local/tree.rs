@@ -16,11 +16,11 @@ use rustix::{
 use super::{
     Shared,
     beneath::{Access, Directory, describe, discard, facts, facts_at, kind, pool},
+    key::Key,
     listing::LocalListing,
     part::{Label, LocalPart, hold_large, rename},
     resume::resume,
     source::LocalSource,
-    staging::Key,
 };
 use crate::{
     ftp::{

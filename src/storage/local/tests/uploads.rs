@@ -117,7 +117,7 @@ async fn a_file_that_appears_meanwhile_keeps_its_mode_too() {
 async fn a_part_that_cannot_be_written_to_the_disk_is_given_up() {
     let fixture = Fixture::new().await;
     let progress = || {
-        let key = super::super::staging::Key::new("test", "bob", "/home", "/file");
+        let key = super::super::key::Key::new("test", "bob", "/home", "/file");
         fixture.local.shared.staging.claim(key, false).unwrap().create(0o600).unwrap()
     };
     let mut part = super::super::part::LocalPart {
