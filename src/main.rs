@@ -1,1 +1,7 @@
-fn main() {}
+//! The daemon and its commands: [`portcullis::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    portcullis::cli::main()
+}

@@ -1,1 +1,322 @@
-//! To come.
+//! Hashes of passwords: made with Argon2id, verified in all forms that are in use.
+
+use argon2::{
+    Argon2,
+    password_hash::{Output, PasswordHash, PasswordHasher, SaltString},
+};
+use aws_lc_rs::{constant_time, rand};
+
+/// The most memory that verifying one password may take: more is a slip of the operator's, and
+/// would end the server rather than the login.
+const MAX_MEMORY: u64 = 256 << 20;
+/// The most memory to pass over: a few seconds of computing.
+const MAX_WORK: u64 = 4 << 30;
+const MAX_PBKDF2_ROUNDS: u32 = 10_000_000;
+const MAX_SHA512_ROUNDS: usize = 5_000_000;
+const MAX_BCRYPT_COST: u32 = 16;
+
+/// The longest password that is looked at; some of the kinds take the square of its length.
+const MAX_PASSWORD: usize = 4096;
+
+/// What cannot be mistaken for another one.
+const ALPHABET: &[u8] = b"abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789";
+
+/// Hashes a password with Argon2id (19 MiB, 2 passes, 1 lane) and a salt of its own.
+///
+/// # Errors
+/// When the system has no random numbers.
+pub fn hash(password: &str) -> Result<String, String> {
+    let mut salt = [0; 16];
+    rand::fill(&mut salt).map_err(|_| "the system has no random numbers".to_owned())?;
+    let salt = SaltString::encode_b64(&salt).map_err(text)?;
+    let hash = Argon2::default().hash_password(password.as_bytes(), &salt).map_err(text)?;
+    Ok(hash.to_string())
+}
+
+/// Whether a password is the one that was hashed: Argon2, scrypt and PBKDF2 as PHC strings, bcrypt
+/// and SHA-512 in the forms of crypt(3).
+///
+/// # Errors
+/// When the hash is malformed, of another kind, or would take too much to verify.
+pub fn verify(password: &str, hash: &str) -> Result<bool, String> {
+    if password.len() > MAX_PASSWORD {
+        return Ok(false);
+    }
+    match hash.split('$').nth(1).unwrap_or_default() {
+        _ if !hash.starts_with('$') => Err(unknown()),
+        "2a" | "2b" | "2y" => bcrypt(password, hash),
+        "6" => sha512_crypt(password, hash),
+        "argon2i" | "argon2d" | "argon2id" => verify_phc(hash, |hash| argon2(password, hash)),
+        "scrypt" => verify_phc(hash, |hash| scrypt(password, hash)),
+        "pbkdf2-sha256" | "pbkdf2-sha512" => verify_phc(hash, |hash| pbkdf2(password, hash)),
+        _ => Err(unknown()),
+    }
+}
+
+/// A password that nobody has to like: 24 letters and digits, 139 bits.
+#[must_use]
+pub fn random() -> String {
+    let mut password = String::with_capacity(24);
+    while password.len() < 24 {
+        let mut bytes = [0; 32];
+        if rand::fill(&mut bytes).is_err() {
+            // Nothing that could be guessed: an empty password is refused by whoever hashes it.
+            return String::new();
+        }
+        // 4 × 56 of the 256 values: each letter as often as the others.
+        let fair = bytes.into_iter().filter(|byte| usize::from(*byte) < 4 * ALPHABET.len());
+        let letters = fair.filter_map(|byte| ALPHABET.get(usize::from(byte) % ALPHABET.len()));
+        password.extend(letters.map(|byte| char::from(*byte)));
+    }
+    password.truncate(24);
+    password
+}
+
+/// The kind of a hash, for people; `None` if it is no hash that can be verified.
+#[must_use]
+pub fn kind(hash: &str) -> Option<&str> {
+    match hash.strip_prefix('$')?.split('$').next()? {
+        "2a" | "2b" | "2y" => Some("bcrypt"),
+        "6" => Some("sha512-crypt"),
+        kind @ ("argon2i" | "argon2d" | "argon2id" | "scrypt" | "pbkdf2-sha256"
+        | "pbkdf2-sha512") => Some(kind),
+        _ => None,
+    }
+}
+
+fn unknown() -> String {
+    "a hash of an unknown kind; known are argon2id, argon2i, argon2d, scrypt, pbkdf2-sha256, \
+     pbkdf2-sha512, bcrypt ($2b$) and sha512-crypt ($6$)"
+        .to_owned()
+}
+
+fn text(error: argon2::password_hash::Error) -> String {
+    format!("a malformed hash: {error}")
+}
+
+/// Verifies by hashing again, with the comparison in constant time that `Output` has.
+fn verify_phc(
+    hash: &str,
+    again: impl FnOnce(&PasswordHash<'_>) -> Result<Option<Output>, String>,
+) -> Result<bool, String> {
+    let hash = PasswordHash::new(hash).map_err(text)?;
+    // It parses without these, too.
+    if hash.hash.is_none() || hash.salt.is_none() {
+        return Err("a malformed hash: it ends before the salt or the digest".to_owned());
+    }
+    Ok(again(&hash)? == hash.hash)
+}
+
+fn argon2(password: &str, hash: &PasswordHash<'_>) -> Result<Option<Output>, String> {
+    let params = argon2::Params::try_from(hash).map_err(text)?;
+    let memory = u64::from(params.m_cost()) * 1024;
+    bounded(memory, memory.saturating_mul(params.t_cost().into()))?;
+    let salt = hash.salt.ok_or_else(unknown)?;
+    // Without a version it is the first one, from before versions were written.
+    let version = hash.version.unwrap_or(0x10);
+    let password = password.as_bytes();
+    Argon2::default()
+        .hash_password_customized(password, Some(hash.algorithm), Some(version), params, salt)
+        .map(|again| again.hash)
+        .map_err(text)
+}
+
+fn scrypt(password: &str, hash: &PasswordHash<'_>) -> Result<Option<Output>, String> {
+    let params = scrypt::Params::try_from(hash).map_err(text)?;
+    let block = 128 * u64::from(params.r());
+    let memory = 1_u64.checked_shl(params.log_n().into()).and_then(|n| n.checked_mul(block));
+    let memory = memory.unwrap_or(u64::MAX);
+    bounded(memory, memory.saturating_mul(2 * u64::from(params.p())))?;
+    bounded(block.saturating_mul(params.p().into()), 0)?;
+    let salt = hash.salt.ok_or_else(unknown)?;
+    scrypt::Scrypt
+        .hash_password_customized(password.as_bytes(), None, hash.version, params, salt)
+        .map(|again| again.hash)
+        .map_err(text)
+}
+
+fn pbkdf2(password: &str, hash: &PasswordHash<'_>) -> Result<Option<Output>, String> {
+    let mut params = pbkdf2::Params::try_from(hash).map_err(text)?;
+    if !(1..=MAX_PBKDF2_ROUNDS).contains(&params.rounds) {
+        return Err(too_much(&format!("1 to {MAX_PBKDF2_ROUNDS} rounds")));
+    }
+    params.output_length = hash.hash.map_or(0, |output| output.len());
+    let salt = hash.salt.ok_or_else(unknown)?;
+    pbkdf2::Pbkdf2
+        .hash_password_customized(
+            password.as_bytes(),
+            Some(hash.algorithm),
+            hash.version,
+            params,
+            salt,
+        )
+        .map(|again| again.hash)
+        .map_err(text)
+}
+
+fn bounded(memory: u64, work: u64) -> Result<(), String> {
+    if memory > MAX_MEMORY {
+        return Err(too_much("256 MiB of memory at most"));
+    }
+    if work > MAX_WORK {
+        return Err(too_much("4 GiB of memory passed over at most"));
+    }
+    Ok(())
+}
+
+fn too_much(bound: &str) -> String {
+    format!("the hash's cost is out of bounds: {bound}")
+}
+
+fn bcrypt(password: &str, hash: &str) -> Result<bool, String> {
+    let malformed =
+        || "a malformed hash: expected $2b$, a cost of two digits, $, 53 characters".to_owned();
+    let mut parts = hash.split('$').skip(2);
+    let (Some(cost), Some(rest), None) = (parts.next(), parts.next(), parts.next()) else {
+        return Err(malformed());
+    };
+    if cost.len() != 2 || rest.len() != 53 {
+        return Err(malformed());
+    }
+    let cost: u32 = cost.parse().map_err(|_| malformed())?;
+    if !(4..=MAX_BCRYPT_COST).contains(&cost) {
+        return Err(too_much(&format!("a cost of 4 to {MAX_BCRYPT_COST}")));
+    }
+    bcrypt::verify(password, hash).map_err(|error| format!("a malformed hash: {error}"))
+}
+
+fn sha512_crypt(password: &str, hash: &str) -> Result<bool, String> {
+    let malformed = || "a malformed hash: expected $6$, a salt, $, 86 characters".to_owned();
+    let mut parts = hash.split('$').skip(2).peekable();
+    let mut rounds = 5000;
+    if let Some(part) = parts.next_if(|part| part.starts_with("rounds=")) {
+        rounds = part.trim_start_matches("rounds=").parse().map_err(|_| malformed())?;
+    }
+    if !(1000..=MAX_SHA512_ROUNDS).contains(&rounds) {
+        return Err(too_much(&format!("1000 to {MAX_SHA512_ROUNDS} rounds")));
+    }
+    let (Some(salt), Some(digest), None) = (parts.next(), parts.next(), parts.next()) else {
+        return Err(malformed());
+    };
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'/';
+    if digest.len() != 86 || !digest.bytes().all(plain) {
+        return Err(malformed());
+    }
+    let params = sha_crypt::Sha512Params::new(rounds).map_err(|_| malformed())?;
+    let again = sha_crypt::sha512_crypt_b64(password.as_bytes(), salt.as_bytes(), &params);
+    let again = again.map_err(|_| malformed())?;
+    Ok(constant_time::verify_slices_are_equal(again.as_bytes(), digest.as_bytes()).is_ok())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// Of "password", from the reference implementation's tests.
+    const ARGON2: &[&str] = &[
+        "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
+        "$argon2i$v=19$m=256,t=2,p=1$c29tZXNhbHQ$iekCn0Y3spW+sCcFanM2xBT63UP2sghkUoHLIUpWRS8",
+        "$argon2i$m=256,t=2,p=1$c29tZXNhbHQ$/U3YPXYsSb3q9XxHvc0MLxur+GP960kN9j7emXX8zwY",
+        "$argon2i$v=16$m=256,t=2,p=1$c29tZXNhbHQ$/U3YPXYsSb3q9XxHvc0MLxur+GP960kN9j7emXX8zwY",
+    ];
+
+    /// Of "correct horse", by OpenSSL's functions and the C library's crypt(3).
+    const OTHERS: &[&str] = &[
+        "$scrypt$ln=10,r=8,p=1$c2FsdHNhbHRzYWx0$JLoeRlAiVzz/fmBbrb3a7QkuecDu7wE6R0zHHE5DC7g",
+        "$pbkdf2-sha256$i=1000$c2FsdHNhbHRzYWx0$F7o7+5VTVzFAO998X6s3AHrDsJVdMiIlgndIMe19NvY",
+        "$pbkdf2-sha512$i=1000$c2FsdHNhbHRzYWx0$oSKce4SGrSKsJabCWZfpe2MmVOPtl4paOjoD1njLdjo",
+        "$2a$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2",
+        "$2b$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2",
+        "$2y$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2",
+        "$6$saltstring$.r0X7ub5wGR2v4Xz7svCIozfnlorFh19V89t8KC9Umd81uGhFgsyTRNyzQDXDIm17fFcR9z3z7oBNdsyYBbtm/",
+        "$6$rounds=1400$anotherlongsalts$BIJq9mRCZh1kev4gsEFy0R5hLBKgZM.fwvpxgy31e6bRJqRdXTpSE8TJFJysi3GwDPeX9bz4aZklq669D26ai0",
+    ];
+
+    #[test]
+    fn verifies_known_hashes_of_each_kind() {
+        let known = ARGON2.iter().map(|hash| ("password", *hash));
+        for (password, hash) in known.chain(OTHERS.iter().map(|hash| ("correct horse", *hash))) {
+            assert_eq!(verify(password, hash), Ok(true), "{hash}");
+            assert_eq!(verify("Password", hash), Ok(false), "{hash}");
+            assert_eq!(verify("", hash), Ok(false), "{hash}");
+            assert!(kind(hash).is_some(), "{hash}");
+        }
+    }
+
+    #[test]
+    fn verifies_its_own() {
+        let first = hash("grün 🐎").unwrap();
+        assert!(first.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{first}");
+        assert_ne!(first, hash("grün 🐎").unwrap());
+        assert_eq!(verify("grün 🐎", &first), Ok(true));
+        assert_eq!(verify("grun 🐎", &first), Ok(false));
+        let other = first.replace("argon2id", "argon2d");
+        assert_eq!(verify("grün 🐎", &other), Ok(false));
+    }
+
+    #[test]
+    fn malformed_and_unknown_hashes_are_errors() {
+        let digest = "nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
+        for hash in [
+            "",
+            "$",
+            "$$$",
+            "password",
+            "$1$salt$hash",
+            "$5$salt$hash",
+            "$2x$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2",
+            "$2b$5$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2",
+            "$2b$05$short",
+            "$2b$05$abcdefghijklmnopqrstu!HNbAKRhpaujgo33bRWs.NLUTJO3lOy2",
+            "$2b$05$äbcdefghijklmnopqrstuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2",
+            "x$2b$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2",
+            "$6$",
+            "$6$salt",
+            "$6$salt$short",
+            "$6$rounds=x$salt$hash",
+            "$argon2id$x",
+            "$argon2id$v=19$m=256,t=2,p=1",
+            "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ",
+            "$argon2id$v=19$m=256,t=0,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
+            "$argon2id$v=17$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
+            "$argon2x$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
+            "$argon2id$v=19$m=256,t=2,p=1$c29t!XNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
+            "$scrypt$ln=10,r=0,p=1$c2FsdHNhbHRzYWx0$JLoeRlAiVzz/fmBbrb3a7QkuecDu7wE6R0zHHE5DC7g",
+            "$pbkdf2-sha256$i=0$c2FsdHNhbHRzYWx0$F7o7+5VTVzFAO998X6s3AHrDsJVdMiIlgndIMe19NvY",
+            "$pbkdf2-sha1$i=1000$c2FsdHNhbHRzYWx0$F7o7+5VTVzFAO998X6s3AHrDsJVdMiIlgndIMe19NvY",
+            &format!("$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ${digest}${digest}"),
+        ] {
+            assert!(verify("password", hash).is_err(), "{hash}");
+        }
+    }
+
+    #[test]
+    fn costs_are_bounded() {
+        for hash in [
+            "$argon2id$v=19$m=4194304,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
+            "$argon2id$v=19$m=256,m=4194304,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
+            "$argon2id$v=19$m=65536,t=4000000,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
+            "$scrypt$ln=31,r=8,p=1$c2FsdHNhbHRzYWx0$JLoeRlAiVzz/fmBbrb3a7QkuecDu7wE6R0zHHE5DC7g",
+            "$scrypt$ln=1,r=1,p=1000000000$c2FsdHNhbHRzYWx0$JLoeRlAiVzz/fmBbrb3a7QkuecDu7wE6R0zHHE5DC7g",
+            "$scrypt$ln=2,r=1000000,p=1000$c2FsdHNhbHRzYWx0$JLoeRlAiVzz/fmBbrb3a7QkuecDu7wE6R0zHHE5DC7g",
+            "$pbkdf2-sha256$i=4294967295$c2FsdHNhbHRzYWx0$F7o7+5VTVzFAO998X6s3AHrDsJVdMiIlgndIMe19NvY",
+            "$2b$31$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2",
+            "$6$rounds=999999999$anotherlongsalts$BIJq9mRCZh1kev4gsEFy0R5hLBKgZM.fwvpxgy31e6bRJqRdXTpSE8TJFJysi3GwDPeX9bz4aZklq669D26ai0",
+        ] {
+            assert!(verify("password", hash).is_err(), "{hash}");
+        }
+        assert_eq!(verify(&"x".repeat(100_000), OTHERS.last().unwrap()), Ok(false));
+    }
+
+    #[test]
+    fn random_passwords_are_long_and_plain() {
+        let passwords: Vec<_> = (0..100).map(|_| random()).collect();
+        for password in &passwords {
+            assert_eq!(password.len(), 24);
+            assert!(password.bytes().all(|byte| ALPHABET.contains(&byte)), "{password}");
+        }
+        let different: std::collections::BTreeSet<_> = passwords.iter().collect();
+        assert_eq!(different.len(), 100);
+    }
+}

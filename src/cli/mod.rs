@@ -1,1 +1,164 @@
-//! To come.
+//! The command line.
+
+mod check;
+mod files;
+pub mod first_start;
+mod inspect;
+mod output;
+mod serve;
+mod user;
+mod users_file;
+
+use std::{fmt, path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{self, ConfigError, Loaded};
+
+const EXAMPLES: &str = "\
+Examples:
+  portcullis
+      Serves with config.toml of this directory, or with the defaults.
+  portcullis --set server.listen='[\"0.0.0.0:21\"]' --set limits.idle-timeout=10m
+      Overrides keys of the configuration; each value is TOML, or plain text.
+  portcullis check --config /etc/portcullis/config.toml
+      Says what is wrong with a configuration, and with what it names.
+  portcullis user add alice --group staff
+      Adds a user; a running server knows it at once.
+
+Exit status: 0, 1 for what went wrong while running, 2 for a wrong configuration or command line.";
+
+/// An FTPS server whose decisions are WebAssembly components.
+#[derive(Debug, Parser)]
+#[command(name = "portcullis", version, after_help = EXAMPLES, args_conflicts_with_subcommands = false)]
+struct CommandLine {
+    #[command(flatten)]
+    source: Source,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// Where the configuration comes from; taken before and after a subcommand's name.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Configuration")]
+struct Source {
+    /// The configuration; otherwise config.toml in this directory, or the defaults
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Overrides a key: a TOML value, or plain text; as often as wanted, the last one wins
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    sets: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve (the default)
+    Serve {
+        #[command(flatten)]
+        source: Source,
+    },
+    /// Read the configuration, certificates and plugins, and say what is wrong
+    Check {
+        #[command(flatten)]
+        source: Source,
+    },
+    /// Add, change, list and remove users
+    #[command(subcommand)]
+    User(user::Command),
+    /// Look at plugins
+    #[command(subcommand)]
+    Plugin(inspect::Command),
+}
+
+/// Why a command failed: which exit status it has.
+#[derive(Debug)]
+enum Failure {
+    /// The configuration, or what it names, cannot be used.
+    Configuration(String),
+    /// Anything else.
+    Running(String),
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::Configuration(error.to_string())
+    }
+}
+
+impl From<String> for Failure {
+    fn from(error: String) -> Self {
+        Self::Running(error)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Configuration(text) | Self::Running(text)) = self;
+        formatter.write_str(text)
+    }
+}
+
+impl Source {
+    /// What was said before the subcommand, then what was said after it.
+    fn then(mut self, later: Self) -> Self {
+        self.config = later.config.or(self.config);
+        self.sets.extend(later.sets);
+        self
+    }
+
+    fn load(&self) -> Result<Loaded, ConfigError> {
+        config::load(self.config.as_deref(), &self.sets)
+    }
+}
+
+/// Does what the command line says; the exit status is 0, 1 for errors while running, or 2 for a
+/// configuration that cannot be used.
+#[must_use]
+pub fn main() -> ExitCode {
+    let line = CommandLine::parse();
+    match run(line) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::errors(&failure.to_string());
+            ExitCode::from(match failure {
+                Failure::Configuration(_) => 2,
+                Failure::Running(_) => 1,
+            })
+        }
+    }
+}
+
+fn run(line: CommandLine) -> Result<(), Failure> {
+    let source = line.source;
+    match line.command {
+        None => serve::run(&source),
+        Some(Command::Serve { source: later }) => serve::run(&source.then(later)),
+        Some(Command::Check { source: later }) => check::run(&source.then(later)),
+        Some(Command::User(command)) => user::run(source, command),
+        Some(Command::Plugin(command)) => inspect::run(&command),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::indexing_slicing, clippy::unreachable, clippy::unwrap_used)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_holds_together() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn overrides_add_up_before_and_after_the_subcommand() {
+        let line =
+            ["portcullis", "--set", "a=1", "--config", "x", "serve", "--set", "b=2", "--set=c=3"];
+        let line = CommandLine::try_parse_from(line).unwrap();
+        let Some(Command::Serve { source }) = line.command else { unreachable!() };
+        let source = line.source.then(source);
+        assert_eq!(source.sets, ["a=1", "b=2", "c=3"]);
+        assert_eq!(source.config, Some("x".into()));
+    }
+}

@@ -2,6 +2,22 @@
 //!
 //! Every key has a default here, and `config.toml` in the repository says the same with its reason
 //! beside it. Sizes are bytes, rates bytes a second; 0 is no limit wherever a limit can be lifted.
+//!
+//! [`load`] reads the file and what the command line overrides, and remembers where each key was
+//! said, so that whoever finds fault with a value later can name the place: [`Loaded::locate`].
+
+mod check;
+mod defaults;
+mod error;
+mod explain;
+mod keys;
+mod load;
+mod path;
+mod source;
+#[cfg(test)]
+#[allow(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used)]
+mod tests;
+mod value;
 
 use std::{
     collections::BTreeMap,
@@ -15,8 +31,11 @@ use serde::Deserialize;
 
 use crate::{gate::OnFailure, storage::Durability};
 
+pub use error::{ConfigError, Problem};
+pub use load::{Loaded, load};
+
 /// The whole configuration.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Config {
     /// `[server]`
@@ -31,12 +50,10 @@ pub struct Config {
     pub log: Log,
     /// `[storage.NAME]`, in the order of their names; an account that names none gets `default`,
     /// or the only one.
-    #[serde(default = "default_storages")]
     pub storage: BTreeMap<String, Storage>,
     /// `[plugin-host]`: what all plugins share.
     pub plugin_host: PluginHost,
     /// `[[plugin]]`: the chains, in this order.
-    #[serde(default = "default_plugins")]
     pub plugin: Vec<Plugin>,
 }
 
@@ -61,6 +78,14 @@ pub struct Server {
     pub drain_timeout: Duration,
     /// Runtime threads; 0 is one for each core.
     pub threads: usize,
+}
+
+impl Server {
+    /// The directory of compiled plugins, in the state directory.
+    #[must_use]
+    pub fn compiled(&self) -> PathBuf {
+        self.state.join("compiled")
+    }
 }
 
 /// `[tls]`
@@ -306,104 +331,4 @@ pub struct PluginLimits {
     /// Bytes of all values in `state`.
     #[serde(with = "value::size")]
     pub state: u64,
-}
-
-impl Default for Server {
-    fn default() -> Self {
-        Self {
-            state: "var".into(),
-            listen: vec![SocketAddr::from(([127, 0, 0, 1], 2121))],
-            listen_implicit: vec![SocketAddr::from(([127, 0, 0, 1], 2990))],
-            greeting: "Portcullis FTPS server ready".into(),
-            hosts: Vec::new(),
-            proxy_networks: Vec::new(),
-            drain_timeout: Duration::from_secs(30),
-            threads: 0,
-        }
-    }
-}
-
-impl Default for Tls {
-    fn default() -> Self {
-        Self {
-            certificate: None,
-            key: None,
-            host: Vec::new(),
-            required: true,
-            data_required: true,
-            data_binding: Binding::Prefer,
-            minimum_version: TlsVersion::V1_2,
-            client_certificates: ClientCertificates::Off,
-            client_authorities: None,
-            allow_ccc: false,
-        }
-    }
-}
-
-impl Default for Data {
-    fn default() -> Self {
-        Self { passive_ports: (10_000, 30_000), advertise: None, active: false }
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            sessions: 10_000,
-            sessions_per_address: 1000,
-            sessions_per_user: 0,
-            login_attempts: 3,
-            login_delay: Duration::from_secs(1),
-            login_timeout: Duration::from_secs(60),
-            idle_timeout: Duration::from_secs(300),
-            data_timeout: Duration::from_secs(30),
-            handshake_timeout: Duration::from_secs(10),
-            stall_timeout: Duration::from_secs(60),
-            line_length: 4096,
-            queued_commands: 64,
-            upload_size: 0,
-            upload_rate: 0,
-            download_rate: 0,
-            total_upload_rate: 0,
-            total_download_rate: 0,
-        }
-    }
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self { level: "info".into(), format: LogFormat::Text }
-    }
-}
-
-impl Default for Storage {
-    fn default() -> Self {
-        Self {
-            root: "files".into(),
-            staging: None,
-            create_homes: true,
-            durability: Durability::default(),
-            file_mode: 0o644,
-            directory_mode: 0o755,
-            partial_age: crate::storage::DEFAULT_PARTIAL_AGE,
-        }
-    }
-}
-
-impl Default for PluginHost {
-    fn default() -> Self {
-        Self { instances: 1000, idle_instance_timeout: Duration::from_secs(10) }
-    }
-}
-
-impl Default for PluginLimits {
-    fn default() -> Self {
-        Self {
-            memory: 64 << 20,
-            cpu_time: Duration::from_millis(250),
-            wall_time: Duration::from_secs(5),
-            log: 64 << 10,
-            state: 16 << 20,
-        }
-    }
 }

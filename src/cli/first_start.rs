@@ -1,0 +1,277 @@
+//! What a server that nobody has set up makes for itself, and tells.
+
+use std::{
+    fmt::Write,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use super::{
+    files, output,
+    users_file::{self, NewUser},
+};
+use crate::{config::Loaded, ftp::secret::Secret, passwords, tls::self_signed};
+
+/// The name of the first user.
+const USER: &str = "portcullis";
+/// Where its password is kept, in the state directory.
+const FIRST_USER: &str = "first-user.txt";
+
+/// What was found or made, for [`announce`].
+#[derive(Clone, Debug)]
+pub struct Info {
+    /// The certificate that clients see.
+    pub certificate: PathBuf,
+    /// Whether the server made it.
+    pub self_signed: bool,
+    /// The file of users, if the configuration has one.
+    pub users: Option<PathBuf>,
+    /// The directory of the storage that users have unless they name another.
+    pub files: Option<PathBuf>,
+    /// Where the first user's password is kept, if it still is.
+    pub first_user: Option<PathBuf>,
+    /// The first user's password, if it was made just now.
+    pub password: Option<Secret>,
+}
+
+/// Where the server listens.
+#[derive(Clone, Debug, Default)]
+pub struct Addresses {
+    /// Explicit FTPS.
+    pub explicit: Vec<SocketAddr>,
+    /// Implicit FTPS.
+    pub implicit: Vec<SocketAddr>,
+}
+
+/// Makes what is missing: the state directory, a certificate if the configuration names none, a
+/// user if the file of users is in the state directory and not there. Afterwards the configuration
+/// names a certificate. Called again, it finds what it has made, so a reload calls it, too.
+///
+/// # Errors
+/// What cannot be made, in one line.
+pub fn prepare(loaded: &mut Loaded) -> Result<Info, String> {
+    let config = &mut loaded.config;
+    let state = config.server.state.clone();
+    files::make_private_directory(&state)?;
+
+    let self_signed = config.tls.certificate.is_none();
+    if self_signed {
+        let listeners = config.server.listen.iter().chain(&config.server.listen_implicit);
+        let addresses: Vec<IpAddr> = listeners.map(SocketAddr::ip).collect();
+        let made = self_signed::ensure_for(&state.join(self_signed::DIRECTORY), &addresses);
+        let (certificate, key) = made.map_err(|error| format!("no certificate: {error}"))?;
+        config.tls.certificate = Some(certificate);
+        config.tls.key = Some(key);
+    }
+
+    let users = users_file::path(config).ok();
+    let password = match &users {
+        Some(users) if users.starts_with(&state) && !users.exists() => first_user(&state, users)?,
+        _ => None,
+    };
+    let kept = state.join(FIRST_USER);
+    let storage = config.storage.get("default").or_else(|| config.storage.values().next());
+    Ok(Info {
+        certificate: config.tls.certificate.clone().unwrap_or_default(),
+        self_signed,
+        users,
+        files: storage.map(|storage| storage.root.clone()),
+        first_user: kept.exists().then_some(kept),
+        password,
+    })
+}
+
+/// Makes the first user. The password is kept before the user is, so that none is ever lost.
+fn first_user(state: &Path, users: &Path) -> Result<Option<Secret>, String> {
+    let password = Secret::new(passwords::random());
+    if password.expose().is_empty() {
+        return Err("the system has no random numbers".to_owned());
+    }
+    let hash = passwords::hash(password.expose())?;
+    let mut made = false;
+    users_file::edit(users, |document| {
+        // Another server may have been quicker.
+        if !users.exists() {
+            files::replace(&state.join(FIRST_USER), note(&password, None).as_bytes())?;
+            let (name, home) = (USER.to_owned(), format!("/{USER}"));
+            document.add(&NewUser { name, home, hash, ..NewUser::default() });
+            made = true;
+        }
+        Ok(())
+    })?;
+    Ok(made.then_some(password))
+}
+
+/// The text of the file that keeps the first user's password.
+fn note(password: &Secret, curl: Option<&str>) -> String {
+    let mut text = format!(
+        "The first user of this server. Remove this file when you have taken note, or the user by\n\
+         `portcullis user remove {USER}`.\n\n\
+         user      {USER}\n\
+         password  {}\n",
+        password.expose()
+    );
+    if let Some(curl) = curl {
+        let _ = write!(text, "\n{curl}\n");
+    }
+    text
+}
+
+/// Tells on standard output where the server listens and where its things are; after the first
+/// start, the password and a command to try it with.
+pub fn announce(info: &Info, addresses: &Addresses) {
+    output::print(&text(info, addresses));
+    if let (Some(path), Some(password)) = (&info.first_user, &info.password) {
+        let curl = curl(info, addresses, password.expose());
+        if let Err(error) = files::replace(path, note(password, curl.as_deref()).as_bytes()) {
+            tracing::warn!(error, "the first user's file has no command to try the server with");
+        }
+    }
+}
+
+fn text(info: &Info, addresses: &Addresses) -> String {
+    let mut rows: Vec<[String; 3]> = Vec::new();
+    let mut row = |what: &str, value: String| rows.push([String::new(), what.to_owned(), value]);
+    for address in &addresses.explicit {
+        row("explicit FTPS", format!("ftp://{address}"));
+    }
+    for address in &addresses.implicit {
+        row("implicit FTPS", format!("ftps://{address}"));
+    }
+    match (&info.password, &info.first_user) {
+        (Some(password), kept) => {
+            row("user", USER.to_owned());
+            row("password", password.expose().to_owned());
+            kept.iter().for_each(|path| row("kept in", files::short(path)));
+        }
+        (None, Some(path)) => row("first user", files::short(path)),
+        (None, None) => {}
+    }
+    info.files.iter().for_each(|path| row("files", files::short(path)));
+    info.users.iter().for_each(|path| row("users", files::short(path)));
+    let made = if info.self_signed { " (self-signed)" } else { "" };
+    row("certificate", files::short(&info.certificate) + made);
+
+    let mut text =
+        format!("{}\n\n{}\n", output::bold("Portcullis is ready."), output::table(&rows));
+    let curl = info.password.as_ref().and_then(|secret| curl(info, addresses, secret.expose()));
+    if let Some(curl) = curl {
+        let _ = write!(text, "Try it:\n\n  {curl}\n\n");
+    }
+    text
+}
+
+/// A command that uploads a file, or lists if there is none at hand.
+fn curl(info: &Info, addresses: &Addresses, password: &str) -> Option<String> {
+    let (scheme, address, flag) = match (addresses.explicit.first(), addresses.implicit.first()) {
+        (Some(address), _) => ("ftp", address, " --ssl-reqd"),
+        (None, Some(address)) => ("ftps", address, ""),
+        (None, None) => return None,
+    };
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    let (host, trust) = if info.self_signed {
+        let certificate = files::for_shell(&info.certificate);
+        (SocketAddr::new(ip, address.port()).to_string(), format!(" --cacert {certificate}"))
+    } else {
+        (format!("HOST:{}", address.port()), String::new())
+    };
+    let upload = if Path::new("README.md").is_file() { " -T README.md" } else { "" };
+    let globs = if host.starts_with('[') { " -g" } else { "" };
+    Some(format!("curl{globs}{flag}{trust} -u {USER}:{password}{upload} {scheme}://{host}/"))
+}
+
+#[cfg(test)]
+#[allow(clippy::indexing_slicing, clippy::unreachable, clippy::unwrap_used)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt};
+
+    use super::*;
+    use crate::config::Config;
+
+    fn addresses() -> Addresses {
+        Addresses {
+            explicit: vec!["0.0.0.0:2121".parse().unwrap()],
+            implicit: vec!["[::]:2990".parse().unwrap()],
+        }
+    }
+
+    fn loaded(state: &Path) -> Loaded {
+        let mut config = Config::default();
+        config.server.state = state.to_owned();
+        config.into()
+    }
+
+    #[test]
+    fn the_first_start_makes_what_later_ones_find() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = directory.path().join("var");
+        let mut first = loaded(&state);
+        let info = prepare(&mut first).unwrap();
+        let password = info.password.clone().unwrap();
+        announce(&info, &addresses());
+        assert_eq!(first.config.tls.certificate, Some(state.join("tls/certificate.pem")));
+        assert_eq!(first.config.tls.key, Some(state.join("tls/key.pem")));
+        let mode =
+            |path: &str| fs::metadata(state.join(path)).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode("."), mode("users.toml"), mode(FIRST_USER)), (0o700, 0o600, 0o600));
+
+        let users = users_file::read(&state.join("users.toml")).unwrap();
+        let user = users.get(USER).unwrap();
+        assert_eq!(user.get("home").unwrap(), "/portcullis");
+        let hash = user.get("password").unwrap().as_str().unwrap();
+        assert_eq!(passwords::verify(password.expose(), hash), Ok(true));
+
+        let said = text(&info, &addresses());
+        let kept = fs::read_to_string(state.join(FIRST_USER)).unwrap();
+        for text in [&said, &kept] {
+            assert!(text.contains(password.expose()), "{text}");
+            assert!(text.contains("curl --ssl-reqd --cacert "), "{text}");
+            assert!(text.contains(" ftp://127.0.0.1:2121/\n"), "{text}");
+        }
+        assert!(said.contains("ftps://[::]:2990"), "{said}");
+
+        let before = fs::read(state.join("users.toml")).unwrap();
+        let again = prepare(&mut loaded(&state)).unwrap();
+        assert!(again.password.is_none());
+        let said = text(&again, &addresses());
+        assert!(!said.contains(password.expose()) && !said.contains("curl"), "{said}");
+        assert!(said.contains(FIRST_USER) && said.contains("users.toml"), "{said}");
+        assert_eq!(fs::read(state.join("users.toml")).unwrap(), before);
+        assert_eq!(fs::read_to_string(state.join(FIRST_USER)).unwrap(), kept);
+    }
+
+    #[test]
+    fn what_the_operator_brings_is_used() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut own = loaded(&directory.path().join("var"));
+        own.config.tls.certificate = Some("/etc/cert.pem".into());
+        own.config.tls.key = Some("/etc/key.pem".into());
+        let users = directory.path().join("elsewhere.toml");
+        let setting = toml::Table::from_iter([("file".to_owned(), users.to_str().unwrap().into())]);
+        own.config.plugin[0].settings.insert("users".to_owned(), setting.into());
+        let info = prepare(&mut own).unwrap();
+        assert!(info.password.is_none() && info.first_user.is_none() && !info.self_signed);
+        assert!(!users.exists());
+        assert!(!directory.path().join("var/tls").exists());
+        assert!(text(&info, &addresses()).contains("/etc/cert.pem\n"));
+    }
+
+    #[test]
+    fn the_command_fits_the_listeners() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut info = prepare(&mut loaded(directory.path())).unwrap();
+        let implicit = Addresses { explicit: Vec::new(), ..addresses() };
+        let line = curl(&info, &implicit, "pw").unwrap();
+        assert!(line.starts_with("curl -g --cacert "), "{line}");
+        assert!(line.ends_with(" ftps://[::1]:2990/"), "{line}");
+        assert_eq!(curl(&info, &Addresses::default(), "pw"), None);
+        info.self_signed = false;
+        let line = curl(&info, &addresses(), "pw").unwrap();
+        assert!(line.starts_with("curl --ssl-reqd -u portcullis:pw"), "{line}");
+        assert!(line.ends_with(" ftp://HOST:2121/"), "{line}");
+    }
+}

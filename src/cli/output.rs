@@ -1,0 +1,76 @@
+//! Text for people: tables, and colours where there is a terminal.
+
+use std::io::{self, IsTerminal, Write};
+
+/// Prints to standard output. Whoever has closed it does not want to read on.
+pub fn print(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Prints errors, a line each.
+pub fn errors(text: &str) {
+    messages("error", "1;31", text);
+}
+
+/// Prints a warning.
+pub fn warning(text: &str) {
+    messages("warning", "1;33", text);
+}
+
+fn messages(kind: &str, colour: &str, text: &str) {
+    let mut out = io::stderr().lock();
+    let label = painted(kind, colour, coloured(out.is_terminal()));
+    for line in text.lines() {
+        let _ = writeln!(out, "{label}: {line}");
+    }
+}
+
+/// Bold on a terminal.
+pub fn bold(text: &str) -> String {
+    painted(text, "1", coloured(io::stdout().is_terminal()))
+}
+
+fn coloured(terminal: bool) -> bool {
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    terminal && !plain
+}
+
+fn painted(text: &str, colour: &str, coloured: bool) -> String {
+    if coloured { format!("\x1b[{colour}m{text}\x1b[0m") } else { text.to_owned() }
+}
+
+/// Columns as wide as they need to be, two spaces between them.
+pub fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let mut widths = [0; N];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (width, cell) in widths.iter().zip(row) {
+            line.push_str(&format!("{cell:width$}  "));
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn columns_line_up() {
+        let rows = [["a", "b"], ["long", "x"], ["é", ""]].map(|row| row.map(str::to_owned));
+        assert_eq!(super::table(&rows), "a     b\nlong  x\né\n");
+    }
+
+    #[test]
+    fn colours_are_for_terminals() {
+        assert_eq!(super::painted("x", "1", false), "x");
+        assert_eq!(super::painted("x", "1", true), "\x1b[1mx\x1b[0m");
+    }
+}

@@ -1,0 +1,71 @@
+//! `portcullis serve`.
+
+use std::{env, os::unix::process::CommandExt, process};
+
+use tokio::runtime;
+
+use super::{Failure, Source, first_start, output};
+use crate::{config::Loaded, plugin::LoadError};
+
+/// Serves until a signal ends it.
+pub fn run(source: &Source) -> Result<(), Failure> {
+    let mut loaded = source.load()?;
+    without_backtraces();
+    crate::observe::init(&loaded.config.log);
+    for warning in &loaded.warnings {
+        tracing::warn!(at = warning.place, key = warning.key, "{}", warning.text);
+    }
+    let start = first_start::prepare(&mut loaded)?;
+
+    let mut builder = runtime::Builder::new_multi_thread();
+    builder.enable_all().thread_name("portcullis");
+    if loaded.config.server.threads > 0 {
+        builder.worker_threads(loaded.config.server.threads);
+    }
+    let runtime = builder.build().map_err(|error| format!("no threads to serve with: {error}"))?;
+    let places = loaded.clone();
+    let ended = runtime.block_on(crate::server::run(loaded, start));
+    ended.map_err(|error| match error.downcast_ref::<LoadError>() {
+        Some(error) => in_plugin(&places, error),
+        None => match error.downcast_ref::<crate::tls::Error>() {
+            Some(error) => in_configuration(&places, &error.key, &error.text),
+            None => Failure::Running(error.to_string()),
+        },
+    })
+}
+
+/// A plugin's failure to load, with the place that names it.
+pub fn in_plugin(loaded: &Loaded, error: &LoadError) -> Failure {
+    let key = match error.index {
+        Some(index) => format!("plugin[{index}].{}", error.key),
+        None => format!("plugin-host.{}", error.key),
+    };
+    let name = error.plugin.as_deref().map(|name| format!("plugin {name}: ")).unwrap_or_default();
+    in_configuration(loaded, &key, &format!("{name}{}", error.text))
+}
+
+/// What is wrong with what a key names.
+pub fn in_configuration(loaded: &Loaded, key: &str, text: &str) -> Failure {
+    Failure::Configuration(loaded.problem(key, text).to_string())
+}
+
+/// Starts the program anew if it would note the stack of each error that it meets: a plugin's
+/// faults are errors, and noting their stacks costs more than all the rest. `RUST_BACKTRACE` asks
+/// for that, `RUST_LIB_BACKTRACE` turns it off again, panics excepted; and a program cannot safely
+/// change its own environment.
+fn without_backtraces() {
+    let asked = env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
+    if !asked || env::var_os("RUST_LIB_BACKTRACE").is_some() {
+        return;
+    }
+    let mut arguments = env::args_os();
+    let (Some(name), Ok(program)) = (arguments.next(), env::current_exe()) else {
+        return;
+    };
+    let error = process::Command::new(program)
+        .arg0(name)
+        .args(arguments)
+        .env("RUST_LIB_BACKTRACE", "0")
+        .exec();
+    output::warning(&format!("errors will be slow, with RUST_BACKTRACE set: {error}"));
+}

@@ -1,0 +1,388 @@
+//! The file of users that the plugin `users` reads: one table for each, by their names.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use serde_json::{Map, Value};
+use toml_edit::{DocumentMut, Item, RawString, Table};
+
+use super::files;
+use crate::config::Config;
+
+/// What stands on top of a new file.
+const HEAD: &str = "\
+# The users of this server, read anew whenever this file changes. `portcullis user` writes it; what
+# is written by hand stays. For each user, a table by the name:
+#
+#   password             by `portcullis user passwd NAME`; without one, certificates must do
+#   certificates         [\"CN=alice,O=Example\", \"sha256:<64 hexadecimal digits>\"]
+#   require-certificate  true: password and certificate, not just one of them
+#   addresses            [\"192.0.2.0/24\"]: from nowhere else
+#   disabled             true keeps the user out
+#   home                 what the user sees as \"/\"; by default \"/\" and the name
+#   storage              a storage's name in the configuration
+#   groups               for the other plugins: [\"staff\"]
+#   permissions          \"all\" (the default), \"read\", \"write\", or one by one: \"list\", \"download\",
+#                        \"upload\", \"overwrite\", \"append\", \"delete\", \"rename\", \"make-directory\",
+#                        \"remove-directory\", \"change-metadata\"
+#   max-sessions, idle-timeout, upload-rate, download-rate, max-upload-size, quota, greeting
+";
+
+/// A user to be added.
+#[derive(Clone, Debug, Default)]
+pub struct NewUser {
+    /// What USER says.
+    pub name: String,
+    /// The password's hash.
+    pub hash: String,
+    /// An absolute path in the storage.
+    pub home: String,
+    /// A storage of the configuration.
+    pub storage: Option<String>,
+    /// For other plugins.
+    pub groups: Vec<String>,
+    /// By their names; none is all of them.
+    pub permissions: Vec<String>,
+}
+
+/// The file that the first plugin `builtin:users` has its users in.
+pub fn path(config: &Config) -> Result<PathBuf, String> {
+    let plugin = config.plugin.iter().find(|plugin| plugin.component == "builtin:users");
+    let plugin =
+        plugin.ok_or("no plugin of the configuration has the component \"builtin:users\"")?;
+    let users = plugin.settings.get("users");
+    let file = users.and_then(|users| users.get("file")).and_then(toml::Value::as_str);
+    let file = file.ok_or_else(|| {
+        format!("the plugin {:?} has no users = {{ file = \"…\" }} in its settings", plugin.name)
+    })?;
+    Ok(config.server.state.join(file))
+}
+
+/// The users of a file, by their names. A file that is not there has none.
+pub fn read(path: &Path) -> Result<Map<String, Value>, String> {
+    let document = Document::read(path)?;
+    match document {
+        Document::Json(users) => Ok(users),
+        Document::Toml(document) => toml::from_str(&document.to_string())
+            .map_err(|error| format!("{}: {}", path.display(), error.message())),
+    }
+}
+
+/// Changes a file, which nobody else can do in the meantime.
+pub fn edit(
+    path: &Path,
+    change: impl FnOnce(&mut Document) -> Result<(), String>,
+) -> Result<(), String> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    files::make_private_directory(directory)?;
+    let _lock = files::lock(directory)?;
+    let mut document = Document::read(path)?;
+    change(&mut document)?;
+    files::replace(path, document.text()?.as_bytes())
+}
+
+/// What is in a file of users.
+pub enum Document {
+    /// With its comments and its order.
+    Toml(DocumentMut),
+    /// Files that end in ".json".
+    Json(Map<String, Value>),
+}
+
+impl Document {
+    fn read(path: &Path) -> Result<Self, String> {
+        let json = path.extension().is_some_and(|extension| extension == "json");
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && json => "{}".to_owned(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => HEAD.to_owned(),
+            Err(error) => return Err(files::failed(path, "read", &error)),
+        };
+        if json {
+            let users = serde_json::from_str(&text);
+            return users.map(Self::Json).map_err(|error| format!("{}: {error}", path.display()));
+        }
+        let document: Result<DocumentMut, _> = text.parse();
+        document.map(Self::Toml).map_err(|error| {
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            let line = before.matches('\n').count() + 1;
+            format!("{}:{line}: {}", path.display(), error.message())
+        })
+    }
+
+    fn text(&self) -> Result<String, String> {
+        match self {
+            Self::Toml(document) => Ok(document.to_string()),
+            Self::Json(users) => serde_json::to_string_pretty(users)
+                .map(|text| text + "\n")
+                .map_err(|error| error.to_string()),
+        }
+    }
+
+    /// Whether there is a user of this name.
+    pub fn contains(&self, name: &str) -> bool {
+        match self {
+            Self::Toml(document) => document.contains_key(name),
+            Self::Json(users) => users.contains_key(name),
+        }
+    }
+
+    /// Adds a user at the end.
+    pub fn add(&mut self, user: &NewUser) {
+        match self {
+            Self::Toml(document) => {
+                let mut table = Table::new();
+                for (key, value) in user.fields() {
+                    table.insert(key, Item::Value(value));
+                }
+                // What stands below the last user stays above the new one.
+                let trailing = document.trailing().as_str().unwrap_or_default().to_owned();
+                let gap = if trailing.is_empty() && document.is_empty() { "" } else { "\n" };
+                table.decor_mut().set_prefix(format!("{trailing}{gap}"));
+                document.set_trailing("");
+                document.insert(&user.name, Item::Table(table));
+            }
+            Self::Json(users) => {
+                let fields = user.fields().map(|(key, value)| (key.to_owned(), in_json(&value)));
+                users.insert(user.name.clone(), Value::Object(fields.collect()));
+            }
+        }
+    }
+
+    /// Gives a user another password.
+    pub fn set_password(&mut self, name: &str, hash: &str) -> Result<(), String> {
+        let wrong = || format!("{name:?} is no table");
+        match self {
+            Self::Toml(document) => {
+                let user = document.get_mut(name).and_then(Item::as_table_like_mut);
+                let user = user.ok_or_else(wrong)?;
+                let mut value = toml_edit::Value::from(hash);
+                if let Some(old) = user.get("password").and_then(Item::as_value) {
+                    *value.decor_mut() = old.decor().clone();
+                }
+                user.insert("password", Item::Value(value));
+            }
+            Self::Json(users) => {
+                let user = users.get_mut(name).and_then(Value::as_object_mut).ok_or_else(wrong)?;
+                user.insert("password".to_owned(), hash.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a user, with the comment that stands right above.
+    pub fn remove(&mut self, name: &str) {
+        match self {
+            Self::Json(users) => {
+                users.remove(name);
+            }
+            Self::Toml(document) => {
+                let next = document.iter().map(|(key, _)| key.to_owned());
+                let next = next.skip_while(|key| key != name).nth(1);
+                let above = prefix(document, name).unwrap_or_default();
+                // A comment with an empty line below it is about the file, or the part of it.
+                let kept =
+                    above.rfind("\n\n").map_or("", |end| above.get(..=end).unwrap_or_default());
+                document.remove(name);
+                if kept.trim().is_empty() {
+                    return;
+                }
+                match next {
+                    Some(next) => {
+                        let below = prefix(document, &next).unwrap_or_default();
+                        let gap = if below.starts_with('\n') { "" } else { "\n" };
+                        set_prefix(document, &next, format!("{kept}{gap}{below}"));
+                    }
+                    None => {
+                        let below = document.trailing().as_str().unwrap_or_default().to_owned();
+                        document.set_trailing(format!("{kept}{below}"));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What stands between a user and the one above.
+fn prefix(document: &DocumentMut, name: &str) -> Option<String> {
+    let (key, item) = document.get_key_value(name)?;
+    let decor = match item {
+        Item::Table(table) if !table.is_dotted() => table.decor(),
+        _ => key.leaf_decor(),
+    };
+    decor.prefix().and_then(RawString::as_str).map(str::to_owned)
+}
+
+fn set_prefix(document: &mut DocumentMut, name: &str, text: String) {
+    match document.get_mut(name) {
+        Some(Item::Table(table)) if !table.is_dotted() => table.decor_mut().set_prefix(text),
+        _ => {
+            if let Some(mut key) = document.key_mut(name) {
+                key.leaf_decor_mut().set_prefix(text);
+            }
+        }
+    }
+}
+
+impl NewUser {
+    fn fields(&self) -> impl Iterator<Item = (&'static str, toml_edit::Value)> {
+        let list = |list: &Vec<String>| {
+            (!list.is_empty()).then(|| list.iter().collect::<toml_edit::Array>().into())
+        };
+        [
+            ("password", Some(self.hash.as_str().into())),
+            ("home", Some(self.home.as_str().into())),
+            ("storage", self.storage.as_deref().map(Into::into)),
+            ("groups", list(&self.groups)),
+            ("permissions", list(&self.permissions)),
+        ]
+        .into_iter()
+        .filter_map(|(key, value)| Some((key, value?)))
+    }
+}
+
+fn in_json(value: &toml_edit::Value) -> Value {
+    match value.as_array() {
+        Some(array) => array.iter().filter_map(toml_edit::Value::as_str).collect(),
+        None => value.as_str().into(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::indexing_slicing, clippy::unreachable, clippy::unwrap_used)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    const BY_HAND: &str = "\
+# Our users.
+
+# The boss.
+[alice]
+password = \"old\" # since May
+home    = \"/a\"
+[alice.attributes]
+department = \"sales\"
+
+# The assistant.
+[bob]
+password = \"b\"
+# The end.
+";
+
+    fn user(name: &str) -> NewUser {
+        NewUser {
+            name: name.to_owned(),
+            hash: "$hash".to_owned(),
+            home: format!("/{name}"),
+            ..NewUser::default()
+        }
+    }
+
+    fn edited(text: &str, change: impl FnOnce(&mut Document)) -> String {
+        let mut document = Document::Toml(text.parse().unwrap());
+        change(&mut document);
+        let text = document.text().unwrap();
+        text.parse::<DocumentMut>().unwrap();
+        text
+    }
+
+    #[test]
+    fn adding_leaves_the_rest_as_it_is() {
+        let text = edited(BY_HAND, |document| {
+            let groups = vec!["staff".to_owned(), "night".to_owned()];
+            let permissions = vec!["read".to_owned()];
+            let storage = Some("other".to_owned());
+            document.add(&NewUser { groups, permissions, storage, ..user("carol d.") });
+        });
+        let expected = format!(
+            "{BY_HAND}\n[\"carol d.\"]\npassword = \"$hash\"\nhome = \"/carol d.\"\nstorage = \"other\"\n\
+             groups = [\"staff\", \"night\"]\npermissions = [\"read\"]\n"
+        );
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_new_password_leaves_the_comment_beside_it() {
+        let text = edited(BY_HAND, |document| document.set_password("alice", "new").unwrap());
+        assert_eq!(text, BY_HAND.replace("\"old\"", "\"new\""));
+        let text = edited("eve = { home = \"/\" } # x\n", |document| {
+            document.set_password("eve", "new").unwrap();
+        });
+        assert_eq!(text, "eve = { home = \"/\" , password = \"new\" } # x\n");
+    }
+
+    #[test]
+    fn removing_takes_the_comment_right_above_and_no_other() {
+        let text = edited(BY_HAND, |document| document.remove("alice"));
+        assert_eq!(text, "# Our users.\n\n# The assistant.\n[bob]\npassword = \"b\"\n# The end.\n");
+        let text = edited(&text, |document| document.remove("bob"));
+        assert_eq!(text, "# Our users.\n# The end.\n");
+        let text = edited(&text, |document| document.add(&user("new")));
+        let expected = "# Our users.\n# The end.\n\n[new]\npassword = \"$hash\"\nhome = \"/new\"\n";
+        assert_eq!(text, expected);
+        let text = edited(BY_HAND, |document| document.remove("bob"));
+        assert_eq!(
+            text.trim_end(),
+            BY_HAND.split("\n\n# The assistant").next().unwrap().to_owned() + "\n# The end."
+        );
+    }
+
+    #[test]
+    fn a_new_file_has_a_head_and_is_private() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state/users.toml");
+        edit(&path, |document| {
+            document.add(&user("a"));
+            Ok(())
+        })
+        .unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("# The users of this server"), "{text}");
+        assert!(text.ends_with("greeting\n\n[a]\npassword = \"$hash\"\nhome = \"/a\"\n"), "{text}");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        edit(&path, |document| {
+            document.remove("a");
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap().trim_end(), HEAD.trim_end());
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+        let left: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().collect();
+        assert_eq!(left.len(), 1);
+    }
+
+    #[test]
+    fn concurrent_edits_lose_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("users.json");
+        std::thread::scope(|scope| {
+            for number in 0..20 {
+                let path = &path;
+                scope.spawn(move || {
+                    edit(path, |document| {
+                        document.add(&user(&format!("u{number}")));
+                        Ok(())
+                    })
+                });
+            }
+        });
+        let users = read(&path).unwrap();
+        assert_eq!(users.len(), 20);
+        assert_eq!(users.get("u7").unwrap().get("home").unwrap(), "/u7");
+    }
+
+    #[test]
+    fn a_broken_file_is_left_alone_and_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("users.toml");
+        fs::write(&path, "[a]\nhome = \n").unwrap();
+        let error = edit(&path, |_| Ok(())).unwrap_err();
+        assert!(error.contains("users.toml:2: "), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "[a]\nhome = \n");
+    }
+}

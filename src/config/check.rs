@@ -1,0 +1,310 @@
+//! What the types cannot say: values that make no sense, alone or together.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    time::Duration,
+};
+
+use super::{Advertise, Binding, ClientCertificates, Config, Plugin, path::KeyPath};
+use crate::gate::OnFailure;
+
+/// What was found, each with its key.
+#[derive(Default)]
+pub struct Findings {
+    pub errors: Vec<(String, String)>,
+    pub warnings: Vec<(String, String)>,
+}
+
+/// Looks at everything; the paths are absolute already.
+pub fn check(config: &Config) -> Findings {
+    let mut findings = Findings::default();
+    server(config, &mut findings);
+    tls(config, &mut findings);
+    data(config, &mut findings);
+    limits(config, &mut findings);
+    storages(config, &mut findings);
+    plugins(config, &mut findings);
+    findings
+}
+
+impl Findings {
+    fn error(&mut self, key: impl Into<String>, text: impl Into<String>) {
+        self.errors.push((key.into(), text.into()));
+    }
+
+    fn warn(&mut self, key: impl Into<String>, text: impl Into<String>) {
+        self.warnings.push((key.into(), text.into()));
+    }
+
+    fn path(&mut self, key: impl Into<String>, path: &Path) {
+        if path.as_os_str().is_empty() {
+            self.error(key, "expected a path, found \"\"");
+        }
+    }
+
+    fn positive(&mut self, key: &str, duration: Duration) {
+        if duration.is_zero() {
+            self.error(key, "expected a duration above 0: nobody could do anything in no time");
+        }
+    }
+}
+
+fn server(config: &Config, findings: &mut Findings) {
+    let server = &config.server;
+    findings.path("server.state", &server.state);
+    if server.listen.is_empty() && server.listen_implicit.is_empty() {
+        findings.error(
+            "server.listen",
+            "listen and listen-implicit are both empty: no client could come in",
+        );
+    }
+    let mut seen: BTreeMap<SocketAddr, String> = BTreeMap::new();
+    for (key, list) in [("listen", &server.listen), ("listen-implicit", &server.listen_implicit)] {
+        for (index, address) in list.iter().enumerate() {
+            let key = format!("server.{key}[{index}]");
+            if address.port() != 0
+                && let Some(first) = seen.insert(*address, key.clone())
+            {
+                findings.error(key, format!("{address} is in {first} already"));
+            }
+        }
+    }
+    if server.greeting.chars().any(char::is_control) || server.greeting.len() > 500 {
+        findings.error("server.greeting", "expected one line of 500 bytes at most");
+    }
+    for (index, host) in server.hosts.iter().enumerate() {
+        if !is_dns_name(host) {
+            findings.error(
+                format!("server.hosts[{index}]"),
+                format!("expected a DNS name, found {host:?}"),
+            );
+        }
+    }
+    if server.threads > 1024 {
+        findings.error("server.threads", "expected 1024 threads at most");
+    }
+    if let Err(error) = tracing_subscriber::EnvFilter::try_new(&config.log.level) {
+        findings.error(
+            "log.level",
+            format!("expected error, warn, info, debug, trace or directives such as \"info,portcullis::session=debug\": {error}"),
+        );
+    }
+}
+
+fn tls(config: &Config, findings: &mut Findings) {
+    let tls = &config.tls;
+    match (&tls.certificate, &tls.key) {
+        (Some(_), None) => {
+            findings.error("tls.certificate", "tls.key is missing: a certificate needs its key")
+        }
+        (None, Some(_)) => {
+            findings.error("tls.key", "tls.certificate is missing: a key needs its certificate")
+        }
+        (None, None) => {
+            let all = config.server.listen.iter().chain(&config.server.listen_implicit);
+            if all.into_iter().any(|address| !address.ip().is_loopback()) {
+                findings.warn(
+                    "tls.certificate",
+                    "not set, so clients from elsewhere see a self-signed certificate that they cannot verify",
+                );
+            }
+        }
+        (Some(_), Some(_)) => {}
+    }
+    let named = [
+        ("certificate", &tls.certificate),
+        ("key", &tls.key),
+        ("client-authorities", &tls.client_authorities),
+    ];
+    for (key, path) in named {
+        path.iter().for_each(|path| findings.path(format!("tls.{key}"), path));
+    }
+    for (index, host) in tls.host.iter().enumerate() {
+        findings.path(format!("tls.host[{index}].certificate"), &host.certificate);
+        findings.path(format!("tls.host[{index}].key"), &host.key);
+    }
+    match (tls.client_certificates, &tls.client_authorities) {
+        (ClientCertificates::Optional | ClientCertificates::Required, None) => findings.error(
+            "tls.client-certificates",
+            "tls.client-authorities is missing: nothing to verify client certificates against",
+        ),
+        (ClientCertificates::Off, Some(_)) => findings.warn(
+            "tls.client-authorities",
+            "has no effect while tls.client-certificates is \"off\"",
+        ),
+        _ => {}
+    }
+    if !tls.required {
+        findings.warn("tls.required", "is off: passwords may cross the network in the clear");
+    }
+    if !tls.data_required {
+        findings.warn(
+            "tls.data-required",
+            "is off: files and listings may cross the network in the clear",
+        );
+    }
+    if tls.data_binding == Binding::Off {
+        findings.warn(
+            "tls.data-binding",
+            "is \"off\": whoever shares a client's address can take over its data connections",
+        );
+    }
+    if tls.allow_ccc {
+        findings.warn(
+            "tls.allow-ccc",
+            "is on: after CCC, commands and replies cross the network in the clear, and can be changed on the way",
+        );
+    }
+}
+
+fn data(config: &Config, findings: &mut Findings) {
+    let (first, last) = config.data.passive_ports;
+    if (first, last) != (0, 0) && first < 1024 {
+        findings.error(
+            "data.passive-ports",
+            format!("expected ports from 1024, or 0-0, found {first}-{last}"),
+        );
+    }
+    let wrong = match &config.data.advertise {
+        Some(Advertise::Address(IpAddr::V6(address))) => Some(address.to_string()),
+        Some(Advertise::Name(name)) if !is_dns_name(name) => Some(name.clone()),
+        _ => None,
+    };
+    if let Some(found) = wrong {
+        findings.error(
+            "data.advertise",
+            format!("expected an IPv4 address or a DNS name, found {found:?} (EPSV, for IPv6, names no address)"),
+        );
+    }
+}
+
+fn limits(config: &Config, findings: &mut Findings) {
+    let limits = &config.limits;
+    if limits.login_attempts == 0 {
+        findings.error("limits.login-attempts", "expected 1 or more, found 0");
+    }
+    if !(512..=65_536).contains(&limits.line_length) {
+        findings.error(
+            "limits.line-length",
+            format!("expected 512 to 65536 bytes, found {}", limits.line_length),
+        );
+    }
+    if !(1..=10_000).contains(&limits.queued_commands) {
+        findings.error(
+            "limits.queued-commands",
+            format!("expected 1 to 10000, found {}", limits.queued_commands),
+        );
+    }
+    findings.positive("limits.login-timeout", limits.login_timeout);
+    findings.positive("limits.idle-timeout", limits.idle_timeout);
+    findings.positive("limits.data-timeout", limits.data_timeout);
+    findings.positive("limits.handshake-timeout", limits.handshake_timeout);
+    findings.positive("limits.stall-timeout", limits.stall_timeout);
+    if limits.sessions == 0 {
+        findings.warn("limits.sessions", "is 0, no limit: clients can use up the server's memory");
+    }
+}
+
+fn storages(config: &Config, findings: &mut Findings) {
+    if config.storage.is_empty() {
+        findings.error("storage", "expected at least one [storage.NAME]");
+    }
+    let mut roots: BTreeMap<&Path, &str> = BTreeMap::new();
+    for (name, storage) in &config.storage {
+        let section = KeyPath::default().key("storage").key(name);
+        let key = |key: &str| section.key(key).to_string();
+        findings.path(key("root"), &storage.root);
+        if let Some(first) = roots.insert(&storage.root, name) {
+            findings.error(key("root"), format!("is the directory of storage {first:?} already"));
+        }
+        if let Some(staging) = &storage.staging {
+            findings.path(key("staging"), staging);
+            if staging.starts_with(&storage.root) {
+                findings.error(
+                    key("staging"),
+                    "lies within the storage's root, where clients would see it",
+                );
+            }
+        }
+        if storage.file_mode & 0o600 != 0o600 {
+            findings.error(
+                key("file-mode"),
+                "expected 0600 in it: else the server could not read its own files",
+            );
+        }
+        if storage.directory_mode & 0o700 != 0o700 {
+            findings.error(
+                key("directory-mode"),
+                "expected 0700 in it: else the server could not enter its own directories",
+            );
+        }
+    }
+}
+
+fn plugins(config: &Config, findings: &mut Findings) {
+    if config.plugin.is_empty() {
+        findings.warn("plugin", "is empty: without an authenticator nobody can log in");
+    }
+    if config.plugin_host.instances == 0 {
+        findings.error("plugin-host.instances", "expected 1 or more, found 0");
+    }
+    let mut names: BTreeMap<&str, usize> = BTreeMap::new();
+    for (index, plugin) in config.plugin.iter().enumerate() {
+        let key = |key: &str| format!("plugin[{index}].{key}");
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if plugin.name.is_empty() || !plugin.name.chars().all(plain) {
+            findings.error(
+                key("name"),
+                format!("expected letters, digits, \"-\" and \"_\", found {:?}", plugin.name),
+            );
+        }
+        if let Some(first) = names.insert(&plugin.name, index) {
+            findings.error(
+                key("name"),
+                format!("{:?} is the name of plugin[{first}] already", plugin.name),
+            );
+        }
+        one_plugin(plugin, &key, findings);
+    }
+}
+
+fn one_plugin(plugin: &Plugin, key: &dyn Fn(&str) -> String, findings: &mut Findings) {
+    if plugin.component.is_empty() || plugin.component == "builtin:" {
+        findings.error(key("component"), "expected a file or \"builtin:NAME\"");
+    }
+    if let Some(digest) = &plugin.sha256
+        && (digest.len() != 64 || !digest.bytes().all(|b| b.is_ascii_hexdigit()))
+    {
+        findings.error(key("sha256"), "expected 64 hexadecimal digits");
+    }
+    if plugin.on_failure == OnFailure::Allow {
+        findings.warn(
+            key("on-failure"),
+            "is \"allow\": when the plugin fails, what it should have decided is let pass",
+        );
+    }
+    if !((64 << 10)..=(4 << 30)).contains(&plugin.limits.memory) {
+        findings.error(key("limits.memory"), "expected 64KiB to 4GiB");
+    }
+    for (name, duration) in
+        [("limits.cpu-time", plugin.limits.cpu_time), ("limits.wall-time", plugin.limits.wall_time)]
+    {
+        if duration < Duration::from_millis(1) {
+            findings.error(key(name), "expected 1ms or more");
+        }
+    }
+}
+
+/// Letters, digits and hyphens between dots (RFC 1123 §2.1), or an underscore, which is met.
+fn is_dns_name(name: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    let name = name.strip_suffix('.').unwrap_or(name);
+    name.len() <= 253 && name.split('.').all(label)
+}

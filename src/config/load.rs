@@ -1,0 +1,267 @@
+//! Reading the configuration.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf, absolute},
+};
+
+use serde_path_to_error::deserialize;
+use toml::Value;
+
+use super::{
+    Config, ConfigError, Problem, check, explain,
+    path::{KeyPath, Step},
+    source::{Origin, Origins, Source},
+};
+
+/// The file that is read when none is named.
+const FILE: &str = "config.toml";
+
+/// A configuration that was read, with what is needed to read it again.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// All its paths are absolute.
+    pub config: Config,
+    /// The file that it came from, if any.
+    pub file: Option<PathBuf>,
+    /// What is allowed, but dangerous.
+    pub warnings: Vec<Problem>,
+    origins: Origins,
+    request: Request,
+}
+
+/// What was asked to be read.
+#[derive(Clone, Debug, Default)]
+struct Request {
+    working: PathBuf,
+    file: Option<PathBuf>,
+    sets: Vec<String>,
+}
+
+/// Reads `file`, or `config.toml` in the working directory if it is there, or takes the defaults;
+/// then applies each `KEY=VALUE` of `sets`, of which later ones win.
+///
+/// The state directory is relative to the configuration file, and what the server keeps in it (the
+/// storages' directories) to the state directory. What the operator brings (certificates,
+/// components) is relative to the configuration file. A path given by `--set` takes the working
+/// directory for the configuration file's.
+///
+/// # Errors
+/// All that is wrong, each with its place.
+pub fn load(file: Option<&Path>, sets: &[String]) -> Result<Loaded, ConfigError> {
+    let working = std::env::current_dir()
+        .map_err(|error| ConfigError::one("the working directory", error.to_string()))?;
+    load_in(&working, file, sets)
+}
+
+/// The same with this working directory.
+pub(super) fn load_in(
+    working: &Path,
+    file: Option<&Path>,
+    sets: &[String],
+) -> Result<Loaded, ConfigError> {
+    let (working, file) = (working.to_owned(), file.map(Path::to_owned));
+    Request { working, file, sets: sets.to_vec() }.load()
+}
+
+impl Loaded {
+    /// Reads the same again, as it is now.
+    ///
+    /// # Errors
+    /// All that is wrong, each with its place.
+    pub fn again(&self) -> Result<Self, ConfigError> {
+        self.request.load()
+    }
+
+    /// Where a key was said: "config.toml:12", "--set limits.sessions" or "the default". The key is
+    /// written as in `plugin[1].component`.
+    #[must_use]
+    pub fn locate(&self, key: &str) -> String {
+        self.origins.locate(key)
+    }
+
+    /// Finds fault with a key.
+    #[must_use]
+    pub fn problem(&self, key: &str, text: impl Into<String>) -> Problem {
+        Problem { place: self.locate(key), key: key.to_owned(), text: text.into() }
+    }
+}
+
+impl Request {
+    fn load(&self) -> Result<Loaded, ConfigError> {
+        let (file, mut source) = self.read()?;
+        let wrong: Vec<_> = self.sets.iter().filter_map(|set| source.set(set).err()).collect();
+        if !wrong.is_empty() {
+            return Err(ConfigError { problems: wrong });
+        }
+        let config = typed(&mut source)?;
+        let mut loaded = Loaded {
+            config,
+            file,
+            warnings: Vec::new(),
+            origins: source.origins,
+            request: self.clone(),
+        };
+        loaded.make_absolute(&self.working);
+        let findings = check::check(&loaded.config);
+        if !findings.errors.is_empty() {
+            return Err(ConfigError { problems: loaded.place(findings.errors) });
+        }
+        loaded.warnings = loaded.place(findings.warnings);
+        Ok(loaded)
+    }
+
+    fn read(&self) -> Result<(Option<PathBuf>, Source), ConfigError> {
+        let name = self.file.as_deref().unwrap_or(Path::new(FILE));
+        let shown = name.display().to_string();
+        let path = self.working.join(name);
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok((Some(path), Source::parse(&shown, &text)?)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.file.is_none() => {
+                Ok((None, Source::parse("", "")?))
+            }
+            Err(error) => Err(ConfigError::one(shown, format!("cannot be read: {error}"))),
+        }
+    }
+}
+
+impl Loaded {
+    fn place(&self, findings: Vec<(String, String)>) -> Vec<Problem> {
+        findings.into_iter().map(|(key, text)| self.problem(&key, text)).collect()
+    }
+
+    fn make_absolute(&mut self, working: &Path) {
+        let parent = self.file.as_deref().and_then(Path::parent).unwrap_or(working).to_owned();
+        let origins = &self.origins;
+        let base = |key: &str| match origins.get(key) {
+            Some(Origin::Set(_)) => working,
+            _ => parent.as_path(),
+        };
+        let join = |base: &Path, path: &mut PathBuf| {
+            // An empty path stays: the check finds it.
+            if !path.as_os_str().is_empty() {
+                *path = absolute(base.join(&*path)).unwrap_or_else(|_| base.join(&*path));
+            }
+        };
+        let config = &mut self.config;
+        join(base("server.state"), &mut config.server.state);
+        for storage in config.storage.values_mut() {
+            join(&config.server.state, &mut storage.root);
+            storage.staging.iter_mut().for_each(|staging| join(&config.server.state, staging));
+        }
+        let tls = &mut config.tls;
+        tls.certificate.iter_mut().for_each(|path| join(base("tls.certificate"), path));
+        tls.key.iter_mut().for_each(|path| join(base("tls.key"), path));
+        tls.client_authorities
+            .iter_mut()
+            .for_each(|path| join(base("tls.client-authorities"), path));
+        for (index, host) in tls.host.iter_mut().enumerate() {
+            join(base(&format!("tls.host[{index}].certificate")), &mut host.certificate);
+            join(base(&format!("tls.host[{index}].key")), &mut host.key);
+        }
+        for (index, plugin) in config.plugin.iter_mut().enumerate() {
+            if !plugin.component.is_empty() && !plugin.component.starts_with("builtin:") {
+                let mut path = PathBuf::from(&plugin.component);
+                join(base(&format!("plugin[{index}].component")), &mut path);
+                if let Ok(text) = path.into_os_string().into_string() {
+                    plugin.component = text;
+                }
+            }
+        }
+    }
+}
+
+/// For tests, and for those who make their configuration in code.
+impl From<Config> for Loaded {
+    fn from(config: Config) -> Self {
+        Self {
+            config,
+            file: None,
+            warnings: Vec::new(),
+            origins: Origins::default(),
+            request: Request::default(),
+        }
+    }
+}
+
+/// Gives the tree its types. What does not fit is noted and taken out, and the rest tried again, so
+/// that all of it is found at once.
+fn typed(source: &mut Source) -> Result<Config, ConfigError> {
+    let mut table = source.table.clone();
+    let mut problems: Vec<(usize, Problem)> = Vec::new();
+    let mut taken: Vec<KeyPath> = Vec::new();
+    loop {
+        let error = match deserialize(Value::Table(table.clone())) {
+            Ok(config) if problems.is_empty() => {
+                source.table = table;
+                return Ok(config);
+            }
+            Ok(_) => break,
+            Err(error) => error,
+        };
+        let path = KeyPath::from_serde(error.path());
+        let message = error.inner().message();
+        if let Some(text) = source.as_typed(&path)
+            && path.find(&table).is_some_and(|value| *value != text)
+        {
+            let mut with_text = table.clone();
+            if let Some(place) = path.find_mut(&mut with_text) {
+                *place = text;
+            }
+            let again = deserialize::<_, Config>(Value::Table(with_text.clone()));
+            if again.map_or_else(|error| KeyPath::from_serde(error.path()) != path, |_| true) {
+                table = with_text;
+                continue;
+            }
+        }
+        let missing =
+            message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
+        let key = missing.map_or_else(|| path.clone(), |field| path.key(field));
+        if !taken.contains(&key) {
+            let text = explain::explain(message, &path, path.find(&table));
+            let place = source.origins.place(&path);
+            let problem = Problem { place, key: path.to_string(), text };
+            problems.push((source.origins.line(&path), problem));
+        }
+        if missing.is_some() {
+            // All fields that must be there are text.
+            put_placeholder(&mut table, &key);
+        } else if !take_out(&mut table, &mut taken, path) {
+            break;
+        }
+        if problems.len() == 20 {
+            break;
+        }
+    }
+    problems.sort_by_key(|(line, _)| *line);
+    Err(ConfigError { problems: problems.into_iter().map(|(_, problem)| problem).collect() })
+}
+
+fn put_placeholder(table: &mut toml::Table, key: &KeyPath) {
+    if let (Some(parent), Some(Step::Key(field))) = (key.parent(), key.0.last())
+        && let Some(Value::Table(table)) = parent.find_mut(table)
+    {
+        table.insert(field.clone(), Value::String("-".to_owned()));
+    }
+}
+
+/// Takes the nearest whole key away, not one element of an array, which would move the others.
+fn take_out(table: &mut toml::Table, taken: &mut Vec<KeyPath>, mut path: KeyPath) -> bool {
+    loop {
+        let Some(parent) = path.parent() else {
+            return false;
+        };
+        if let Some(Step::Key(key)) = path.0.last() {
+            let removed = match parent.find_mut(table) {
+                Some(Value::Table(table)) => table.remove(key),
+                None if parent.0.is_empty() => table.remove(key),
+                _ => None,
+            };
+            if removed.is_some() {
+                taken.push(path);
+                return true;
+            }
+        }
+        path = parent;
+    }
+}
