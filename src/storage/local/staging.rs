@@ -316,7 +316,7 @@ impl Claim {
             drop(slots);
             return Ok(Err(self));
         }
-        let part = self.part();
+        let part = part_of(self.key);
         let file = match self.staging.open_name(&part, OFlags::RDWR) {
             Ok(file) => file,
             Err(Error::NotFound) => {
