@@ -8,11 +8,13 @@ async fn a_file_is_read_at_any_offset() {
     assert_eq!(source.metadata().size, 10);
     assert_eq!(source.metadata().kind, Kind::File);
     let mut buffer = [0; 4];
-    // It is in the page cache, having been written a moment ago.
-    assert_eq!(source.try_read_at(&mut buffer, 3).unwrap(), Some(4));
-    assert_eq!(&buffer, b"3456");
-    assert_eq!(source.try_read_at(&mut buffer, 8).unwrap(), Some(2));
-    assert_eq!(source.try_read_at(&mut buffer, 10).unwrap(), Some(0));
+    // It is in the page cache, having been written a moment ago. (Some file systems, tmpfs for one,
+    // never say whether they would have to wait.)
+    if let Some(length) = source.try_read_at(&mut buffer, 3).unwrap() {
+        assert_eq!((length, &buffer), (4, b"3456"));
+        assert_eq!(source.try_read_at(&mut buffer, 8).unwrap(), Some(2));
+        assert_eq!(source.try_read_at(&mut buffer, 10).unwrap(), Some(0));
+    }
     let (buffer, length) = source.read_at(vec![0; 20], 5).await.unwrap();
     assert_eq!(&buffer[..length], b"56789");
     assert_eq!(source.read_at(buffer, 10).await.unwrap().1, 0);
