@@ -4,18 +4,22 @@ use std::{env, os::unix::process::CommandExt, process};
 
 use tokio::runtime;
 
-use super::{Failure, Source, first_start, output};
-use crate::{config::Loaded, plugin::LoadError};
+use super::{
+    Failure, Source,
+    first_start::{self, Info},
+    output,
+};
+use crate::{config::Loaded, plugin::LoadError, server::Server};
 
 /// Serves until a signal ends it.
 pub fn run(source: &Source) -> Result<(), Failure> {
     let mut loaded = source.load()?;
     without_backtraces();
-    crate::observe::init(&loaded.config.log);
+    crate::observe::init(&loaded.config.log).map_err(Failure::Configuration)?;
     for warning in &loaded.warnings {
         tracing::warn!(at = warning.place, key = warning.key, "{}", warning.text);
     }
-    let start = first_start::prepare(&mut loaded)?;
+    let info = first_start::prepare(&mut loaded)?;
 
     let mut builder = runtime::Builder::new_multi_thread();
     builder.enable_all().thread_name("portcullis");
@@ -23,15 +27,14 @@ pub fn run(source: &Source) -> Result<(), Failure> {
         builder.worker_threads(loaded.config.server.threads);
     }
     let runtime = builder.build().map_err(|error| format!("no threads to serve with: {error}"))?;
-    let places = loaded.clone();
-    let ended = runtime.block_on(crate::server::run(loaded, start));
-    ended.map_err(|error| match error.downcast_ref::<LoadError>() {
-        Some(error) => in_plugin(&places, error),
-        None => match error.downcast_ref::<crate::tls::Error>() {
-            Some(error) => in_configuration(&places, &error.key, &error.text),
-            None => Failure::Running(error.to_string()),
-        },
-    })
+    runtime.block_on(serve(&loaded, &info))
+}
+
+async fn serve(loaded: &Loaded, info: &Info) -> Result<(), Failure> {
+    let server = Server::start(loaded, (&info.certificate, &info.key)).await;
+    let server = server.map_err(|problem| Failure::Configuration(problem.to_string()))?;
+    first_start::announce(info, &server.listening());
+    server.run().await.map_err(|error| Failure::Running(error.to_string()))
 }
 
 /// A plugin's failure to load, with the place that names it.

@@ -1,1 +1,12 @@
-//! To come.
+//! Data connections: how they are opened, and the pumps that move the bytes.
+
+pub mod channel;
+pub mod download;
+pub mod open;
+pub mod passive;
+pub mod rate;
+pub mod socket;
+pub mod upload;
+
+pub use channel::Channel;
+pub use open::{OpenError, Opening, Route};

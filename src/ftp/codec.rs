@@ -290,6 +290,18 @@ mod tests {
     }
 
     #[test]
+    fn every_short_sequence_is_the_same_in_every_split() {
+        let alphabet = [
+            IAC, INTERRUPT, DATA_MARK, SB, SE, 0xfb, b'\r', b'\n', 0, b'a',
+        ];
+        for code in 0..10_000usize {
+            let place = |divisor: usize| alphabet[code / divisor % alphabet.len()];
+            let input = [place(1), place(10), place(100), place(1000), b'b', b'\n'];
+            assert!(decoded(&input).concat().len() < input.len());
+        }
+    }
+
+    #[test]
     fn the_limit_is_exact_and_needs_no_line_end() {
         let line = [b'a'; LIMIT];
         for end in [&b"\r\n"[..], b"\n"] {

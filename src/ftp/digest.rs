@@ -46,9 +46,9 @@ impl Algorithm {
 
     /// The line of FEAT when this one is in use: it is the one with a star.
     pub fn feature_line(self) -> String {
-        let names = Self::ALL.map(|algorithm| match algorithm == self {
-            true => format!("{}*", algorithm.name()),
-            false => algorithm.name().to_owned(),
+        let names = Self::ALL.map(|algorithm| {
+            let star = if algorithm == self { "*" } else { "" };
+            format!("{}{star}", algorithm.name())
         });
         format!("HASH {}", names.join(";"))
     }

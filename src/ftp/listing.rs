@@ -96,31 +96,32 @@ fn push_date(out: &mut Vec<u8>, time: i64, now: i64) {
     let blank_or_ten = if day < 10 { b' ' } else { tens(day) };
     out.extend_from_slice(&[b' ', a, b, c, b' ', blank_or_ten, ones(day), b' ']);
     let age = now.saturating_sub(time);
-    out.extend_from_slice(&match (-SKEW..SIX_MONTHS).contains(&age) {
-        true => [
+    out.extend_from_slice(&if (-SKEW..SIX_MONTHS).contains(&age) {
+        [
             tens(hour),
             ones(hour),
             b':',
             tens(minute),
             ones(minute),
             b' ',
-        ],
-        false => [
+        ]
+    } else {
+        [
             b' ',
             tens(year / 100),
             ones(year / 100),
             tens(year),
             ones(year),
             b' ',
-        ],
+        ]
     });
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::super::time::{parse_time_val, system_time};
     use super::*;
+    use crate::ftp::time::{parse_time_val, system_time};
 
     fn at(text: &str) -> SystemTime {
         system_time(parse_time_val(text).unwrap())

@@ -99,6 +99,7 @@ pub fn quoted(path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::text::is_control;
     use super::*;
 
     fn encoded(reply: &Reply) -> String {
@@ -148,12 +149,7 @@ mod tests {
             let reply = Reply::multi(250, &*hostile, [hostile.clone()], &*hostile);
             let text = encoded(&reply);
             assert_eq!(text.lines().count(), 3, "{byte}");
-            assert_eq!(
-                text.bytes()
-                    .filter(|byte| super::super::text::is_control(*byte))
-                    .count(),
-                6
-            );
+            assert_eq!(text.bytes().filter(|byte| is_control(*byte)).count(), 6);
             assert!(!text.as_bytes().contains(&0xff));
         }
     }

@@ -1,7 +1,7 @@
 //! The time-val of RFC 3659 §2.3: `YYYYMMDDHHMMSS[.fraction]`, always in UTC.
 
 use std::fmt;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -70,21 +70,25 @@ pub(super) fn unix_seconds(time: SystemTime) -> i64 {
 /// The time of a file as a timestamp; times that no calendar of four digits has are brought to its
 /// first or last.
 pub fn timestamp(time: SystemTime) -> Timestamp {
-    Timestamp::try_from(time).unwrap_or(match time < UNIX_EPOCH {
-        true => Timestamp::MIN,
-        false => Timestamp::MAX,
-    })
+    let nearest = if time < UNIX_EPOCH {
+        Timestamp::MIN
+    } else {
+        Timestamp::MAX
+    };
+    Timestamp::try_from(time).unwrap_or(nearest)
 }
 
 /// A timestamp as the time of a file.
 pub fn system_time(time: Timestamp) -> SystemTime {
     let since = time.as_duration();
     let length = since.unsigned_abs();
-    let found = match since.is_negative() {
-        true => UNIX_EPOCH.checked_sub(length),
-        false => UNIX_EPOCH.checked_add(length),
+    let before = since.is_negative();
+    let found = if before {
+        UNIX_EPOCH.checked_sub(length)
+    } else {
+        UNIX_EPOCH.checked_add(length)
     };
-    found.unwrap_or(UNIX_EPOCH + Duration::ZERO)
+    found.unwrap_or(UNIX_EPOCH)
 }
 
 /// A date and time of UTC, with a year of four digits.
@@ -175,6 +179,8 @@ impl std::error::Error for TimeError {}
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

@@ -30,7 +30,7 @@ pub struct SessionFacts {
 pub struct TlsFacts {
     /// "TLSv1.2" or "TLSv1.3".
     pub version: &'static str,
-    /// The IANA name, "TLS13_AES_128_GCM_SHA256" for instance written as IANA does.
+    /// The IANA name, "TLS_AES_128_GCM_SHA256" for instance.
     pub cipher_suite: &'static str,
 }
 

@@ -299,37 +299,24 @@ impl Inspection {
     }
 
     async fn send(&mut self, piece: &Piece) -> Result<(), Refusal> {
-        let Self { members, verdicts, .. } = self;
-        let mut decided = Vec::new();
-        for member in members.iter_mut() {
-            let Some(pieces) = &member.pieces else { continue };
-            let Ok(permit) = pieces.try_reserve() else {
-                // Full, or closed. While it is full another one may refuse, and end the wait.
-                loop {
-                    tokio::select! {
-                        biased;
-                        Some(verdict) = verdicts.recv() => {
-                            let refuses = !matches!(verdict.1, Ok(Verdict::Accept | Verdict::AcceptAs(_)));
-                            decided.push(verdict);
-                            if refuses { break }
+        for index in 0..self.members.len() {
+            // A verdict that comes while this one's queue is full may end the wait.
+            while let Some(pieces) = self.members.get(index).and_then(|member| member.pieces.clone()) {
+                tokio::select! {
+                    biased;
+                    permit = pieces.reserve() => {
+                        match (permit, self.members.get_mut(index)) {
+                            (Ok(permit), _) => permit.send(piece.clone()),
+                            (Err(_), Some(member)) => member.pieces = None,
+                            (Err(_), None) => {}
                         }
-                        permit = pieces.reserve() => {
-                            match permit {
-                                Ok(permit) => permit.send(piece.clone()),
-                                Err(_) => member.pieces = None,
-                            }
-                            break
-                        }
+                        break;
                     }
+                    Some((index, verdict)) = self.verdicts.recv() => self.note(index, verdict)?,
                 }
-                continue;
-            };
-            permit.send(piece.clone());
+            }
         }
-        while let Ok(verdict) = verdicts.try_recv() {
-            decided.push(verdict);
-        }
-        for (index, verdict) in decided {
+        while let Ok((index, verdict)) = self.verdicts.try_recv() {
             self.note(index, verdict)?;
         }
         self.refusal.clone().map_or(Ok(()), Err)

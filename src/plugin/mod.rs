@@ -1,1 +1,129 @@
-//! To come.
+//! The host of WebAssembly components: it answers the [`gate`](crate::gate)s with them.
+//!
+//! A component has nothing but what it is lent for a call. Whatever it does — crash, loop, allocate,
+//! talk, answer nonsense — is a [`Fault`](crate::gate::Fault) of that one call: its instance is
+//! thrown away, and no other session notices.
+
+mod authenticator;
+mod bindings;
+mod cache;
+mod call;
+mod clock;
+mod component;
+pub mod contract;
+mod engine;
+mod fault;
+mod imports;
+mod inspector;
+mod limiter;
+mod load;
+mod output;
+mod path_guard;
+mod resources;
+mod settings;
+mod settings_file;
+mod slots;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::{fmt, path::Path, sync::Arc};
+
+use wasmtime::component::{HasSelf, Linker};
+
+pub use contract::{Grant, Kind, Report, inspect};
+
+use crate::{config, gate::Gates};
+
+/// The components that ship with the server, for `component = "builtin:NAME"`.
+pub const BUILTIN: [(&str, &[u8]); 3] = [
+    ("users", include_bytes!("../../plugins/built/users.wasm")),
+    ("rules", include_bytes!("../../plugins/built/rules.wasm")),
+    ("upload-guard", include_bytes!("../../plugins/built/upload-guard.wasm")),
+];
+
+/// The fewest instances that make sense: a session asks several plugins at a time.
+const FEWEST: u32 = 16;
+
+/// The engine and what all plugins share. Cheap to clone.
+#[derive(Clone)]
+pub struct Host {
+    shared: Arc<component::Shared>,
+}
+
+impl Host {
+    /// A host; `cache` is the directory for compiled code, made with mode 0700.
+    ///
+    /// # Errors
+    /// When there is no engine to be had.
+    pub fn new(config: &config::PluginHost, cache: &Path) -> Result<Self, LoadError> {
+        let instances = config.instances.max(FEWEST);
+        let failed = |error: wasmtime::Error| LoadError::new("instances", format!("{error:#}"));
+        let (engine, allocation) = engine::engine(instances).map_err(failed)?;
+        let mut linker = Linker::new(&engine);
+        // All of WASI 0.2, with nothing in it; `contract` refuses what was not granted.
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(failed)?;
+        bindings::imports::Imports::add_to_linker::<_, HasSelf<_>>(&mut linker, |call| call)
+            .map_err(failed)?;
+        let cache = cache::Cache::new(cache);
+        let shared = component::Shared::new(engine, allocation, linker, instances, cache);
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Loads all plugins, in the configuration's order; setting files with relative names are
+    /// looked for in `state`. Called again for a reload: plugins of the same name keep their state.
+    ///
+    /// # Errors
+    /// At the first plugin that cannot be loaded.
+    pub async fn gates(
+        &self,
+        plugins: &[config::Plugin],
+        state: &Path,
+    ) -> Result<Gates, LoadError> {
+        let mut gates = Gates::default();
+        for (index, plugin) in plugins.iter().enumerate() {
+            let added = load::add(&self.shared, plugin, state, &mut gates).await;
+            added.map_err(|error| error.of(index, &plugin.name))?;
+        }
+        self.shared.retain_states(|name| plugins.iter().any(|plugin| plugin.name == name));
+        Ok(gates)
+    }
+}
+
+/// Why a plugin, or the host itself, cannot be loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadError {
+    /// The plugin's name.
+    pub plugin: Option<String>,
+    /// Its place among the `[[plugin]]`s.
+    pub index: Option<usize>,
+    /// The key that the text is about.
+    pub key: &'static str,
+    /// For people: what is wrong, and what to do.
+    pub text: String,
+}
+
+impl LoadError {
+    fn new(key: &'static str, text: String) -> Self {
+        Self { plugin: None, index: None, key, text: output::harmless(&text).into_owned() }
+    }
+
+    fn component(text: String) -> Self {
+        Self::new("component", text)
+    }
+
+    fn of(self, index: usize, plugin: &str) -> Self {
+        Self { plugin: Some(plugin.into()), index: Some(index), ..self }
+    }
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.plugin {
+            Some(plugin) => write!(formatter, "plugin {plugin}: {}: {}", self.key, self.text),
+            None => write!(formatter, "{}: {}", self.key, self.text),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}

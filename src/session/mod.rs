@@ -1,1 +1,432 @@
-//! To come.
+//! One client: the loop that reads commands, and a file for each family of them.
+
+pub mod context;
+mod control;
+mod errors;
+mod facts;
+mod files;
+mod hash;
+mod information;
+mod listing;
+mod login;
+mod parameters;
+mod retrieve;
+mod security;
+mod state;
+mod store;
+mod transfer;
+
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    io,
+    net::SocketAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+
+use tokio::{
+    net::TcpStream,
+    sync::watch,
+    time::{Instant, sleep_until},
+};
+
+use self::{
+    context::Context,
+    control::{Control, ReadError},
+    errors::Failure,
+    state::{LoggedIn, Parameters, State},
+};
+use crate::{
+    ftp::{
+        command::{self, Command, Foreign},
+        path::VirtualPath,
+        reply::Reply,
+    },
+    gate::SessionFacts,
+    tls::SessionTls,
+};
+
+/// Where a connection comes from, after any PROXY protocol header.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// Identifies the session in logs.
+    pub id: Arc<str>,
+    /// The client.
+    pub client: SocketAddr,
+    /// What the client connected to.
+    pub server: SocketAddr,
+    /// Our end of the TCP connection: another one than `server` behind a proxy.
+    pub local: SocketAddr,
+    /// TLS from the first byte.
+    pub implicit: bool,
+}
+
+/// One session, from the greeting to its end.
+pub struct Session {
+    context: Arc<Context>,
+    control: Control,
+    facts: Arc<SessionFacts>,
+    local: SocketAddr,
+    implicit: bool,
+    tls: Option<Arc<SessionTls>>,
+    /// The TLS server name that the client asked for.
+    sni: Option<String>,
+    /// After CCC, PBSZ and PROT stay as they are (RFC 4217 §12.3).
+    cleared: bool,
+    state: State,
+    parameters: Parameters,
+    /// Lines that came while another command ran.
+    queue: VecDeque<Vec<u8>>,
+    failed_logins: u32,
+    started: Instant,
+    shutdown: watch::Receiver<bool>,
+}
+
+/// Whether the session goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Continue,
+    Close,
+}
+
+/// How a wait for the next command ended.
+enum Wake {
+    Line(Vec<u8>),
+    Timeout,
+    Shutdown,
+    Failed(ReadError),
+}
+
+impl Session {
+    /// A session on a new connection.
+    #[must_use]
+    pub fn new(
+        context: Arc<Context>,
+        tcp: TcpStream,
+        origin: Origin,
+        shutdown: watch::Receiver<bool>,
+    ) -> Self {
+        let limits = &context.config.limits;
+        let length = usize::try_from(limits.line_length).unwrap_or(usize::MAX);
+        let control = Control::new(tcp, length, limits.stall_timeout);
+        let facts = Arc::new(SessionFacts {
+            id: origin.id,
+            client: origin.client,
+            server: origin.server,
+            host: None,
+            tls: None,
+            certificate: None,
+            user: None,
+            account: None,
+        });
+        Self {
+            context,
+            control,
+            facts,
+            local: origin.local,
+            implicit: origin.implicit,
+            tls: None,
+            sni: None,
+            cleared: false,
+            state: State::Greeted,
+            parameters: Parameters::new(origin.implicit),
+            queue: VecDeque::new(),
+            failed_logins: 0,
+            started: Instant::now(),
+            shutdown,
+        }
+    }
+
+    /// Serves the client until one of us has enough.
+    pub async fn run(mut self) {
+        tracing::debug!(session = self.id(), client = %self.facts.client, "connected");
+        if let Err(error) = self.serve().await {
+            tracing::debug!(session = self.id(), %error, "the control connection broke");
+        }
+        tracing::debug!(session = self.id(), "closed");
+        self.control.close().await;
+    }
+
+    fn id(&self) -> &str {
+        &self.facts.id
+    }
+
+    async fn serve(&mut self) -> io::Result<()> {
+        if self.implicit {
+            self.begin_tls().await?;
+        }
+        self.send(Reply::new(220, self.context.config.server.greeting.clone())).await?;
+        loop {
+            let line = match self.next_line().await {
+                Wake::Line(line) => line,
+                Wake::Timeout => {
+                    let text = match self.state {
+                        State::LoggedIn(_) => "Idle for too long, goodbye",
+                        _ => "The login took too long, goodbye",
+                    };
+                    return self.send(Reply::new(421, text)).await;
+                }
+                Wake::Shutdown => {
+                    return self.send(Reply::new(421, "The server is shutting down")).await;
+                }
+                Wake::Failed(error) => return self.read_failed(error).await,
+            };
+            let next = match unwound(self.execute(&line)).await {
+                Ok(next) => next?,
+                Err(Panicked) => {
+                    tracing::error!(session = self.id(), "a command panicked: this is a defect");
+                    let reply = Reply::new(421, "Internal error, closing the connection");
+                    return self.send(reply).await;
+                }
+            };
+            if next == Next::Close {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn read_failed(&mut self, error: ReadError) -> io::Result<()> {
+        match error {
+            ReadError::Closed => Ok(()),
+            ReadError::TooLong => {
+                self.send(Reply::new(500, "The line is too long, closing the connection")).await
+            }
+            ReadError::UnexpectedTls => {
+                tracing::info!(session = self.id(), client = %self.facts.client,
+                    "TLS began without AUTH TLS: the client speaks implicit FTPS to the explicit port");
+                Ok(())
+            }
+            ReadError::Io(error) => Err(error),
+        }
+    }
+
+    /// The next line: one that waits, or one that comes in time.
+    async fn next_line(&mut self) -> Wake {
+        if let Some(line) = self.queue.pop_front() {
+            return Wake::Line(line);
+        }
+        if *self.shutdown.borrow() {
+            return Wake::Shutdown;
+        }
+        let limits = &self.context.config.limits;
+        let now = Instant::now();
+        let (deadline, policy) = match &self.state {
+            State::LoggedIn(user) => {
+                let idle = user.account.idle_timeout.unwrap_or(limits.idle_timeout);
+                (now + idle, Some(user.policy.clone()))
+            }
+            _ => ((self.started + limits.login_timeout).min(now + limits.idle_timeout), None),
+        };
+        let rest_at = now + self.context.config.plugin_host.idle_instance_timeout;
+        let mut line = pin!(self.control.line());
+        let mut sleep = pin!(sleep_until(rest_at.min(deadline)));
+        loop {
+            tokio::select! {
+                biased;
+                line = &mut line => return line.map_or_else(Wake::Failed, Wake::Line),
+                changed = self.shutdown.changed() => {
+                    if changed.is_err() || *self.shutdown.borrow() { return Wake::Shutdown }
+                }
+                () = &mut sleep => {
+                    if Instant::now() >= deadline {
+                        return Wake::Timeout;
+                    }
+                    // Idle for a little: what plugins keep for the session may go.
+                    if let Some(policy) = &policy {
+                        policy.rest();
+                    }
+                    sleep.as_mut().reset(deadline);
+                }
+            }
+        }
+    }
+
+    async fn send(&mut self, reply: Reply) -> io::Result<()> {
+        tracing::trace!(session = self.id(), code = reply.code(), text = reply.text(), "reply");
+        self.control.send(&reply).await
+    }
+
+    async fn answer(&mut self, reply: Reply) -> io::Result<Next> {
+        self.send(reply).await?;
+        Ok(Next::Continue)
+    }
+
+    async fn execute(&mut self, line: &[u8]) -> io::Result<Next> {
+        let command = match command::parse(line) {
+            Ok(command) => command,
+            Err(error) => return self.answer(error.reply()).await,
+        };
+        tracing::trace!(session = self.id(), verb = command.verb(), "command");
+        if let Some(refusal) = self.not_now(&command) {
+            self.send(refusal).await?;
+            // ALPACA: whoever was tricked into speaking to us must hear no more (CVE-2021-3618).
+            let foreign = matches!(command, Command::Foreign(_));
+            return Ok(if foreign { Next::Close } else { Next::Continue });
+        }
+        // RFC 959 §4.1.3: RNTO follows RNFR at once.
+        if !matches!(command, Command::Rnto(_)) {
+            self.parameters.rename_from = None;
+        }
+        self.dispatch(command).await
+    }
+
+    /// Whether the command has to wait for TLS or for a login.
+    fn not_now(&self, command: &Command) -> Option<Reply> {
+        use Command as C;
+        if matches!(self.state, State::LoggedIn(_)) {
+            return match command {
+                C::Foreign(_) => Some(Reply::new(500, "Not a command of FTP")),
+                _ => None,
+            };
+        }
+        if let C::Foreign(foreign) = command {
+            let what = match foreign {
+                Foreign::Http => "HTTP",
+                Foreign::Smtp => "SMTP",
+                Foreign::Tls => "TLS without AUTH",
+            };
+            return Some(Reply::new(421, format!("This is FTP, not {what}; goodbye")));
+        }
+        let always = matches!(
+            command,
+            C::Auth(_)
+                | C::Feat
+                | C::Help(_)
+                | C::Quit
+                | C::Noop
+                | C::Syst
+                | C::Opts(_)
+                | C::Clnt(_)
+                | C::Csid(_)
+                | C::Lang(_)
+                | C::Host(_)
+                | C::Pbsz(_)
+                | C::Prot(_)
+                | C::Ccc
+                | C::Rein
+                | C::Abor
+                | C::Unknown(_)
+                | C::Unsupported(_)
+        );
+        if always {
+            return None;
+        }
+        if self.context.config.tls.required && !self.control.is_protected() && !self.cleared {
+            return Some(Reply::new(530, "TLS comes first: AUTH TLS"));
+        }
+        match command {
+            C::User(_) | C::Pass(_) | C::Acct(_) => None,
+            _ => Some(Reply::new(530, "Log in with USER and PASS")),
+        }
+    }
+
+    async fn dispatch(&mut self, command: Command) -> io::Result<Next> {
+        use Command as C;
+        match command {
+            C::User(name) => self.user(name).await,
+            C::Pass(password) => self.pass(password).await,
+            C::Acct(code) => self.acct(code).await,
+            C::Rein => self.rein().await,
+            C::Quit => {
+                self.send(Reply::new(221, "Goodbye")).await?;
+                Ok(Next::Close)
+            }
+            C::Host(name) => self.host(name).await,
+            C::Auth(mechanism) => self.auth(&mechanism).await,
+            C::Pbsz(_) => self.pbsz().await,
+            C::Prot(level) => self.prot(level).await,
+            C::Ccc => self.ccc().await,
+            C::Pasv => self.pasv().await,
+            C::Epsv(which) => self.epsv(which).await,
+            C::Port(address) => self.active(address.into()).await,
+            C::Eprt(address) => self.active(address).await,
+            C::Type(kind) => self.set_type(kind).await,
+            C::Mode(_) => self.answer(Reply::new(200, "MODE S")).await,
+            C::Stru(_) => self.answer(Reply::new(200, "STRU F")).await,
+            C::Rest(offset) => self.rest(offset).await,
+            C::Allo(size) => self.allo(size).await,
+            C::Opts(option) => self.opts(option).await,
+            C::Retr(path) => self.retr(&path).await,
+            C::Stor(path) => self.stor(&path).await,
+            C::Appe(path) => self.appe(&path).await,
+            C::Stou(_) => self.stou().await,
+            C::List(arguments) => self.list(arguments, listing::Form::List).await,
+            C::Nlst(arguments) => {
+                let form = if arguments.long { listing::Form::List } else { listing::Form::Names };
+                self.list(arguments, form).await
+            }
+            C::Mlsd(path) => self.mlsd(path).await,
+            C::Hash(path) => self.hash(&path).await,
+            C::Digest { algorithm, path } => self.digest(algorithm, &path).await,
+            C::Rang(first, last) => self.rang(first, last).await,
+            C::Abor => self.answer(Reply::new(226, "No transfer to abort")).await,
+            C::Stat(Some(path)) => self.stat_path(&path).await,
+            C::Feat | C::Help(_) | C::Syst | C::Noop | C::Stat(None) | C::Clnt(_) | C::Csid(_)
+            | C::Lang(_) => {
+                let reply = self.information(&command);
+                self.answer(reply).await
+            }
+            C::Smnt(_) => self.answer(Reply::new(502, "SMNT is not implemented")).await,
+            C::Unsupported(verb) => {
+                self.answer(Reply::new(502, format!("{verb} is not implemented"))).await
+            }
+            C::Unknown(_) => self.answer(Reply::new(500, "Unknown command")).await,
+            C::Foreign(_) => self.answer(Reply::new(500, "Not a command of FTP")).await,
+            other => {
+                let result = self.files(other).await;
+                let reply = result.unwrap_or_else(|failure| failure.reply(self.id()));
+                self.answer(reply).await
+            }
+        }
+    }
+
+    /// The user, or 530.
+    fn logged_in(&self) -> Result<&LoggedIn, Failure> {
+        match &self.state {
+            State::LoggedIn(user) => Ok(user),
+            _ => Err(Reply::new(530, "Log in with USER and PASS").into()),
+        }
+    }
+
+    fn logged_in_mut(&mut self) -> Result<&mut LoggedIn, Failure> {
+        match &mut self.state {
+            State::LoggedIn(user) => Ok(user),
+            _ => Err(Reply::new(530, "Log in with USER and PASS").into()),
+        }
+    }
+
+    /// A path as the client wrote it, from the working directory on.
+    fn resolve(&self, argument: &str) -> Result<VirtualPath, Failure> {
+        let user = self.logged_in()?;
+        VirtualPath::parse(argument, &user.cwd).map_err(|error| error.reply().into())
+    }
+
+    /// Snapshots of the session go out by reference count: this changes the next one.
+    fn facts_mut(&mut self) -> &mut SessionFacts {
+        Arc::make_mut(&mut self.facts)
+    }
+}
+
+/// A command that panicked; the panic's text went to the log already.
+struct Panicked;
+
+/// Runs a future, and catches what it throws: a defect met by one client harms no other, and not
+/// even this one beyond its connection.
+async fn unwound<T>(work: impl Future<Output = T>) -> Result<T, Panicked> {
+    let mut work = pin!(work);
+    poll_fn(move |context| {
+        match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
+            Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
+            Ok(Poll::Pending) => Poll::Pending,
+            Err(_) => Poll::Ready(Err(Panicked)),
+        }
+    })
+    .await
+}
+
+/// The longest that a failed login is held back.
+const LONGEST_DELAY: Duration = Duration::from_secs(30);

@@ -1,6 +1,7 @@
 //! The argument of a command, before anything is known about it.
 
-use super::super::text::{digits, is_control};
+use crate::ftp::text::{digits, is_control};
+
 use super::ParseError;
 
 /// All that follows the verb and exactly one blank (RFC 3659 §2.2): blanks at the end are kept.
@@ -19,9 +20,10 @@ impl<'a> Argument<'a> {
     /// name (RFC 2640 §2.2) nor a password goes on with NUL, CR or LF in it.
     pub(super) fn text(self) -> Result<&'a str, ParseError> {
         let text = std::str::from_utf8(self.bytes).map_err(|_| ParseError::NotUtf8)?;
-        match text.bytes().any(is_control) {
-            true => Err(ParseError::ControlCharacter),
-            false => Ok(text),
+        if text.bytes().any(is_control) {
+            Err(ParseError::ControlCharacter)
+        } else {
+            Ok(text)
         }
     }
 

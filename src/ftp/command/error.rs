@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::super::help::syntax;
-use super::super::reply::Reply;
+use crate::ftp::help::syntax;
+use crate::ftp::reply::Reply;
 
 /// Why a line is no command. Nothing of the line is repeated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

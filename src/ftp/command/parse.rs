@@ -1,11 +1,12 @@
 //! From a line to a command.
 
-use super::super::address::{EprtError, parse_eprt, parse_port};
-use super::super::digest::Algorithm;
-use super::super::facts::Facts;
-use super::super::secret::Secret;
-use super::super::text::digits;
-use super::super::time::parse_time_val;
+use crate::ftp::address::{EprtError, parse_eprt, parse_port};
+use crate::ftp::digest::Algorithm;
+use crate::ftp::facts::Facts;
+use crate::ftp::secret::Secret;
+use crate::ftp::text::digits;
+use crate::ftp::time::parse_time_val;
+
 use super::argument::Argument;
 use super::host::parse_host;
 use super::{
@@ -188,9 +189,11 @@ fn letter<T>(argument: Argument<'_>, wanted: char, value: T) -> Result<T, ParseE
 
 /// RFC 959 §5.4: a letter that stands for nothing here is 504, what is no letter is 501.
 fn unknown_letter(argument: Argument<'_>, text: &str) -> ParseError {
-    match text.bytes().all(|byte| byte.is_ascii_alphabetic()) {
-        true => argument.not_implemented(),
-        false => argument.malformed(),
+    let letters = text.bytes().all(|byte| byte.is_ascii_alphabetic());
+    if letters {
+        argument.not_implemented()
+    } else {
+        argument.malformed()
     }
 }
 
@@ -283,8 +286,10 @@ fn rang(argument: Argument<'_>) -> Result<Command, ParseError> {
     let range = digits(first).zip(digits(last));
     // A range that ends before it begins is none, but for the one that takes back the last.
     let (first, last): (u64, u64) = range.ok_or(argument.malformed())?;
-    match first <= last || (first, last) == (1, 0) {
-        true => Ok(Command::Rang(first, last)),
-        false => Err(argument.malformed()),
+    let sound = first <= last || (first, last) == (1, 0);
+    if sound {
+        Ok(Command::Rang(first, last))
+    } else {
+        Err(argument.malformed())
     }
 }

@@ -2,8 +2,9 @@
 
 use jiff::Timestamp;
 
-use super::super::text::digits;
-use super::super::time::parse_time_val;
+use crate::ftp::text::digits;
+use crate::ftp::time::parse_time_val;
+
 use super::ParseError;
 
 /// What is asked for by SITE (RFC 959 §4.1.3).

@@ -2,8 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
-use super::super::help::COMMANDS;
-use super::super::time::parse_time_val;
+use crate::ftp::help::COMMANDS;
+use crate::ftp::time::parse_time_val;
+
 use super::*;
 
 fn ok(line: &str) -> Command {
@@ -447,6 +448,20 @@ fn arguments_are_utf8() {
 
 #[test]
 fn regression_the_path_is_all_after_one_blank() {
+    type Make = fn(String) -> Command;
+    let commands: [(&str, Make); 11] = [
+        ("CWD", Command::Cwd),
+        ("RETR", Command::Retr),
+        ("STOR", Command::Stor),
+        ("APPE", Command::Appe),
+        ("DELE", Command::Dele),
+        ("RNFR", Command::Rnfr),
+        ("RNTO", Command::Rnto),
+        ("MKD", Command::Mkd),
+        ("RMD", Command::Rmd),
+        ("SIZE", Command::Size),
+        ("MLST", |path| Command::Mlst(Some(path))),
+    ];
     for path in [
         " a",
         "a ",
@@ -459,25 +474,8 @@ fn regression_the_path_is_all_after_one_blank() {
         "227 Entering",
         "ünï",
     ] {
-        for verb in [
-            "CWD", "RETR", "STOR", "APPE", "DELE", "RNFR", "RNTO", "MKD", "RMD", "SIZE",
-        ] {
-            let found = ok(&format!("{verb} {path}"));
-            let (Command::Cwd(found)
-            | Command::Retr(found)
-            | Command::Stor(found)
-            | Command::Appe(found)
-            | Command::Dele(found)
-            | Command::Rnfr(found)
-            | Command::Rnto(found)
-            | Command::Mkd(found)
-            | Command::Rmd(found)
-            | Command::Size(found)) = found
-            else {
-                assert_eq!(found.verb(), path);
-                continue;
-            };
-            assert_eq!(found, path);
+        for (verb, command) in commands {
+            assert_eq!(ok(&format!("{verb} {path}")), command(path.to_owned()));
         }
     }
 }

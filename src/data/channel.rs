@@ -1,0 +1,122 @@
+//! An open data connection, in the clear or under TLS.
+
+use std::{io, sync::Arc, time::Duration};
+
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    time::{Instant, sleep, timeout},
+};
+use tokio_rustls::server::TlsStream;
+
+use super::socket::{Meter, Socket};
+
+/// How long a connection that is broken off goes on being emptied, so that the client can read the
+/// end of it instead of meeting a reset.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// A data connection that passed every check.
+pub struct Channel {
+    stream: Stream,
+    meter: Arc<Meter>,
+}
+
+enum Stream {
+    Plain(BufReader<Socket>),
+    Tls(Box<TlsStream<Socket>>),
+}
+
+impl Channel {
+    pub(super) fn plain(socket: Socket, meter: Arc<Meter>) -> Self {
+        Self { stream: Stream::Plain(BufReader::with_capacity(64 << 10, socket)), meter }
+    }
+
+    pub(super) fn tls(stream: TlsStream<Socket>, meter: Arc<Meter>) -> Self {
+        Self { stream: Stream::Tls(Box::new(stream)), meter }
+    }
+
+    /// Sends, waiting for the client.
+    ///
+    /// # Errors
+    /// Those of the connection.
+    pub async fn write_all(&mut self, data: &[u8]) -> io::Result<()> {
+        match &mut self.stream {
+            Stream::Plain(stream) => stream.get_mut().write_all(data).await,
+            Stream::Tls(stream) => stream.write_all(data).await,
+        }
+    }
+
+    /// The next bytes that arrived, at least one; empty at the end. Under TLS the end is the
+    /// client's `close_notify`: a connection that just stops is an error, since anybody on the way
+    /// can make it stop.
+    ///
+    /// # Errors
+    /// Those of the connection; `UnexpectedEof` without `close_notify`.
+    pub async fn fill(&mut self) -> io::Result<&[u8]> {
+        match &mut self.stream {
+            Stream::Plain(stream) => stream.fill_buf().await,
+            Stream::Tls(stream) => stream.fill_buf().await,
+        }
+    }
+
+    /// Marks bytes that [`fill`](Self::fill) returned as taken.
+    pub fn consume(&mut self, length: usize) {
+        match &mut self.stream {
+            Stream::Plain(stream) => stream.consume(length),
+            Stream::Tls(stream) => stream.consume(length),
+        }
+    }
+
+    /// Ends the connection in order: what is buffered, `close_notify`, FIN.
+    ///
+    /// # Errors
+    /// Those of the connection: the client may not have everything.
+    pub async fn finish(mut self) -> io::Result<()> {
+        self.shutdown().await
+    }
+
+    /// Breaks off an upload in order: says that nothing more is wanted, and reads for a little what
+    /// was on its way, as closing with unread bytes is a reset.
+    pub async fn refuse(mut self) {
+        let drain = async {
+            let _ = self.shutdown().await;
+            let mut nothing = [0; 2048];
+            loop {
+                let read = match &mut self.stream {
+                    Stream::Plain(stream) => stream.get_mut().read(&mut nothing).await,
+                    Stream::Tls(stream) => stream.get_mut().0.read(&mut nothing).await,
+                };
+                if !matches!(read, Ok(length) if length > 0) {
+                    break;
+                }
+            }
+        };
+        let _ = timeout(LINGER, drain).await;
+    }
+
+    async fn shutdown(&mut self) -> io::Result<()> {
+        match &mut self.stream {
+            Stream::Plain(stream) => stream.get_mut().shutdown().await,
+            Stream::Tls(stream) => stream.shutdown().await,
+        }
+    }
+
+    /// Bytes that went over it.
+    #[must_use]
+    pub fn meter(&self) -> Arc<Meter> {
+        self.meter.clone()
+    }
+}
+
+/// Returns when there was no progress for `limit`, give or take a quarter.
+pub async fn stalled(meter: Arc<Meter>, limit: Duration) {
+    let (mut seen, mut since) = (meter.progress(), Instant::now());
+    loop {
+        sleep(limit / 4).await;
+        let progress = meter.progress();
+        if progress != seen {
+            (seen, since) = (progress, Instant::now());
+        } else if since.elapsed() >= limit {
+            return;
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Compiled code on disk: by the component's content and by the engine that compiled it.
+//!
+//! Compiled code is executed as it is, so the directory belongs to the server alone, and each entry
+//! carries a digest: what is damaged, truncated or foreign is compiled again and replaced.
+
+use std::{
+    fs::{self, DirBuilder, File},
+    hash::{Hash, Hasher},
+    io::{self, Read, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt},
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use aws_lc_rs::digest::{self, Context, SHA256, SHA256_OUTPUT_LEN};
+use wasmtime::{Engine, component::Component};
+
+use crate::gate::upload::hex;
+
+/// What an entry begins with, followed by the digest of the rest.
+const MAGIC: &[u8; 16] = b"portcullis-code\x01";
+/// Entries that nobody asked for in this long are of versions that are gone.
+const FORGOTTEN: Duration = Duration::from_secs(60 * 24 * 60 * 60);
+
+/// A directory of compiled components; without one that can be trusted, everything is compiled at
+/// each start.
+#[derive(Clone, Debug)]
+pub(super) struct Cache {
+    directory: Option<PathBuf>,
+}
+
+impl Cache {
+    /// A cache in `directory`, which is made when it is not there.
+    pub(super) fn new(directory: &Path) -> Self {
+        match prepare(directory) {
+            Ok(()) => Self { directory: Some(directory.to_owned()) },
+            Err(error) => {
+                tracing::warn!(directory = %directory.display(), %error,
+                    "compiled plugins are not kept: every start compiles them anew");
+                Self { directory: None }
+            }
+        }
+    }
+
+    /// The component, from the cache or compiled. Blocks, for seconds where an interpreter is inside.
+    ///
+    /// # Errors
+    /// When the bytes are no component that the engine takes.
+    pub(super) fn component(&self, engine: &Engine, bytes: &[u8]) -> wasmtime::Result<Component> {
+        let Some(directory) = &self.directory else { return Component::new(engine, bytes) };
+        let path = directory.join(format!("{}.cwasm", key(engine, bytes)));
+        if let Some(component) = read(engine, &path) {
+            return Ok(component);
+        }
+        let code = engine.precompile_component(bytes)?;
+        if let Err(error) = write(directory, &path, &code) {
+            tracing::warn!(path = %path.display(), %error, "the compiled plugin could not be kept");
+        }
+        deserialize(engine, &code)
+    }
+}
+
+/// Makes the directory, or makes sure that nobody else writes to the one that is there.
+fn prepare(directory: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    let metadata = fs::symlink_metadata(directory)?;
+    if !metadata.is_dir() {
+        return Err(io::Error::other("it is not a directory"));
+    }
+    if metadata.uid() != rustix::process::geteuid().as_raw() {
+        return Err(io::Error::other("it belongs to another user"));
+    }
+    if metadata.mode() & 0o077 != 0 {
+        return Err(io::Error::other("other users may look into it: its mode should be 0700"));
+    }
+    Ok(())
+}
+
+/// The name of an entry: the content, and everything about the engine that compiled code depends on.
+fn key(engine: &Engine, bytes: &[u8]) -> String {
+    let mut hasher = Sha256(Context::new(&SHA256));
+    hasher.write(bytes);
+    hasher.write_u64(bytes.len() as u64);
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    hex(hasher.0.finish().as_ref())
+}
+
+struct Sha256(Context);
+
+impl Hasher for Sha256 {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// Not asked for.
+    fn finish(&self) -> u64 {
+        0
+    }
+}
+
+/// An entry, when it is whole. Anything else is a miss.
+fn read(engine: &Engine, path: &Path) -> Option<Component> {
+    let mut file = File::open(path).ok()?;
+    let mut entry = Vec::new();
+    file.read_to_end(&mut entry).ok()?;
+    let rest = entry.strip_prefix(MAGIC)?;
+    let (sum, code) = rest.split_at_checked(SHA256_OUTPUT_LEN)?;
+    if digest::digest(&SHA256, code).as_ref() != sum {
+        tracing::warn!(path = %path.display(), "a damaged entry of compiled code is replaced");
+        return None;
+    }
+    match deserialize(engine, code) {
+        Ok(component) => {
+            // Entries in use stay young.
+            let _ = file.set_modified(SystemTime::now());
+            Some(component)
+        }
+        Err(error) => {
+            tracing::warn!(path = %path.display(), %error, "a foreign entry of compiled code is replaced");
+            None
+        }
+    }
+}
+
+/// Takes compiled code into the engine: a copy of the very bytes that were checked, not a mapping of
+/// a file that could change afterwards.
+#[allow(unsafe_code, reason = "the only way to use compiled code")]
+fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
+    // SAFETY: wasmtime wants to be given nothing but its own output. The bytes come from
+    // `precompile_component`, just now or by way of a directory that only this user can write to,
+    // under a digest that rules out accidents; version and settings are compared by wasmtime.
+    unsafe { Component::deserialize(engine, code) }
+}
+
+fn write(directory: &Path, path: &Path, code: &[u8]) -> io::Result<()> {
+    forget(directory);
+    let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(directory)?;
+    file.write_all(MAGIC)?;
+    file.write_all(digest::digest(&SHA256, code).as_ref())?;
+    file.write_all(code)?;
+    file.persist(path)?;
+    Ok(())
+}
+
+/// Removes what has not been used for long, and what a crash left half written.
+fn forget(directory: &Path) {
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    for entry in entries.flatten() {
+        let age = entry.metadata().ok().and_then(|metadata| metadata.modified().ok()?.elapsed().ok());
+        let name = entry.file_name();
+        let ours = name.to_str().is_some_and(|name| name.ends_with(".cwasm") || name.starts_with(".new-"));
+        if ours && age.is_some_and(|age| age > FORGOTTEN) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}

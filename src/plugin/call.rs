@@ -1,0 +1,225 @@
+//! The data of one store: what the server's functions need when a guest calls them.
+
+use std::{sync::Arc, time::Duration};
+
+use wasmtime::{
+    Engine, Store, UpdateDeadline,
+    component::{Resource, ResourceTable},
+};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use super::{
+    clock::Clock,
+    component::Plugin,
+    limiter::{Excess, Limiter},
+    output::{Output, Voice},
+    resources::{Account, Draft, Session},
+    settings::Version,
+};
+use crate::gate::{self, SessionFacts};
+
+/// Handles that a guest may hold at a time: sessions, accounts, WASI's streams and clocks.
+const HANDLES: usize = 1000;
+/// Lent handles that an instance may keep and still be asked again.
+const HOARD: usize = 10_000;
+/// Handles that a guest may keep within one call; each costs a few bytes.
+const LENT: usize = 100_000;
+/// Bytes of accounts that a guest may make within one store.
+const DRAFTS: usize = 4 << 20;
+/// Bytes that a guest may hand over with one call of a function, and with its answer.
+const HOSTCALL: usize = 16 << 20;
+
+/// What belongs to one store, which lives for one call or, for path policy, one session.
+pub(super) struct Call {
+    pub(super) plugin: Arc<Plugin>,
+    pub(super) settings: Arc<Version>,
+    pub(super) table: ResourceTable,
+    pub(super) clock: Arc<Clock>,
+    pub(super) output: Arc<Output>,
+    pub(super) limiter: Limiter,
+    facts: Arc<SessionFacts>,
+    /// The handles that are lent again and again, so that none piles up.
+    session: Option<u32>,
+    account: Option<u32>,
+    /// Handles that were lent and not given back.
+    lent: usize,
+    drafts: usize,
+    /// Made when it is first asked for: plugins in Rust and C never do.
+    wasi: Option<WasiCtx>,
+}
+
+/// A store for a call of `plugin` about the session.
+pub(super) fn store(
+    engine: &Engine,
+    plugin: &Arc<Plugin>,
+    settings: Arc<Version>,
+    facts: Arc<SessionFacts>,
+) -> Store<Call> {
+    let mut table = ResourceTable::new();
+    table.set_max_capacity(HANDLES);
+    let call = Call {
+        plugin: plugin.clone(),
+        settings,
+        table,
+        clock: Arc::new(Clock::new()),
+        output: Output::new(plugin.name.clone(), facts.id.clone(), plugin.limits.log),
+        limiter: Limiter::new(plugin.limits.memory),
+        facts,
+        session: None,
+        account: None,
+        lent: 0,
+        drafts: 0,
+        wasi: None,
+    };
+    let mut store = Store::new(engine, call);
+    store.limiter(|call| &mut call.limiter);
+    store.set_hostcall_fuel(HOSTCALL);
+    store.set_max_component_handles(LENT);
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(|store| {
+        let call = store.data();
+        let limit = call.plugin.limits.cpu_time;
+        if call.clock.spent() > limit {
+            return Err(Overrun(limit).into());
+        }
+        // Not the engine's own yield: with tokio that one goes straight to the front of the queue.
+        Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+    });
+    store
+}
+
+impl Call {
+    /// A new call begins, on a store that has answered before.
+    pub(super) fn restart(&mut self, settings: Arc<Version>, facts: Arc<SessionFacts>) {
+        self.settings = settings;
+        self.output.restart();
+        self.limiter.restart();
+        if Arc::ptr_eq(&facts, &self.facts) {
+            return;
+        }
+        if let Some(session) = self.session
+            && let Ok(session) = self.table.get_mut(&Resource::<Session>::new_own(session))
+        {
+            session.0 = facts.clone();
+        }
+        if let Some(account) = self.account
+            && let Ok(entry) = self.table.get_mut(&Resource::<Account>::new_own(account))
+        {
+            match &facts.account {
+                Some(account) => *entry = Account::Lent(account.clone()),
+                None => self.account = None,
+            }
+        }
+        self.facts = facts;
+    }
+
+    /// The session's handle, for the guest to keep or to let go of.
+    pub(super) fn lend_session(&mut self) -> wasmtime::Result<Resource<Session>> {
+        let session = match self.session {
+            Some(session) => session,
+            None => self.table.push(Session(self.facts.clone()))?.rep(),
+        };
+        self.session = Some(session);
+        self.lent += 1;
+        Ok(Resource::new_own(session))
+    }
+
+    /// The handle of the account that the session has.
+    pub(super) fn lend_account(&mut self) -> wasmtime::Result<Option<Resource<Account>>> {
+        let Some(account) = &self.facts.account else { return Ok(None) };
+        let account = match self.account {
+            Some(account) => account,
+            None => self.table.push(Account::Lent(account.clone()))?.rep(),
+        };
+        self.account = Some(account);
+        self.lent += 1;
+        Ok(Some(Resource::new_own(account)))
+    }
+
+    /// The guest lets go of a handle that it was lent.
+    pub(super) fn given_back(&mut self) {
+        self.lent = self.lent.saturating_sub(1);
+    }
+
+    /// Whether the guest keeps what it is lent, and so many that the next one should start anew:
+    /// bindings for C and Go leave it to the author to give handles back.
+    pub(super) fn hoards(&self) -> bool {
+        self.lent > HOARD
+    }
+
+    /// Makes an account of the guest's own.
+    pub(super) fn make_account(&mut self, home: String) -> wasmtime::Result<Resource<Account>> {
+        self.keep(home.len())?;
+        Ok(self.table.push(Account::Own(Box::new(Draft::new(home)?)))?)
+    }
+
+    /// The guest's own account, to be written to with so many bytes.
+    pub(super) fn draft(
+        &mut self,
+        account: &Resource<Account>,
+        bytes: usize,
+    ) -> wasmtime::Result<&mut Draft> {
+        self.keep(bytes)?;
+        match self.table.get_mut(account)? {
+            Account::Own(draft) => Ok(draft),
+            Account::Lent(_) => Err(NotYours.into()),
+        }
+    }
+
+    /// Takes the account that the guest answers with.
+    pub(super) fn take_account(&mut self, account: Resource<Account>) -> Result<gate::Account, String> {
+        let unknown = "the accepted account is not one that the plugin made";
+        match self.table.get(&account) {
+            Ok(Account::Own(_)) => {}
+            Ok(Account::Lent(_)) | Err(_) => return Err(unknown.into()),
+        }
+        match self.table.delete(account) {
+            Ok(Account::Own(draft)) => draft.finish(),
+            Ok(Account::Lent(_)) | Err(_) => Err(unknown.into()),
+        }
+    }
+
+    /// Accounts of a guest that makes and keeps many are bounded as a whole.
+    fn keep(&mut self, bytes: usize) -> Result<(), Excess> {
+        self.drafts = self.drafts.saturating_add(bytes);
+        if self.drafts > DRAFTS { Err(Excess::Kept("bytes of accounts", DRAFTS)) } else { Ok(()) }
+    }
+}
+
+impl WasiView for Call {
+    /// WASI with nothing in it: no directory, no variable, no address.
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        let output = &self.output;
+        let ctx = self.wasi.get_or_insert_with(|| {
+            let mut wasi = WasiCtx::builder();
+            wasi.stdout(Voice::stdout(output)).stderr(Voice::stderr(output));
+            wasi.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
+            wasi.build()
+        });
+        WasiCtxView { ctx, table: &mut self.table }
+    }
+}
+
+/// The guest computed for longer than this.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Overrun(pub(super) Duration);
+
+impl std::fmt::Display for Overrun {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "it computed for longer than limits.cpu-time, {:?}", self.0)
+    }
+}
+
+impl std::error::Error for Overrun {}
+
+/// The guest writes to an account that it was lent.
+#[derive(Clone, Copy, Debug)]
+struct NotYours;
+
+impl std::fmt::Display for NotYours {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("the account of a session cannot be changed")
+    }
+}
+
+impl std::error::Error for NotYours {}

@@ -1,0 +1,147 @@
+//! What one call may take: computing time, and time from end to end.
+//!
+//! Computing time is what is spent polling the call, measured around each poll, so that waiting
+//! never counts. The epoch callback compares it with the limit while the guest runs.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    task::{Poll, ready},
+    time::{Duration, Instant},
+};
+
+/// The time of one call. Shared by the future that polls it and the store that is polled; both run
+/// on the same task, so that no ordering is needed between the fields.
+#[derive(Debug)]
+pub(super) struct Clock {
+    base: Instant,
+    /// When the time from end to end began to count; all of these in nanoseconds from `base`.
+    started: AtomicU64,
+    /// Spent in polls, up to the last one.
+    spent: AtomicU64,
+    /// When the current poll, or what counts of it, began.
+    polled: AtomicU64,
+    /// When the current pause began.
+    paused_at: AtomicU64,
+    paused: AtomicBool,
+}
+
+impl Clock {
+    pub(super) fn new() -> Self {
+        Self {
+            base: Instant::now(),
+            started: AtomicU64::new(0),
+            spent: AtomicU64::new(0),
+            polled: AtomicU64::new(0),
+            paused_at: AtomicU64::new(0),
+            paused: AtomicBool::new(false),
+        }
+    }
+
+    /// Both limits count from here on.
+    pub(super) fn restart(&self) {
+        let now = self.now();
+        self.started.store(now, Relaxed);
+        self.polled.store(now, Relaxed);
+        self.spent.store(0, Relaxed);
+        self.paused.store(false, Relaxed);
+    }
+
+    /// What follows is not the guest's doing: the client is waited for, or the server computes.
+    pub(super) fn pause(&self) {
+        let now = self.now();
+        self.spent.fetch_add(now.saturating_sub(self.polled.load(Relaxed)), Relaxed);
+        self.paused_at.store(now, Relaxed);
+        self.paused.store(true, Relaxed);
+    }
+
+    /// The guest goes on, as if the pause had not been.
+    pub(super) fn resume(&self) {
+        let now = self.now();
+        let pause = now.saturating_sub(self.paused_at.load(Relaxed));
+        self.started.fetch_add(pause, Relaxed);
+        self.polled.store(now, Relaxed);
+        self.paused.store(false, Relaxed);
+    }
+
+    /// The computing time up to this moment, asked from within a poll.
+    pub(super) fn spent(&self) -> Duration {
+        let current = self.now().saturating_sub(self.polled.load(Relaxed));
+        Duration::from_nanos(self.spent.load(Relaxed).saturating_add(current))
+    }
+
+    /// What is left of `wall`; a pause stops the clock.
+    fn left(&self, wall: Duration) -> Duration {
+        let now = if self.paused.load(Relaxed) { self.paused_at.load(Relaxed) } else { self.now() };
+        wall.saturating_sub(Duration::from_nanos(now.saturating_sub(self.started.load(Relaxed))))
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.base.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    fn poll_begins(&self) {
+        self.polled.store(self.now(), Relaxed);
+    }
+
+    fn poll_ends(&self) {
+        if !self.paused.load(Relaxed) {
+            let poll = self.now().saturating_sub(self.polled.load(Relaxed));
+            self.spent.fetch_add(poll, Relaxed);
+        }
+    }
+
+    /// Polls `call`, and gives up on it when `wall` has gone by without it.
+    pub(super) async fn time<F: Future>(&self, wall: Duration, call: F) -> Result<F::Output, Late> {
+        let mut call = pin!(call);
+        // Costs nothing until it is polled, which a call that never waits does not come to.
+        let mut alarm = pin!(tokio::time::sleep(wall));
+        poll_fn(|context| {
+            self.poll_begins();
+            let polled = call.as_mut().poll(context);
+            self.poll_ends();
+            if let Poll::Ready(output) = polled {
+                return Poll::Ready(Ok(output));
+            }
+            loop {
+                ready!(alarm.as_mut().poll(context));
+                let left = self.left(wall);
+                if left.is_zero() {
+                    return Poll::Ready(Err(Late));
+                }
+                alarm.as_mut().reset(tokio::time::Instant::now() + left);
+            }
+        })
+        .await
+    }
+}
+
+/// The call took longer than its wall-clock limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Late;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn waiting_is_no_computing_and_a_pause_is_nothing() {
+        let clock = Clock::new();
+        let wall = Duration::from_millis(40);
+        let call = async {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            assert!(clock.spent() < Duration::from_millis(10));
+            clock.pause();
+            tokio::time::sleep(Duration::from_millis(60)).await;
+            std::thread::sleep(Duration::from_millis(10));
+            clock.resume();
+            assert!(clock.spent() < Duration::from_millis(10));
+            std::thread::sleep(Duration::from_millis(10));
+            assert!(clock.spent() >= Duration::from_millis(10));
+        };
+        assert_eq!(clock.time(wall, call).await, Ok(()));
+        let ever = std::future::pending::<()>();
+        assert_eq!(Clock::new().time(wall, ever).await, Err(Late));
+    }
+}

@@ -1,0 +1,153 @@
+//! A loaded plugin: what all of its instances share.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio::sync::Semaphore;
+use wasmtime::{Engine, Store, component::Linker};
+
+use super::{
+    bindings::imports::portcullis::plugin::types::Failure,
+    cache::Cache,
+    call::{Call, store},
+    clock::Late,
+    engine::Allocation,
+    fault,
+    settings::{Settings, Version},
+    slots::{Slot, Slots},
+    state::State,
+};
+use crate::{
+    config::PluginLimits,
+    gate::{Fault, FaultKind, SessionFacts},
+};
+
+/// What all plugins share.
+pub(super) struct Shared {
+    pub(super) engine: Engine,
+    pub(super) allocation: Allocation,
+    pub(super) linker: Linker<Call>,
+    pub(super) slots: Slots,
+    /// As many password hashes at a time as there are cores.
+    pub(super) hashing: Arc<Semaphore>,
+    pub(super) cache: Cache,
+    /// By the plugins' names: a reload takes over what is there.
+    states: Mutex<HashMap<String, Arc<State>>>,
+}
+
+impl Shared {
+    pub(super) fn new(
+        engine: Engine,
+        allocation: Allocation,
+        linker: Linker<Call>,
+        instances: u32,
+        cache: Cache,
+    ) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, Into::into);
+        Self {
+            engine,
+            allocation,
+            linker,
+            slots: Slots::new(instances),
+            hashing: Arc::new(Semaphore::new(cores)),
+            cache,
+            states: Mutex::default(),
+        }
+    }
+
+    /// The state of the plugin of that name.
+    pub(super) fn state(&self, plugin: &str, limit: u64) -> Arc<State> {
+        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = states.entry(plugin.to_owned()).or_insert_with(|| Arc::new(State::new(limit)));
+        state.set_limit(limit);
+        state.clone()
+    }
+
+    /// Forgets the state of plugins that the configuration does not name any more.
+    pub(super) fn retain_states(&self, named: impl Fn(&str) -> bool) {
+        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        states.retain(|name, _| named(name));
+    }
+}
+
+/// One plugin of the configuration.
+pub(super) struct Plugin {
+    pub(super) name: Arc<str>,
+    pub(super) limits: PluginLimits,
+    pub(super) settings: Settings,
+    pub(super) state: Arc<State>,
+    /// The linear memories of one instance: what it takes of the pool.
+    pub(super) memories: u32,
+    pub(super) shared: Arc<Shared>,
+}
+
+/// How long an instance is taken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Term {
+    /// One call.
+    Short,
+    /// As long as a client sends.
+    Long,
+}
+
+impl Plugin {
+    /// The right to an instance, when one is free in time.
+    pub(super) async fn slot(&self, term: Term) -> Result<Slot, Fault> {
+        let (slots, patience) = (&self.shared.slots, self.limits.wall_time);
+        let slot = match term {
+            Term::Short => slots.short(self.memories, patience).await,
+            Term::Long => slots.long(self.memories, patience).await,
+        };
+        let busy = || format!("no instance became free in {patience:?}: see plugin-host.instances");
+        slot.ok_or_else(|| self.fault(FaultKind::Busy, busy()))
+    }
+
+    /// A store for an instance.
+    pub(super) fn store(
+        self: &Arc<Self>,
+        settings: Arc<Version>,
+        facts: Arc<SessionFacts>,
+    ) -> Store<Call> {
+        store(&self.shared.engine, self, settings, facts)
+    }
+
+    /// What came of a call on `store`.
+    pub(super) fn conclude<T>(
+        &self,
+        store: &Store<Call>,
+        answer: Result<wasmtime::Result<Result<T, Failure>>, Late>,
+    ) -> Result<T, Fault> {
+        let call = store.data();
+        let fault = match answer {
+            Ok(Ok(Ok(answer))) => {
+                call.output.finish();
+                return Ok(answer);
+            }
+            Ok(Ok(Err(failure))) => {
+                call.output.finish();
+                match failure {
+                    Failure::Unavailable(why) => self.fault(FaultKind::Unavailable, why),
+                    Failure::Internal(why) => self.fault(FaultKind::Internal, why),
+                }
+            }
+            Ok(Err(error)) => {
+                let (kind, text) = fault::told(&error, call);
+                self.fault(kind, text)
+            }
+            Err(Late) => {
+                let wall = self.limits.wall_time;
+                let mut text = format!("no answer within limits.wall-time, {wall:?}");
+                fault::stderr(call, &mut text);
+                self.fault(FaultKind::Late, text)
+            }
+        };
+        Err(fault)
+    }
+
+    /// A fault of this plugin.
+    pub(super) fn fault(&self, kind: FaultKind, text: String) -> Fault {
+        Fault { plugin: self.name.clone(), kind, text: fault::bounded(text) }
+    }
+}

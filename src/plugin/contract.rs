@@ -1,0 +1,306 @@
+//! Whether a component fits the contract, and what to tell its author or operator when it does not.
+
+use std::fmt;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use wasmtime::{Config, Engine, OptLevel, component::Component};
+
+use super::LoadError;
+use crate::gate::upload::hex;
+
+/// The contract that this server speaks.
+pub const VERSION: &str = "0.1.0";
+const PACKAGE: &str = "portcullis:plugin";
+
+/// What a plugin decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Who a client is.
+    Authenticator,
+    /// Who may do what to which path.
+    PathGuard,
+    /// Which upload is ever seen.
+    UploadInspector,
+}
+
+impl Kind {
+    const ALL: [Self; 3] = [Self::Authenticator, Self::PathGuard, Self::UploadInspector];
+
+    /// The interface that a component of this kind exports.
+    fn interface(self) -> &'static str {
+        match self {
+            Self::Authenticator => "authentication",
+            Self::PathGuard => "path-policy",
+            Self::UploadInspector => "upload-inspection",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Authenticator => "authenticator",
+            Self::PathGuard => "path-guard",
+            Self::UploadInspector => "upload-inspector",
+        })
+    }
+}
+
+/// What an import needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grant {
+    /// Nothing: every plugin has it.
+    None,
+    /// Nothing: it is there with nothing in it, since the libraries of some languages ask for it.
+    Empty,
+    /// Network connections.
+    Network,
+    /// HTTP requests.
+    Http,
+    /// The server does not have it.
+    Unknown,
+}
+
+impl Grant {
+    fn needed(import: &str) -> Self {
+        let Some(name) = Name::parse(import) else { return Self::Unknown };
+        match (name.package, name.interface) {
+            (PACKAGE, "log" | "settings" | "state" | "passwords" | "types" | "uploads") => Self::None,
+            // A `use` of a type imports the interface that it is from.
+            (PACKAGE, "path-policy" | "authentication" | "upload-inspection") => Self::Unknown,
+            ("wasi:clocks" | "wasi:random" | "wasi:io", _) => Self::None,
+            ("wasi:cli" | "wasi:filesystem", _) => Self::Empty,
+            ("wasi:sockets", _) => Self::Network,
+            ("wasi:http", _) => Self::Http,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+impl fmt::Display for Grant {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::None => "granted to all",
+            Self::Empty => "there, with nothing in it",
+            Self::Network => "NOT GRANTED: network connections",
+            Self::Http => "NOT GRANTED: HTTP requests",
+            Self::Unknown => "UNKNOWN to this server",
+        })
+    }
+}
+
+/// A component as the contract sees it.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// What it decides; `None` when it fits no world.
+    pub kind: Option<Kind>,
+    /// The version of the contract that it was built for.
+    pub contract: Option<String>,
+    /// What it imports, and what that needs.
+    pub imports: Vec<(String, Grant)>,
+    /// What it exports.
+    pub exports: Vec<String>,
+    /// Bytes.
+    pub size: usize,
+    /// The digest that `sha256` in the configuration pins.
+    pub sha256: String,
+    /// Why this server does not load it, for people.
+    pub problems: Vec<String>,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = self.kind.map_or_else(|| "none".to_owned(), |kind| kind.to_string());
+        writeln!(formatter, "kind      {kind}")?;
+        let contract = self.contract.as_deref().unwrap_or("none");
+        writeln!(formatter, "contract  {contract} (this server speaks {VERSION})")?;
+        writeln!(formatter, "size      {} bytes", self.size)?;
+        writeln!(formatter, "sha256    {}", self.sha256)?;
+        for export in &self.exports {
+            writeln!(formatter, "exports   {export}")?;
+        }
+        for (import, grant) in &self.imports {
+            writeln!(formatter, "imports   {import}: {grant}")?;
+        }
+        for problem in &self.problems {
+            writeln!(formatter, "problem   {problem}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Looks at a component without running any of it.
+///
+/// # Errors
+/// When the bytes are no component at all.
+pub fn inspect(bytes: &[u8]) -> Result<Report, LoadError> {
+    is_component(bytes).map_err(|text| LoadError::component(text))?;
+    let mut config = Config::new();
+    // The types are all that is asked for: the quickest code will do.
+    config.wasm_component_model(true).cranelift_opt_level(OptLevel::None);
+    let component = Engine::new(&config).and_then(|engine| Component::new(&engine, bytes));
+    let component = component.map_err(|error| LoadError::component(invalid(&error)))?;
+    Ok(examine(&component, bytes))
+}
+
+/// Tells apart what people take for a component.
+pub(super) fn is_component(bytes: &[u8]) -> Result<(), String> {
+    match bytes.get(..8) {
+        Some(b"\0asm\x0d\0\x01\0") => Ok(()),
+        Some(b"\0asm\x01\0\0\0") => Err("this is a WebAssembly module, not a component: make it one \
+            with `wasm-tools component new`"
+            .into()),
+        Some([b'\0', b'a', b's', b'm', ..]) => {
+            Err("this is WebAssembly of a version that this server does not know".into())
+        }
+        _ => Err("this is not a WebAssembly component".into()),
+    }
+}
+
+/// What is said of bytes that the engine does not take.
+pub(super) fn invalid(error: &wasmtime::Error) -> String {
+    let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+    format!("this is not a valid component: {}", causes.join(": "))
+}
+
+/// Compares a component with the contract.
+pub(super) fn examine(component: &Component, bytes: &[u8]) -> Report {
+    let engine = component.engine();
+    let of = component.component_type();
+    let imports: Vec<(String, Grant)> =
+        of.imports(engine).map(|(name, _)| (name.to_owned(), Grant::needed(name))).collect();
+    let exports: Vec<String> = of.exports(engine).map(|(name, _)| name.to_owned()).collect();
+    let names = imports.iter().map(|(name, _)| name).chain(&exports);
+    let versions: Vec<(&str, &str)> = names
+        .filter_map(|name| Some((name.as_str(), Name::parse(name)?)))
+        .filter(|(_, parsed)| parsed.package == PACKAGE)
+        .filter_map(|(name, parsed)| Some((name, parsed.version?)))
+        .collect();
+    let foreign = versions.iter().find(|(_, version)| !compatible(version));
+    let contract = foreign.or(versions.first()).map(|(_, version)| (*version).to_owned());
+
+    let mut problems = Vec::new();
+    if let Some((name, version)) = foreign {
+        problems.push(format!(
+            "it is built for version {version} of the contract ({name}), and this server speaks \
+             {VERSION}: build it with the wit/ of this server, or take the server that it is made for"
+        ));
+    }
+    for (import, grant) in &imports {
+        problems.extend(refused(import, *grant, foreign.is_some()));
+    }
+    let kinds: Vec<Kind> = Kind::ALL
+        .into_iter()
+        .filter(|kind| exports.iter().any(|export| exported(export) == Some(kind.interface())))
+        .collect();
+    let kind = match kinds.as_slice() {
+        [kind] => Some(*kind),
+        [] => {
+            problems.push(nothing(&exports));
+            None
+        }
+        [..] => {
+            let kinds: Vec<String> = kinds.iter().map(Kind::to_string).collect();
+            let kinds = kinds.join(" and ");
+            problems.push(format!("it is {kinds} at once: make it one component for each"));
+            None
+        }
+    };
+    let sha256 = hex(digest(&SHA256, bytes).as_ref());
+    Report { kind, contract, imports, exports, size: bytes.len(), sha256, problems }
+}
+
+/// Why a component with this import is not loaded.
+fn refused(import: &str, grant: Grant, foreign: bool) -> Option<String> {
+    match grant {
+        Grant::None | Grant::Empty => None,
+        Grant::Network => Some(format!(
+            "it imports {import}, and network connections are not granted to it: build it without \
+             (Python: `componentize-py componentize --stub-wasi`)"
+        )),
+        Grant::Http => Some(format!(
+            "it imports {import}, and HTTP requests are not granted to it: build it without"
+        )),
+        // Said already, of all imports at once.
+        Grant::Unknown if foreign && import.starts_with(PACKAGE) => None,
+        Grant::Unknown => Some(format!(
+            "it imports {import}, which this server does not have: plugins import what \
+             {PACKAGE}@{VERSION} says, and WASI 0.2"
+        )),
+    }
+}
+
+fn nothing(exports: &[String]) -> String {
+    let wanted: Vec<String> = Kind::ALL
+        .into_iter()
+        .map(|kind| format!("{PACKAGE}/{}@{VERSION} ({kind})", kind.interface()))
+        .collect();
+    let wanted = wanted.join(", ");
+    if exports.iter().any(|export| exported(export) == Some("events")) {
+        return format!("it is an event-listener, which this server does not run yet; it runs {wanted}");
+    }
+    match exports {
+        [] => format!("it exports nothing; a plugin exports one of {wanted}"),
+        exports => format!("it exports {}; a plugin exports one of {wanted}", exports.join(", ")),
+    }
+}
+
+fn exported(export: &str) -> Option<&str> {
+    Name::parse(export).filter(|name| name.package == PACKAGE).map(|name| name.interface)
+}
+
+/// Versions 0.1.x differ by what was added, and the linker says what it misses.
+fn compatible(version: &str) -> bool {
+    let series = |version: &str| version.rsplit_once('.').map(|(series, _)| series.to_owned());
+    series(version) == series(VERSION)
+}
+
+/// `package:name/interface@version`
+struct Name<'a> {
+    package: &'a str,
+    interface: &'a str,
+    version: Option<&'a str>,
+}
+
+impl<'a> Name<'a> {
+    fn parse(name: &'a str) -> Option<Self> {
+        let (package, rest) = name.split_once('/')?;
+        let (interface, version) = match rest.split_once('@') {
+            Some((interface, version)) => (interface, Some(version)),
+            None => (rest, None),
+        };
+        Some(Self { package, interface, version })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_the_contracts() {
+        let contract = include_str!("../../wit/types.wit");
+        assert!(contract.starts_with(&format!("package {PACKAGE}@{VERSION};")));
+    }
+
+    #[test]
+    fn what_is_no_component_is_told_apart() {
+        for (bytes, said) in [
+            (&b""[..], "not a WebAssembly component"),
+            (b"(component)", "not a WebAssembly component"),
+            (b"\0asm\x01\0\0\0", "wasm-tools component new"),
+            (b"\0asm\x0d\0\x01\0garbage", "not a valid component"),
+        ] {
+            let text = inspect(bytes).err().map(|error| error.text).unwrap_or_default();
+            assert!(text.contains(said), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_empty_component_says_what_it_lacks() {
+        let report = inspect(b"\0asm\x0d\0\x01\0");
+        let report = report.map(|report| report.to_string()).unwrap_or_default();
+        assert!(report.contains("it exports nothing"), "{report}");
+        assert!(report.contains("portcullis:plugin/path-policy@0.1.0"), "{report}");
+    }
+}

@@ -1,0 +1,153 @@
+//! The one place that configures wasmtime.
+
+use std::{fmt, thread, time::Duration};
+
+use wasmtime::{
+    Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails,
+};
+
+/// How often the epoch advances: the grain in which computing time is checked, and the longest that
+/// a guest keeps other tasks of its thread waiting.
+const TICK: Duration = Duration::from_millis(10);
+
+/// The native stack of a guest: recursion beyond it traps. Interpreters need most of it.
+const WASM_STACK: usize = 512 << 10;
+
+/// The fiber's whole stack: what the server's own functions need comes on top of the guest's.
+const FIBER_STACK: usize = 1 << 20;
+
+/// The most core instances, memories and tables of one component: an interpreter of Python has 38,
+/// 4 and 10, a plugin in Rust 3, 1 and 2. A limit, and no memory that is set aside.
+pub(super) const CORE_INSTANCES: u32 = 40;
+pub(super) const MEMORIES: u32 = 4;
+pub(super) const TABLES: u32 = 10;
+
+/// Elements of one table: the functions of SpiderMonkey are some 20,000.
+pub(super) const TABLE_ELEMENTS: usize = 50_000;
+
+/// Memory of a slot that stays with it when its instance is gone and is wiped with `memset`: what a
+/// small plugin touches. Saves a system call and the page faults of the next login.
+const KEEP_RESIDENT: usize = 256 << 10;
+
+/// How instances get their memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Allocation {
+    /// A pool whose slots are as large as a guest can address: no bounds check is ever executed.
+    Pool,
+    /// A pool of small slots, with bounds checks: for systems with little address space.
+    SmallPool,
+    /// Each memory is mapped when an instance is made.
+    OnDemand,
+}
+
+impl Allocation {
+    /// The most that one memory can have, whatever the configuration says.
+    pub(super) fn slot(self) -> u64 {
+        match self {
+            Self::Pool | Self::OnDemand => 4 << 30,
+            Self::SmallPool => 256 << 20,
+        }
+    }
+}
+
+impl fmt::Display for Allocation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Pool => "a pool of 4 GiB slots",
+            Self::SmallPool => "a pool of 256 MiB slots",
+            Self::OnDemand => "memory mapped on demand",
+        })
+    }
+}
+
+/// An engine for `instances` at a time, with its clock running.
+///
+/// # Errors
+/// When not even the plainest engine can be made, or there is no thread for the clock.
+pub(super) fn engine(instances: u32) -> wasmtime::Result<(Engine, Allocation)> {
+    let pooled = |allocation| Ok((Engine::new(&config(instances, allocation))?, allocation));
+    let made = pooled(Allocation::Pool).or_else(|error: wasmtime::Error| {
+        tracing::warn!(%error, instances,
+            "there is not enough address space for 4 GiB a plugin instance: plugins get 256 MiB at \
+             most and execute bounds checks, some 10 to 30 % slower; lift `ulimit -v` or lower \
+             plugin-host.instances");
+        pooled(Allocation::SmallPool)
+    });
+    let made = made.or_else(|error| {
+        tracing::warn!(%error, instances,
+            "there is not enough address space for a pool of plugin instances: each login and each \
+             upload maps its memory anew, several times slower; lift `ulimit -v` or lower \
+             plugin-host.instances");
+        pooled(Allocation::OnDemand)
+    });
+    let (engine, allocation) = made?;
+    tick(&engine)?;
+    Ok((engine, allocation))
+}
+
+fn config(instances: u32, allocation: Allocation) -> Config {
+    let mut config = Config::new();
+    config
+        .wasm_component_model(true)
+        // Calls are plain ones: without the component model's own tasks a call is cheaper.
+        .concurrency_support(false)
+        // Ends loops, and lets other tasks run; 10 to 20 % of a tight loop, half of what fuel costs.
+        .epoch_interruption(true)
+        // Traps in the log name functions, and lines where the component carries them.
+        .wasm_backtrace_details(WasmBacktraceDetails::Enable)
+        .max_wasm_stack(WASM_STACK)
+        .async_stack_size(FIBER_STACK)
+        // Inspectors search with vectors. The relaxed ones differ from machine to machine.
+        .wasm_simd(true)
+        .wasm_relaxed_simd(false)
+        // Nothing in the contract uses these.
+        .wasm_memory64(false)
+        // The initial memory is mapped, not copied.
+        .memory_init_cow(true);
+    match allocation {
+        Allocation::Pool => {
+            // The whole of a 32-bit address space and the largest usual offset: nothing to check.
+            config.memory_reservation(4 << 30).memory_guard_size(32 << 20);
+        }
+        Allocation::SmallPool => {
+            config.memory_reservation(256 << 20).memory_guard_size(64 << 10);
+        }
+        Allocation::OnDemand => return config,
+    }
+    let slot = usize::try_from(allocation.slot()).unwrap_or(usize::MAX);
+    let mut pool = PoolingAllocationConfig::default();
+    // `slots` hands out as many permits as there are memories, so that the pool is never empty for
+    // one who holds a permit; the other totals are as many as so many memories can come with.
+    pool.total_component_instances(instances)
+        .total_memories(instances)
+        .total_stacks(instances)
+        .total_core_instances(instances.saturating_mul(CORE_INSTANCES))
+        .total_tables(instances.saturating_mul(TABLES))
+        .max_core_instances_per_component(CORE_INSTANCES)
+        .max_memories_per_component(MEMORIES)
+        .max_tables_per_component(TABLES)
+        // Metadata of large interpreters; a limit alone.
+        .max_component_instance_size(4 << 20)
+        .max_core_instance_size(4 << 20)
+        .max_memory_size(slot)
+        .table_elements(TABLE_ELEMENTS)
+        // Slots that wait with a component's memory image mapped.
+        .max_unused_warm_slots(100)
+        .linear_memory_keep_resident(KEEP_RESIDENT)
+        .table_keep_resident(16 << 10);
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config
+}
+
+/// Advances the epoch for as long as somebody else holds the engine.
+fn tick(engine: &Engine) -> wasmtime::Result<()> {
+    let engine = engine.weak();
+    thread::Builder::new().name("plugin-epoch".into()).spawn(move || {
+        while let Some(engine) = engine.upgrade() {
+            engine.increment_epoch();
+            drop(engine);
+            thread::sleep(TICK);
+        }
+    })?;
+    Ok(())
+}

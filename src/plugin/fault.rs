@@ -1,0 +1,101 @@
+//! How a call that went wrong is told: its kind, and for the log a text of one line.
+
+use std::fmt::Write;
+
+use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace, component::ResourceTableError};
+use wasmtime_wasi::I32Exit;
+
+use super::{
+    call::{Call, Overrun},
+    limiter::Excess,
+    output::harmless,
+};
+use crate::gate::FaultKind;
+
+/// The frames that a fault's text names.
+const FRAMES: usize = 16;
+/// The longest text.
+const TEXT: usize = 4 << 10;
+
+/// What kind of failure the error is, and what the log says of it.
+pub(super) fn told(error: &wasmtime::Error, call: &Call) -> (FaultKind, String) {
+    let (kind, mut text) = kind(error, call);
+    if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
+        frames(backtrace, &mut text);
+    }
+    stderr(call, &mut text);
+    (kind, text)
+}
+
+/// Adds what the guest wrote to stderr: the panics of Go, the tracebacks of Python.
+pub(super) fn stderr(call: &Call, text: &mut String) {
+    let stderr = call.output.finish();
+    if !stderr.is_empty() {
+        let _ = write!(text, "; stderr: {stderr}");
+    }
+}
+
+/// Text of a plugin's own for the log: one line, bounded.
+pub(super) fn bounded(text: String) -> String {
+    let mut text = match harmless(&text) {
+        std::borrow::Cow::Borrowed(_) => text,
+        std::borrow::Cow::Owned(text) => text,
+    };
+    text.truncate(text.floor_char_boundary(TEXT));
+    text
+}
+
+fn kind(error: &wasmtime::Error, call: &Call) -> (FaultKind, String) {
+    if let Some(overrun) = error.downcast_ref::<Overrun>() {
+        return (FaultKind::Late, overrun.to_string());
+    }
+    if let Some(excess) = error.downcast_ref::<Excess>() {
+        return (FaultKind::TooBig, excess.to_string());
+    }
+    if let Some(ResourceTableError::Full) = error.downcast_ref::<ResourceTableError>() {
+        return (FaultKind::TooBig, "it holds too many handles".into());
+    }
+    if let Some(error) = error.downcast_ref::<PoolConcurrencyLimitError>() {
+        return (FaultKind::Busy, error.to_string());
+    }
+    let cause = error.root_cause().to_string();
+    // A guest that is denied memory traps in a way of its own.
+    if let Some(excess) = call.limiter.denied() {
+        return (FaultKind::TooBig, format!("{excess}; {cause}"));
+    }
+    // These have no public type.
+    if cause.contains("fuel allocated for hostcalls") || cause.contains("store handle limit exceeded") {
+        return (FaultKind::TooBig, cause);
+    }
+    if let Some(exit) = error.downcast_ref::<I32Exit>() {
+        return (FaultKind::Trap, format!("it exited with status {}", exit.0));
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(trap) => (FaultKind::Trap, trap.to_string()),
+        None => (FaultKind::Trap, cause),
+    }
+}
+
+fn frames(backtrace: &WasmBacktrace, text: &mut String) {
+    for (index, frame) in backtrace.frames().iter().take(FRAMES).enumerate() {
+        text.push_str(if index == 0 { "; in " } else { " < " });
+        let name = frame.func_name();
+        match name {
+            Some(name) => {
+                let _ = write!(text, "{:#}", rustc_demangle::demangle(name));
+            }
+            None => {
+                let _ = write!(text, "function {}", frame.func_index());
+            }
+        }
+        if let Some(symbol) = frame.symbols().first()
+            && let (Some(file), Some(line)) = (symbol.file(), symbol.line())
+        {
+            let _ = write!(text, " ({file}:{line})");
+        }
+    }
+    let more = backtrace.frames().len().saturating_sub(FRAMES);
+    if more > 0 {
+        let _ = write!(text, " < {more} more");
+    }
+}

@@ -1,0 +1,74 @@
+//! What every plugin has: the log, its settings, its state, and password hashing.
+
+use super::Result;
+use crate::plugin::{
+    bindings::imports::portcullis::plugin::{log, passwords, settings, state},
+    call::Call,
+    output::Level,
+};
+
+impl log::Host for Call {
+    fn write(&mut self, level: log::Level, message: String) -> Result<()> {
+        let level = match level {
+            log::Level::Trace => Level::Trace,
+            log::Level::Debug => Level::Debug,
+            log::Level::Info => Level::Info,
+            log::Level::Warn => Level::Warn,
+            log::Level::Error => Level::Error,
+        };
+        self.output.say(level, &message);
+        Ok(())
+    }
+}
+
+impl settings::Host for Call {
+    fn get(&mut self, key: String) -> Result<Option<String>> {
+        Ok(self.settings.get(&key))
+    }
+
+    fn lookup(&mut self, table: String, key: String) -> Result<Option<String>> {
+        Ok(self.settings.lookup(&table, &key))
+    }
+
+    fn all(&mut self) -> Result<String> {
+        Ok(self.settings.all().into())
+    }
+}
+
+impl state::Host for Call {
+    fn get(&mut self, key: String) -> Result<Option<Vec<u8>>> {
+        Ok(self.plugin.state.get(&key))
+    }
+
+    fn set(&mut self, key: String, value: Vec<u8>, seconds: Option<u32>) -> Result<()> {
+        Ok(self.plugin.state.set(key, value, seconds)?)
+    }
+
+    fn add(&mut self, key: String, delta: i64, seconds: Option<u32>) -> Result<i64> {
+        Ok(self.plugin.state.add(key, delta, seconds)?)
+    }
+
+    fn delete(&mut self, key: String) -> Result<()> {
+        self.plugin.state.delete(&key);
+        Ok(())
+    }
+}
+
+impl passwords::Host for Call {
+    /// On a thread for blocking work, as many at a time as there are cores: a hash takes long on
+    /// purpose, and must hold up nobody else. A caller that is gone leaves the thread its permit.
+    async fn verify(
+        &mut self,
+        password: String,
+        hash: String,
+    ) -> Result<std::result::Result<bool, String>> {
+        let permit = self.plugin.shared.hashing.clone().acquire_owned().await?;
+        let password = crate::ftp::secret::Secret::new(password);
+        let verify = move || {
+            let verified = crate::passwords::verify(password.expose(), &hash);
+            drop(permit);
+            verified
+        };
+        Ok(tokio::task::spawn_blocking(verify).await?)
+    }
+}

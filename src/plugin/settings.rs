@@ -1,0 +1,298 @@
+//! A plugin's own settings, with files in them.
+//!
+//! `{ file = "users.toml" }` anywhere in the settings stands for that file's content. Each file is
+//! parsed once for all instances, looked at (one `stat`) before each call, and parsed anew when it
+//! has changed; a file that does not parse leaves the old content in force.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock, PoisonError, RwLock},
+};
+
+use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde_json::Value;
+
+use super::settings_file::{self, Stamp};
+
+/// The settings of one plugin.
+pub(super) struct Settings {
+    plugin: Arc<str>,
+    files: Vec<PathBuf>,
+    current: RwLock<Arc<Version>>,
+    /// Held by the one who reads files anew.
+    reading: tokio::sync::Mutex<()>,
+}
+
+/// The settings at one time. A call sees one version from its beginning to its end.
+#[derive(Debug)]
+pub(super) struct Version {
+    root: Arc<Node>,
+    files: Vec<File>,
+    all: OnceLock<String>,
+}
+
+#[derive(Clone, Debug)]
+struct File {
+    stamp: Stamp,
+    content: Arc<Value>,
+    /// Why what is there now is not what is in force.
+    error: Option<String>,
+}
+
+/// A value in which files have their place.
+#[derive(Debug)]
+enum Node {
+    Value(Value),
+    Table(BTreeMap<String, Node>),
+    List(Vec<Node>),
+    File(usize),
+}
+
+impl Settings {
+    /// Reads the files that the settings name; relative ones are looked for in `state`. Blocks.
+    ///
+    /// # Errors
+    /// For people: which file cannot be read, and why.
+    pub(super) fn load(plugin: Arc<str>, table: &toml::Table, state: &Path) -> Result<Self, String> {
+        let mut files = Vec::new();
+        let root = table.iter().map(|(key, value)| (key.clone(), node(value, state, &mut files)));
+        let root = Arc::new(Node::Table(root.collect()));
+        let mut contents = Vec::new();
+        for path in &files {
+            let (stamp, content) = settings_file::read(path)?;
+            contents.push(File { stamp, content: Arc::new(content), error: None });
+        }
+        let version = Version { root, files: contents, all: OnceLock::new() };
+        Ok(Self {
+            plugin,
+            files,
+            current: RwLock::new(Arc::new(version)),
+            reading: tokio::sync::Mutex::new(()),
+        })
+    }
+
+    /// The settings for a call that begins now. Whoever first finds a file changed reads it, and
+    /// all others go on with what there is until it has been read.
+    pub(super) async fn current(&self) -> Arc<Version> {
+        let version = self.version();
+        if self.changed(&version).is_empty() {
+            return version;
+        }
+        let Ok(_reading) = self.reading.try_lock() else { return version };
+        // Somebody else may have read them in between.
+        let version = self.version();
+        let changed = self.changed(&version);
+        if changed.is_empty() {
+            return version;
+        }
+        let paths = self.files.clone();
+        let plugin = self.plugin.clone();
+        let old = version.clone();
+        let read = tokio::task::spawn_blocking(move || reread(&plugin, &old, &paths, &changed));
+        let Ok(new) = read.await else { return version };
+        let new = Arc::new(new);
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = new.clone();
+        new
+    }
+
+    fn version(&self) -> Arc<Version> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn changed(&self, version: &Version) -> Vec<usize> {
+        let files = self.files.iter().zip(&version.files).enumerate();
+        files
+            .filter(|(_, (path, file))| !file.stamp.still_holds(path))
+            .map(|(index, _)| index)
+            .collect()
+    }
+}
+
+fn reread(plugin: &str, old: &Version, paths: &[PathBuf], changed: &[usize]) -> Version {
+    let mut files = old.files.clone();
+    for &index in changed {
+        let (Some(file), Some(path)) = (files.get_mut(index), paths.get(index)) else { continue };
+        let before = Stamp::of(path);
+        // Said once for each change, though a file that was just written is read more often.
+        match settings_file::read(path) {
+            Ok((stamp, content)) if content == *file.content => {
+                *file = File { stamp, content: file.content.clone(), error: None };
+            }
+            Ok((stamp, content)) => {
+                tracing::info!(plugin, file = %path.display(), "the settings file is read anew");
+                *file = File { stamp, content: Arc::new(content), error: None };
+            }
+            Err(error) => {
+                if file.error.as_ref() != Some(&error) {
+                    tracing::error!(plugin, error, "the settings file stays as it was before");
+                }
+                file.stamp = before;
+                file.error = Some(error);
+            }
+        }
+    }
+    Version { root: old.root.clone(), files, all: OnceLock::new() }
+}
+
+fn node(value: &toml::Value, state: &Path, files: &mut Vec<PathBuf>) -> Node {
+    match value {
+        toml::Value::Table(table) => {
+            if let (1, Some(toml::Value::String(file))) = (table.len(), table.get("file")) {
+                files.push(state.join(file));
+                return Node::File(files.len() - 1);
+            }
+            let entries = table.iter();
+            Node::Table(entries.map(|(key, value)| (key.clone(), node(value, state, files))).collect())
+        }
+        toml::Value::Array(list) => {
+            Node::List(list.iter().map(|value| node(value, state, files)).collect())
+        }
+        other => Node::Value(settings_file::json(other)),
+    }
+}
+
+/// A place in the settings: above a file or inside one.
+#[derive(Clone, Copy)]
+enum Place<'a> {
+    Node(&'a Node),
+    Value(&'a Value),
+}
+
+impl Version {
+    /// The value at `path`, whose dots reach into tables.
+    pub(super) fn get(&self, path: &str) -> Option<String> {
+        self.find(path).map(|place| self.text(place))
+    }
+
+    /// One entry of the table at `path`, by its literal key.
+    pub(super) fn lookup(&self, path: &str, key: &str) -> Option<String> {
+        self.entry(self.find(path)?, key).map(|place| self.text(place))
+    }
+
+    /// All of it as JSON, made once.
+    pub(super) fn all(&self) -> &str {
+        self.all.get_or_init(|| self.json(Place::Node(&self.root)))
+    }
+
+    fn find(&self, path: &str) -> Option<Place<'_>> {
+        path.split('.').try_fold(Place::Node(&self.root), |place, key| self.entry(place, key))
+    }
+
+    fn entry<'a>(&'a self, place: Place<'a>, key: &str) -> Option<Place<'a>> {
+        match self.resolved(place) {
+            Place::Node(Node::Table(table)) => table.get(key).map(Place::Node),
+            Place::Node(_) => None,
+            Place::Value(value) => value.as_object()?.get(key).map(Place::Value),
+        }
+    }
+
+    fn resolved<'a>(&'a self, place: Place<'a>) -> Place<'a> {
+        match place {
+            Place::Node(Node::File(index)) => {
+                let content = self.files.get(*index).map_or(&Value::Null, |file| &*file.content);
+                Place::Value(content)
+            }
+            Place::Node(Node::Value(value)) => Place::Value(value),
+            other => other,
+        }
+    }
+
+    fn text(&self, place: Place<'_>) -> String {
+        match self.resolved(place) {
+            Place::Value(Value::String(text)) => text.clone(),
+            place => self.json(place),
+        }
+    }
+
+    fn json(&self, place: Place<'_>) -> String {
+        // Nothing in here fails to serialise: keys are strings, numbers are finite.
+        serde_json::to_string(&View { version: self, place }).unwrap_or_default()
+    }
+}
+
+struct View<'a> {
+    version: &'a Version,
+    place: Place<'a>,
+}
+
+impl Serialize for View<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let view = |node| View { version: self.version, place: Place::Node(node) };
+        match self.version.resolved(self.place) {
+            Place::Value(value) => value.serialize(serializer),
+            Place::Node(Node::List(list)) => serializer.collect_seq(list.iter().map(view)),
+            Place::Node(Node::Table(table)) => {
+                let mut map = serializer.serialize_map(Some(table.len()))?;
+                for (key, node) in table {
+                    map.serialize_entry(key, &view(node))?;
+                }
+                map.end()
+            }
+            Place::Node(Node::File(_) | Node::Value(_)) => serializer.serialize_unit(),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn settings(text: &str, state: &Path) -> Result<Settings, String> {
+        Settings::load("test".into(), &text.parse().unwrap(), state)
+    }
+
+    #[tokio::test]
+    async fn values_are_text_or_json() {
+        let text = "a = 'x'\nb = 1.5\nd = 2020-01-02\n[t]\n'k.l' = [1, { m = true }]\nu.v = 'w'";
+        let version = settings(text, Path::new("/")).unwrap().current().await;
+        for (key, expected) in [
+            ("a", Some("x")),
+            ("b", Some("1.5")),
+            ("d", Some("2020-01-02")),
+            ("t.u.v", Some("w")),
+            ("t.u", Some(r#"{"v":"w"}"#)),
+            ("t.k.l", None),
+            ("a.b", None),
+            ("", None),
+        ] {
+            assert_eq!(version.get(key).as_deref(), expected, "{key}");
+        }
+        assert_eq!(version.lookup("t", "k.l").unwrap(), r#"[1,{"m":true}]"#);
+        assert_eq!(version.lookup("t.u", "v").unwrap(), "w");
+        assert_eq!(version.lookup("t", "u.v"), None);
+        let all = r#"{"a":"x","b":1.5,"d":"2020-01-02","t":{"k.l":[1,{"m":true}],"u":{"v":"w"}}}"#;
+        assert_eq!(version.all(), all);
+    }
+
+    #[tokio::test]
+    async fn files_are_followed_and_broken_ones_are_not() {
+        let state = tempfile::tempdir().unwrap();
+        let file = state.path().join("users.toml");
+        let missing = settings("users.file = 'users.toml'", state.path()).err().unwrap();
+        assert!(missing.contains("users.toml"), "{missing}");
+
+        fs::write(&file, "[alice]\nhome = '/a'").unwrap();
+        fs::write(state.path().join("l.json"), "[1]").unwrap();
+        let text = "users = { file = 'users.toml' }\nlist = [{ file = 'l.json' }]";
+        let settings = settings(text, state.path()).unwrap();
+        let version = settings.current().await;
+        assert_eq!(version.lookup("users", "alice").unwrap(), r#"{"home":"/a"}"#);
+        assert_eq!(version.all(), r#"{"list":[[1]],"users":{"alice":{"home":"/a"}}}"#);
+
+        // The same size, at once: only the clock of the file system can tell, and it is too coarse.
+        fs::write(&file, "[alice]\nhome = '/b'").unwrap();
+        assert_eq!(settings.current().await.get("users.alice.home").unwrap(), "/b");
+        fs::write(&file, "[alice").unwrap();
+        assert_eq!(settings.current().await.get("users.alice.home").unwrap(), "/b");
+        fs::remove_file(&file).unwrap();
+        assert_eq!(settings.current().await.get("users.alice.home").unwrap(), "/b");
+        let new = state.path().join("new");
+        fs::write(&new, "[alice]\nhome = '/c'").unwrap();
+        fs::rename(&new, &file).unwrap();
+        assert_eq!(settings.current().await.get("users.alice.home").unwrap(), "/c");
+    }
+}

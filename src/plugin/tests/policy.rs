@@ -1,0 +1,80 @@
+//! Path guards keep their instance, unless something went wrong in it.
+
+use super::*;
+use crate::gate::{
+    FaultKind, Named,
+    path_policy::{Decision, Guard, Operation, PathPolicy, Request},
+};
+
+async fn guard(fixture: &Fixture) -> (Named<dyn PathPolicy>, Box<dyn Guard>) {
+    let mut plugin = configured(component("faulty-guard"), "");
+    plugin.limits.cpu_time = millis(100);
+    let gates = fixture.gates(&[plugin]).await;
+    let policy = gates.policies[0].clone();
+    let guard = policy.gate.guard();
+    (policy, guard)
+}
+
+async fn ask(guard: &dyn Guard, names: &[&str]) -> Result<Vec<Decision>, Fault> {
+    let path = |name: &&str| VirtualPath::parse(name, &VirtualPath::root()).unwrap();
+    let requests =
+        names.iter().map(|name| Request { operation: Operation::See, path: path(name) }).collect();
+    guard.decide(session("alice"), requests).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn faults_cost_the_instance_and_no_more() {
+    let fixture = Fixture::new();
+    let (_policy, guard) = guard(&fixture).await;
+    let free = || fixture.host.shared.slots.free();
+    let all = free();
+    let decisions = ask(&*guard, &["a", "hide", "deny"]).await.unwrap();
+    let denied = Decision::Deny("Denied on purpose".into());
+    assert_eq!(decisions, [Decision::Allow, Decision::Hide, denied]);
+    assert_eq!(free(), all - 1, "the instance is kept");
+    for (name, kind) in [
+        ("trap", FaultKind::Trap),
+        ("loop", FaultKind::Late),
+        ("memory", FaultKind::TooBig),
+        ("stack", FaultKind::Trap),
+        ("short", FaultKind::Nonsense),
+        ("long", FaultKind::Nonsense),
+        ("internal", FaultKind::Internal),
+    ] {
+        let fault = ask(&*guard, &["a", name]).await.unwrap_err();
+        assert_eq!(fault.kind, kind, "{fault}");
+        assert_eq!(free(), all, "the instance is gone after {name}");
+        assert_eq!(ask(&*guard, &["a"]).await.unwrap(), [Decision::Allow]);
+        assert_eq!(free(), all - 1);
+    }
+    assert_eq!(ask(&*guard, &[]).await.unwrap(), []);
+    guard.rest();
+    assert_eq!(free(), all);
+    assert_eq!(ask(&*guard, &["hide"]).await.unwrap(), [Decision::Hide]);
+}
+
+#[tokio::test]
+async fn a_cancelled_question_never_re_enters_the_instance() {
+    let fixture = Fixture::new();
+    let (_policy, guard) = guard(&fixture).await;
+    let all = fixture.host.shared.slots.free();
+    ask(&*guard, &["a"]).await.unwrap();
+    let cancelled = tokio::time::timeout(millis(20), ask(&*guard, &["loop"])).await;
+    assert!(cancelled.is_err());
+    assert_eq!(fixture.host.shared.slots.free(), all);
+    assert_eq!(ask(&*guard, &["a"]).await.unwrap(), [Decision::Allow]);
+}
+
+#[tokio::test]
+async fn nothing_is_kept_when_instances_are_scarce() {
+    let fixture = Fixture::new();
+    let (_policy, guard) = guard(&fixture).await;
+    let slots = &fixture.host.shared.slots;
+    let mut held = Vec::new();
+    while slots.plenty() {
+        held.push(slots.short(1, millis(1)).await.unwrap());
+    }
+    let free = slots.free();
+    ask(&*guard, &["a"]).await.unwrap();
+    assert_eq!(slots.free(), free);
+}

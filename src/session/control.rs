@@ -1,0 +1,206 @@
+//! The control connection: lines in, replies out, in the clear or under TLS.
+
+use std::{
+    future::poll_fn,
+    io,
+    mem::MaybeUninit,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use rustls::{ServerConfig, ServerConnection};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+
+use crate::ftp::{codec::LineDecoder, reply::Reply};
+
+/// How long the client has to answer the end of TLS (CCC, REIN).
+const CLOSE_NOTIFY: Duration = Duration::from_secs(5);
+
+/// Why there is no next line.
+#[derive(Debug)]
+pub enum ReadError {
+    /// The client closed the connection.
+    Closed,
+    /// A line is over the limit, or never ends.
+    TooLong,
+    /// TLS began where FTP was expected: implicit TLS on the explicit port.
+    UnexpectedTls,
+    /// The connection broke.
+    Io(io::Error),
+}
+
+/// One control connection.
+pub struct Control {
+    stream: Stream,
+    decoder: LineDecoder,
+    line_length: usize,
+    send_timeout: Duration,
+}
+
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+    /// Only while one becomes the other, and after that has failed.
+    Gone,
+}
+
+impl Control {
+    /// Takes over a connection; nothing is read or written yet.
+    #[must_use]
+    pub fn new(tcp: TcpStream, line_length: usize, send_timeout: Duration) -> Self {
+        // Replies are small, and often two in a row.
+        let _ = tcp.set_nodelay(true);
+        let decoder = LineDecoder::new(line_length);
+        Self { stream: Stream::Plain(tcp), decoder, line_length, send_timeout }
+    }
+
+    /// The next line, without its end. Cancelling loses nothing.
+    ///
+    /// # Errors
+    /// See [`ReadError`]; the session is over then.
+    pub async fn line(&mut self) -> Result<Vec<u8>, ReadError> {
+        loop {
+            if let Some(line) = self.decoder.next().map_err(|_| ReadError::TooLong)? {
+                return Ok(line);
+            }
+            if self.decoder.is_tls() && !self.is_protected() {
+                return Err(ReadError::UnexpectedTls);
+            }
+            match self.read().await {
+                Ok(0) => return Err(ReadError::Closed),
+                Ok(_) => {}
+                Err(error) => return Err(ReadError::Io(error)),
+            }
+        }
+    }
+
+    /// Reads into a buffer on the stack: idle sessions hold none.
+    async fn read(&mut self) -> io::Result<usize> {
+        let Self { stream, decoder, .. } = self;
+        poll_fn(|context| {
+            let mut bytes = [MaybeUninit::uninit(); 2048];
+            let mut buffer = ReadBuf::uninit(&mut bytes);
+            ready!(stream.poll_read(context, &mut buffer))?;
+            decoder.push(buffer.filled());
+            Poll::Ready(Ok(buffer.filled().len()))
+        })
+        .await
+    }
+
+    /// Sends a reply.
+    ///
+    /// # Errors
+    /// A client that does not read, or is gone.
+    pub async fn send(&mut self, reply: &Reply) -> io::Result<()> {
+        let mut bytes = Vec::with_capacity(128);
+        reply.encode(&mut bytes);
+        let limit = self.send_timeout;
+        let send = async {
+            match &mut self.stream {
+                Stream::Plain(stream) => stream.write_all(&bytes).await,
+                Stream::Tls(stream) => {
+                    stream.write_all(&bytes).await?;
+                    stream.flush().await
+                }
+                Stream::Gone => Err(io::ErrorKind::NotConnected.into()),
+            }
+        };
+        timeout(limit, send).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+    }
+
+    /// Whether nothing has been read beyond the last line: bytes that an attacker put behind
+    /// `AUTH TLS` must not be taken for protected ones.
+    #[must_use]
+    pub fn nothing_buffered(&self) -> bool {
+        self.decoder.is_empty()
+    }
+
+    /// Whether TLS is on.
+    #[must_use]
+    pub fn is_protected(&self) -> bool {
+        matches!(self.stream, Stream::Tls(_))
+    }
+
+    /// Begins TLS, within `limit`.
+    ///
+    /// # Errors
+    /// When the handshake fails; the connection is gone then.
+    pub async fn protect(
+        &mut self,
+        config: Arc<ServerConfig>,
+        limit: Duration,
+    ) -> io::Result<&ServerConnection> {
+        let Stream::Plain(tcp) = std::mem::replace(&mut self.stream, Stream::Gone) else {
+            return Err(io::Error::other("the connection is not in the clear"));
+        };
+        let stream = timeout(limit, TlsAcceptor::from(config).accept(tcp))
+            .await
+            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the handshake took too long"))??;
+        self.decoder = LineDecoder::new(self.line_length);
+        self.stream = Stream::Tls(Box::new(stream));
+        match &self.stream {
+            Stream::Tls(stream) => Ok(stream.get_ref().1),
+            _ => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    /// Ends TLS and goes on in the clear (CCC, REIN): sends `close_notify`, waits for the client's.
+    ///
+    /// # Errors
+    /// When the client does not answer; the connection is gone then.
+    pub async fn unprotect(&mut self) -> io::Result<()> {
+        let Stream::Tls(mut stream) = std::mem::replace(&mut self.stream, Stream::Gone) else {
+            return Err(io::Error::other("the connection is in the clear"));
+        };
+        let end = async {
+            stream.get_mut().1.send_close_notify();
+            stream.flush().await?;
+            let mut nothing = [0; 256];
+            // What is still protected belongs to before.
+            while stream.read(&mut nothing).await? > 0 {}
+            io::Result::Ok(stream)
+        };
+        let stream =
+            timeout(CLOSE_NOTIFY, end).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        self.decoder = LineDecoder::new(self.line_length);
+        self.stream = Stream::Plain(stream.into_inner().0);
+        Ok(())
+    }
+
+    /// Ends the connection in order.
+    pub async fn close(mut self) {
+        let shutdown = async {
+            match &mut self.stream {
+                Stream::Plain(stream) => stream.shutdown().await,
+                Stream::Tls(stream) => stream.shutdown().await,
+                Stream::Gone => Ok(()),
+            }
+        };
+        let _ = timeout(Duration::from_secs(1), shutdown).await;
+    }
+}
+
+impl Stream {
+    fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Tls(stream) => match ready!(Pin::new(stream).poll_read(context, buffer)) {
+                // Clients often close the control connection without close_notify.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(())),
+                result => Poll::Ready(result),
+            },
+            Self::Gone => Poll::Ready(Ok(())),
+        }
+    }
+}

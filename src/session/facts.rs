@@ -1,0 +1,192 @@
+//! SIZE, MDTM, MLST, MFMT, MFF, SITE CHMOD, SITE UTIME, AVBL.
+
+use jiff::Timestamp;
+
+use super::{Session, errors::Failure};
+use crate::{
+    ftp::{
+        ascii::ToNetwork,
+        command::Mdtm,
+        facts::{Allowed, EntryKind, write_mlsx},
+        metadata::{Kind, Metadata},
+        path::VirtualPath,
+        reply::Reply,
+        time,
+    },
+    gate::{Permissions, path_policy::Operation},
+    storage::Error,
+};
+
+/// The size in TYPE A takes reading the whole file: not of larger ones.
+const COUNTED: u64 = 16 << 20;
+
+impl Session {
+    /// What is there, or what waits to be resumed there: clients ask by SIZE and MLST where to go on.
+    async fn seen(&self, argument: &str) -> Result<(VirtualPath, Metadata), Failure> {
+        let path = self.resolve(argument)?;
+        let user = self.logged_in()?;
+        user.policy.check(Operation::See, &path).await?;
+        let found = user.tree.metadata(&path).await;
+        if !matches!(&found, Ok(found) if found.kind != Kind::File)
+            && let Some(size) = user.tree.partial(&path).await?
+        {
+            let metadata = found.unwrap_or(Metadata {
+                kind: Kind::File,
+                size,
+                modified: std::time::SystemTime::now(),
+                mode: 0o600,
+                links: 1,
+                owner: 0,
+                group: 0,
+                unique: (0, 0),
+            });
+            return Ok((path, Metadata { size, ..metadata }));
+        }
+        Ok((path, found?))
+    }
+
+    /// RFC 3659 §4: exactly what a transfer would carry, so it depends on TYPE.
+    pub(super) async fn size(&self, argument: &str) -> Result<Reply, Failure> {
+        let (path, metadata) = self.seen(argument).await?;
+        if metadata.kind != Kind::File {
+            return Err(Reply::new(550, "It is not a regular file").into());
+        }
+        if !self.parameters.ascii {
+            return Ok(Reply::new(213, metadata.size.to_string()));
+        }
+        if metadata.size > COUNTED {
+            return Err(Reply::new(550, "The size in TYPE A is not known, use TYPE I").into());
+        }
+        let source = self.logged_in()?.tree.read(&path).await?;
+        let (mut convert, mut out) = (ToNetwork::new(), Vec::new());
+        let (mut buffer, mut at, mut size) = (vec![0; 64 << 10], 0, 0);
+        loop {
+            let (back, length) = source.read_at(buffer, at).await?;
+            buffer = back;
+            let Some(chunk) = buffer.get(..length).filter(|chunk| !chunk.is_empty()) else { break };
+            out.clear();
+            convert.convert(chunk, &mut out);
+            at += length as u64;
+            size += out.len() as u64;
+        }
+        Ok(Reply::new(213, size.to_string()))
+    }
+
+    /// Reads the time, or, as some clients do, sets it.
+    pub(super) async fn mdtm(&self, what: Mdtm) -> Result<Reply, Failure> {
+        let path = match what {
+            Mdtm::Get(path) => path,
+            Mdtm::Set { time, path, whole } => {
+                if self.seen(&whole).await.is_err() {
+                    self.set_time(&path, time).await?;
+                    return Ok(Reply::new(213, time::format_time_val(time)));
+                }
+                whole
+            }
+        };
+        let (_, metadata) = self.seen(&path).await?;
+        if metadata.kind != Kind::File {
+            return Err(Reply::new(550, "It is not a regular file").into());
+        }
+        Ok(Reply::new(213, time::format_time_val(time::timestamp(metadata.modified))))
+    }
+
+    /// draft-somers-ftp-mfxx: the new fact, and the path.
+    pub(super) async fn mfmt(&self, time: Timestamp, path: &str) -> Result<Reply, Failure> {
+        self.set_time(path, time).await?;
+        Ok(Reply::new(213, format!("Modify={}; {path}", time::format_time_val(time))))
+    }
+
+    /// draft-somers-ftp-mfxx §5: several facts at once.
+    pub(super) async fn mff(
+        &self,
+        facts: Vec<(String, String)>,
+        path: &str,
+    ) -> Result<Reply, Failure> {
+        enum Change {
+            Time(Timestamp),
+            Mode(u32),
+        }
+        let wrong = || Failure::from(Reply::new(501, "Facts that can be set: Modify, UNIX.mode"));
+        let mut changes = Vec::new();
+        for (fact, value) in &facts {
+            changes.push(match fact.as_str() {
+                "modify" => Change::Time(time::parse_time_val(value).map_err(|_| wrong())?),
+                "unix.mode" => Change::Mode(u32::from_str_radix(value, 8).map_err(|_| wrong())?),
+                _ => return Err(Reply::new(504, "Facts that can be set: Modify, UNIX.mode").into()),
+            });
+        }
+        let mut done = String::new();
+        for (change, (fact, value)) in changes.into_iter().zip(&facts) {
+            match change {
+                Change::Time(time) => self.set_time(path, time).await?,
+                Change::Mode(mode) => self.set_mode(path, mode).await?,
+            }
+            let name = if fact == "modify" { "Modify" } else { "UNIX.mode" };
+            done += &format!("{name}={value};");
+        }
+        Ok(Reply::new(213, format!("{done} {path}")))
+    }
+
+    pub(super) async fn set_time(&self, argument: &str, time: Timestamp) -> Result<(), Failure> {
+        let path = self.resolve(argument)?;
+        let user = self.logged_in()?;
+        user.policy.check(Operation::ChangeMetadata, &path).await?;
+        user.tree.set_times(&path, time::system_time(time), None).await?;
+        Ok(())
+    }
+
+    pub(super) async fn set_mode(&self, argument: &str, mode: u32) -> Result<(), Failure> {
+        let path = self.resolve(argument)?;
+        let user = self.logged_in()?;
+        user.policy.check(Operation::ChangeMetadata, &path).await?;
+        user.tree.set_mode(&path, mode & 0o777).await?;
+        Ok(())
+    }
+
+    /// RFC 3659 §7: one entry over the control connection.
+    pub(super) async fn mlst(&self, argument: Option<String>) -> Result<Reply, Failure> {
+        let argument = argument.unwrap_or_else(|| ".".into());
+        let (path, metadata) = self.seen(&argument).await?;
+        let allowed = allowed(self.logged_in()?.policy.permissions());
+        let mut out = Vec::new();
+        write_mlsx(
+            &mut out,
+            path.as_str(),
+            &metadata,
+            &self.parameters.facts,
+            EntryKind::Plain,
+            allowed,
+        );
+        let line = String::from_utf8_lossy(&out).into_owned();
+        Ok(Reply::multi(250, "Facts", [line], "End"))
+    }
+
+    /// draft-peterson-streamlined-ftp-command-extensions §4.
+    pub(super) async fn avbl(&self, argument: Option<String>) -> Result<Reply, Failure> {
+        let path = self.resolve(&argument.unwrap_or_else(|| ".".into()))?;
+        let user = self.logged_in()?;
+        user.policy.check(Operation::List, &path).await?;
+        if user.tree.metadata(&path).await?.kind != Kind::Directory {
+            return Err(Error::NotDirectory.into());
+        }
+        Ok(Reply::new(213, user.tree.available(&path).await?.to_string()))
+    }
+}
+
+/// The `perm` fact as far as the account goes; guards may take away more.
+pub(super) fn allowed(permissions: Permissions) -> Allowed {
+    let may = |permission| permissions.contains(permission);
+    Allowed {
+        list: may(Permissions::LIST),
+        enter: may(Permissions::LIST),
+        download: may(Permissions::DOWNLOAD),
+        upload: may(Permissions::OVERWRITE),
+        append: may(Permissions::APPEND),
+        delete: may(Permissions::DELETE),
+        rename: may(Permissions::RENAME),
+        make_directory: may(Permissions::MAKE_DIRECTORY),
+        remove_directory: may(Permissions::REMOVE_DIRECTORY),
+        create: may(Permissions::UPLOAD),
+    }
+}

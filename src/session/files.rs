@@ -1,0 +1,152 @@
+//! Verbs that touch paths and answer at once: CWD, MKD, DELE, RNFR and their like.
+
+use super::{Session, errors::Failure};
+use crate::{
+    ftp::{
+        command::{Command, Site},
+        help,
+        metadata::Kind,
+        path::VirtualPath,
+        reply::{Reply, quoted},
+    },
+    gate::path_policy::{Operation, Request, UploadMode},
+    storage::Error,
+};
+
+impl Session {
+    pub(super) async fn files(&mut self, command: Command) -> Result<Reply, Failure> {
+        use Command as C;
+        match command {
+            C::Cwd(path) => self.cwd(&path).await,
+            C::Cdup => self.cwd("..").await,
+            C::Pwd => {
+                let cwd = quoted(self.logged_in()?.cwd.as_str());
+                Ok(Reply::new(257, format!("{cwd} is the current directory")))
+            }
+            C::Mkd(path) => self.mkd(&path).await,
+            C::Rmd(path) => self.rmd(&path).await,
+            C::Dele(path) => self.dele(&path).await,
+            C::Rnfr(path) => self.rnfr(&path).await,
+            C::Rnto(path) => self.rnto(&path).await,
+            C::Size(path) => self.size(&path).await,
+            C::Mdtm(what) => self.mdtm(what).await,
+            C::Mfmt(time, path) => self.mfmt(time, &path).await,
+            C::Mff(facts, path) => self.mff(facts, &path).await,
+            C::Mlst(path) => self.mlst(path).await,
+            C::Avbl(path) => self.avbl(path).await,
+            C::Site(site) => self.site(site).await,
+            other => Ok(Reply::new(502, format!("{} is not implemented", other.verb()))),
+        }
+    }
+
+    async fn cwd(&mut self, argument: &str) -> Result<Reply, Failure> {
+        let path = self.resolve(argument)?;
+        let user = self.logged_in_mut()?;
+        user.policy.check(Operation::List, &path).await?;
+        if user.tree.metadata(&path).await?.kind != Kind::Directory {
+            return Err(Error::NotDirectory.into());
+        }
+        user.cwd = path;
+        let cwd = quoted(user.cwd.as_str());
+        Ok(Reply::new(250, format!("{cwd} is the current directory")))
+    }
+
+    async fn mkd(&self, argument: &str) -> Result<Reply, Failure> {
+        let path = self.resolve(argument)?;
+        let user = self.logged_in()?;
+        user.policy.check(Operation::MakeDirectory, &path).await?;
+        user.tree.make_directory(&path).await?;
+        tracing::info!(session = self.id(), user = user.user.as_str(), path = path.as_str(), "directory made");
+        Ok(Reply::new(257, format!("{} created", quoted(path.as_str()))))
+    }
+
+    async fn rmd(&self, argument: &str) -> Result<Reply, Failure> {
+        let path = self.resolve(argument)?;
+        let user = self.logged_in()?;
+        if path.is_root() {
+            return Err(Error::Denied.into());
+        }
+        user.policy.check(Operation::RemoveDirectory, &path).await?;
+        user.tree.remove_directory(&path).await?;
+        tracing::info!(session = self.id(), user = user.user.as_str(), path = path.as_str(), "directory removed");
+        Ok(Reply::new(250, "Directory removed"))
+    }
+
+    async fn dele(&self, argument: &str) -> Result<Reply, Failure> {
+        let path = self.resolve(argument)?;
+        let user = self.logged_in()?;
+        user.policy.check(Operation::Delete, &path).await?;
+        user.tree.remove_file(&path).await?;
+        tracing::info!(session = self.id(), user = user.user.as_str(), path = path.as_str(), "deleted");
+        Ok(Reply::new(250, "File deleted"))
+    }
+
+    async fn rnfr(&mut self, argument: &str) -> Result<Reply, Failure> {
+        let path = self.resolve(argument)?;
+        let user = self.logged_in()?;
+        user.policy.check(Operation::See, &path).await?;
+        if path.is_root() {
+            return Err(Error::Denied.into());
+        }
+        user.tree.metadata(&path).await?;
+        self.parameters.rename_from = Some(path);
+        Ok(Reply::new(350, "RNTO comes next"))
+    }
+
+    async fn rnto(&mut self, argument: &str) -> Result<Reply, Failure> {
+        let Some(from) = self.parameters.rename_from.take() else {
+            return Err(Reply::new(503, "RNFR comes first").into());
+        };
+        let to = self.resolve(argument)?;
+        let user = self.logged_in()?;
+        if to.is_root() || (to != from && to.starts_with(&from)) {
+            return Err(Reply::new(553, "A directory cannot be moved into itself").into());
+        }
+        let mut requests = vec![
+            Request { operation: Operation::RenameFrom(to.clone()), path: from.clone() },
+            Request { operation: Operation::RenameTo(from.clone()), path: to.clone() },
+        ];
+        // A file that would be replaced is overwritten, and asked about as such.
+        let replaces = match user.tree.metadata(&to).await {
+            Ok(_) if to != from => true,
+            Ok(_) | Err(Error::NotFound) => false,
+            Err(error) => return Err(error.into()),
+        };
+        if replaces {
+            let operation = Operation::Upload(UploadMode::Overwrite);
+            requests.push(Request { operation, path: to.clone() });
+        }
+        if let Some(refusal) = user.policy.check_all(requests).await?.into_iter().flatten().next() {
+            return Err(refusal.into());
+        }
+        user.tree.rename(&from, &to, replaces).await?;
+        tracing::info!(session = self.id(), user = user.user.as_str(), from = from.as_str(),
+            to = to.as_str(), "renamed");
+        Ok(Reply::new(250, "Renamed"))
+    }
+
+    async fn site(&self, site: Site) -> Result<Reply, Failure> {
+        match site {
+            Site::Chmod(mode, path) => {
+                self.set_mode(&path, mode).await?;
+                Ok(Reply::new(200, "Mode set"))
+            }
+            Site::Utime(time, path) => {
+                self.set_time(&path, time).await?;
+                Ok(Reply::new(200, "Time set"))
+            }
+            Site::Help(command) => Ok(help::site_help(command.as_deref())),
+            Site::Quota => {
+                let quota = self.logged_in()?.account.quota;
+                let available = self.logged_in()?.tree.available(&VirtualPath::root()).await?;
+                let text = match quota {
+                    Some(quota) => format!("Quota {quota} bytes, {available} bytes left on the storage"),
+                    None => format!("No quota, {available} bytes left on the storage"),
+                };
+                Ok(Reply::new(200, text))
+            }
+            Site::Who => Err(Reply::new(502, "SITE WHO is not implemented").into()),
+            Site::Unknown(_) => Err(Reply::new(504, "SITE knows CHMOD, UTIME and HELP").into()),
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! USER, PASS, ACCT, REIN, HOST.
+
+use std::{io, net::IpAddr, sync::Arc};
+
+use super::{
+    LONGEST_DELAY, Next, Session,
+    errors::log_fault,
+    state::{LoggedIn, Parameters, State},
+};
+use crate::{
+    ftp::{path::VirtualPath, reply::Reply, secret::Secret},
+    gate::{
+        Account,
+        authentication::{self, Credentials, Decision},
+        path_policy::Policy,
+    },
+};
+
+impl Session {
+    /// Always 331, so that nobody learns which users there are (RFC 2577 §7), unless a client
+    /// certificate suffices: 232 (RFC 2228 §4).
+    pub(super) async fn user(&mut self, user: String) -> io::Result<Next> {
+        if matches!(self.state, State::LoggedIn(_)) {
+            return self.answer(Reply::new(530, "Logged in already; REIN comes first")).await;
+        }
+        self.facts_mut().user = Some(user.clone());
+        self.state = State::Identified { user: user.clone() };
+        if self.facts.certificate.is_some() {
+            let credentials = Credentials { user: user.clone(), password: None, one_time_code: None };
+            match self.decide(&credentials).await {
+                Decision::Accepted(account, by) => {
+                    return self.enter(user, *account, &by, 232).await;
+                }
+                Decision::Failed(fault) => return self.fault(&fault).await,
+                // The password may do what the certificate did not.
+                Decision::Denied(_) | Decision::Challenged(_) | Decision::Unknown => {}
+            }
+        }
+        self.answer(Reply::new(331, "Password, please")).await
+    }
+
+    pub(super) async fn pass(&mut self, password: Secret) -> io::Result<Next> {
+        let State::Identified { user } = &self.state else {
+            return self.answer(Reply::new(503, "USER comes first")).await;
+        };
+        let user = user.clone();
+        let credentials =
+            Credentials { user, password: Some(password), one_time_code: None };
+        self.login(credentials).await
+    }
+
+    /// The answer to a challenge, 332 (RFC 959 §4.1.1).
+    pub(super) async fn acct(&mut self, code: Secret) -> io::Result<Next> {
+        match &self.state {
+            State::Challenged { user, password } => {
+                let credentials = Credentials {
+                    user: user.clone(),
+                    password: Some(password.clone()),
+                    one_time_code: Some(code),
+                };
+                self.login(credentials).await
+            }
+            State::LoggedIn(_) => self.answer(Reply::new(202, "No account is needed")).await,
+            _ => self.answer(Reply::new(503, "USER and PASS come first")).await,
+        }
+    }
+
+    async fn decide(&self, credentials: &Credentials) -> Decision {
+        authentication::authenticate(&self.context.gates.authenticators, &self.facts, credentials)
+            .await
+    }
+
+    async fn login(&mut self, credentials: Credentials) -> io::Result<Next> {
+        match self.decide(&credentials).await {
+            Decision::Accepted(account, by) => {
+                self.enter(credentials.user, *account, &by, 230).await
+            }
+            Decision::Challenged(prompt) => {
+                let password = credentials.password.unwrap_or_else(|| Secret::new(""));
+                self.state = State::Challenged { user: credentials.user, password };
+                let prompt = if prompt.is_empty() { "One-time code, please".into() } else { prompt };
+                self.answer(Reply::new(332, prompt)).await
+            }
+            Decision::Denied(why) => self.failed(&credentials.user, &why).await,
+            Decision::Unknown => {
+                self.failed(&credentials.user, "no authenticator knows the user").await
+            }
+            Decision::Failed(fault) => self.fault(&fault).await,
+        }
+    }
+
+    /// Temporary, and the end: what cannot be decided must not be tried again and again.
+    async fn fault(&mut self, fault: &crate::gate::Fault) -> io::Result<Next> {
+        log_fault(fault, self.id());
+        self.send(Reply::new(421, "Logging in is not possible at the moment, goodbye")).await?;
+        Ok(Next::Close)
+    }
+
+    /// Later with each attempt, and the limit is the end (RFC 2577 §5).
+    async fn failed(&mut self, user: &str, why: &str) -> io::Result<Next> {
+        self.failed_logins += 1;
+        self.state = State::Greeted;
+        self.facts_mut().user = None;
+        tracing::warn!(session = self.id(), client = %self.facts.client, user, reason = why,
+            attempt = self.failed_logins, "login failed");
+        let limits = &self.context.config.limits;
+        let doubled = 1 << (self.failed_logins - 1).min(16);
+        let delay = limits.login_delay.saturating_mul(doubled).min(LONGEST_DELAY);
+        let last = self.failed_logins >= limits.login_attempts;
+        tokio::time::sleep(delay).await;
+        if last {
+            self.send(Reply::new(421, "Too many failed logins, goodbye")).await?;
+            return Ok(Next::Close);
+        }
+        self.answer(Reply::new(530, "Login incorrect")).await
+    }
+
+    /// Gives the user a root.
+    async fn enter(
+        &mut self,
+        user: String,
+        account: Account,
+        by: &str,
+        code: u16,
+    ) -> io::Result<Next> {
+        let limits = &self.context.config.limits;
+        let sessions = account
+            .max_sessions
+            .unwrap_or(u32::try_from(limits.sessions_per_user).unwrap_or(u32::MAX));
+        let upload = account.upload_rate.unwrap_or(limits.upload_rate);
+        let download = account.download_rate.unwrap_or(limits.download_rate);
+        let Some(place) = self.context.users.enter(&user, sessions, upload, download) else {
+            tracing::warn!(session = self.id(), user = user.as_str(), sessions,
+                "refused: too many sessions of this user");
+            self.send(Reply::new(421, "Too many sessions of this user, goodbye")).await?;
+            return Ok(Next::Close);
+        };
+        let Some(storage) = self.context.storage(&account) else {
+            tracing::error!(session = self.id(), user = user.as_str(), plugin = by,
+                storage = account.storage.as_deref().unwrap_or_default(),
+                "the account names a storage that is not configured");
+            return self.no_home().await;
+        };
+        let tree = match storage.open(&account.home, &user).await {
+            Ok(tree) => tree,
+            Err(error) => {
+                tracing::error!(session = self.id(), user = user.as_str(), home = account.home.as_str(),
+                    %error, "the home cannot be opened");
+                return self.no_home().await;
+            }
+        };
+        let account = Arc::new(account);
+        let facts = self.facts_mut();
+        facts.account = Some(account.clone());
+        facts.user = Some(user.clone());
+        let policies = &self.context.gates.policies;
+        let policy = Arc::new(Policy::new(self.facts.clone(), &account, policies));
+        let rates = |own: &Option<Arc<_>>, total: &Option<Arc<_>>| {
+            own.iter().chain(total).cloned().collect::<Vec<_>>()
+        };
+        let upload_rates = rates(&place.upload_rate, &self.context.upload_rate);
+        let download_rates = rates(&place.download_rate, &self.context.download_rate);
+        tracing::info!(session = self.id(), client = %self.facts.client, user = user.as_str(),
+            plugin = by, home = account.home.as_str(),
+            tls = self.facts.tls.map_or("none", |tls| tls.version), "logged in");
+        let greeting = account.greeting.clone().filter(|text| !text.is_empty());
+        self.failed_logins = 0;
+        self.state = State::LoggedIn(Box::new(LoggedIn {
+            user,
+            account,
+            tree,
+            policy,
+            _place: place,
+            cwd: VirtualPath::root(),
+            upload_rates,
+            download_rates,
+        }));
+        let text = greeting.unwrap_or_else(|| "Logged in".into());
+        self.answer(Reply::new(code, text)).await
+    }
+
+    async fn no_home(&mut self) -> io::Result<Next> {
+        self.state = State::Greeted;
+        self.answer(Reply::new(530, "The home directory is not available")).await
+    }
+
+    /// As if the connection were new; the reply still goes out protected, then TLS ends
+    /// (RFC 4217 §11).
+    pub(super) async fn rein(&mut self) -> io::Result<Next> {
+        self.state = State::Greeted;
+        self.parameters = Parameters::new(self.implicit);
+        let facts = self.facts_mut();
+        facts.user = None;
+        facts.account = None;
+        facts.host = None;
+        self.started = tokio::time::Instant::now();
+        self.send(Reply::new(220, self.context.config.server.greeting.clone())).await?;
+        // Implicit TLS has no other state to go back to.
+        if self.control.is_protected() && !self.implicit {
+            self.control.unprotect().await?;
+            self.tls = None;
+            let facts = self.facts_mut();
+            facts.tls = None;
+            facts.certificate = None;
+        }
+        self.cleared = false;
+        Ok(Next::Continue)
+    }
+
+    /// RFC 7151: before USER, the last one wins, and it agrees with the TLS server name.
+    pub(super) async fn host(&mut self, name: String) -> io::Result<Next> {
+        if !matches!(self.state, State::Greeted) {
+            return self.answer(Reply::new(503, "HOST comes before USER")).await;
+        }
+        let bare = name.trim_start_matches('[').trim_end_matches(']');
+        let own_address = bare.parse::<IpAddr>().is_ok_and(|address| {
+            address.to_canonical() == self.facts.server.ip().to_canonical()
+        });
+        let hosts = &self.context.config.server.hosts;
+        let known = own_address
+            || self.context.tls.knows(&name)
+            || hosts.iter().any(|host| host.eq_ignore_ascii_case(&name));
+        let agrees = self.sni.as_ref().is_none_or(|sni| sni.eq_ignore_ascii_case(&name));
+        if !known || !agrees {
+            return self.answer(Reply::new(504, "That host is not served here")).await;
+        }
+        self.facts_mut().host = Some(name);
+        self.answer(Reply::new(220, "Host accepted")).await
+    }
+}

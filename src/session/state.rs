@@ -1,0 +1,97 @@
+//! Where a session stands. Each state owns what only it has: there is no root before the login.
+
+use std::sync::Arc;
+
+use super::context::Place;
+use crate::{
+    data::{Route, rate::Rate},
+    ftp::{digest::Algorithm, facts::Facts, path::VirtualPath, secret::Secret},
+    gate::{Account, path_policy::Policy},
+    storage::Tree,
+};
+
+/// The login, step by step.
+pub enum State {
+    /// Nobody yet.
+    Greeted,
+    /// USER came; PASS is next.
+    Identified {
+        /// As the client gave it.
+        user: String,
+    },
+    /// The password was right, and a second factor is wanted; ACCT is next.
+    Challenged {
+        /// As the client gave it.
+        user: String,
+        /// For the second question.
+        password: Secret,
+    },
+    /// Somebody.
+    LoggedIn(Box<LoggedIn>),
+}
+
+/// A user with a root.
+pub struct LoggedIn {
+    /// The name that was given with USER.
+    pub user: String,
+    /// What the authenticator said of the user.
+    pub account: Arc<Account>,
+    /// The user's files.
+    pub tree: Arc<dyn Tree>,
+    /// What the user may do to them.
+    pub policy: Arc<Policy>,
+    /// The place among the sessions of the same user.
+    pub _place: Place,
+    /// The working directory.
+    pub cwd: VirtualPath,
+    /// What slows uploads down.
+    pub upload_rates: Vec<Arc<Rate>>,
+    /// What slows downloads down.
+    pub download_rates: Vec<Arc<Rate>>,
+}
+
+/// What a client has set for the transfers to come. AUTH and REIN reset it (RFC 4217 §4, RFC 959).
+pub struct Parameters {
+    /// TYPE A, the default (RFC 959 §5.1).
+    pub ascii: bool,
+    /// PBSZ came.
+    pub buffer_size_set: bool,
+    /// PROT P.
+    pub private: bool,
+    /// How the next data connection comes about.
+    pub route: Option<Route>,
+    /// EPSV ALL: no other way for the rest of the session (RFC 2428 §4).
+    pub epsv_all: bool,
+    /// REST, until the next transfer.
+    pub restart: u64,
+    /// RNFR, until the next command.
+    pub rename_from: Option<VirtualPath>,
+    /// ALLO, until the next upload.
+    pub announced_size: Option<u64>,
+    /// OPTS MLST.
+    pub facts: Facts,
+    /// OPTS HASH.
+    pub hash: Algorithm,
+    /// RANG, until the next HASH: first and last byte.
+    pub range: Option<(u64, u64)>,
+}
+
+impl Parameters {
+    /// As a session begins; implicit TLS protects data connections, too.
+    #[must_use]
+    pub fn new(private: bool) -> Self {
+        Self {
+            ascii: true,
+            buffer_size_set: private,
+            private,
+            route: None,
+            epsv_all: false,
+            restart: 0,
+            rename_from: None,
+            announced_size: None,
+            facts: Facts::default(),
+            hash: Algorithm::default(),
+            range: None,
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! A transfer: one value, driven beside the command loop. Dropping it at any point cleans up.
+
+use std::{io, pin::Pin, sync::Arc, time::Duration};
+
+use tokio::{sync::Notify, time::timeout};
+
+use super::{Next, ReadError, Session, State, errors::Failure};
+use crate::{
+    data::{Channel, OpenError, Opening, channel::stalled, socket::Meter},
+    ftp::{
+        command::{self, Command},
+        reply::Reply,
+    },
+    tls::session::Direction,
+};
+
+/// How long a transfer may take to end once it was told to.
+const ABORT: Duration = Duration::from_secs(10);
+
+/// Something that takes long, and ends with a reply.
+pub(super) type Work = Pin<Box<dyn Future<Output = Reply> + Send>>;
+
+/// What a transfer's work is given.
+pub(super) struct Transfer {
+    opening: Opening,
+    /// Says that ABOR came, or that the client is gone.
+    pub abort: Arc<Notify>,
+    /// How long the client may keep it waiting.
+    pub stall_timeout: Duration,
+    /// For logs.
+    pub session: Arc<str>,
+}
+
+/// The outside of a transfer: how to end it, and what has moved.
+pub(super) struct Handle {
+    abort: Arc<Notify>,
+    meter: Arc<Meter>,
+}
+
+impl Session {
+    /// What the next data connection takes, or why there can be none. The route is used up.
+    pub(super) fn prepare(&mut self, direction: Direction) -> Result<(Transfer, Handle), Failure> {
+        let config = &self.context.config;
+        // RFC 4217 §9: said here, not at PASV.
+        if config.tls.data_required && !self.parameters.private {
+            return Err(Reply::new(521, "Data connections must be protected: PROT P").into());
+        }
+        let Some(route) = self.parameters.route.take() else {
+            return Err(Reply::new(425, "EPSV or PASV comes first").into());
+        };
+        let (abort, meter) = (Arc::new(Notify::new()), Arc::new(Meter::default()));
+        let opening = Opening {
+            route,
+            peer: self.facts.client.ip().to_canonical(),
+            direction,
+            tls: self.tls.clone().filter(|_| self.parameters.private),
+            certificate: self.facts.certificate.clone(),
+            data_timeout: config.limits.data_timeout,
+            handshake_timeout: config.limits.handshake_timeout,
+            meter: meter.clone(),
+        };
+        let transfer = Transfer {
+            opening,
+            abort: abort.clone(),
+            stall_timeout: config.limits.stall_timeout,
+            session: self.facts.id.clone(),
+        };
+        Ok((transfer, Handle { abort, meter }))
+    }
+
+    /// Announces a transfer, drives it, and gives its reply.
+    pub(super) async fn transfer(
+        &mut self,
+        announcement: String,
+        work: Work,
+        handle: Handle,
+    ) -> io::Result<Next> {
+        self.send(Reply::new(150, announcement)).await?;
+        self.during(work, handle).await
+    }
+
+    /// Drives work while the client may still be heard: ABOR and STAT are answered at once
+    /// (RFC 959 §4.1.3), everything else waits its turn, QUIT too.
+    pub(super) async fn during(&mut self, mut work: Work, handle: Handle) -> io::Result<Next> {
+        let capacity = self.context.config.limits.queued_commands;
+        let mut leaving = false;
+        loop {
+            let line = tokio::select! {
+                biased;
+                reply = &mut work => {
+                    self.send(reply).await?;
+                    return Ok(Next::Continue);
+                }
+                line = self.control.line(), if !leaving && self.queue.len() < capacity => line,
+            };
+            let line = match line {
+                Ok(line) => line,
+                // After QUIT the client may close at once, and still wants its file stored.
+                Err(ReadError::Closed) if self.quits() => {
+                    leaving = true;
+                    continue;
+                }
+                Err(error) => {
+                    handle.abort.notify_one();
+                    let _ = timeout(ABORT, work).await;
+                    self.read_failed(error).await?;
+                    return Ok(Next::Close);
+                }
+            };
+            match command::parse(&line) {
+                Ok(Command::Abor) => {
+                    handle.abort.notify_one();
+                    let reply = timeout(ABORT, &mut work).await;
+                    let reply = reply.unwrap_or_else(|_| Reply::new(426, "Aborted"));
+                    self.send(reply).await?;
+                    return self.answer(Reply::new(226, "ABOR done")).await;
+                }
+                Ok(Command::Stat(None)) => {
+                    let text = format!("A transfer is under way, {} bytes so far", handle.meter.moved());
+                    self.send(Reply::new(213, text)).await?;
+                }
+                _ => self.queue.push_back(line),
+            }
+        }
+    }
+
+    fn quits(&self) -> bool {
+        self.queue.iter().any(|line| matches!(command::parse(line), Ok(Command::Quit)))
+    }
+
+    /// A handle for work without a data connection.
+    pub(super) fn no_data(&self) -> Handle {
+        Handle { abort: Arc::new(Notify::new()), meter: Arc::new(Meter::default()) }
+    }
+
+    /// Bytes that one upload may have; 0 is no limit. The lower of both limits.
+    pub(super) fn upload_limit(&self) -> u64 {
+        let configured = self.context.config.limits.upload_size;
+        let own = match &self.state {
+            State::LoggedIn(user) => user.account.max_upload_size.unwrap_or(0),
+            _ => 0,
+        };
+        match (configured, own) {
+            (0, limit) | (limit, 0) => limit,
+            (one, other) => one.min(other),
+        }
+    }
+}
+
+impl Handle {
+    /// What ends the work.
+    pub(super) fn abort(&self) -> Arc<Notify> {
+        self.abort.clone()
+    }
+}
+
+impl Transfer {
+    /// The data connection, checked.
+    ///
+    /// # Errors
+    /// The reply that ends the transfer.
+    pub(super) async fn open(self) -> Result<(Channel, Guard), Reply> {
+        let guard = Guard {
+            abort: self.abort,
+            meter: self.opening.meter.clone(),
+            stall_timeout: self.stall_timeout,
+        };
+        let (session, peer) = (self.session, self.opening.peer);
+        let opened = tokio::select! {
+            biased;
+            opened = self.opening.open() => opened,
+            () = guard.abort.notified() => return Err(aborted()),
+        };
+        match opened {
+            Ok(channel) => Ok((channel, guard)),
+            Err(error) => {
+                tracing::info!(session = &*session, client = %peer, error = ?error, "no data connection");
+                let code = if matches!(error, OpenError::Tls(_)) { 522 } else { 425 };
+                Err(Reply::new(code, error.to_string()))
+            }
+        }
+    }
+}
+
+/// What can end a transfer from outside.
+pub(super) struct Guard {
+    pub abort: Arc<Notify>,
+    meter: Arc<Meter>,
+    stall_timeout: Duration,
+}
+
+impl Guard {
+    /// How long the client may keep it waiting.
+    pub(super) fn stall_timeout(&self) -> Duration {
+        self.stall_timeout
+    }
+
+    /// Runs a pump until it ends, ABOR comes, or nothing moves for too long.
+    ///
+    /// # Errors
+    /// The reply that ends the transfer.
+    pub(super) async fn watch<T>(&self, pump: impl Future<Output = T>) -> Result<T, Reply> {
+        tokio::select! {
+            biased;
+            result = pump => Ok(result),
+            () = self.abort.notified() => Err(aborted()),
+            () = stalled(self.meter.clone(), self.stall_timeout) => Err(stalled_reply()),
+        }
+    }
+}
+
+/// RFC 959 §4.1.3: 426 for the transfer, then 226 for ABOR.
+pub(super) fn aborted() -> Reply {
+    Reply::new(426, "Transfer aborted")
+}
+
+/// The client kept the transfer waiting.
+pub(super) fn stalled_reply() -> Reply {
+    Reply::new(426, "Nothing has moved for too long, transfer aborted")
+}

@@ -1,0 +1,249 @@
+//! Opening beneath a directory handle, which is the only way to a client's file.
+//!
+//! The kernel resolves the whole path (`openat2(2)` with `RESOLVE_BENEATH`), so there is no moment
+//! between a check and its use in which a link could be swapped in.
+
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use rustix::{
+    fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags, openat2, statx},
+    io::Errno,
+};
+
+use crate::{
+    ftp::{
+        metadata::{Kind, Metadata},
+        path::VirtualPath,
+    },
+    storage::{Error, Result},
+};
+
+/// The kernel gives up with EAGAIN when something is renamed or mounted while it resolves a `..` of
+/// a link. Who can rename without pause must not hold a thread for ever.
+const TRIES: usize = 100;
+
+const RESOLVE: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
+
+/// What [`Metadata`] is made of.
+pub(super) const FACTS: StatxFlags = StatxFlags::TYPE
+    .union(StatxFlags::MODE)
+    .union(StatxFlags::NLINK)
+    .union(StatxFlags::UID)
+    .union(StatxFlags::GID)
+    .union(StatxFlags::MTIME)
+    .union(StatxFlags::INO)
+    .union(StatxFlags::SIZE);
+
+/// A directory, and all that can be reached from it.
+pub(super) struct Directory {
+    handle: OwnedFd,
+    /// Whether the kernel knows `RESOLVE_CACHED` (Linux 5.12).
+    cached: bool,
+}
+
+impl Directory {
+    /// `handle` may be an `O_PATH` one.
+    ///
+    /// # Errors
+    /// When the system has no `openat2`.
+    pub(super) fn new(handle: OwnedFd) -> io::Result<Self> {
+        openat2(&handle, c".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), RESOLVE)?;
+        let resolve = RESOLVE | ResolveFlags::CACHED;
+        let cached = openat2(&handle, c".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve);
+        Ok(Self { handle, cached: !matches!(cached, Err(Errno::INVAL)) })
+    }
+
+    /// Another directory of the same system.
+    pub(super) fn within(&self, handle: OwnedFd) -> Self {
+        Self { handle, cached: self.cached }
+    }
+
+    /// Opens, waiting for the disk if need be.
+    pub(super) fn open(&self, path: &str, flags: OFlags) -> Result<OwnedFd> {
+        for _ in 0..TRIES {
+            let opened =
+                openat2(&self.handle, path, flags | OFlags::CLOEXEC, Mode::empty(), RESOLVE);
+            match opened {
+                Err(Errno::AGAIN | Errno::INTR) => std::thread::yield_now(),
+                opened => return opened.map_err(unresolved),
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    /// Opens on this thread if everything on the way is in the kernel's cache, and the pool does it
+    /// otherwise.
+    pub(super) async fn open_soon(self: &Arc<Self>, path: &str, flags: OFlags) -> Result<OwnedFd> {
+        if self.cached {
+            let resolve = RESOLVE | ResolveFlags::CACHED;
+            let flags = flags | OFlags::CLOEXEC;
+            match openat2(&self.handle, path, flags, Mode::empty(), resolve) {
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                opened => return opened.map_err(unresolved),
+            }
+        }
+        let (directory, path) = (self.clone(), path.to_owned());
+        pool(move || directory.open(&path, flags)).await
+    }
+
+    /// The directory that holds `path`, which is not the root, and the last name.
+    ///
+    /// The handle is asked for anew each time: kept ones stay valid when a directory is renamed, but
+    /// then the path means another one.
+    pub(super) async fn parent<'p>(
+        self: &Arc<Self>,
+        path: &'p VirtualPath,
+        access: Access,
+    ) -> Result<(Parent, &'p str)> {
+        let Some((parent, name)) = path.relative().rsplit_once('/') else {
+            return Ok((Parent::Top(self.clone()), path.relative()));
+        };
+        if access == Access::Sync {
+            match self.open_soon(parent, OFlags::RDONLY | OFlags::DIRECTORY).await {
+                Err(Error::Denied) => {}
+                handle => return Ok((Parent::Below(handle?), name)),
+            }
+        }
+        let handle = self.open_soon(parent, OFlags::PATH | OFlags::DIRECTORY).await?;
+        Ok((Parent::Below(handle), name))
+    }
+
+    /// Facts of what `path` leads to.
+    pub(super) fn metadata(&self, path: &str) -> Result<Metadata> {
+        Ok(describe(&facts(&self.open(path, OFlags::PATH)?)?))
+    }
+
+    /// As [`metadata`](Self::metadata), on this thread if it can be.
+    pub(super) async fn metadata_soon(self: &Arc<Self>, path: &VirtualPath) -> Result<Metadata> {
+        let handle = self.open_soon(path.relative(), OFlags::PATH).await?;
+        Ok(describe(&facts(&handle)?))
+    }
+}
+
+impl AsFd for Directory {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.handle.as_fd()
+    }
+}
+
+/// What a directory's handle is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// To change names in it.
+    Names,
+    /// To write it to the disk as well, if the server may read it.
+    Sync,
+}
+
+/// The directory of what is changed.
+pub(super) enum Parent {
+    /// The tree's own.
+    Top(Arc<Directory>),
+    /// One below.
+    Below(OwnedFd),
+}
+
+impl AsFd for Parent {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Top(directory) => directory.as_fd(),
+            Self::Below(handle) => handle.as_fd(),
+        }
+    }
+}
+
+/// Runs on a thread that may wait.
+pub(super) async fn pool<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let worked = tokio::task::spawn_blocking(work).await;
+    worked.unwrap_or_else(|error| Err(Error::Io(io::Error::other(error))))
+}
+
+/// Closes, where that may take long: a big file without a name is freed by it.
+pub(super) fn discard(file: impl Send + 'static) {
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        drop(runtime.spawn_blocking(move || drop(file)));
+    }
+}
+
+/// Facts of an open file.
+pub(super) fn facts(file: impl AsFd) -> Result<Statx> {
+    Ok(statx(file, c"", AtFlags::EMPTY_PATH, FACTS)?)
+}
+
+/// Facts of a name itself, a link not followed.
+pub(super) fn facts_at(directory: impl AsFd, name: &str) -> Result<Statx> {
+    Ok(statx(directory, name, AtFlags::SYMLINK_NOFOLLOW, FACTS)?)
+}
+
+pub(super) fn kind(facts: &Statx) -> Kind {
+    match FileType::from_raw_mode(facts.stx_mode.into()) {
+        FileType::RegularFile => Kind::File,
+        FileType::Directory => Kind::Directory,
+        FileType::Symlink => Kind::Link,
+        _ => Kind::Other,
+    }
+}
+
+pub(super) fn unique(facts: &Statx) -> (u64, u64) {
+    (rustix::fs::makedev(facts.stx_dev_major, facts.stx_dev_minor), facts.stx_ino)
+}
+
+pub(super) fn describe(facts: &Statx) -> Metadata {
+    let seconds = Duration::from_secs(facts.stx_mtime.tv_sec.unsigned_abs());
+    let modified = if facts.stx_mtime.tv_sec < 0 {
+        SystemTime::UNIX_EPOCH.checked_sub(seconds)
+    } else {
+        SystemTime::UNIX_EPOCH.checked_add(seconds)
+    };
+    let nanoseconds = Duration::from_nanos(facts.stx_mtime.tv_nsec.into());
+    Metadata {
+        kind: kind(facts),
+        size: facts.stx_size,
+        modified: modified
+            .and_then(|time| time.checked_add(nanoseconds))
+            .unwrap_or(SystemTime::UNIX_EPOCH),
+        mode: u32::from(facts.stx_mode) & 0o7777,
+        links: facts.stx_nlink.into(),
+        owner: facts.stx_uid,
+        group: facts.stx_gid,
+        unique: unique(facts),
+    }
+}
+
+/// What a failed resolution means: EXDEV is a way out of the tree, ELOOP a magic link or a circle,
+/// and neither exists for the client.
+fn unresolved(error: Errno) -> Error {
+    match error {
+        Errno::XDEV | Errno::LOOP => Error::NotFound,
+        // A socket, or a device that is not there.
+        Errno::NXIO | Errno::NODEV => Error::NotRegular,
+        error => error.into(),
+    }
+}
+
+impl From<Errno> for Error {
+    fn from(error: Errno) -> Self {
+        match error {
+            Errno::NOENT | Errno::LOOP => Self::NotFound,
+            Errno::ACCESS | Errno::PERM => Self::Denied,
+            Errno::EXIST => Self::Exists,
+            Errno::NOTEMPTY => Self::NotEmpty,
+            Errno::ISDIR => Self::IsDirectory,
+            Errno::NOTDIR => Self::NotDirectory,
+            Errno::NOSPC | Errno::DQUOT | Errno::FBIG => Self::NoSpace,
+            Errno::ROFS => Self::ReadOnly,
+            Errno::XDEV => Self::CrossDevice,
+            Errno::NAMETOOLONG => Self::NameTooLong,
+            Errno::BUSY | Errno::TXTBSY => Self::Busy,
+            Errno::OPNOTSUPP => Self::Unsupported,
+            error => Self::Io(error.into()),
+        }
+    }
+}

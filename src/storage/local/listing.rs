@@ -1,0 +1,131 @@
+//! Reading directories.
+
+use std::{ffi::CStr, os::fd::OwnedFd, sync::Arc};
+
+use rustix::{
+    fs::{AtFlags, OFlags, RawDir, statx},
+    io::Errno,
+};
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use super::beneath::{Directory, FACTS, describe, pool};
+use crate::{
+    ftp::{
+        metadata::{Entry, Kind, Metadata},
+        path::VirtualPath,
+    },
+    storage::{Answer, Error, Listing, Result},
+};
+
+/// What the kernel fills at once: about 1000 names.
+const BUFFER: usize = 32 << 10;
+/// A batch ends with the buffer in which this many are reached, so that a small directory is one
+/// trip to the pool, its end included.
+const ENOUGH: usize = 512;
+
+type Batch = Result<(Vec<Entry>, Option<Reader>)>;
+
+/// A directory that is listed: one batch is read ahead, and no thread waits for the client.
+pub(super) struct LocalListing {
+    first: Option<Vec<Entry>>,
+    reading: Option<JoinHandle<Batch>>,
+}
+
+impl LocalListing {
+    /// Opens the directory and reads the first batch.
+    pub(super) async fn open(home: Arc<Directory>, path: &VirtualPath) -> Result<Self> {
+        let path = path.clone();
+        let (first, reader) = pool(move || Reader::open(home, &path)?.batch()).await?;
+        Ok(Self { first: Some(first), reading: reader.map(Reader::ahead) })
+    }
+}
+
+impl Listing for LocalListing {
+    fn next(&mut self) -> Answer<'_, Result<Option<Vec<Entry>>>> {
+        Box::pin(async {
+            if let Some(first) = self.first.take_if(|first| !first.is_empty()) {
+                return Ok(Some(first));
+            }
+            while let Some(reading) = &mut self.reading {
+                let read = reading.await;
+                self.reading = None;
+                let (entries, reader) =
+                    read.unwrap_or_else(|error| Err(Error::Io(std::io::Error::other(error))))?;
+                self.reading = reader.map(Reader::ahead);
+                if !entries.is_empty() {
+                    return Ok(Some(entries));
+                }
+            }
+            Ok(None)
+        })
+    }
+}
+
+/// The position in a directory.
+struct Reader {
+    place: Place,
+    buffer: Vec<u8>,
+}
+
+struct Place {
+    home: Arc<Directory>,
+    directory: OwnedFd,
+    /// The directory from the home on, with a slash at its end unless it is the home.
+    prefix: String,
+}
+
+impl Reader {
+    fn open(home: Arc<Directory>, path: &VirtualPath) -> Result<Self> {
+        let directory = home.open(path.relative(), OFlags::RDONLY | OFlags::DIRECTORY)?;
+        let prefix = if path.is_root() { String::new() } else { format!("{}/", path.relative()) };
+        let place = Place { home, directory, prefix };
+        Ok(Self { place, buffer: Vec::with_capacity(BUFFER) })
+    }
+
+    fn ahead(self) -> JoinHandle<Batch> {
+        spawn_blocking(move || self.batch())
+    }
+
+    fn batch(mut self) -> Batch {
+        let mut entries = Vec::new();
+        let mut names = RawDir::new(&self.place.directory, self.buffer.spare_capacity_mut());
+        while entries.len() < ENOUGH || !names.is_buffer_empty() {
+            match names.next() {
+                // A directory that was removed has no entries.
+                None | Some(Err(Errno::NOENT)) => return Ok((entries, None)),
+                Some(Err(Errno::INTR)) => {}
+                Some(Err(error)) => return Err(error.into()),
+                Some(Ok(found)) => {
+                    let name = found.file_name();
+                    let Some(text) = presentable(name) else { continue };
+                    if let Some(metadata) = self.place.metadata(name, text) {
+                        entries.push(Entry { name: text.to_owned(), metadata });
+                    }
+                }
+            }
+        }
+        Ok((entries, Some(self)))
+    }
+}
+
+impl Place {
+    fn metadata(&self, name: &CStr, text: &str) -> Option<Metadata> {
+        // What a network file system knows already is good enough for a listing.
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_DONT_SYNC;
+        let metadata = describe(&statx(&self.directory, name, flags, FACTS).ok()?);
+        if metadata.kind != Kind::Link {
+            return Some(metadata);
+        }
+        // Bounded by the home, not by this directory: `../x` is a fine link.
+        self.home.metadata(&format!("{}{text}", self.prefix)).ok()
+    }
+}
+
+/// A name that a [`VirtualPath`] can have: no client could ask for another one.
+fn presentable(name: &CStr) -> Option<&str> {
+    let bytes = name.to_bytes();
+    if matches!(bytes, b"." | b"..") || bytes.iter().any(u8::is_ascii_control) {
+        return None;
+    }
+    name.to_str().ok()
+}

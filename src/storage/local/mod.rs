@@ -1,0 +1,163 @@
+//! A storage in a local directory.
+//!
+//! Everything is opened beneath a handle of the home by the kernel (`beneath`), uploads wait in a
+//! directory outside of every tree (`staging`), and one rename makes them visible (`part`).
+//!
+//! What the page cache answers is done on the runtime's threads, and what may wait on the pool's.
+
+mod beneath;
+mod listing;
+mod part;
+mod resume;
+mod setup;
+mod source;
+mod staging;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use rustix::fs::{Mode, OFlags, mkdirat};
+
+use self::{
+    beneath::{Directory, pool},
+    staging::Staging,
+    tree::LocalTree,
+};
+use super::{Answer, Durability, Error, Result, Storage, Tree};
+use crate::{config, ftp::path::VirtualPath};
+
+/// A storage in a local directory.
+pub struct Local {
+    shared: Arc<Shared>,
+}
+
+/// What all trees of a storage have in common.
+struct Shared {
+    /// The storage's name.
+    name: String,
+    root: Arc<Directory>,
+    root_path: PathBuf,
+    staging: Arc<Staging>,
+    staging_path: PathBuf,
+    /// The root is on a file system that is mounted read-only.
+    read_only: bool,
+    create_homes: bool,
+    durability: Durability,
+    file_mode: u32,
+    directory_mode: u32,
+    /// Whether a new directory has another mode than it was made with, by the umask.
+    chmod_directories: bool,
+    /// The mode of a new file in staging.
+    created_mode: u32,
+    partial_age: Duration,
+}
+
+impl Local {
+    /// Opens the storage `[storage.NAME]`. The paths in `config` are absolute.
+    ///
+    /// It makes the root, if the directory above it is there or it lies in `state`, and chooses and
+    /// tries out where uploads wait; what an earlier run has left there becomes resumable. Waits for
+    /// the disk.
+    ///
+    /// # Errors
+    /// With a text for people that names the key.
+    pub fn open(name: &str, config: &config::Storage, state: &Path) -> io::Result<Self> {
+        setup::open(name, config, state).map(|shared| Self { shared: Arc::new(shared) })
+    }
+
+    /// Removes broken uploads that nobody has come back for in time, and says how many. Call it from
+    /// time to time.
+    ///
+    /// # Errors
+    /// When staging cannot be read or changed.
+    pub async fn expire(&self) -> Result<usize> {
+        let shared = self.shared.clone();
+        pool(move || shared.staging.expire(shared.partial_age)).await
+    }
+
+    /// The root, links resolved.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.shared.root_path
+    }
+
+    /// Where uploads wait, links resolved. It must lie in no storage's root.
+    #[must_use]
+    pub fn staging(&self) -> &Path {
+        &self.shared.staging_path
+    }
+}
+
+impl Storage for Local {
+    fn open<'a>(
+        &'a self,
+        home: &'a VirtualPath,
+        owner: &'a str,
+    ) -> Answer<'a, Result<Arc<dyn Tree>>> {
+        Box::pin(async move {
+            let shared = &self.shared;
+            let handle = match shared.home(home).await {
+                Err(Error::NotFound) if shared.create_homes => {
+                    let (maker, path) = (shared.clone(), home.clone());
+                    pool(move || maker.make_home(&path)).await?;
+                    shared.home(home).await?
+                }
+                handle => handle?,
+            };
+            let tree: Arc<dyn Tree> = Arc::new(LocalTree {
+                shared: shared.clone(),
+                home: Arc::new(shared.root.within(handle)),
+                home_path: if home.is_root() { "".into() } else { home.as_str().into() },
+                owner: owner.into(),
+            });
+            Ok(tree)
+        })
+    }
+}
+
+impl Shared {
+    async fn home(&self, path: &VirtualPath) -> Result<std::os::fd::OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        match self.root.open_soon(path.relative(), flags).await {
+            // Enough to work with what is in it. A handle to read gives its entry durability.
+            Err(Error::Denied) => {
+                self.root.open_soon(path.relative(), OFlags::PATH | OFlags::DIRECTORY).await
+            }
+            handle => handle,
+        }
+    }
+
+    fn make_home(&self, path: &VirtualPath) -> Result<()> {
+        let relative = path.relative();
+        let ends = relative.match_indices('/').map(|(end, _)| end).chain([relative.len()]);
+        let mut above = ".";
+        for end in ends {
+            let Some(this) = relative.get(..end) else { continue };
+            let name = this.rsplit('/').next().unwrap_or(this);
+            let parent = self.root.open(above, OFlags::PATH | OFlags::DIRECTORY)?;
+            match self.make_directory(&parent, name) {
+                Ok(()) | Err(Error::Exists) => {}
+                Err(error) => return Err(error),
+            }
+            above = this;
+        }
+        Ok(())
+    }
+
+    fn make_directory(&self, parent: impl std::os::fd::AsFd, name: &str) -> Result<()> {
+        let parent = parent.as_fd();
+        mkdirat(parent, name, Mode::from_raw_mode(self.directory_mode))?;
+        if self.chmod_directories {
+            let parent = self.root.within(parent.try_clone_to_owned().map_err(Error::Io)?);
+            tree::set_mode(&parent, name, self.directory_mode)?;
+        }
+        Ok(())
+    }
+}

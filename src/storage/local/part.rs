@@ -1,0 +1,325 @@
+//! An upload from its first byte to its publication.
+
+use std::{
+    io::{self, IoSlice},
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
+};
+
+use rustix::{
+    fs::{
+        AtFlags, Gid, Mode, OFlags, RenameFlags, Statx, Uid, fchmod, fchown, fdatasync, fsync,
+        linkat, openat, renameat_with, statx, unlinkat,
+    },
+    io::{Errno, pwritev},
+};
+
+use super::{
+    Shared,
+    beneath::{Access, Directory, Parent, discard, facts, facts_at, kind, pool},
+    source::{LocalStaged, retry},
+    staging::{LARGE, Progress, Staging},
+};
+use crate::{
+    ftp::{metadata::Kind, path::VirtualPath},
+    gate::upload::Staged,
+    storage::{Answer, Durability, Error, Part, Result},
+};
+
+/// `IOV_MAX`: what one call takes.
+const SLICES: usize = 1024;
+
+/// An upload into a local directory.
+pub(super) struct LocalPart {
+    pub(super) shared: Arc<Shared>,
+    pub(super) home: Arc<Directory>,
+    pub(super) progress: Progress,
+    /// For a person who finds it in quarantine.
+    pub(super) label: Label,
+    /// Writing it to the disk has failed once. The kernel then forgets what it could not write, and
+    /// says yes the next time.
+    pub(super) lost: bool,
+}
+
+/// Whose an upload is, and where it was to be seen.
+pub(super) struct Label {
+    pub(super) owner: Arc<str>,
+    pub(super) path: String,
+}
+
+impl Part for LocalPart {
+    fn length(&self) -> u64 {
+        self.progress.length
+    }
+
+    fn staged(&self) -> Arc<dyn Staged> {
+        Arc::new(LocalStaged(self.progress.file.clone()))
+    }
+
+    fn write<'a>(&'a mut self, data: &'a mut [IoSlice<'a>]) -> Answer<'a, Result<()>> {
+        // On this thread: it copies into the page cache, which costs less than handing it over.
+        Box::pin(async move { self.write_here(data) })
+    }
+
+    fn publish<'a>(&'a mut self, path: &'a VirtualPath, replace: bool) -> Answer<'a, Result<()>> {
+        Box::pin(async move {
+            if path.is_root() {
+                return Err(Error::IsDirectory);
+            }
+            if self.lost {
+                return Err(Error::Io(io::Error::other("the upload could not be written")));
+            }
+            let durability = self.shared.durability;
+            let access = match durability {
+                Durability::FileAndDirectory => Access::Sync,
+                Durability::None | Durability::File => Access::Names,
+            };
+            let (parent, name) = self.home.parent(path, access).await?;
+            let publication = Publication {
+                staging: self.progress.staging().clone(),
+                staged: self.progress.name()?.to_owned(),
+                file: self.progress.file.clone(),
+                parent,
+                name: name.to_owned(),
+                replace,
+                mode: self.progress.mode.take(),
+                new_mode: self.shared.file_mode,
+                durability,
+            };
+            let outcome = match durability {
+                // On this thread: a rename in a local file system is some microseconds' work.
+                Durability::None => publication.run(),
+                Durability::File | Durability::FileAndDirectory => {
+                    pool(move || Ok(publication.run())).await?
+                }
+            };
+            match outcome {
+                Outcome::Published { replaced } => {
+                    self.progress.moved();
+                    discard(replaced);
+                    self.progress.forget_part()
+                }
+                Outcome::Unsynced(error) => {
+                    self.progress.moved();
+                    Err(error)
+                }
+                Outcome::Lost(error) => {
+                    self.lost = true;
+                    Err(error)
+                }
+                Outcome::Refused(error) => Err(error),
+            }
+        })
+    }
+
+    fn keep(self: Box<Self>) -> Answer<'static, Result<()>> {
+        if self.lost {
+            return Box::pin(std::future::ready(Ok(())));
+        }
+        Box::pin(pool(move || self.progress.keep()))
+    }
+
+    fn quarantine(self: Box<Self>, note: &str) -> Answer<'static, Result<String>> {
+        let note = note.to_owned();
+        Box::pin(pool(move || self.move_away(&note)))
+    }
+}
+
+impl LocalPart {
+    fn write_here(&mut self, mut data: &mut [IoSlice<'_>]) -> Result<()> {
+        loop {
+            // Empty slices at the front go away too.
+            IoSlice::advance_slices(&mut data, 0);
+            if data.is_empty() {
+                return Ok(());
+            }
+            let at_once = data.get(..SLICES).unwrap_or(data);
+            let written = retry(|| pwritev(&*self.progress.file, at_once, self.progress.length))?;
+            if written == 0 {
+                return Err(Error::Io(io::ErrorKind::WriteZero.into()));
+            }
+            self.progress.length += written as u64;
+            IoSlice::advance_slices(&mut data, written);
+        }
+    }
+
+    fn move_away(mut self, note: &str) -> Result<String> {
+        let staging = self.progress.staging().clone();
+        let quarantine = staging.quarantine()?;
+        let now = jiff::Timestamp::now();
+        let name = format!("{}-{:x}", now.strftime("%Y%m%dT%H%M%S.%fZ"), staging.number());
+        let note = serde_json::json!({
+            "time": now.to_string(),
+            "storage": &self.shared.name,
+            "owner": &*self.label.owner,
+            "path": self.label.path,
+            "size": self.progress.length,
+            "note": note,
+        });
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let beside = format!("{name}.json");
+        let file = openat(&quarantine, &beside, flags, Mode::from_raw_mode(0o600))?;
+        let mut file = std::fs::File::from(file);
+        io::Write::write_all(&mut file, format!("{note:#}\n").as_bytes()).map_err(Error::Io)?;
+        fchmod(&*self.progress.file, Mode::from_raw_mode(0o600))?;
+        let flags = RenameFlags::NOREPLACE;
+        rename(&staging, self.progress.name()?, &quarantine, &name, flags, Kind::File)?;
+        self.progress.moved();
+        Ok(name)
+    }
+}
+
+/// All that the last step needs, on whatever thread it runs.
+struct Publication {
+    staging: Arc<Staging>,
+    staged: String,
+    file: Arc<OwnedFd>,
+    parent: Parent,
+    name: String,
+    replace: bool,
+    mode: Option<u32>,
+    new_mode: u32,
+    durability: Durability,
+}
+
+enum Outcome {
+    /// It is there.
+    Published {
+        /// The last handle of a big file, which is freed with it.
+        replaced: Option<OwnedFd>,
+    },
+    /// It is there, but perhaps not after a power failure.
+    Unsynced(Error),
+    /// It is not there, and what is staged may be incomplete.
+    Lost(Error),
+    /// It is not there.
+    Refused(Error),
+}
+
+impl Publication {
+    fn run(self) -> Outcome {
+        let (old, replaced) = match self.old() {
+            Ok(old) => old,
+            Err(error) => return Outcome::Refused(error),
+        };
+        let changed = match self.dress(old.as_ref()) {
+            Ok(changed) => changed,
+            Err(error) => return Outcome::Refused(error),
+        };
+        if self.durability != Durability::None {
+            // What has been set a moment ago is on the disk with `fsync` alone.
+            let synced = if changed { fsync(&*self.file) } else { fdatasync(&*self.file) };
+            if let Err(error) = synced {
+                return Outcome::Lost(error.into());
+            }
+        }
+        let flags = if self.replace { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
+        let renamed =
+            rename(&self.staging, &self.staged, &self.parent, &self.name, flags, Kind::File);
+        if let Err(error) = renamed {
+            return Outcome::Refused(error);
+        }
+        if self.durability == Durability::FileAndDirectory {
+            let synced = match fsync(&self.parent) {
+                // The server may write the directory, but not read it. With the file's own
+                // metadata, file systems with a journal write its name.
+                Err(Errno::BADF) => fsync(&*self.file),
+                synced => synced,
+            };
+            if let Err(error) = synced {
+                return Outcome::Unsynced(error.into());
+            }
+        }
+        Outcome::Published { replaced }
+    }
+
+    /// What will be replaced.
+    fn old(&self) -> Result<(Option<Statx>, Option<OwnedFd>)> {
+        if !self.replace {
+            return Ok((None, None));
+        }
+        let old = match facts_at(&self.parent, &self.name) {
+            Ok(old) => old,
+            Err(Error::NotFound) => return Ok((None, None)),
+            Err(error) => return Err(error),
+        };
+        match kind(&old) {
+            Kind::File => {}
+            Kind::Link => return Ok((None, None)),
+            Kind::Directory => return Err(Error::IsDirectory),
+            Kind::Other => return Err(Error::NotRegular),
+        }
+        Ok((Some(old), hold_large(&self.parent, &self.name, &old)))
+    }
+
+    /// Gives it the mode, owner and group of what it replaces, else those of a new file: as if it
+    /// had been written in place. Whether anything had to change.
+    fn dress(&self, old: Option<&Statx>) -> Result<bool> {
+        let mut changed = false;
+        let own = old.is_some().then(|| facts(&*self.file)).transpose()?;
+        match (old, &own) {
+            (Some(old), Some(own)) if (old.stx_uid, old.stx_gid) != (own.stx_uid, own.stx_gid) => {
+                // As far as the server may.
+                let group = Some(Gid::from_raw(old.stx_gid));
+                if fchown(&*self.file, Some(Uid::from_raw(old.stx_uid)), group).is_err() {
+                    let _ = fchown(&*self.file, None, group);
+                }
+                changed = true;
+            }
+            (Some(_), _) => {}
+            (None, _) => {
+                // A new file in a directory with the set-group-ID bit belongs to its group.
+                let mask = rustix::fs::StatxFlags::MODE | rustix::fs::StatxFlags::GID;
+                let parent = statx(&self.parent, c"", AtFlags::EMPTY_PATH, mask)?;
+                if parent.stx_mode & 0o2000 != 0 {
+                    let _ = fchown(&*self.file, None, Some(Gid::from_raw(parent.stx_gid)));
+                    changed = true;
+                }
+            }
+        }
+        let mode = old.map_or(self.new_mode, |old| u32::from(old.stx_mode) & 0o777);
+        if self.mode != Some(mode) {
+            fchmod(&*self.file, Mode::from_raw_mode(mode))?;
+            changed = true;
+        }
+        Ok(changed)
+    }
+}
+
+/// A handle of a big file that is about to lose its name: whoever drops it pays for freeing it.
+pub(super) fn hold_large(parent: impl AsFd, name: &str, found: &Statx) -> Option<OwnedFd> {
+    if found.stx_size <= LARGE {
+        return None;
+    }
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat(parent, name, flags, Mode::empty()).ok()
+}
+
+/// Renames; without replacing also where the file system has no such call (NFS).
+pub(super) fn rename(
+    from: impl AsFd,
+    old: &str,
+    to: impl AsFd,
+    new: &str,
+    flags: RenameFlags,
+    kind: Kind,
+) -> Result<()> {
+    let (from, to) = (from.as_fd(), to.as_fd());
+    match renameat_with(from, old, to, new, flags) {
+        Err(Errno::INVAL) if flags == RenameFlags::NOREPLACE && kind == Kind::Directory => {
+            match facts_at(to, new) {
+                // An empty directory that comes into being right now is no loss.
+                Err(Error::NotFound) => {
+                    Ok(renameat_with(from, old, to, new, RenameFlags::empty())?)
+                }
+                Ok(_) => Err(Error::Exists),
+                Err(error) => Err(error),
+            }
+        }
+        Err(Errno::INVAL) if flags == RenameFlags::NOREPLACE => {
+            linkat(from, old, to, new, AtFlags::empty())?;
+            Ok(unlinkat(from, old, AtFlags::empty())?)
+        }
+        renamed => Ok(renamed?),
+    }
+}

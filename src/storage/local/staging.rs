@@ -1,0 +1,433 @@
+//! Where uploads wait, unseen.
+//!
+//! A file that is being written is `KEY.NUMBER.new`, one that waits to be resumed `KEY.part`; the
+//! key is a digest of who sends what where. Everything is flat in one directory that one server has
+//! for itself, so what waits and what is written is known without asking the disk.
+
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::Path,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use aws_lc_rs::digest;
+use rustix::{
+    fs::{
+        AtFlags, CWD, Dir, FlockOperation, Mode, OFlags, flock, fstat, mkdirat, openat, renameat,
+        unlinkat,
+    },
+    io::Errno,
+};
+
+use super::beneath::{describe, discard, facts, facts_at, unique};
+use crate::{
+    gate::upload::hex,
+    storage::{Error, Result},
+};
+
+/// From this size on, freeing a file is left to the pool.
+pub(super) const LARGE: u64 = 64 << 20;
+
+const NEW: &str = ".new";
+const PART: &str = ".part";
+const LOCK: &str = "lock";
+const QUARANTINE: &str = "quarantine";
+
+/// What an upload is found by again.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Key([u8; 32]);
+
+impl Key {
+    /// `path` is counted from the storage's root; it holds no NUL, so the last one ends the owner.
+    pub(super) fn new(storage: &str, owner: &str, home: &str, path: &str) -> Self {
+        let mut context = digest::Context::new(&digest::SHA256);
+        for text in [storage, "\0", owner, "\0", home, path] {
+            context.update(text.as_bytes());
+        }
+        let mut key = [0; 32];
+        for (to, from) in key.iter_mut().zip(context.finish().as_ref()) {
+            *to = *from;
+        }
+        Self(key)
+    }
+
+    fn of_name(text: &str) -> Option<Self> {
+        let (digits, []) = text.as_bytes().as_chunks::<2>() else { return None };
+        let mut key = [0; 32];
+        if digits.len() != key.len() {
+            return None;
+        }
+        for (to, [high, low]) in key.iter_mut().zip(digits) {
+            let digit = |byte: &u8| char::from(*byte).to_digit(16).map(|digit| digit as u8);
+            *to = digit(high)? << 4 | digit(low)?;
+        }
+        Some(Self(key))
+    }
+
+    fn part(self) -> String {
+        hex(&self.0) + PART
+    }
+}
+
+/// One staging directory, this server's alone.
+pub(super) struct Staging {
+    directory: OwnedFd,
+    slots: Mutex<Slots>,
+    counter: AtomicU64,
+    /// Let go when it is closed.
+    _lock: OwnedFd,
+}
+
+#[derive(Default)]
+struct Slots {
+    /// How many uploads are going on for a key.
+    active: HashMap<Key, usize>,
+    /// Which parts wait to be resumed.
+    waiting: HashSet<Key>,
+}
+
+/// The staging directories of this process, by device and inode. A configuration that is read anew
+/// shares them with the sessions of the old one.
+static OPEN: Mutex<Vec<(Identity, Weak<Staging>)>> = Mutex::new(Vec::new());
+
+type Identity = (u64, u64);
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Staging {
+    /// Opens a directory that is there. What an earlier run has left becomes resumable, unless it is
+    /// older than `age`.
+    pub(super) fn open(path: &Path, age: Duration) -> io::Result<Arc<Self>> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = openat(CWD, path, flags, Mode::empty())?;
+        let found = facts(&directory).map_err(io::Error::other)?;
+        if found.stx_mode & 0o077 != 0 {
+            let mode = found.stx_mode & 0o777;
+            return Err(io::Error::other(format!("others may enter it (mode {mode:o}, not 700)")));
+        }
+        let id = unique(&found);
+        let mut open = locked(&OPEN);
+        open.retain(|(_, staging)| staging.strong_count() > 0);
+        let shared = open.iter().find(|(other, _)| *other == id);
+        if let Some(staging) = shared.and_then(|(_, staging)| staging.upgrade()) {
+            return Ok(staging);
+        }
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let lock = openat(&directory, LOCK, flags, Mode::from_raw_mode(0o600))?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
+            Errno::WOULDBLOCK => io::Error::other("another server is using it"),
+            error => error.into(),
+        })?;
+        let staging =
+            Self { directory, slots: Mutex::default(), counter: AtomicU64::new(0), _lock: lock };
+        staging.adopt(age).map_err(io::Error::other)?;
+        let staging = Arc::new(staging);
+        open.push((id, Arc::downgrade(&staging)));
+        Ok(staging)
+    }
+
+    /// Takes over what an earlier run has left: of each key the newest, as a part.
+    fn adopt(&self, age: Duration) -> Result<()> {
+        let now = SystemTime::now();
+        let mut newest: HashMap<Key, (SystemTime, String)> = HashMap::new();
+        for entry in Dir::read_from(&self.directory)? {
+            let entry = entry?;
+            let Ok(name) = entry.file_name().to_str() else { continue };
+            let text = name.strip_suffix(PART).or_else(|| {
+                let (key, number) = name.strip_suffix(NEW)?.split_once('.')?;
+                u64::from_str_radix(number, 16).ok().map(|_| key)
+            });
+            let Some(key) = text.and_then(Key::of_name) else { continue };
+            let found = describe(&facts_at(&self.directory, name)?);
+            if found.size == 0 || is_over(now, found.modified, age) {
+                unlinkat(&self.directory, name, AtFlags::empty())?;
+                continue;
+            }
+            let this = (found.modified, name.to_owned());
+            let older = match newest.remove(&key) {
+                Some(other) if other.0 >= this.0 => {
+                    newest.insert(key, other);
+                    Some(this)
+                }
+                other => {
+                    newest.insert(key, this);
+                    other
+                }
+            };
+            if let Some((_, older)) = older {
+                unlinkat(&self.directory, older, AtFlags::empty())?;
+            }
+        }
+        let mut slots = locked(&self.slots);
+        for (key, (_, name)) in newest {
+            renameat(&self.directory, name, &self.directory, key.part())?;
+            slots.waiting.insert(key);
+        }
+        Ok(())
+    }
+
+    /// Removes the parts that nobody has come back for; says how many.
+    pub(super) fn expire(&self, age: Duration) -> Result<usize> {
+        let now = SystemTime::now();
+        let waiting: Vec<Key> = locked(&self.slots).waiting.iter().copied().collect();
+        let mut expired = 0;
+        for key in waiting {
+            let name = key.part();
+            // The handle keeps the content until the lock is free again: freeing may take long.
+            let Ok(part) = self.open_name(&name, OFlags::PATH) else { continue };
+            let mut slots = locked(&self.slots);
+            let modified = facts_at(&self.directory, &name).map(|found| describe(&found).modified);
+            if modified.is_ok_and(|modified| is_over(now, modified, age))
+                && slots.waiting.remove(&key)
+            {
+                unlinkat(&self.directory, &name, AtFlags::empty())?;
+                expired += 1;
+            }
+            drop(slots);
+            drop(part);
+        }
+        Ok(expired)
+    }
+
+    /// How long the part is that waits.
+    pub(super) fn partial(&self, key: impl FnOnce() -> Key) -> Result<Option<u64>> {
+        let slots = locked(&self.slots);
+        if slots.waiting.is_empty() {
+            return Ok(None);
+        }
+        let key = key();
+        if !slots.waiting.contains(&key) {
+            return Ok(None);
+        }
+        match facts_at(&self.directory, &key.part()) {
+            Ok(found) => Ok(Some(found.stx_size)),
+            Err(Error::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes the part that waits, if one does.
+    pub(super) fn forget(&self, key: impl FnOnce() -> Key) -> Result<bool> {
+        let mut slots = locked(&self.slots);
+        if slots.waiting.is_empty() {
+            return Ok(false);
+        }
+        let key = key();
+        if !slots.waiting.remove(&key) {
+            return Ok(false);
+        }
+        let name = key.part();
+        let held = self.open_name(&name, OFlags::PATH);
+        let removed = unlinkat(&self.directory, name, AtFlags::empty());
+        drop(slots);
+        discard(held);
+        match removed {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Begins an upload. With `alone`, only if there is no other one for the key.
+    pub(super) fn claim(self: &Arc<Self>, key: Key, alone: bool) -> Result<Claim> {
+        let mut slots = locked(&self.slots);
+        let active = slots.active.entry(key).or_default();
+        if alone && *active > 0 {
+            return Err(Error::Busy);
+        }
+        *active += 1;
+        Ok(Claim { staging: self.clone(), key, released: false })
+    }
+
+    /// The directory that uploads are moved to for a person to look at.
+    pub(super) fn quarantine(&self) -> Result<OwnedFd> {
+        match mkdirat(&self.directory, QUARANTINE, Mode::from_raw_mode(0o700)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.open_name(QUARANTINE, OFlags::RDONLY | OFlags::DIRECTORY)
+    }
+
+    fn open_name(&self, name: &str, flags: OFlags) -> Result<OwnedFd> {
+        let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(openat(&self.directory, name, flags, Mode::empty())?)
+    }
+
+    /// Which bits of a mode a new file keeps.
+    pub(super) fn surviving_mode(&self) -> Result<u32> {
+        let name = format!("probe.{:x}", self.number());
+        let file = self.create(&name, 0o777)?;
+        let mode = fstat(&file)?.st_mode & 0o777;
+        unlinkat(&self.directory, &name, AtFlags::empty())?;
+        Ok(mode)
+    }
+
+    pub(super) fn create(&self, name: &str, mode: u32) -> Result<OwnedFd> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        Ok(openat(&self.directory, name, flags, Mode::from_raw_mode(mode))?)
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        self.counter.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+impl AsFd for Staging {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+}
+
+fn is_over(now: SystemTime, modified: SystemTime, age: Duration) -> bool {
+    now.duration_since(modified).is_ok_and(|waited| waited > age)
+}
+
+/// An upload counts as going on while this is held.
+pub(super) struct Claim {
+    staging: Arc<Staging>,
+    key: Key,
+    released: bool,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+impl Claim {
+    fn release(&mut self) {
+        if std::mem::replace(&mut self.released, true) {
+            return;
+        }
+        let mut slots = locked(&self.staging.slots);
+        if let Some(active) = slots.active.get_mut(&self.key) {
+            *active -= 1;
+            if *active == 0 {
+                slots.active.remove(&self.key);
+            }
+        }
+    }
+
+    /// A new file.
+    pub(super) fn create(self, mode: u32) -> Result<Progress> {
+        let name = self.new_name();
+        // On this thread: a new name in a local directory that is in use all the time is some
+        // microseconds' work, a trip to the pool costs more.
+        let file = self.staging.create(&name, mode)?;
+        Ok(Progress {
+            file: Arc::new(file),
+            length: 0,
+            mode: Some(mode),
+            name: Some(name),
+            claim: self,
+        })
+    }
+
+    /// The part that waits, for this upload alone, if `length` says how much of what is there it
+    /// shall have.
+    pub(super) fn take(
+        self,
+        length: impl FnOnce(u64) -> Result<u64>,
+    ) -> Result<std::result::Result<Progress, Self>> {
+        let mut slots = locked(&self.staging.slots);
+        if !slots.waiting.contains(&self.key) {
+            drop(slots);
+            return Ok(Err(self));
+        }
+        let part = self.key.part();
+        let file = match self.staging.open_name(&part, OFlags::RDWR) {
+            Ok(file) => file,
+            Err(Error::NotFound) => {
+                slots.waiting.remove(&self.key);
+                drop(slots);
+                return Ok(Err(self));
+            }
+            Err(error) => return Err(error),
+        };
+        let available = fstat(&file)?.st_size.unsigned_abs();
+        let length = length(available)?;
+        let name = self.new_name();
+        renameat(&self.staging.directory, part, &self.staging.directory, &name)?;
+        slots.waiting.remove(&self.key);
+        drop(slots);
+        let progress =
+            Progress { file: Arc::new(file), length, mode: None, name: Some(name), claim: self };
+        if length < available {
+            rustix::fs::ftruncate(&*progress.file, length)?;
+        }
+        Ok(Ok(progress))
+    }
+
+    fn new_name(&self) -> String {
+        format!("{}.{:x}{NEW}", hex(&self.key.0), self.staging.number())
+    }
+}
+
+/// A file that is being written. Dropped while it has its name, it is removed.
+pub(super) struct Progress {
+    pub(super) file: Arc<OwnedFd>,
+    pub(super) length: u64,
+    /// Its mode, where that is known.
+    pub(super) mode: Option<u32>,
+    name: Option<String>,
+    claim: Claim,
+}
+
+impl Progress {
+    pub(super) fn staging(&self) -> &Arc<Staging> {
+        &self.claim.staging
+    }
+
+    pub(super) fn name(&self) -> Result<&str> {
+        self.name.as_deref().ok_or(Error::NotFound)
+    }
+
+    /// It has got another name, elsewhere, and is no upload any more.
+    pub(super) fn moved(&mut self) {
+        self.name = None;
+        self.claim.release();
+    }
+
+    /// Removes the part that waits under the same key.
+    pub(super) fn forget_part(&self) -> Result<()> {
+        self.claim.staging.forget(|| self.claim.key).map(drop)
+    }
+
+    /// Makes it the part that waits; an empty one would be worth nothing.
+    pub(super) fn keep(mut self) -> Result<()> {
+        if self.length == 0 {
+            return Ok(());
+        }
+        let staging = self.claim.staging.clone();
+        let part = self.claim.key.part();
+        let mut slots = locked(&staging.slots);
+        let older = staging.open_name(&part, OFlags::PATH);
+        renameat(&staging.directory, self.name()?, &staging.directory, &part)?;
+        slots.waiting.insert(self.claim.key);
+        drop(slots);
+        drop(older);
+        self.moved();
+        Ok(())
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(name) = &self.name {
+            // The next start removes what cannot be removed now.
+            let _ = unlinkat(&self.claim.staging.directory, name, AtFlags::empty());
+            if self.length > LARGE {
+                discard(self.file.clone());
+            }
+        }
+    }
+}

@@ -1,0 +1,167 @@
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
+mod changes;
+mod confinement;
+mod costs;
+mod listings;
+mod reading;
+mod start;
+mod uploads;
+
+use std::{
+    fs,
+    io::IoSlice,
+    os::unix::fs::{MetadataExt, PermissionsExt, symlink},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use tempfile::TempDir;
+
+use super::Local;
+use crate::{
+    config,
+    ftp::{
+        metadata::{Entry, Kind},
+        path::VirtualPath,
+    },
+    storage::{Durability, Error, From, Part, Result, Storage, Tree},
+};
+
+/// A storage in a directory of its own, a home in it, and a directory that must never be touched.
+struct Fixture {
+    directory: TempDir,
+    config: config::Storage,
+    local: Local,
+    tree: Arc<dyn Tree>,
+}
+
+impl Fixture {
+    async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    async fn with(change: impl FnOnce(&mut config::Storage)) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("outside")).unwrap();
+        fs::write(directory.path().join("outside/secret"), "outside").unwrap();
+        fs::write(directory.path().join("secret"), "outside").unwrap();
+        let mut config = config::Storage {
+            root: directory.path().join("state/files"),
+            durability: Durability::None,
+            ..config::Storage::default()
+        };
+        change(&mut config);
+        let local = Local::open("test", &config, &directory.path().join("state")).unwrap();
+        let tree = local.open(&path("/home"), "bob").await.unwrap();
+        Self { directory, config, local, tree }
+    }
+
+    /// Everything anew, as after a restart. Parts that are still held would keep the old one.
+    async fn restart(self) -> Self {
+        let Self { directory, config, local, tree } = self;
+        drop((local, tree));
+        let local = Local::open("test", &config, &directory.path().join("state")).unwrap();
+        let tree = local.open(&path("/home"), "bob").await.unwrap();
+        Self { directory, config, local, tree }
+    }
+
+    fn outside(&self) -> PathBuf {
+        self.directory.path().join("outside")
+    }
+
+    fn home(&self) -> PathBuf {
+        self.config.root.join("home")
+    }
+
+    fn write(&self, name: &str, content: &str) {
+        fs::write(self.home().join(name), content).unwrap();
+    }
+
+    fn content(&self, name: &str) -> String {
+        fs::read_to_string(self.home().join(name)).unwrap()
+    }
+
+    fn mode(&self, name: &str) -> u32 {
+        fs::metadata(self.home().join(name)).unwrap().mode() & 0o7777
+    }
+
+    /// What is in staging besides the lock.
+    fn staged(&self) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(self.local.staging())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name != "lock" && name != "quarantine")
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn assert_outside_untouched(&self) {
+        let names: Vec<_> = fs::read_dir(self.outside()).unwrap().collect();
+        assert_eq!(names.len(), 1, "{names:?}");
+        assert_eq!(fs::read_to_string(self.outside().join("secret")).unwrap(), "outside");
+        assert_eq!(fs::read_to_string(self.directory.path().join("secret")).unwrap(), "outside");
+    }
+
+    async fn stage(&self, name: &str, from: From, content: &str) -> Box<dyn Part> {
+        let mut part = self.tree.stage(&path(name), from).await.unwrap();
+        append(&mut *part, content).await;
+        part
+    }
+
+    async fn put(&self, name: &str, content: &str) -> Result<()> {
+        let mut part = self.tree.stage(&path(name), From::Start).await?;
+        append(&mut *part, content).await;
+        part.publish(&path(name), true).await
+    }
+
+    async fn get(&self, name: &str) -> Result<String> {
+        let source = self.tree.read(&path(name)).await?;
+        let (buffer, length) = source.read_at(vec![0; 1000], 0).await?;
+        Ok(String::from_utf8(buffer[..length].to_vec()).unwrap())
+    }
+
+    async fn list(&self, name: &str) -> Result<Vec<Entry>> {
+        let mut listing = self.tree.list(&path(name)).await?;
+        let mut entries = Vec::new();
+        while let Some(batch) = listing.next().await? {
+            entries.extend(batch);
+        }
+        entries.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(entries)
+    }
+
+    async fn names(&self, name: &str) -> Vec<String> {
+        self.list(name).await.unwrap().into_iter().map(|entry| entry.name).collect()
+    }
+}
+
+fn path(text: &str) -> VirtualPath {
+    VirtualPath::parse(text, &VirtualPath::root()).unwrap()
+}
+
+async fn append(part: &mut dyn Part, content: &str) {
+    // In two slices, an empty one between them.
+    let (one, other) = content.as_bytes().split_at(content.len() / 2);
+    let mut data = [IoSlice::new(one), IoSlice::new(b""), IoSlice::new(other)];
+    part.write(&mut data).await.unwrap();
+}
+
+/// Sets a time in the past.
+fn age(file: &Path, by: Duration) {
+    let file = fs::File::options().write(true).open(file).unwrap();
+    file.set_modified(SystemTime::now() - by).unwrap();
+}
+
+macro_rules! assert_error {
+    ($result:expr, $error:pat) => {
+        match $result {
+            Err($error) => {}
+            Err(error) => panic!("{}: {error:?}", stringify!($error)),
+            Ok(_) => panic!("{}: it worked", stringify!($error)),
+        }
+    };
+}
+use assert_error;

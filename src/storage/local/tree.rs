@@ -1,0 +1,315 @@
+//! What one account sees.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use rustix::{
+    fs::{
+        AtFlags, CWD, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_OMIT, chmodat, fchmod,
+        fstatvfs, unlinkat, utimensat,
+    },
+    io::Errno,
+};
+
+use super::{
+    Shared,
+    beneath::{Access, Directory, describe, discard, facts, facts_at, kind, pool},
+    listing::LocalListing,
+    part::{Label, LocalPart, hold_large, rename},
+    resume::resume,
+    source::LocalSource,
+    staging::Key,
+};
+use crate::{
+    ftp::{
+        metadata::{Kind, Metadata},
+        path::VirtualPath,
+    },
+    storage::{Answer, Error, From, Listing, Part, Result, Source, Tree},
+};
+
+/// A file is opened without waiting for the other end of a pipe, and no terminal becomes the
+/// server's.
+const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+
+/// A home, and whose it is.
+pub(super) struct LocalTree {
+    pub(super) shared: Arc<Shared>,
+    pub(super) home: Arc<Directory>,
+    /// The home from the storage's root on; empty if it is the root.
+    pub(super) home_path: Box<str>,
+    pub(super) owner: Arc<str>,
+}
+
+// Renames and unlinks are done on the runtime's thread, once the directory is open: in a local file
+// system each is some microseconds' work in memory, less than a trip to the pool.
+impl Tree for LocalTree {
+    fn metadata<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<Metadata>> {
+        Box::pin(self.home.metadata_soon(path))
+    }
+
+    fn list<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<Box<dyn Listing>>> {
+        Box::pin(async move {
+            let listing: Box<dyn Listing> =
+                Box::new(LocalListing::open(self.home.clone(), path).await?);
+            Ok(listing)
+        })
+    }
+
+    fn read<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<Box<dyn Source>>> {
+        Box::pin(async move {
+            let file = self.home.open_soon(path.relative(), READ).await?;
+            let metadata = describe(&facts(&file)?);
+            match metadata.kind {
+                Kind::File => {}
+                Kind::Directory => return Err(Error::IsDirectory),
+                Kind::Link | Kind::Other => return Err(Error::NotRegular),
+            }
+            let source: Box<dyn Source> = Box::new(LocalSource { file: Arc::new(file), metadata });
+            Ok(source)
+        })
+    }
+
+    fn partial<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<Option<u64>>> {
+        Box::pin(async move { self.shared.staging.partial(|| self.key(path)) })
+    }
+
+    fn stage<'a>(&'a self, path: &'a VirtualPath, from: From) -> Answer<'a, Result<Box<dyn Part>>> {
+        Box::pin(async move {
+            if path.is_root() {
+                return Err(Error::IsDirectory);
+            }
+            if self.shared.read_only {
+                return Err(Error::ReadOnly);
+            }
+            self.check_target(path).await?;
+            let (staging, mode) = (&self.shared.staging, self.shared.created_mode);
+            let key = self.key(path);
+            let progress = if matches!(from, From::Start | From::Offset(0)) {
+                let claim = staging.claim(key, false)?;
+                staging.forget(|| key)?;
+                claim.create(mode)?
+            } else {
+                let claim = staging.claim(key, true)?;
+                let (home, relative) = (self.home.clone(), path.relative().to_owned());
+                let client = Arc::new(());
+                let wanted = Arc::downgrade(&client);
+                pool(move || resume(claim, &home, &relative, from, mode, &wanted)).await?
+            };
+            let part: Box<dyn Part> = Box::new(LocalPart {
+                shared: self.shared.clone(),
+                home: self.home.clone(),
+                progress,
+                label: Label {
+                    owner: self.owner.clone(),
+                    path: format!("{}{path}", self.home_path),
+                },
+                lost: false,
+            });
+            Ok(part)
+        })
+    }
+
+    fn remove_file<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<()>> {
+        Box::pin(async move {
+            if path.is_root() {
+                return Err(Error::IsDirectory);
+            }
+            let removed = self.unlink(path).await;
+            let forgotten = match removed {
+                Ok(()) | Err(Error::NotFound) => self.shared.staging.forget(|| self.key(path))?,
+                Err(_) => false,
+            };
+            // A client that saw nothing but its broken upload has removed that.
+            if forgotten { Ok(()) } else { removed }
+        })
+    }
+
+    fn remove_directory<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<()>> {
+        Box::pin(async move {
+            if path.is_root() {
+                return Err(Error::Denied);
+            }
+            let (parent, name) = self.home.parent(path, Access::Names).await?;
+            match unlinkat(&parent, name, AtFlags::REMOVEDIR) {
+                // POSIX lets a file system say so.
+                Err(Errno::EXIST) => Err(Error::NotEmpty),
+                removed => Ok(removed?),
+            }
+        })
+    }
+
+    fn make_directory<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<()>> {
+        Box::pin(async move {
+            if path.is_root() {
+                return Err(Error::Exists);
+            }
+            let (parent, name) = self.home.parent(path, Access::Names).await?;
+            self.shared.make_directory(&parent, name)
+        })
+    }
+
+    fn rename<'a>(
+        &'a self,
+        from: &'a VirtualPath,
+        to: &'a VirtualPath,
+        replace: bool,
+    ) -> Answer<'a, Result<()>> {
+        Box::pin(async move {
+            // Nor can a directory become its own descendant.
+            if from.is_root() || to.is_root() || (to != from && to.starts_with(from)) {
+                return Err(Error::Denied);
+            }
+            let (old, old_name) = self.home.parent(from, Access::Names).await?;
+            let found = facts_at(&old, old_name)?;
+            if kind(&found) == Kind::Link {
+                // One that leads outside is not there.
+                self.home.metadata_soon(from).await?;
+            }
+            let (new, new_name) = self.home.parent(to, Access::Names).await?;
+            // A directory replaces nothing, not even an empty one.
+            let kind = kind(&found);
+            let flags = if replace && kind != Kind::Directory {
+                RenameFlags::empty()
+            } else {
+                RenameFlags::NOREPLACE
+            };
+            let replaced = match flags.is_empty() {
+                true => facts_at(&new, new_name).ok(),
+                false => None,
+            };
+            let held = replaced.and_then(|replaced| hold_large(&new, new_name, &replaced));
+            rename(&old, old_name, &new, new_name, flags, kind)?;
+            if held.is_some() {
+                discard(held);
+            }
+            Ok(())
+        })
+    }
+
+    fn set_times<'a>(
+        &'a self,
+        path: &'a VirtualPath,
+        modified: SystemTime,
+        accessed: Option<SystemTime>,
+    ) -> Answer<'a, Result<()>> {
+        Box::pin(async move {
+            let times = Timestamps {
+                last_access: accessed.map_or(Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT }, timespec),
+                last_modification: timespec(modified),
+            };
+            let (parent, name) = self.home.parent(path, Access::Names).await?;
+            match kind(&facts_at(&parent, name)?) {
+                Kind::File | Kind::Directory => {}
+                Kind::Link => return Err(Error::Unsupported),
+                Kind::Other => return Err(Error::NotRegular),
+            }
+            // Were it a link by now, the link's own times would change.
+            Ok(utimensat(&parent, name, &times, AtFlags::SYMLINK_NOFOLLOW)?)
+        })
+    }
+
+    fn set_mode<'a>(&'a self, path: &'a VirtualPath, mode: u32) -> Answer<'a, Result<()>> {
+        let (home, path) = (self.home.clone(), path.relative().to_owned());
+        Box::pin(pool(move || set_mode(&home, &path, mode)))
+    }
+
+    fn available<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<u64>> {
+        Box::pin(async move {
+            let handle = self.home.open_soon(path.relative(), OFlags::PATH).await?;
+            let facts = fstatvfs(handle)?;
+            Ok(facts.f_bavail.saturating_mul(facts.f_frsize))
+        })
+    }
+}
+
+impl LocalTree {
+    fn key(&self, path: &VirtualPath) -> Key {
+        Key::new(&self.shared.name, &self.owner, &self.home_path, path.as_str())
+    }
+
+    /// The directory must be there, and at the name nothing but a file.
+    async fn check_target(&self, path: &VirtualPath) -> Result<()> {
+        let (parent, name) = self.home.parent(path, Access::Names).await?;
+        let mut there = match facts_at(&parent, name) {
+            Ok(found) => kind(&found),
+            Err(Error::NotFound) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        if there == Kind::Link {
+            // It will be replaced; but what is a directory to the client cannot be.
+            there = match self.home.metadata_soon(path).await {
+                Ok(found) => found.kind,
+                Err(Error::NotFound) => return Ok(()),
+                Err(error) => return Err(error),
+            };
+        }
+        match there {
+            Kind::File => Ok(()),
+            Kind::Directory => Err(Error::IsDirectory),
+            Kind::Link | Kind::Other => Err(Error::NotRegular),
+        }
+    }
+
+    async fn unlink(&self, path: &VirtualPath) -> Result<()> {
+        let (parent, name) = self.home.parent(path, Access::Names).await?;
+        let found = facts_at(&parent, name)?;
+        if kind(&found) == Kind::Link {
+            // One that leads outside is not there; of others, the link is removed.
+            self.home.metadata_soon(path).await?;
+        }
+        let held = hold_large(&parent, name, &found);
+        unlinkat(&parent, name, AtFlags::empty())?;
+        if held.is_some() {
+            discard(held);
+        }
+        Ok(())
+    }
+}
+
+/// Sets the mode bits of a file or directory, not following a link at the end of `path`.
+pub(super) fn set_mode(directory: &Directory, path: &str, mode: u32) -> Result<()> {
+    let (handle, readable) = match directory.open(path, READ | OFlags::NOFOLLOW) {
+        // The owner may change the mode of what he may not read.
+        Err(Error::Denied) => (directory.open(path, OFlags::PATH | OFlags::NOFOLLOW)?, false),
+        handle => (handle?, true),
+    };
+    let found = facts(&handle)?;
+    let mode = match kind(&found) {
+        Kind::File => mode & 0o777,
+        // Which group new files belong to is the administrator's decision.
+        Kind::Directory => mode & 0o777 | u32::from(found.stx_mode) & 0o7000,
+        Kind::Link => return Err(Error::Unsupported),
+        Kind::Other => return Err(Error::NotRegular),
+    };
+    let mode = Mode::from_raw_mode(mode);
+    if readable {
+        return Ok(fchmod(&handle, mode)?);
+    }
+    // `fchmod` takes no such handle; its entry in /proc leads to the very same file.
+    use std::os::fd::AsRawFd;
+    let entry = format!("/proc/self/fd/{}", handle.as_raw_fd());
+    Ok(chmodat(CWD, entry, mode, AtFlags::empty())?)
+}
+
+fn timespec(time: SystemTime) -> Timespec {
+    match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(after) => Timespec {
+            tv_sec: after.as_secs().try_into().unwrap_or(i64::MAX),
+            tv_nsec: after.subsec_nanos().into(),
+        },
+        Err(error) => {
+            // Rounded up to the second, with the rest forward again.
+            let before = error.duration();
+            let seconds = before + Duration::from_nanos(999_999_999);
+            let seconds = Duration::from_secs(seconds.as_secs());
+            let forward = seconds - before;
+            Timespec {
+                tv_sec: -i64::try_from(seconds.as_secs()).unwrap_or(i64::MAX),
+                tv_nsec: forward.subsec_nanos().into(),
+            }
+        }
+    }
+}

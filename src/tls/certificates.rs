@@ -1,0 +1,104 @@
+//! The server's certificates, and which one a client gets.
+
+use std::{collections::HashMap, path::Path, sync::Arc};
+
+use rustls::{
+    crypto::CryptoProvider,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::{ClientHello, ResolvesServerCert},
+    sign::CertifiedKey,
+};
+use x509_parser::{extensions::GeneralName, prelude::*};
+
+use super::Error;
+
+/// A certificate chain, its key, and the names that it is for.
+pub struct Identity {
+    key: Arc<CertifiedKey>,
+    /// DNS names in lower case, "*.example.com" among them.
+    pub names: Vec<String>,
+}
+
+impl Identity {
+    /// Reads a PEM chain and the PEM key of its first certificate; `setting` names where the
+    /// configuration says so.
+    ///
+    /// # Errors
+    /// Unreadable or empty files, a key that does not fit.
+    pub fn read(
+        provider: &CryptoProvider,
+        certificate: &Path,
+        key: &Path,
+        setting: &str,
+    ) -> Result<Self, Error> {
+        let chain = CertificateDer::pem_file_iter(certificate)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(|error| Error::file(setting, "certificate", certificate, &error))?;
+        let Some(leaf) = chain.first() else {
+            return Err(Error::file(setting, "certificate", certificate, &"no certificate in it"));
+        };
+        let names = dns_names(leaf);
+        let private = PrivateKeyDer::from_pem_file(key)
+            .map_err(|error| Error::file(setting, "key", key, &error))?;
+        let signing = provider
+            .key_provider
+            .load_private_key(private)
+            .map_err(|error| Error::file(setting, "key", key, &error))?;
+        let certified = CertifiedKey::new(chain, signing);
+        certified.keys_match().map_err(|error| Error::file(setting, "key", key, &error))?;
+        Ok(Self { key: Arc::new(certified), names })
+    }
+}
+
+fn dns_names(leaf: &CertificateDer<'_>) -> Vec<String> {
+    let Ok((_, certificate)) = X509Certificate::from_der(leaf) else { return Vec::new() };
+    let Ok(Some(names)) = certificate.subject_alternative_name() else { return Vec::new() };
+    let names = names.value.general_names.iter().filter_map(|name| match name {
+        GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
+        _ => None,
+    });
+    names.collect()
+}
+
+/// Chooses by SNI among several certificates; the first is for everybody else.
+#[derive(Debug)]
+pub struct Resolver {
+    default: Arc<CertifiedKey>,
+    by_name: HashMap<String, Arc<CertifiedKey>>,
+}
+
+impl Resolver {
+    /// `default` serves clients that name no host, or one that nobody has.
+    #[must_use]
+    pub fn new(default: Identity, others: Vec<Identity>) -> Self {
+        let mut by_name = HashMap::new();
+        for identity in std::iter::once(&default).chain(&others) {
+            for name in &identity.names {
+                by_name.entry(name.clone()).or_insert_with(|| identity.key.clone());
+            }
+        }
+        Self { default: default.key, by_name }
+    }
+
+    /// Whether one of the certificates is for this host.
+    #[must_use]
+    pub fn knows(&self, host: &str) -> bool {
+        self.find(&host.to_ascii_lowercase()).is_some()
+    }
+
+    fn find(&self, host: &str) -> Option<&Arc<CertifiedKey>> {
+        let wildcard = || {
+            let (_, parent) = host.split_once('.')?;
+            self.by_name.get(&format!("*.{parent}"))
+        };
+        self.by_name.get(host).or_else(wildcard)
+    }
+}
+
+impl ResolvesServerCert for Resolver {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        // rustls hands over names in lower case.
+        let named = hello.server_name().and_then(|name| self.find(name));
+        Some(named.unwrap_or(&self.default).clone())
+    }
+}

@@ -1,0 +1,125 @@
+//! Client certificates.
+
+use std::{path::Path, sync::Arc};
+
+use aws_lc_rs::digest;
+use rustls::{
+    RootCertStore,
+    crypto::CryptoProvider,
+    pki_types::{CertificateDer, pem::PemObject},
+    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
+};
+use x509_parser::prelude::*;
+
+use super::Error;
+use crate::{
+    config::{self, ClientCertificates},
+    gate::{session::ClientCertificate, upload::hex},
+};
+
+/// What verifies client certificates, as configured.
+///
+/// # Errors
+/// Authorities that are not named, not readable, or none.
+pub fn verifier(
+    config: &config::Tls,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, Error> {
+    if config.client_certificates == ClientCertificates::Off {
+        return Ok(WebPkiClientVerifier::no_client_auth());
+    }
+    const KEY: &str = "client-authorities";
+    let Some(file) = &config.client_authorities else {
+        return Err(Error {
+            key: "tls.client-authorities".into(),
+            text: "client certificates are asked for, but no authorities are named".into(),
+        });
+    };
+    let roots = read_roots(file).map_err(|text| Error::file("tls", KEY, file, &text))?;
+    let builder =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+    let builder = match config.client_certificates {
+        ClientCertificates::Required => builder,
+        _ => builder.allow_unauthenticated(),
+    };
+    builder.build().map_err(|error| Error::file("tls", KEY, file, &error))
+}
+
+fn read_roots(file: &Path) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    let certificates = CertificateDer::pem_file_iter(file).map_err(|error| error.to_string())?;
+    for certificate in certificates {
+        let certificate = certificate.map_err(|error| error.to_string())?;
+        roots.add(certificate).map_err(|error| error.to_string())?;
+    }
+    if roots.is_empty() { Err("no certificate in it".into()) } else { Ok(roots) }
+}
+
+/// What plugins are told of a certificate that has been verified.
+#[must_use]
+pub fn describe(leaf: &CertificateDer<'_>) -> ClientCertificate {
+    let subject = X509Certificate::from_der(leaf)
+        .map(|(_, certificate)| rfc4514(certificate.subject()))
+        .unwrap_or_default();
+    let sha256 = hex(digest::digest(&digest::SHA256, leaf).as_ref());
+    ClientCertificate { der: leaf.to_vec(), subject, sha256 }
+}
+
+/// RFC 4514: the most specific part first, separated by commas, special characters escaped.
+fn rfc4514(name: &X509Name<'_>) -> String {
+    let registry = x509_parser::objects::oid_registry();
+    let parts = name.iter_rdn().map(|rdn| {
+        let attributes = rdn.iter().map(|attribute| {
+            let oid = attribute.attr_type();
+            let key = x509_parser::objects::oid2abbrev(oid, registry)
+                .map_or_else(|_| oid.to_id_string(), str::to_owned);
+            let value = attribute.as_str().map(escape).unwrap_or_default();
+            format!("{key}={value}")
+        });
+        attributes.collect::<Vec<_>>().join("+")
+    });
+    let mut parts: Vec<String> = parts.collect();
+    parts.reverse();
+    parts.join(",")
+}
+
+fn escape(value: &str) -> String {
+    let mut escaped = String::with_capacity(value.len());
+    let last = value.chars().count().saturating_sub(1);
+    for (at, character) in value.chars().enumerate() {
+        let edge = (at == 0 && matches!(character, ' ' | '#')) || (at == last && character == ' ');
+        match character {
+            ',' | '+' | '"' | '\\' | '<' | '>' | ';' => escaped.extend(['\\', character]),
+            _ if edge => escaped.extend(['\\', character]),
+            _ if character.is_control() => {
+                use std::fmt::Write;
+                let mut utf8 = [0; 4];
+                for byte in character.encode_utf8(&mut utf8).bytes() {
+                    let _ = write!(escaped, "\\{byte:02x}");
+                }
+            }
+            _ => escaped.push(character),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subject_reads_as_rfc_4514_says() {
+        let mut parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        let name = &mut parameters.distinguished_name;
+        *name = rcgen::DistinguishedName::new();
+        name.push(rcgen::DnType::OrganizationName, "Example, Inc.");
+        name.push(rcgen::DnType::CommonName, " alice+b");
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = parameters.self_signed(&key).unwrap();
+        let described = describe(certificate.der());
+        assert_eq!(described.subject, "CN=\\ alice\\+b,O=Example\\, Inc.");
+        assert_eq!(described.sha256.len(), 64);
+    }
+}

@@ -1,0 +1,148 @@
+//! One session's TLS: its control connection, and data connections that only its client can open.
+
+use std::sync::Arc;
+
+use rustls::{
+    CipherSuite, HandshakeKind, ProtocolVersion, ServerConfig, ServerConnection, pki_types::CertificateDer,
+    server::ProducesTickets,
+};
+
+use super::{clients, tickets::SessionTickets};
+use crate::{
+    config::Binding,
+    gate::session::{ClientCertificate, TlsFacts},
+};
+
+/// Tickets with a control connection's handshake: for clients that use each once.
+const CONTROL_TICKETS: usize = 4;
+/// The same where data connections must resume: rustls's own client keeps this many.
+const CONTROL_TICKETS_REQUIRED: usize = 8;
+
+/// Which way the bytes of a data connection go, seen from the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// A download or a listing.
+    Send,
+    /// An upload.
+    Receive,
+}
+
+/// Configurations that share one ticket key, which no other session has.
+pub struct SessionTls {
+    control: Arc<ServerConfig>,
+    binding: Binding,
+}
+
+/// What a data connection's handshake proves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// It resumed a ticket of this session: the same client, in TLS 1.2 and 1.3.
+    Session,
+    /// A full handshake, with the control connection's certificate if that had one.
+    None,
+    /// The client showed another certificate than on the control connection (RFC 4217 §10.3).
+    OtherClient,
+}
+
+impl SessionTls {
+    pub(super) fn new(base: &ServerConfig, binding: Binding) -> Result<Self, rustls::Error> {
+        let tickets = SessionTickets::new().map_err(|_| rustls::Error::FailedToGetRandomBytes)?;
+        let mut control = base.clone();
+        control.ticketer = Arc::new(tickets) as Arc<dyn ProducesTickets>;
+        control.send_tls13_tickets = match binding {
+            Binding::Require => CONTROL_TICKETS_REQUIRED,
+            _ => CONTROL_TICKETS,
+        };
+        // RFC 7301: another protocol's client is turned away by the handshake; none offered is fine.
+        control.alpn_protocols = vec![b"ftp".to_vec()];
+        Ok(Self { control: Arc::new(control), binding })
+    }
+
+    /// For the control connection.
+    #[must_use]
+    pub fn control(&self) -> Arc<ServerConfig> {
+        self.control.clone()
+    }
+
+    /// For one data connection.
+    ///
+    /// One that only receives hands out no TLS 1.3 tickets: a client that closes without having
+    /// read them makes its kernel send RST, and the end of the file is lost. One that sends
+    /// replaces what a client that uses each ticket once has spent.
+    #[must_use]
+    pub fn data(&self, direction: Direction) -> Arc<ServerConfig> {
+        let mut data = ServerConfig::clone(&self.control);
+        data.send_tls13_tickets = match direction {
+            Direction::Send => 1,
+            Direction::Receive => 0,
+        };
+        // What FileZilla offers on data connections.
+        data.alpn_protocols.push(b"ftp-data".to_vec());
+        Arc::new(data)
+    }
+
+    /// What the configuration asks of data connections.
+    #[must_use]
+    pub fn binding(&self) -> Binding {
+        self.binding
+    }
+}
+
+/// What a finished handshake on a data connection proves; `certificate` is the control connection's.
+#[must_use]
+pub fn proof(data: &ServerConnection, certificate: Option<&ClientCertificate>) -> Proof {
+    if let Some(expected) = certificate
+        && leaf(data).is_none_or(|leaf| leaf.as_ref() != expected.der)
+    {
+        return Proof::OtherClient;
+    }
+    match data.handshake_kind() {
+        Some(HandshakeKind::Resumed) => Proof::Session,
+        _ => Proof::None,
+    }
+}
+
+fn leaf(connection: &ServerConnection) -> Option<&CertificateDer<'static>> {
+    connection.peer_certificates()?.first()
+}
+
+/// What the gates are told of a control connection's TLS.
+#[must_use]
+pub fn facts(connection: &ServerConnection) -> (TlsFacts, Option<Arc<ClientCertificate>>) {
+    let version = match connection.protocol_version() {
+        Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+        _ => "TLSv1.3",
+    };
+    let cipher_suite =
+        connection.negotiated_cipher_suite().map_or("unknown", |suite| iana_name(suite.suite()));
+    let certificate = leaf(connection).map(|leaf| Arc::new(clients::describe(leaf)));
+    (TlsFacts { version, cipher_suite }, certificate)
+}
+
+/// The name in IANA's registry; rustls writes `TLS13_…` where that has `TLS_…`.
+fn iana_name(suite: CipherSuite) -> &'static str {
+    match suite {
+        CipherSuite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256",
+        CipherSuite::TLS13_AES_256_GCM_SHA384 => "TLS_AES_256_GCM_SHA384",
+        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 => "TLS_CHACHA20_POLY1305_SHA256",
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 => {
+            "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"
+        }
+        CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 => {
+            "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"
+        }
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 => {
+            "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"
+        }
+        CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 => {
+            "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"
+        }
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256 => {
+            "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256"
+        }
+        CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256 => {
+            "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256"
+        }
+        _ => "unknown",
+    }
+}

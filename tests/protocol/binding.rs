@@ -1,0 +1,228 @@
+//! Data connections belong to the session that asked for them.
+
+use std::{
+    io::Read,
+    net::{Ipv4Addr, SocketAddr, TcpStream},
+};
+
+use crate::support::{
+    Client, Data, PATIENCE, Server, Setup, Tls, USER, Version, client,
+    tls::VERSIONS,
+};
+
+fn server(binding: &str) -> Server {
+    let server = Setup::new()
+        .set("tls.data-binding", &format!("{binding:?}"))
+        .set("limits.data-timeout", r#""2s""#)
+        .user("mallory", "")
+        .start();
+    std::fs::write(server.home().join("file"), "content").unwrap();
+    server
+}
+
+/// A connection from another address of this machine.
+fn from_elsewhere(to: SocketAddr) -> TcpStream {
+    use socket2::{Domain, Socket, Type};
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((Ipv4Addr::new(127, 0, 0, 2), 0)).into()).unwrap();
+    socket.connect_timeout(&to.into(), PATIENCE).unwrap();
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// What a connection gets that should get nothing.
+fn loot(stream: TcpStream, tls: Option<&Tls>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    match tls {
+        Some(tls) => {
+            if let Ok(mut data) = Data::tls(stream, tls) {
+                let _ = data.read_to_end(&mut bytes);
+            }
+        }
+        None => {
+            let mut stream = stream;
+            let _ = stream.read_to_end(&mut bytes);
+        }
+    }
+    bytes
+}
+
+#[test]
+fn every_binding_serves_a_client_that_resumes() {
+    for binding in ["off", "prefer", "require"] {
+        let server = server(binding);
+        for version in VERSIONS {
+            let mut client = server.login_as(USER, &Tls::version(version));
+            // TLS 1.2: one session for all. TLS 1.3: rustls uses each ticket once.
+            for _ in 0..3 {
+                let data = client.begin("RETR file");
+                assert!(data.is_resumed(), "{binding} {version:?}");
+                assert_eq!(data.receive(), b"content");
+                client.reply().expect(226);
+            }
+        }
+    }
+}
+
+/// In TLS 1.3 rustls uses each ticket once, so that they run out unless there are new ones.
+#[test]
+fn tickets_do_not_run_out() {
+    let server = server("require");
+    for version in VERSIONS {
+        let mut client = server.login_as(USER, &Tls::version(version));
+        for round in 0..40 {
+            let data = client.begin("RETR file");
+            assert!(data.is_resumed(), "{version:?}: round {round}");
+            assert_eq!(data.receive(), b"content");
+            client.reply().expect(226);
+        }
+    }
+}
+
+#[test]
+fn a_client_that_uses_each_ticket_once_can_upload_and_download_in_turn() {
+    let server = server("require");
+    let mut client = server.login_as(USER, &Tls::version(Version::V13));
+    for round in 0..10 {
+        client.store(&format!("STOR {round}"), b"content").expect(226);
+        assert_eq!(client.retrieve(&format!("RETR {round}")), b"content");
+    }
+}
+
+#[test]
+fn full_handshakes_do_unless_resumption_is_required() {
+    for binding in ["off", "prefer"] {
+        let server = server(binding);
+        for version in VERSIONS {
+            let mut client = server.login_as(USER, &Tls::version(version));
+            client.tls = client.tls.map(|tls| tls.without_resumption());
+            for _ in 0..3 {
+                let data = client.begin("RETR file");
+                assert!(!data.is_resumed());
+                assert_eq!(data.receive(), b"content");
+                client.reply().expect(226);
+            }
+            client.store("STOR new", b"content").expect(226);
+        }
+    }
+}
+
+#[test]
+fn full_handshakes_are_522_where_resumption_is_required() {
+    let server = server("require");
+    for version in VERSIONS {
+        let mut client = server.login_as(USER, &Tls::version(version));
+        let own = client.tls.clone();
+        client.tls = own.as_ref().map(Tls::without_resumption);
+        let stream = client.open();
+        client.send("RETR file").expect_one_of(&[125, 150]);
+        assert_eq!(loot(stream, client.tls.as_ref()), b"");
+        client.reply().expect(522);
+        let stream = client.open();
+        client.send("STOR stolen").expect_one_of(&[125, 150]);
+        if let Ok(mut data) = Data::tls(stream, client.tls.as_ref().unwrap()) {
+            let _ = data.send(b"planted");
+            let _ = data.finish();
+        }
+        client.reply().expect(522);
+        assert!(!server.home().join("stolen").exists());
+        assert!(server.files_with(b"planted").is_empty());
+        client.tls = own;
+        assert_eq!(client.retrieve("RETR file"), b"content");
+    }
+}
+
+/// The ticket of another session proves nothing, not even that of the same user.
+#[test]
+fn a_foreign_ticket_is_no_proof() {
+    let server = server("require");
+    for version in VERSIONS {
+        for other in [USER, "mallory"] {
+            let mut client = server.login_as(USER, &Tls::version(version));
+            let mut foreign = server.login_as(other, &Tls::version(version));
+            foreign.send("NOOP").expect(200);
+            let stream = client.open();
+            client.send("RETR file").expect_one_of(&[125, 150]);
+            assert_eq!(loot(stream, foreign.tls.as_ref()), b"", "{version:?}");
+            client.reply().expect(522);
+        }
+    }
+}
+
+/// Another client of the same address, behind the same NAT, is first at the port.
+#[test]
+fn the_right_client_is_served_although_another_one_was_first() {
+    let server = server("require");
+    for version in VERSIONS {
+        for command in ["RETR file", "STOR new"] {
+            let mut client = server.login_as(USER, &Tls::version(version));
+            let mut foreign = server.login_as("mallory", &Tls::version(version));
+            foreign.send("NOOP").expect(200);
+            let address = client.epsv();
+            let thief = client::connect(address);
+            client.write(format!("{command}\r\n"));
+            client.reply().expect_one_of(&[125, 150]);
+            let tls = foreign.tls.clone();
+            let thief = std::thread::spawn(move || loot(thief, tls.as_ref()));
+            assert_eq!(thief.join().unwrap(), b"");
+            let mut data = client.protect(client::connect(address));
+            if command.starts_with("RETR") {
+                assert_eq!(data.receive(), b"content");
+            } else {
+                data.send(b"mine").unwrap();
+                data.finish().unwrap();
+            }
+            client.reply().expect(226);
+        }
+        assert_eq!(std::fs::read(server.home().join("new")).unwrap(), b"mine");
+        std::fs::remove_file(server.home().join("new")).unwrap();
+    }
+}
+
+#[test]
+fn another_address_is_dropped_and_the_right_one_still_served() {
+    for binding in ["off", "prefer", "require"] {
+        let server = server(binding);
+        let mut client = server.login();
+        let address = client.epsv();
+        let thief = from_elsewhere(address);
+        let right = client::connect(address);
+        client.send("RETR file").expect_one_of(&[125, 150]);
+        assert_eq!(loot(thief, None), b"");
+        let data = client.protect(right);
+        assert_eq!(data.receive(), b"content");
+        client.reply().expect(226);
+        // Also while the transfer waits already.
+        let address = client.epsv();
+        client.write("RETR file\r\n");
+        let thief = from_elsewhere(address);
+        let tls = client.tls.clone();
+        assert_eq!(loot(thief, tls.as_ref()), b"");
+        let right = client::connect(address);
+        client.reply().expect_one_of(&[125, 150]);
+        assert_eq!(client.protect(right).receive(), b"content");
+        client.reply().expect(226);
+    }
+}
+
+/// RST would take the end of the file with it, if tickets lay unread (rclone, Perl, ftp-ssl).
+#[test]
+fn a_client_that_never_reads_tickets_loses_nothing_of_an_upload() {
+    let content = crate::support::content(300_000, 7);
+    for binding in ["prefer", "require"] {
+        let server = server(binding);
+        for version in VERSIONS {
+            let mut client: Client = server.login_as(USER, &Tls::version(version));
+            for round in 0..5 {
+                if binding == "prefer" {
+                    client.tls = client.tls.map(|tls| tls.without_resumption());
+                }
+                client.store("STOR upload", &content).expect(226);
+                let stored = std::fs::read(server.home().join("upload")).unwrap();
+                assert!(stored == content, "{version:?}: round {round}");
+            }
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Everything has an end.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    time::{Duration, Instant},
+};
+
+use crate::support::{Client, Setup, Tls, USER, content};
+
+/// Whether a new connection is turned away: 421, or no greeting at all.
+fn turned_away(address: std::net::SocketAddr) -> bool {
+    let mut client = Client::dial(address);
+    match client.try_reply() {
+        Ok(reply) => reply.code == 421,
+        Err(_) => true,
+    }
+}
+
+#[test]
+fn sessions_in_all() {
+    let server = Setup::new().set("limits.sessions", "3").start();
+    let mut clients: Vec<Client> = (0..3).map(|_| server.connect()).collect();
+    assert!(turned_away(server.address));
+    assert!(turned_away(server.address));
+    clients[0].send("NOOP").expect(200);
+    drop(clients.pop());
+    crate::support::eventually("a place is free", || !turned_away(server.address));
+}
+
+#[test]
+fn sessions_of_an_address() {
+    let server = Setup::new().set("limits.sessions-per-address", "2").start();
+    let clients: Vec<Client> = (0..2).map(|_| server.connect()).collect();
+    assert!(turned_away(server.address));
+    drop(clients);
+    crate::support::eventually("a place is free", || !turned_away(server.address));
+}
+
+#[test]
+fn sessions_of_a_user() {
+    let server = Setup::new()
+        .set("limits.sessions-per-user", "2")
+        .user("one", "max-sessions = 1")
+        .start();
+    let attempt = |name: &str| {
+        let mut client = server.secure(&Tls::new());
+        client.send(&format!("USER {name}")).expect(331);
+        let reply = client.send(&format!("PASS {name}")).expect_one_of(&[230, 421, 530]);
+        (reply.code == 230).then_some(client)
+    };
+    let first = [attempt(USER).unwrap(), attempt(USER).unwrap()];
+    assert!(attempt(USER).is_none());
+    let one = attempt("one").unwrap();
+    assert!(attempt("one").is_none());
+    drop(first);
+    crate::support::eventually("a place is free", || attempt(USER).is_some());
+    drop(one);
+    crate::support::eventually("a place is free", || attempt("one").is_some());
+}
+
+#[test]
+fn the_login_has_to_come_soon() {
+    let server = Setup::new().set("limits.login-timeout", r#""500ms""#).start();
+    let begun = Instant::now();
+    let mut client = server.secure(&Tls::new());
+    while begun.elapsed() < Duration::from_secs(5) && client.try_write("NOOP\r\n").is_ok() {
+        match client.try_reply() {
+            Ok(reply) if reply.code == 200 => std::thread::sleep(Duration::from_millis(50)),
+            Ok(reply) => {
+                reply.expect(421);
+                break;
+            }
+            Err(_) => break,
+        }
+    }
+    assert!(begun.elapsed() < Duration::from_secs(5), "it may NOOP for ever");
+    let mut client = server.login();
+    std::thread::sleep(Duration::from_millis(700));
+    client.send("NOOP").expect(200);
+}
+
+/// Slowloris.
+#[test]
+fn one_byte_now_and_then_is_not_enough() {
+    let server = Setup::new().set("limits.login-timeout", r#""500ms""#).start();
+    let mut client = server.connect();
+    let begun = Instant::now();
+    while client.try_write("x").is_ok() && begun.elapsed() < Duration::from_secs(5) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(begun.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn silence_ends_a_session() {
+    let server = Setup::new()
+        .set("limits.idle-timeout", r#""400ms""#)
+        .user("patient", "idle-timeout = \"20s\"")
+        .start();
+    let mut client = server.login();
+    let mut patient = server.login_as("patient", &Tls::new());
+    let begun = Instant::now();
+    client.reply().expect(421);
+    assert!(begun.elapsed() >= Duration::from_millis(300), "{:?}", begun.elapsed());
+    client.rest();
+    patient.send("NOOP").expect(200);
+}
+
+/// RFC 1123 §4.1.3.2: a transfer is no silence.
+#[test]
+fn a_transfer_is_not_idle() {
+    let server = Setup::new().set("limits.idle-timeout", r#""400ms""#).start();
+    let mut client = server.login();
+    let mut data = client.begin("STOR file");
+    for _ in 0..10 {
+        data.send(b"0123456789").unwrap();
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    data.finish().unwrap();
+    client.reply().expect(226);
+    client.send("NOOP").expect(200);
+}
+
+#[test]
+fn the_size_of_an_upload() {
+    let server = Setup::new()
+        .set("limits.upload-size", r#""100KiB""#)
+        .user("small", "max-upload-size = \"10KiB\"")
+        .start();
+    let mut client = server.login();
+    client.store("STOR fits", &content(100 << 10, 1)).expect(226);
+    client.store("STOR large", &content((100 << 10) + 1, 1)).expect(552);
+    client.store("APPE fits", b"x").expect(552);
+    assert_eq!(fs::metadata(server.home().join("fits")).unwrap().len(), 100 << 10);
+    assert!(!server.home().join("large").exists());
+    let stream = client.open();
+    client.send("ALLO 1000000").expect_one_of(&[200, 202, 552]);
+    drop(stream);
+    let mut client = server.login_as("small", &Tls::new());
+    client.store("STOR fits", &content(10 << 10, 1)).expect(226);
+    client.store("STOR large", &content(11 << 10, 1)).expect(552);
+    client.send("SIZE large").expect(550);
+    client.store("STOR sparse", b"x").expect(226);
+    client.send("REST 1").expect(350);
+    client.store("STOR sparse", &content(10 << 10, 1)).expect(552);
+}
+
+#[test]
+fn rates() {
+    let server = Setup::new()
+        .set("limits.upload-rate", r#""1MiB""#)
+        .set("limits.download-rate", r#""1MiB""#)
+        .start();
+    let bytes = content(2 << 20, 1);
+    let mut client = server.login();
+    let begun = Instant::now();
+    client.store("STOR file", &bytes).expect(226);
+    let upload = begun.elapsed();
+    assert!(upload > Duration::from_millis(700), "{upload:?} for 2 MiB at 1 MiB/s");
+    let begun = Instant::now();
+    assert!(client.retrieve("RETR file") == bytes);
+    let download = begun.elapsed();
+    assert!(download > Duration::from_millis(700), "{download:?} for 2 MiB at 1 MiB/s");
+}
+
+#[test]
+fn the_rate_of_a_user_is_shared_by_its_sessions() {
+    let server =
+        Setup::new().user("slow", "download-rate = \"1MiB\"\nhome = \"/alice\"").start();
+    fs::write(server.home().join("file"), content(1 << 20, 1)).unwrap();
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                let mut client = server.login_as("slow", &Tls::new());
+                assert_eq!(client.retrieve("RETR file").len(), 1 << 20);
+            });
+        }
+    });
+    let taken = begun.elapsed();
+    assert!(taken > Duration::from_millis(1500), "{taken:?} for 3 MiB at 1 MiB/s");
+}
+
+/// A slow client holds up nobody else.
+#[test]
+fn slow_clients_do_not_slow_others() {
+    let server = Setup::new().start();
+    fs::File::create(server.home().join("large")).unwrap().set_len(64 << 20).unwrap();
+    let mut slow: Vec<(Client, _)> = (0..20)
+        .map(|_| {
+            let mut client = server.login();
+            let mut data = client.begin("RETR large");
+            data.read_exact(&mut [0; 10]).unwrap();
+            (client, data)
+        })
+        .collect();
+    let mut half = server.connect();
+    half.write("AUTH TL");
+    let begun = Instant::now();
+    let mut client = server.login();
+    client.store("STOR file", &content(1 << 20, 1)).expect(226);
+    assert_eq!(client.retrieve("RETR file").len(), 1 << 20);
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    for (_, data) in &mut slow {
+        let _ = data.flush();
+    }
+}

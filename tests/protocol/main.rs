@@ -1,0 +1,27 @@
+//! The protocol, case by case, on the real server over real sockets.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    missing_docs
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod binding;
+mod certificates;
+mod commands;
+mod connections;
+mod digests;
+mod files;
+mod hostile;
+mod limits;
+mod listings;
+mod login;
+mod memory;
+mod proxy;
+mod publication;
+mod tls;
+mod transfers;

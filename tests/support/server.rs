@@ -1,0 +1,387 @@
+//! The server under test: the real binary, one process and one state directory for each test.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    fs,
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Condvar, Mutex},
+    time::Instant,
+};
+
+use argon2::{Algorithm, Argon2, Params, PasswordHasher, Version, password_hash::SaltString};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use super::{Client, PATIENCE, Tls};
+
+/// The user that every server has; the password is the same word.
+pub const USER: &str = "alice";
+
+/// Settings of a server that is yet to be started.
+pub struct Setup {
+    directory: TempDir,
+    sets: BTreeMap<String, String>,
+    tables: String,
+    users: String,
+}
+
+impl Setup {
+    /// The defaults, but for ports that the system chooses, and for failed logins that are answered
+    /// soon.
+    pub fn new() -> Self {
+        let directory = tempfile::Builder::new().prefix("portcullis-test-").tempdir().unwrap();
+        let setup = Self {
+            directory,
+            sets: BTreeMap::new(),
+            tables: String::new(),
+            users: String::new(),
+        };
+        setup
+            .set("server.listen", r#"["127.0.0.1:0"]"#)
+            .set("server.listen-implicit", r#"["127.0.0.1:0"]"#)
+            .set("limits.login-delay", r#""10ms""#)
+            .set("data.passive-ports", r#""0-0""#)
+            .user(USER, "")
+    }
+
+    /// Sets one key to a TOML value.
+    pub fn set(mut self, key: &str, value: &str) -> Self {
+        self.sets.insert(key.into(), value.into());
+        self
+    }
+
+    /// Text of the configuration file: arrays of tables, which are no single key.
+    pub fn tables(mut self, text: &str) -> Self {
+        self.tables.push_str(text);
+        self.tables.push('\n');
+        self
+    }
+
+    /// The plugins that ship, of which a test wants to replace others.
+    pub fn plugin(self, name: &str, component: &str, more: &str) -> Self {
+        self.tables(&format!("[[plugin]]\nname = {name:?}\ncomponent = {component:?}\n{more}"))
+    }
+
+    /// The users plugin as configured by default.
+    pub fn users_plugin(self) -> Self {
+        self.plugin("users", "builtin:users", r#"settings = { users = { file = "users.toml" } }"#)
+    }
+
+    /// One more user, whose password is the name; `more` are further lines of the table.
+    pub fn user(mut self, name: &str, more: &str) -> Self {
+        self.users.push_str(&entry(name, &format!("password = {:?}\n{more}", hash(name))));
+        self
+    }
+
+    /// One more user, by the lines of the table alone.
+    pub fn user_without_password(mut self, name: &str, lines: &str) -> Self {
+        self.users.push_str(&entry(name, lines));
+        self
+    }
+
+    /// A file beside the configuration.
+    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.directory.path().join(name);
+        fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// Where it will keep its state.
+    pub fn state(&self) -> PathBuf {
+        self.directory.path().join("state")
+    }
+
+    /// The command line with the given words behind the configuration.
+    pub fn command(&self, words: &[&str]) -> Command {
+        let config = self.file("config.toml", &self.tables);
+        fs::create_dir_all(self.state()).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        command.arg("--config").arg(config);
+        command.arg("--set").arg(format!("server.state={:?}", self.state()));
+        for (key, value) in &self.sets {
+            command.arg("--set").arg(format!("{key}={value}"));
+        }
+        command.args(words).stdin(Stdio::null());
+        command.env_remove("RUST_LOG").env("NO_COLOR", "1");
+        command
+    }
+
+    fn write_users(&self) {
+        fs::create_dir_all(self.state()).unwrap();
+        if !self.state().join("users.toml").exists() {
+            fs::write(self.state().join("users.toml"), &self.users).unwrap();
+        }
+    }
+
+    /// Starts it and waits until it listens.
+    #[track_caller]
+    pub fn start(self) -> Server {
+        self.write_users();
+        let mut child =
+            self.command(&[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let log = Log::default();
+        log.follow(child.stderr.take().unwrap());
+        log.follow(child.stdout.take().unwrap());
+        let mut server = Server {
+            setup: self,
+            child,
+            log,
+            address: ([0; 4], 0).into(),
+            implicit: ([0; 4], 0).into(),
+        };
+        server.address = server.listener("explicit");
+        server.implicit = server.listener("implicit");
+        server
+    }
+
+    /// Starts it and waits until it has ended by itself: the status, and all that it said.
+    #[track_caller]
+    pub fn run(&self, words: &[&str]) -> (i32, String) {
+        self.write_users();
+        let mut child =
+            self.command(words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let log = Log::default();
+        let readers =
+            [log.follow(child.stderr.take().unwrap()), log.follow(child.stdout.take().unwrap())];
+        let status = wait(&mut child);
+        for reader in readers {
+            reader.join().unwrap();
+        }
+        let said = log.text();
+        let status = status.unwrap_or_else(|| panic!("it did not end; it said:\n{said}"));
+        (status.code().unwrap_or(-1), said)
+    }
+}
+
+/// A table of the users file.
+pub fn entry(name: &str, lines: &str) -> String {
+    format!("[{name:?}]\n{lines}\n")
+}
+
+/// The hash of a password at the least cost there is.
+pub fn hash(password: &str) -> String {
+    let cheap = Argon2::new(
+        Algorithm::Argon2id,
+        Version::V0x13,
+        Params::new(8, 1, 1, None).unwrap(),
+    );
+    let salt = SaltString::encode_b64(b"of no importance").unwrap();
+    cheap.hash_password(password.as_bytes(), &salt).unwrap().to_string()
+}
+
+/// A running server. Dropped, it is killed; when a test fails, its log is printed.
+pub struct Server {
+    setup: Setup,
+    child: Child,
+    log: Log,
+    /// Explicit FTPS.
+    pub address: SocketAddr,
+    /// Implicit FTPS.
+    pub implicit: SocketAddr,
+}
+
+impl Server {
+    /// One with the defaults.
+    #[track_caller]
+    pub fn start() -> Self {
+        Setup::new().start()
+    }
+
+    #[track_caller]
+    fn listener(&mut self, tls: &str) -> SocketAddr {
+        let tls = format!("tls={tls}");
+        let line = self.wait_for_line(|line| line.contains("listening") && line.contains(&tls));
+        let address = line.split("address=").nth(1).and_then(|rest| rest.split_whitespace().next());
+        address.unwrap().trim_matches('"').parse().unwrap()
+    }
+
+    /// A connection on which nothing has been said but the greeting.
+    #[track_caller]
+    pub fn connect(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    /// A connection behind AUTH TLS.
+    #[track_caller]
+    pub fn secure(&self, tls: &Tls) -> Client {
+        let mut client = self.connect();
+        client.auth_tls(tls);
+        client
+    }
+
+    /// Logged in as [`USER`], with protected data connections.
+    #[track_caller]
+    pub fn login(&self) -> Client {
+        self.login_as(USER, &Tls::new())
+    }
+
+    /// Logged in, with protected data connections.
+    #[track_caller]
+    pub fn login_as(&self, user: &str, tls: &Tls) -> Client {
+        let mut client = self.secure(tls);
+        client.login(user);
+        client.send("PBSZ 0").expect(200);
+        client.send("PROT P").expect(200);
+        client.send("TYPE I").expect(200);
+        client
+    }
+
+    /// Where the files of [`USER`] lie on the disk.
+    pub fn home(&self) -> PathBuf {
+        self.home_of(USER)
+    }
+
+    /// Where the files of a user lie on the disk.
+    pub fn home_of(&self, user: &str) -> PathBuf {
+        let home = self.state().join("files").join(user);
+        fs::create_dir_all(&home).unwrap();
+        home
+    }
+
+    /// The state directory.
+    pub fn state(&self) -> PathBuf {
+        self.setup.state()
+    }
+
+    /// The certificate that it made for itself.
+    pub fn certificate(&self) -> PathBuf {
+        self.state().join("tls/certificate.pem")
+    }
+
+    /// What it was started with.
+    pub fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    /// Every file that it holds, staging and quarantine included, whose content has `needle`.
+    pub fn files_with(&self, needle: &[u8]) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        walk(&self.state(), &mut |path| {
+            let content = fs::read(path).unwrap_or_default();
+            if content.windows(needle.len()).any(|window| window == needle) {
+                found.push(path.to_path_buf());
+            }
+        });
+        found
+    }
+
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Bytes of its memory that are resident.
+    pub fn resident(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+    }
+
+    /// All that it has logged.
+    pub fn log(&self) -> String {
+        self.log.text()
+    }
+
+    /// Waits for a line of its log.
+    #[track_caller]
+    pub fn wait_for_line(&mut self, wanted: impl Fn(&str) -> bool) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(line) = self.log.find(&wanted) {
+                return line;
+            }
+            if let Ok(Some(status)) = self.child.try_wait() {
+                panic!("the server ended with {status}");
+            }
+            assert!(Instant::now() < deadline, "no such line in the log");
+            self.log.wait();
+        }
+    }
+
+    /// Asks it to end, as a service manager does.
+    pub fn terminate(&self) {
+        let id = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        kill_process(id, Signal::TERM).unwrap();
+    }
+
+    /// Waits until it has ended.
+    #[track_caller]
+    pub fn wait(&mut self) -> ExitStatus {
+        wait(&mut self.child).expect("the server did not end")
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let mut text = String::from("--- the server's log\n");
+            let _ = writeln!(text, "{}---", self.log.text());
+            eprint!("{text}");
+        }
+    }
+}
+
+fn wait(child: &mut Child) -> Option<ExitStatus> {
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        if let Some(status) = child.try_wait().unwrap() {
+            return Some(status);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+    None
+}
+
+/// Calls `each` with every regular file below a directory.
+pub fn walk(directory: &Path, each: &mut impl FnMut(&Path)) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => walk(&entry.path(), each),
+            Ok(kind) if kind.is_file() => each(&entry.path()),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<(Mutex<Vec<String>>, Condvar)>);
+
+impl Log {
+    fn follow(&self, from: impl std::io::Read + Send + 'static) -> std::thread::JoinHandle<()> {
+        let log = self.clone();
+        std::thread::spawn(move || {
+            for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
+                log.0.0.lock().unwrap().push(String::from_utf8_lossy(&line).into_owned());
+                log.0.1.notify_all();
+            }
+        })
+    }
+
+    fn find(&self, wanted: impl Fn(&str) -> bool) -> Option<String> {
+        self.0.0.lock().unwrap().iter().find(|line| wanted(line)).cloned()
+    }
+
+    fn wait(&self) {
+        let lines = self.0.0.lock().unwrap();
+        drop(self.0.1.wait_timeout(lines, std::time::Duration::from_millis(50)));
+    }
+
+    fn text(&self) -> String {
+        let mut text = self.0.0.lock().unwrap().join("\n");
+        text.push('\n');
+        text
+    }
+}
