@@ -11,7 +11,7 @@ use super::{
     users_file::{self, NewUser},
 };
 use crate::{
-    config::Loaded,
+    config::{Config, Loaded},
     ftp::secret::Secret,
     passwords,
     server::{Kind, Listening},
@@ -63,10 +63,9 @@ pub fn prepare(loaded: &mut Loaded) -> Result<Info, String> {
         config.tls.key = Some(key);
     }
 
-    let users = users_file::path(config).ok();
-    let password = match &users {
-        Some(users) if users.starts_with(&state) && !users.exists() => first_user(&state, users)?,
-        _ => None,
+    let password = match missing_users(config) {
+        Some(users) => first_user(&state, &users)?,
+        None => None,
     };
     let kept = state.join(FIRST_USER);
     let storage = config.storage.get("default").or_else(|| config.storage.values().next());
@@ -74,11 +73,17 @@ pub fn prepare(loaded: &mut Loaded) -> Result<Info, String> {
         certificate: config.tls.certificate.clone().unwrap_or_default(),
         key: config.tls.key.clone().unwrap_or_default(),
         self_signed,
-        users,
+        users: users_file::path(config).ok(),
         files: storage.map(|storage| storage.root.clone()),
         first_user: kept.exists().then_some(kept),
         password,
     })
+}
+
+/// The file of users, if the first start is to make it.
+pub(super) fn missing_users(config: &Config) -> Option<PathBuf> {
+    let users = users_file::path(config).ok()?;
+    (users.starts_with(&config.server.state) && !users.exists()).then_some(users)
 }
 
 /// Makes the first user. The password is kept before the user is, so that none is ever lost.
@@ -191,7 +196,6 @@ mod tests {
     use std::{fs, os::unix::fs::PermissionsExt};
 
     use super::*;
-    use crate::config::Config;
 
     fn listening() -> [Listening; 2] {
         [("[::]:2990", Kind::Implicit), ("0.0.0.0:2121", Kind::Explicit)]

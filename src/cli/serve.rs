@@ -17,7 +17,7 @@ pub fn run(source: &Source) -> Result<(), Failure> {
     without_backtraces();
     crate::observe::init(&loaded.config.log).map_err(Failure::Configuration)?;
     for warning in &loaded.warnings {
-        tracing::warn!(at = warning.place, key = warning.key, "{}", warning.text);
+        tracing::warn!(at = warning.place, "{}: {}", warning.key, warning.text);
     }
     let info = first_start::prepare(&mut loaded)?;
 
