@@ -6,15 +6,11 @@ use rustls::pki_types::{CertificateDer, pem::PemObject};
 use tokio::runtime;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::{
-    Failure, Source, files, first_start, output,
-    serve::{in_configuration, in_plugin},
-    users_file,
-};
+use super::{Failure, Source, files, first_start, output, users_file};
 use crate::{
     config::{Loaded, Storage},
     gate::Gates,
-    plugin::Host,
+    plugin::{Host, LoadError},
     tls::{self, Tls, self_signed},
 };
 
@@ -46,6 +42,14 @@ pub fn run(source: &Source) -> Result<(), Failure> {
     loaded.warnings.iter().for_each(|warning| output::warning(&warning.to_string()));
     output::print(&format!("{}\n", output::bold("configuration is fine")));
     Ok(())
+}
+
+fn in_configuration(loaded: &Loaded, key: &str, text: &str) -> Failure {
+    Failure::Configuration(loaded.problem(key, text).to_string())
+}
+
+fn in_plugin(loaded: &Loaded, error: &LoadError) -> Failure {
+    Failure::Configuration(error.problem(loaded).to_string())
 }
 
 /// Loads them as the server does; then says whose they are and how long.

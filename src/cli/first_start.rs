@@ -28,8 +28,6 @@ const FIRST_USER: &str = "first-user.txt";
 pub struct Info {
     /// The certificate that clients see.
     pub certificate: PathBuf,
-    /// Its key.
-    pub key: PathBuf,
     /// Whether the server made it.
     pub self_signed: bool,
     /// The file of users, if the configuration has one.
@@ -71,7 +69,6 @@ pub fn prepare(loaded: &mut Loaded) -> Result<Info, String> {
     let storage = config.storage.get("default").or_else(|| config.storage.values().next());
     Ok(Info {
         certificate: config.tls.certificate.clone().unwrap_or_default(),
-        key: config.tls.key.clone().unwrap_or_default(),
         self_signed,
         users: users_file::path(config).ok(),
         files: storage.map(|storage| storage.root.clone()),

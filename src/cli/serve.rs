@@ -9,7 +9,7 @@ use super::{
     first_start::{self, Info},
     output,
 };
-use crate::{config::Loaded, plugin::LoadError, server::Server};
+use crate::{config::Loaded, server::Server};
 
 /// Serves until a signal ends it.
 pub fn run(source: &Source) -> Result<(), Failure> {
@@ -31,25 +31,10 @@ pub fn run(source: &Source) -> Result<(), Failure> {
 }
 
 async fn serve(loaded: &Loaded, info: &Info) -> Result<(), Failure> {
-    let server = Server::start(loaded, (&info.certificate, &info.key)).await;
+    let server = Server::start(loaded).await;
     let server = server.map_err(|problem| Failure::Configuration(problem.to_string()))?;
     first_start::announce(info, &server.listening());
     server.run().await.map_err(|error| Failure::Running(error.to_string()))
-}
-
-/// A plugin's failure to load, with the place that names it.
-pub fn in_plugin(loaded: &Loaded, error: &LoadError) -> Failure {
-    let key = match error.index {
-        Some(index) => format!("plugin[{index}].{}", error.key),
-        None => format!("plugin-host.{}", error.key),
-    };
-    let name = error.plugin.as_deref().map(|name| format!("plugin {name}: ")).unwrap_or_default();
-    in_configuration(loaded, &key, &format!("{name}{}", error.text))
-}
-
-/// What is wrong with what a key names.
-pub fn in_configuration(loaded: &Loaded, key: &str, text: &str) -> Failure {
-    Failure::Configuration(loaded.problem(key, text).to_string())
 }
 
 /// Starts the program anew if it would note the stack of each error that it meets: a plugin's

@@ -134,7 +134,7 @@ impl fmt::Display for Report {
 /// # Errors
 /// When the bytes are no component at all.
 pub fn inspect(bytes: &[u8]) -> Result<Report, LoadError> {
-    is_component(bytes).map_err(|text| LoadError::component(text))?;
+    is_component(bytes).map_err(LoadError::component)?;
     let mut config = Config::new();
     // The types are all that is asked for: the quickest code will do.
     config.wasm_component_model(true).cranelift_opt_level(OptLevel::None);
@@ -186,8 +186,14 @@ pub(super) fn examine(component: &Component, bytes: &[u8]) -> Report {
              {VERSION}: build it with the wit/ of this server, or take the server that it is made for"
         ));
     }
-    for (import, grant) in &imports {
-        problems.extend(refused(import, *grant, foreign.is_some()));
+    for grant in [Grant::Network, Grant::Http, Grant::Unknown] {
+        let missing = imports.iter().filter(|(_, needed)| *needed == grant);
+        // Imports of another version of the contract have been spoken of.
+        let missing = missing.filter(|(name, _)| foreign.is_none() || !name.starts_with(PACKAGE));
+        let missing: Vec<&str> = missing.map(|(name, _)| name.as_str()).collect();
+        if !missing.is_empty() {
+            problems.push(refused(&missing.join(", "), grant));
+        }
     }
     let kinds: Vec<Kind> = Kind::ALL
         .into_iter()
@@ -210,23 +216,20 @@ pub(super) fn examine(component: &Component, bytes: &[u8]) -> Report {
     Report { kind, contract, imports, exports, size: bytes.len(), sha256, problems }
 }
 
-/// Why a component with this import is not loaded.
-fn refused(import: &str, grant: Grant, foreign: bool) -> Option<String> {
+/// Why a component with these imports is not loaded.
+fn refused(imports: &str, grant: Grant) -> String {
     match grant {
-        Grant::None | Grant::Empty => None,
-        Grant::Network => Some(format!(
-            "it imports {import}, and network connections are not granted to it: build it without \
+        Grant::Network => format!(
+            "it imports {imports}, and network connections are not granted to it: build it without \
              (Python: `componentize-py componentize --stub-wasi`)"
-        )),
-        Grant::Http => Some(format!(
-            "it imports {import}, and HTTP requests are not granted to it: build it without"
-        )),
-        // Said already, of all imports at once.
-        Grant::Unknown if foreign && import.starts_with(PACKAGE) => None,
-        Grant::Unknown => Some(format!(
-            "it imports {import}, which this server does not have: plugins import what \
+        ),
+        Grant::Http => format!(
+            "it imports {imports}, and HTTP requests are not granted to it: build it without"
+        ),
+        Grant::None | Grant::Empty | Grant::Unknown => format!(
+            "it imports {imports}, which this server does not have: plugins import what \
              {PACKAGE}@{VERSION} says, and WASI 0.2"
-        )),
+        ),
     }
 }
 

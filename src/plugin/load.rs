@@ -146,9 +146,15 @@ impl Linked {
     /// Makes an instance, which compares the types of what the component exports.
     async fn start(&self, store: &mut Store<Call>) -> wasmtime::Result<()> {
         match self {
-            Self::Authenticator(component) => drop(component.instantiate_async(store).await?),
-            Self::PathGuard(component) => drop(component.instantiate_async(store).await?),
-            Self::UploadInspector(component) => drop(component.instantiate_async(store).await?),
+            Self::Authenticator(component) => {
+                component.instantiate_async(store).await?;
+            }
+            Self::PathGuard(component) => {
+                component.instantiate_async(store).await?;
+            }
+            Self::UploadInspector(component) => {
+                component.instantiate_async(store).await?;
+            }
         }
         Ok(())
     }

@@ -115,6 +115,17 @@ impl LoadError {
     fn of(self, index: usize, plugin: &str) -> Self {
         Self { plugin: Some(plugin.into()), index: Some(index), ..self }
     }
+
+    /// The same with its place in the configuration.
+    #[must_use]
+    pub fn problem(&self, loaded: &config::Loaded) -> config::Problem {
+        let key = match self.index {
+            Some(index) => format!("plugin[{index}].{}", self.key),
+            None => format!("plugin-host.{}", self.key),
+        };
+        let name = self.plugin.as_deref().map(|name| format!("plugin {name}: "));
+        loaded.problem(&key, name.unwrap_or_default() + &self.text)
+    }
 }
 
 impl fmt::Display for LoadError {

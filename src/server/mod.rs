@@ -8,7 +8,6 @@ use std::{
     collections::BTreeMap,
     io,
     net::SocketAddr,
-    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -27,7 +26,7 @@ use self::admission::{Admission, Refused};
 use crate::{
     config::{Loaded, Problem},
     gate::Gates,
-    plugin::Host,
+    plugin::{Host, LoadError},
     session::{Origin, Session, context::Context},
     storage::{Storage, local::Local},
     tls::Tls,
@@ -71,15 +70,16 @@ pub struct Parts {
     pub storages: Vec<Arc<Local>>,
 }
 
-/// Loads plugins, storages and certificates. `identity` is the certificate and key that the first
-/// start made, for a configuration that names none.
+/// Loads plugins, storages and certificates.
 ///
 /// # Errors
 /// What is wrong, with its place in the configuration.
-pub async fn load(loaded: &Loaded, identity: (&Path, &Path)) -> Result<Parts, Problem> {
+pub async fn load(loaded: &Loaded) -> Result<Parts, Problem> {
     let config = &loaded.config;
-    let certificate = config.tls.certificate.as_deref().unwrap_or(identity.0);
-    let key = config.tls.key.as_deref().unwrap_or(identity.1);
+    let (Some(certificate), Some(key)) = (&config.tls.certificate, &config.tls.key) else {
+        let text = "no certificate is named, and none was made";
+        return Err(loaded.problem("tls.certificate", text));
+    };
     let tls = Tls::new(&config.tls, certificate, key)
         .map_err(|error| loaded.problem(&error.key, error.text.clone()))?;
     let gates = gates(loaded).await?;
@@ -97,20 +97,10 @@ pub async fn load(loaded: &Loaded, identity: (&Path, &Path)) -> Result<Parts, Pr
 
 async fn gates(loaded: &Loaded) -> Result<Gates, Problem> {
     let config = &loaded.config;
-    let cache = config.server.state.join("cache");
-    let host = Host::new(&config.plugin_host, &cache)
-        .map_err(|error| loaded.problem("plugin-host", error.text))?;
-    let gates = host.gates(&config.plugin, &config.server.state).await.map_err(|error| {
-        let key = match error.index {
-            Some(index) => format!("plugin[{index}].{}", error.key),
-            None => "plugin".to_owned(),
-        };
-        let text = match &error.plugin {
-            Some(plugin) => format!("plugin {plugin}: {}", error.text),
-            None => error.text,
-        };
-        loaded.problem(&key, text)
-    })?;
+    let cache = config.server.compiled();
+    let wrong = |error: LoadError| error.problem(loaded);
+    let host = Host::new(&config.plugin_host, &cache).map_err(wrong)?;
+    let gates = host.gates(&config.plugin, &config.server.state).await.map_err(wrong)?;
     if gates.authenticators.is_empty() {
         let text = "there is no authentication plugin, so nobody could log in";
         return Err(loaded.problem("plugin", text));
@@ -123,9 +113,9 @@ impl Server {
     ///
     /// # Errors
     /// What is wrong, with its place in the configuration.
-    pub async fn start(loaded: &Loaded, identity: (&Path, &Path)) -> Result<Self, Problem> {
+    pub async fn start(loaded: &Loaded) -> Result<Self, Problem> {
         signal::raise_open_files();
-        let Parts { context, storages } = load(loaded, identity).await?;
+        let Parts { context, storages } = load(loaded).await?;
         let server = &loaded.config.server;
         let mut listeners = Vec::new();
         for (addresses, kind, key) in [

@@ -1,5 +1,7 @@
 //! SIZE, MDTM, MLST, MFMT, MFF, SITE CHMOD, SITE UTIME, AVBL.
 
+use std::time::SystemTime;
+
 use jiff::Timestamp;
 
 use super::{Session, errors::Failure};
@@ -27,13 +29,14 @@ impl Session {
         let user = self.logged_in()?;
         user.policy.check(Operation::See, &path).await?;
         let found = user.tree.metadata(&path).await;
-        if !matches!(&found, Ok(found) if found.kind != Kind::File)
-            && let Some(size) = user.tree.partial(&path).await?
-        {
+        let upload = matches!(&found, Err(Error::NotFound))
+            || matches!(&found, Ok(found) if found.kind == Kind::File);
+        // A broken upload comes first: it is what REST, STOR and APPE go on with.
+        if upload && let Some(size) = user.tree.partial(&path).await? {
             let metadata = found.unwrap_or(Metadata {
                 kind: Kind::File,
                 size,
-                modified: std::time::SystemTime::now(),
+                modified: SystemTime::now(),
                 mode: 0o600,
                 links: 1,
                 owner: 0,

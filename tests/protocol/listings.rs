@@ -218,7 +218,7 @@ fn names_forge_no_replies() {
         format!("HASH {name}"),
         format!("CWD {name}"),
         format!("MKD {name}"),
-        format!("{name}"),
+        name.to_owned(),
     ] {
         let reply = client.send(&command);
         for line in &reply.lines {

@@ -154,7 +154,7 @@ fn a_download_that_the_client_breaks_is_426() {
     client.send("NOOP").expect(200);
 }
 
-/// Without close_notify the end of an upload is no proven end (RFC 4217 §12.2? TLS truncation).
+/// Without close_notify the end of an upload is not proven: anybody can send a FIN.
 #[test]
 fn an_upload_that_is_cut_is_not_published() {
     let server = Server::start();

@@ -1,6 +1,6 @@
 //! What every test needs: the real server in a directory of its own, and a small FTP client that
 //! does just what it is told, also what no good client would do.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 pub mod client;
 pub mod data;

@@ -110,8 +110,18 @@ impl Setup {
         command
     }
 
+    /// As [`Setup::new`], but as it is before anything was there: without users.
+    pub fn first() -> Self {
+        let mut setup = Self::new();
+        setup.users.clear();
+        setup
+    }
+
     fn write_users(&self) {
         fs::create_dir_all(self.state()).unwrap();
+        if self.users.is_empty() {
+            return;
+        }
         if !self.state().join("users.toml").exists() {
             fs::write(self.state().join("users.toml"), &self.users).unwrap();
         }
@@ -121,21 +131,33 @@ impl Setup {
     #[track_caller]
     pub fn start(self) -> Server {
         self.write_users();
+        let mut server = self.begin();
+        server.find_addresses();
+        server
+    }
+
+    /// Starts it and waits for a line of its log; its addresses are not known.
+    #[track_caller]
+    pub fn start_with(self, ready: impl Fn(&str) -> bool) -> Server {
+        self.write_users();
+        let mut server = self.begin();
+        server.wait_for_line(ready);
+        server
+    }
+
+    fn begin(self) -> Server {
+        let (child, log) = self.spawn();
+        let nowhere = SocketAddr::from(([0; 4], 0));
+        Server { setup: self, child, log, address: nowhere, implicit: nowhere }
+    }
+
+    fn spawn(&self) -> (Child, Log) {
         let mut child =
             self.command(&[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Log::default();
         log.follow(child.stderr.take().unwrap());
         log.follow(child.stdout.take().unwrap());
-        let mut server = Server {
-            setup: self,
-            child,
-            log,
-            address: ([0; 4], 0).into(),
-            implicit: ([0; 4], 0).into(),
-        };
-        server.address = server.listener("explicit");
-        server.implicit = server.listener("implicit");
-        server
+        (child, log)
     }
 
     /// Starts it and waits until it has ended by itself: the status, and all that it said.
@@ -189,6 +211,30 @@ impl Server {
     #[track_caller]
     pub fn start() -> Self {
         Setup::new().start()
+    }
+
+    #[track_caller]
+    fn find_addresses(&mut self) {
+        self.address = self.listener("explicit");
+        self.implicit = self.listener("implicit");
+    }
+
+    /// Ends it in order, lets `between` do its work on the state directory, and starts it anew.
+    #[track_caller]
+    pub fn restart(mut self, between: impl FnOnce()) -> Self {
+        self.terminate();
+        assert!(self.wait().success());
+        between();
+        self.revive()
+    }
+
+    /// Starts anew what has ended.
+    #[track_caller]
+    pub fn revive(mut self) -> Self {
+        self.wait();
+        (self.child, self.log) = self.setup.spawn();
+        self.find_addresses();
+        self
     }
 
     #[track_caller]

@@ -106,9 +106,11 @@ impl Tls {
 }
 
 fn only(version: Version) -> &'static [&'static rustls::SupportedProtocolVersion] {
+    static V12: [&rustls::SupportedProtocolVersion; 1] = [&rustls::version::TLS12];
+    static V13: [&rustls::SupportedProtocolVersion; 1] = [&rustls::version::TLS13];
     match version {
-        Version::V12 => &[&rustls::version::TLS12],
-        Version::V13 => &[&rustls::version::TLS13],
+        Version::V12 => &V12,
+        Version::V13 => &V13,
     }
 }
 

@@ -7,11 +7,12 @@ use crate::gate::FaultKind;
 async fn each_fault_has_its_kind() {
     let fixture = Fixture::new();
     let mut plugin = configured(component("faulty-authenticator"), "");
+    plugin.limits.memory = 8 << 20;
     plugin.limits.cpu_time = millis(100);
     let gates = fixture.gates(&[plugin]).await;
     let gate = &*gates.authenticators[0].gate;
     for (user, kind, text) in [
-        ("trap", FaultKind::Trap, "faulty_authenticator"),
+        ("trap", FaultKind::Trap, "in __rustc::rust_panic < "),
         ("loop", FaultKind::Late, "limits.cpu-time"),
         ("memory", FaultKind::TooBig, "limits.memory"),
         ("stack", FaultKind::Trap, "call stack exhausted"),

@@ -8,6 +8,7 @@ use crate::gate::{
 
 async fn guard(fixture: &Fixture) -> (Named<dyn PathPolicy>, Box<dyn Guard>) {
     let mut plugin = configured(component("faulty-guard"), "");
+    plugin.limits.memory = 8 << 20;
     plugin.limits.cpu_time = millis(100);
     let gates = fixture.gates(&[plugin]).await;
     let policy = gates.policies[0].clone();

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::gate::{
-    path_policy::{Operation, Request, UploadMode},
+    path_policy::{Guard, Operation, Request, UploadMode},
     upload::{Inspection, UploadFacts},
 };
 
@@ -31,7 +31,14 @@ async fn what_calls_cost() {
         { effect = 'allow', operations = ['read'] }]";
     let users = "anonymous.home = '/public'";
     let faulty = configured(component("faulty-authenticator"), "");
-    let plugins = [faulty, named("users", users), named("rules", rules), named("upload-guard", "")];
+    let plain = configured(component("faulty-guard"), "");
+    let plugins = [
+        faulty,
+        named("users", users),
+        plain,
+        named("rules", rules),
+        named("upload-guard", ""),
+    ];
     let start = Instant::now();
     let gates = fixture.gates(&plugins).await;
     report("load, compiling", start, 1);
@@ -51,25 +58,10 @@ async fn what_calls_cost() {
         }
     }
 
-    let guard = gates.policies[0].gate.guard();
+    for (policy, what) in gates.policies.iter().zip(["plain", "rules"]) {
+        paths(&*policy.gate.guard(), what).await;
+    }
     let facts = session("alice");
-    let one: Arc<[Request]> =
-        [Request { operation: Operation::Download, path: path("/a/b.txt") }].into();
-    guard.decide(facts.clone(), one.clone()).await.unwrap();
-    let start = Instant::now();
-    for _ in 0..10_000 {
-        guard.decide(facts.clone(), one.clone()).await.unwrap();
-    }
-    assert!(report("a path, kept", start, 10_000) < millis(1));
-    let many: Arc<[Request]> = (0..10_000)
-        .map(|n| Request { operation: Operation::See, path: path(&format!("/a/file-{n}.txt")) })
-        .collect();
-    let start = Instant::now();
-    for _ in 0..10 {
-        guard.decide(facts.clone(), many.clone()).await.unwrap();
-    }
-    assert!(report("10,000 entries", start, 10) < millis(500));
-
     let upload =
         UploadFacts { path: path("/x"), mode: UploadMode::Create, announced_size: None, staged: None };
     let mut inspection = Inspection::start(&gates.inspectors, &facts, &upload);
@@ -79,4 +71,24 @@ async fn what_calls_cost() {
     }
     inspection.finish().await.unwrap();
     report("256 MiB inspected, in all", start, 1);
+}
+
+async fn paths(guard: &dyn Guard, what: &str) {
+    let facts = session("alice");
+    let one: Arc<[Request]> =
+        [Request { operation: Operation::Download, path: path("/a/b.txt") }].into();
+    guard.decide(facts.clone(), one.clone()).await.unwrap();
+    let start = Instant::now();
+    for _ in 0..10_000 {
+        guard.decide(facts.clone(), one.clone()).await.unwrap();
+    }
+    assert!(report(&format!("a path, {what}"), start, 10_000) < millis(1));
+    let many: Arc<[Request]> = (0..10_000)
+        .map(|n| Request { operation: Operation::See, path: path(&format!("/a/file-{n}.txt")) })
+        .collect();
+    let start = Instant::now();
+    for _ in 0..10 {
+        guard.decide(facts.clone(), many.clone()).await.unwrap();
+    }
+    assert!(report(&format!("10,000 entries, {what}"), start, 10) < millis(500));
 }

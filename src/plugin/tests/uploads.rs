@@ -30,6 +30,7 @@ async fn send(
 
 async fn faulty(fixture: &Fixture) -> Vec<Named<dyn Inspector>> {
     let mut plugin = configured(component("faulty-inspector"), "");
+    plugin.limits.memory = 4 << 20;
     plugin.limits.cpu_time = millis(60);
     plugin.limits.wall_time = millis(400);
     fixture.gates(&[plugin]).await.inspectors

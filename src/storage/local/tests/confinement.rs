@@ -126,7 +126,7 @@ async fn regression_no_race_leads_outside() {
         count(tree.rename(&path("/swap/mine"), &path("/mine"), true).await.is_ok());
         count(tree.make_directory(&path("/swap/directory")).await.is_ok());
         count(tree.remove_directory(&path("/swap/directory")).await.is_ok());
-        count(tree.set_mode(&secret, 0o600 | round % 8).await.is_ok());
+        count(tree.set_mode(&secret, 0o600 | (round % 8)).await.is_ok());
         count(tree.set_times(&secret, SystemTime::UNIX_EPOCH, None).await.is_ok());
         if let Ok(entries) = fixture.list("/swap").await {
             // Outside there is one alone.

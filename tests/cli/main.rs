@@ -1,0 +1,16 @@
+//! The command line, the first start, and the end.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    missing_docs
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod check;
+mod end;
+mod start;
+mod users;

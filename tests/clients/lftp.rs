@@ -1,0 +1,99 @@
+//! lftp.
+
+use std::{fs, path::Path, process::Command};
+
+use tempfile::TempDir;
+
+use crate::{
+    expect, installed, make_tree, same,
+    support::{Server, Setup, USER, Version, content, tls::VERSIONS},
+};
+
+/// Runs a script of lftp's, which ends at the first command that fails.
+#[track_caller]
+fn lftp(server: &Server, version: Version, directory: &Path, script: &str) -> String {
+    let version = match version {
+        Version::V12 => "+VERS-TLS1.2",
+        Version::V13 => "+VERS-TLS1.3",
+    };
+    let certificate = server.certificate();
+    let script = format!(
+        "set cmd:fail-exit yes; set net:timeout 20; set net:max-retries 2; \
+         set net:reconnect-interval-base 1; set ftp:ssl-force yes; set ftp:ssl-protect-data yes; \
+         set ssl:priority \"NORMAL:-VERS-ALL:{version}\"; set ssl:ca-file {certificate:?}; \
+         set ssl:check-hostname no; set ftp:charset UTF-8; \
+         open -u {USER},{USER} -p {} ftp://127.0.0.1; {script}",
+        server.address.port(),
+    );
+    let mut command = Command::new("lftp");
+    command.arg("--norc").arg("-c").arg(script).current_dir(directory);
+    // No history, no bookmarks, no certificates of anybody's.
+    command.env("HOME", directory).env("LFTP_HOME", directory.join(".lftp"));
+    expect(&mut command)
+}
+
+#[test]
+fn everything() {
+    if !installed("lftp") {
+        return;
+    }
+    for version in VERSIONS {
+        let server = Server::start();
+        let home = server.home();
+        let place = TempDir::new().unwrap();
+        let local = place.path();
+        let bytes = content(2_000_000, 2);
+        fs::write(local.join("file"), &bytes).unwrap();
+
+        let list = lftp(&server, version, local, "put file; ls; cls -l; get file -o copy");
+        assert!(list.contains("2000000") && list.contains("file"), "{list}");
+        assert!(fs::read(home.join("file")).unwrap() == bytes);
+        assert!(fs::read(local.join("copy")).unwrap() == bytes);
+        // Resumes both ways.
+        fs::write(local.join("copy"), &bytes[..700_000]).unwrap();
+        fs::write(home.join("half"), &bytes[..900_000]).unwrap();
+        lftp(&server, version, local, "get -c file -o copy; put -c file -o half");
+        assert!(fs::read(local.join("copy")).unwrap() == bytes);
+        assert!(fs::read(home.join("half")).unwrap() == bytes);
+        // Renames, deletes, directories, modes.
+        lftp(
+            &server,
+            version,
+            local,
+            "mv half moved; mkdir 'a b'; mv moved 'a b/moved'; chmod 600 'a b/moved'; rm file",
+        );
+        assert!(home.join("a b/moved").exists() && !home.join("file").exists());
+        lftp(&server, version, local, "rm 'a b/moved'; rmdir 'a b'");
+        assert_eq!(fs::read_dir(&home).unwrap().count(), 0);
+        // A tree there and back, with one connection and with several.
+        make_tree(&local.join("tree"));
+        for parallel in [1, 3] {
+            let back = format!("back{parallel}");
+            let script = format!(
+                "mirror -R --parallel={parallel} tree {back}; mirror --parallel={parallel} {back} {back}"
+            );
+            lftp(&server, version, local, &script);
+            same(&local.join("tree"), &home.join(&back));
+            same(&local.join("tree"), &local.join(&back));
+        }
+        // Nothing is sent again when nothing has changed: times and sizes are right.
+        let again = lftp(&server, version, local, "mirror -R --dry-run tree back1");
+        assert!(!again.contains("put") && !again.contains("get"), "{again}");
+        lftp(&server, version, local, "rm -r back1 back3");
+        assert_eq!(fs::read_dir(&home).unwrap().count(), 0);
+    }
+}
+
+#[test]
+fn where_resumption_is_required() {
+    if !installed("lftp") {
+        return;
+    }
+    for version in VERSIONS {
+        let server = Setup::new().set("tls.data-binding", "\"require\"").start();
+        let place = TempDir::new().unwrap();
+        make_tree(&place.path().join("tree"));
+        lftp(&server, version, place.path(), "mirror -R tree tree; mirror tree back");
+        same(&place.path().join("tree"), &place.path().join("back"));
+    }
+}

@@ -1,0 +1,121 @@
+//! Components that do not fit, and the cache of compiled code.
+
+use std::fs;
+
+use crate::{built, support::{Setup, USER}};
+
+/// What the start says of a component, which must be that it does not start.
+#[track_caller]
+fn refused(component: &str, more: &str) -> String {
+    let setup = Setup::new().users_plugin().plugin("the-odd-one", component, more);
+    let (status, said) = setup.run(&["check"]);
+    assert_eq!(status, 2, "{said}");
+    assert!(said.contains("the-odd-one"), "{said}");
+    let (status, started) = setup.run(&[]);
+    assert_ne!(status, 0, "{started}");
+    assert!(!started.contains("listening"), "{started}");
+    assert!(started.contains("the-odd-one"), "{started}");
+    said.to_lowercase()
+}
+
+#[test]
+fn what_is_no_component_is_named() {
+    let setup = Setup::new();
+    let file = setup.file("text.wasm", "this is no component");
+    refused(file.to_str().unwrap(), "");
+    assert!(refused("nowhere.wasm", "").contains("nowhere.wasm"));
+    refused("builtin:nothing", "");
+}
+
+#[test]
+fn a_component_of_another_world_is_named() {
+    let said = refused(&built("wrong-world"), "");
+    assert!(said.contains("export"), "{said}");
+}
+
+#[test]
+fn a_component_of_another_version_is_named() {
+    let said = refused(&built("wrong-version"), "");
+    assert!(said.contains("0."), "which version it wants: {said}");
+}
+
+/// What is imported and not granted is named when it is loaded, with what to do.
+#[test]
+fn what_is_not_granted_is_named() {
+    let said = refused(&built("wants-sockets"), "");
+    assert!(said.contains("wasi:sockets"), "{said}");
+    let said = refused(&built("wants-http"), "");
+    assert!(said.contains("wasi:http"), "{said}");
+}
+
+#[test]
+fn the_digest_may_be_pinned() {
+    let component = built("faulty-guard");
+    let bytes = fs::read(&component).unwrap();
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &bytes);
+    let digest = crate::support::tls::hex(digest.as_ref());
+    let server = Setup::new()
+        .users_plugin()
+        .plugin("guard", &component, &format!("sha256 = \"{digest}\""))
+        .start();
+    server.login();
+    let said = refused(&component, &format!("sha256 = \"{}\"", "0".repeat(64)));
+    assert!(said.contains("sha256") || said.contains("digest"), "{said}");
+}
+
+#[test]
+fn inspect_tells_what_a_component_is() {
+    let setup = Setup::new();
+    for (name, words) in [
+        ("faulty-authenticator", &["authenticat"][..]),
+        ("faulty-guard", &["path"]),
+        ("faulty-inspector", &["inspect"]),
+        ("wants-http", &["wasi:http"]),
+        ("wants-sockets", &["wasi:sockets"]),
+    ] {
+        let (status, said) = setup.run(&["plugin", "inspect", &built(name)]);
+        assert_eq!(status, 0, "{name}: {said}");
+        for word in words {
+            assert!(said.to_lowercase().contains(word), "{name}: {said}");
+        }
+    }
+    let (status, _) = setup.run(&["plugin", "inspect", "nowhere.wasm"]);
+    assert_ne!(status, 0);
+}
+
+/// A bad entry is a miss: cut off, empty, or another's.
+#[test]
+fn a_broken_cache_does_no_harm() {
+    for damage in ["cut", "emptied", "replaced"] {
+        let server = Setup::new().start();
+        let mut entries = Vec::new();
+        crate::support::server::walk(&server.state(), &mut |path| {
+            // Compiled code is larger than all else in a new state directory.
+            if fs::metadata(path).unwrap().len() > 10_000 {
+                entries.push(path.to_path_buf());
+            }
+        });
+        assert!(!entries.is_empty(), "nothing is cached");
+        let server = server.restart(|| {
+            for path in &entries {
+                let mut bytes = fs::read(path).unwrap();
+                let middle = bytes.len() / 2;
+                match damage {
+                    "cut" => bytes.truncate(middle),
+                    "emptied" => bytes.clear(),
+                    _ => bytes = crate::support::content(bytes.len(), 5),
+                }
+                fs::write(path, bytes).unwrap();
+            }
+        });
+        let mut client = server.login_as(USER, &crate::support::Tls::new());
+        client.store("STOR file", b"content").expect(226);
+    }
+}
+
+#[test]
+fn the_second_start_takes_the_cache() {
+    let server = Setup::new().start();
+    let server = server.restart(|| {});
+    server.login();
+}
