@@ -132,8 +132,12 @@ impl Output {
         if spoken.used > self.limit {
             if !spoken.dropped {
                 spoken.dropped = true;
-                tracing::warn!(plugin, session, limit = self.limit,
-                    "the plugin says more than limits.log in one call: the rest is dropped");
+                tracing::warn!(
+                    plugin,
+                    session,
+                    limit = self.limit,
+                    "the plugin says more than limits.log in one call: the rest is dropped"
+                );
             }
             return;
         }
