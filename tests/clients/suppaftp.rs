@@ -1,10 +1,6 @@
 //! suppaftp, with rustls.
 
-use std::{
-    fs,
-    io::Cursor,
-    path::Path,
-};
+use std::{fs, io::Cursor, path::Path};
 
 use suppaftp::{Mode, RustlsConnector, RustlsFtpStream, types::FileType};
 use tempfile::TempDir;

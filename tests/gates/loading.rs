@@ -2,7 +2,10 @@
 
 use std::fs;
 
-use crate::{built, support::{Setup, USER}};
+use crate::{
+    built,
+    support::{Setup, USER},
+};
 
 /// What the start says of a component, which must be that it does not start.
 #[track_caller]

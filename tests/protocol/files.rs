@@ -322,8 +322,17 @@ fn the_tree_has_no_way_out() {
         "within/../../bob/secret",
         "..//./..//bob/secret",
     ] {
-        for verb in ["SIZE", "MDTM", "MLST", "HASH", "XMD5", "RNFR", "STAT", "MFMT 20200101000000", "SITE CHMOD 777"]
-        {
+        for verb in [
+            "SIZE",
+            "MDTM",
+            "MLST",
+            "HASH",
+            "XMD5",
+            "RNFR",
+            "STAT",
+            "MFMT 20200101000000",
+            "SITE CHMOD 777",
+        ] {
             let reply = client.send(&format!("{verb} {path}")).expect_one_of(&[450, 550]);
             if verb == "SIZE" {
                 assert_eq!(reply.text().replace(path, "NAME"), missing);

@@ -194,7 +194,8 @@ fn what_the_users_file_says_of_a_user_holds() {
         client.send(command).expect(200);
     }
     assert_eq!(client.retrieve("RETR file"), b"content");
-    for command in ["DELE file", "MKD d", "RNFR file", "MFMT 20200101000000 file", "SITE CHMOD 600 file"]
+    for command in
+        ["DELE file", "MKD d", "RNFR file", "MFMT 20200101000000 file", "SITE CHMOD 600 file"]
     {
         client.send(command).expect(550);
     }

@@ -100,8 +100,17 @@ fn nothing_injected_behind_auth_tls_is_executed() {
         let mut client = server.connect();
         client.write(format!("AUTH TLS\r\n{injected}"));
         let rest = client.rest();
-        assert!(!rest.contains("200 ") && !rest.contains("331 ") && !rest.contains("530 "), "{rest:?}");
-        assert!(rest.is_empty() || rest.starts_with("234 ") || rest.starts_with("4") || rest.starts_with("5"), "{rest:?}");
+        assert!(
+            !rest.contains("200 ") && !rest.contains("331 ") && !rest.contains("530 "),
+            "{rest:?}"
+        );
+        assert!(
+            rest.is_empty()
+                || rest.starts_with("234 ")
+                || rest.starts_with("4")
+                || rest.starts_with("5"),
+            "{rest:?}"
+        );
     }
 }
 
@@ -298,7 +307,8 @@ fn sni_chooses_the_certificate() {
         .set("tls.key", &format!("{key:?}"))
         .tables(&host)
         .start();
-    for (name, identity) in [("one.example", &first), ("two.example", &second), ("three.example", &first)]
+    for (name, identity) in
+        [("one.example", &first), ("two.example", &second), ("three.example", &first)]
     {
         let mut client = server.secure(&Tls::new().host(name));
         let shown = client.connection().peer_certificates().unwrap()[0].clone();

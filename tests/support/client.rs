@@ -165,7 +165,10 @@ impl Client {
         loop {
             if let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\r\n") {
                 let line: Vec<u8> = self.buffer.drain(..end + 2).take(end).collect();
-                assert!(!line.iter().any(|byte| b"\r\n\0".contains(byte)), "control bytes: {line:?}");
+                assert!(
+                    !line.iter().any(|byte| b"\r\n\0".contains(byte)),
+                    "control bytes: {line:?}"
+                );
                 return Ok(String::from_utf8(line).expect("a reply is UTF-8"));
             }
             if self.fill()? == 0 {
@@ -346,7 +349,12 @@ impl Reply {
     /// Asserts that the code is one of these.
     #[track_caller]
     pub fn expect_one_of(self, codes: &[u16]) -> Self {
-        assert!(codes.contains(&self.code), "{:?}: expected {codes:?}, got {:?}", self.to, self.lines);
+        assert!(
+            codes.contains(&self.code),
+            "{:?}: expected {codes:?}, got {:?}",
+            self.to,
+            self.lines
+        );
         self
     }
 
@@ -354,7 +362,12 @@ impl Reply {
     #[track_caller]
     pub fn saying(self, part: &str) -> Self {
         let text = self.lines.join("\n").to_lowercase();
-        assert!(text.contains(&part.to_lowercase()), "{:?}: no {part:?} in {:?}", self.to, self.lines);
+        assert!(
+            text.contains(&part.to_lowercase()),
+            "{:?}: no {part:?} in {:?}",
+            self.to,
+            self.lines
+        );
         self
     }
 

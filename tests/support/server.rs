@@ -34,12 +34,8 @@ impl Setup {
     /// soon.
     pub fn new() -> Self {
         let directory = tempfile::Builder::new().prefix("portcullis-test-").tempdir().unwrap();
-        let setup = Self {
-            directory,
-            sets: BTreeMap::new(),
-            tables: String::new(),
-            users: String::new(),
-        };
+        let setup =
+            Self { directory, sets: BTreeMap::new(), tables: String::new(), users: String::new() };
         setup
             .set("server.listen", r#"["127.0.0.1:0"]"#)
             .set("server.listen-implicit", r#"["127.0.0.1:0"]"#)
@@ -186,11 +182,8 @@ pub fn entry(name: &str, lines: &str) -> String {
 
 /// The hash of a password at the least cost there is.
 pub fn hash(password: &str) -> String {
-    let cheap = Argon2::new(
-        Algorithm::Argon2id,
-        Version::V0x13,
-        Params::new(8, 1, 1, None).unwrap(),
-    );
+    let cheap =
+        Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(8, 1, 1, None).unwrap());
     let salt = SaltString::encode_b64(b"of no importance").unwrap();
     cheap.hash_password(password.as_bytes(), &salt).unwrap().to_string()
 }

@@ -92,10 +92,7 @@ impl Tls {
 
     /// Asks for this host.
     pub fn host(&self, name: &str) -> Self {
-        Self {
-            config: self.config.clone(),
-            name: ServerName::try_from(name.to_owned()).unwrap(),
-        }
+        Self { config: self.config.clone(), name: ServerName::try_from(name.to_owned()).unwrap() }
     }
 
     fn change(&self, change: impl FnOnce(&mut ClientConfig)) -> Self {

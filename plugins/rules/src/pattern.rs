@@ -351,6 +351,42 @@ mod tests {
         assert!(tried > 100_000, "{tried}");
     }
 
+    /// No pattern and no path is a panic, however odd.
+    #[test]
+    fn takes_anything() {
+        let parts = [
+            "*", "**", "/", "?", "[", "]", "{", "}", ",", "!", "^", "-", "\\", "a", "b", ".", "ü",
+            "{user}",
+        ];
+        let mut random = 1_u64;
+        let mut any = |longest: u64| {
+            let mut next = |below: u64| {
+                random = random
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1);
+                (random >> 33) % below
+            };
+            (0..next(longest))
+                .map(|_| parts[next(parts.len() as u64) as usize])
+                .collect::<String>()
+        };
+        let mut valid = 0;
+        for _ in 0..200_000 {
+            let (pattern, path) = (format!("/{}", any(12)), format!("/{}", any(20)));
+            if let Ok(pattern) = Pattern::path(&pattern) {
+                valid += 1;
+                pattern.matches(&path);
+            }
+            assert!(
+                Pattern::path(&format!("/{}", literal(&path)))
+                    .is_ok_and(|same| same.matches(&format!("/{path}")))
+                    || path.ends_with('/'),
+                "{path}"
+            );
+        }
+        assert!(valid > 10_000, "{valid}");
+    }
+
     /// A hostile path must not make the server compute for long.
     #[test]
     fn takes_time_in_proportion() {

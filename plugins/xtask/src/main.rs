@@ -114,8 +114,11 @@ fn check(places: &Places) -> Result<()> {
         Some(toolchain) => {
             let components = compile::all(places, &toolchain)?;
             let built = Manifest::new(&toolchain, recorded.sources.clone(), &components);
-            if built.compiler == recorded.compiler {
-                wrong.extend(recorded.compare_built(&built));
+            let differences = recorded.compare_built(&built);
+            if differences.is_empty() {
+                println!("the bytes are the same");
+            } else if built.compiler == recorded.compiler {
+                wrong.extend(differences);
             } else {
                 println!("the bytes cannot be compared: recorded is another compiler,");
                 println!("{}", recorded.compiler);
@@ -126,7 +129,10 @@ fn check(places: &Places) -> Result<()> {
         ),
     }
     if wrong.is_empty() {
-        println!("{} components are as recorded", recorded.components.len());
+        println!(
+            "sources and {} kept components are as recorded",
+            recorded.components.len()
+        );
         return Ok(());
     }
     bail!("{}", wrong.join("\nplugins/build: "))
