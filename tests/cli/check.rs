@@ -35,7 +35,10 @@ fn every_error_names_file_line_and_key() {
         let (status, said) = check(text);
         assert_eq!(status, 2, "{text}: {said}");
         assert!(said.contains("config.toml"), "{text}: no file in {said}");
-        assert!(said.contains(&format!("config.toml:{line}")) || said.contains(&format!("line {line}")), "{text}: no line {line} in {said}");
+        assert!(
+            said.contains(&format!("config.toml:{line}")) || said.contains(&format!("line {line}")),
+            "{text}: no line {line} in {said}"
+        );
         for word in words {
             assert!(said.contains(word), "{text}: no {word} in {said}");
         }
@@ -135,7 +138,8 @@ fn the_documented_configuration() {
         .unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     let text = std::fs::read_to_string(root.join("config.toml")).unwrap();
-    for section in ["[server]", "[tls]", "[data]", "[limits]", "[log]", "[plugin-host]", "[[plugin]]"]
+    for section in
+        ["[server]", "[tls]", "[data]", "[limits]", "[log]", "[plugin-host]", "[[plugin]]"]
     {
         assert!(text.contains(section), "{section}");
     }

@@ -44,7 +44,8 @@ fn users_come_and_go_while_the_server_runs() {
     let (status, said) = run(setup, &["user", "list"], "");
     assert_eq!(status, 0);
     assert!(said.contains("alice") && said.contains("bob") && !said.contains("$argon2"), "{said}");
-    let (status, said) = run(setup, &["user", "passwd", "bob", "--password-stdin"], "second secret\n");
+    let (status, said) =
+        run(setup, &["user", "passwd", "bob", "--password-stdin"], "second secret\n");
     assert_eq!(status, 0, "{said}");
     eventually("the new password holds", || login("bob", "second secret"));
     assert!(!login("bob", "first secret"));
@@ -66,7 +67,8 @@ fn comments_and_order_are_kept() {
     let setup = Setup::new();
     fs::create_dir_all(setup.state()).unwrap();
     let file = setup.state().join("users.toml");
-    fs::write(&file, "# by hand\n[zoe]\ngreeting = \"Hi\" # friendly\npassword = \"$x$\"\n").unwrap();
+    fs::write(&file, "# by hand\n[zoe]\ngreeting = \"Hi\" # friendly\npassword = \"$x$\"\n")
+        .unwrap();
     let (status, said) =
         run(&setup, &["user", "add", "bob", "--password-stdin", "--home", "/b"], "secret\n");
     assert_eq!(status, 0, "{said}");

@@ -32,7 +32,8 @@ fn a_fault_is_a_refusal_and_is_logged() {
         assert!([421, 530].contains(&code), "{name}: {code}");
         assert!(begun.elapsed() < Duration::from_secs(10), "{name}: {:?}", begun.elapsed());
         server.wait_for_line(|line| {
-            line.contains("faulty-authenticator") && (line.contains("ERROR") || line.contains("WARN"))
+            line.contains("faulty-authenticator")
+                && (line.contains("ERROR") || line.contains("WARN"))
         });
     }
     // The next call is a new one.

@@ -32,7 +32,8 @@ fn built(name: &str) -> String {
 }
 
 /// Limits that are soon reached.
-const LIMITS: &str = "[plugin.limits]\ncpu-time = \"200ms\"\nwall-time = \"1s\"\nmemory = \"16MiB\"\n";
+const LIMITS: &str =
+    "[plugin.limits]\ncpu-time = \"200ms\"\nwall-time = \"1s\"\nmemory = \"16MiB\"\n";
 
 /// The users plugin, behind the component that is made to fail.
 fn with(kind: &str) -> Setup {

@@ -60,9 +60,11 @@ fn the_upload_guard_looks_at_names_sizes_and_content() {
 
 #[test]
 fn settings_that_are_wrong_are_told() {
-    let setup = Setup::new()
-        .users_plugin()
-        .plugin("rules", "builtin:rules", r#"settings = { rules = [{ effect = "perhaps" }] }"#);
+    let setup = Setup::new().users_plugin().plugin(
+        "rules",
+        "builtin:rules",
+        r#"settings = { rules = [{ effect = "perhaps" }] }"#,
+    );
     let (status, said) = setup.run(&["check"]);
     if status == 0 {
         // Then the guard says so when it is asked, and nobody gets through.

@@ -6,8 +6,7 @@ use std::{
 };
 
 use crate::support::{
-    Client, Data, PATIENCE, Server, Setup, Tls, USER, Version, client,
-    tls::VERSIONS,
+    Client, Data, PATIENCE, Server, Setup, Tls, USER, Version, client, tls::VERSIONS,
 };
 
 fn server(binding: &str) -> Server {

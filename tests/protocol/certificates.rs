@@ -99,12 +99,10 @@ fn transfers(client: &mut Client) {
 #[test]
 fn another_certificate_on_the_data_connection_is_refused() {
     let authority = Authority::new();
-    let server = with("required", &authority)
-        .set("limits.data-timeout", r#""1s""#)
-        .start();
+    let server = with("required", &authority).set("limits.data-timeout", r#""1s""#).start();
     for version in VERSIONS {
-        let mut client = server
-            .login_as(USER, &Tls::certificate(version, &authority.client("alice")));
+        let mut client =
+            server.login_as(USER, &Tls::certificate(version, &authority.client("alice")));
         transfers(&mut client);
         let other = Tls::certificate(version, &authority.client("mallory"));
         let stream = client.open();

@@ -63,10 +63,8 @@ fn over_ipv6() {
         return;
     };
     drop(probe);
-    let server = Setup::new()
-        .set("server.listen", r#"["[::1]:0"]"#)
-        .set("data.active", "true")
-        .start();
+    let server =
+        Setup::new().set("server.listen", r#"["[::1]:0"]"#).set("data.active", "true").start();
     std::fs::write(server.home().join("file"), "content").unwrap();
     assert!(server.address.is_ipv6());
     let mut client = server.login();
@@ -87,8 +85,7 @@ fn over_ipv6() {
 #[test]
 fn ports_come_from_the_configured_range() {
     let (low, high) = (41_000, 41_015);
-    let server =
-        with_file(Setup::new().set("data.passive-ports", &format!("\"{low}-{high}\"")));
+    let server = with_file(Setup::new().set("data.passive-ports", &format!("\"{low}-{high}\"")));
     let mut client = server.login();
     let mut seen = std::collections::BTreeSet::new();
     for _ in 0..40 {

@@ -39,10 +39,8 @@ fn sessions_of_an_address() {
 
 #[test]
 fn sessions_of_a_user() {
-    let server = Setup::new()
-        .set("limits.sessions-per-user", "2")
-        .user("one", "max-sessions = 1")
-        .start();
+    let server =
+        Setup::new().set("limits.sessions-per-user", "2").user("one", "max-sessions = 1").start();
     let attempt = |name: &str| {
         let mut client = server.secure(&Tls::new());
         client.send(&format!("USER {name}")).expect(331);
@@ -166,8 +164,7 @@ fn rates() {
 
 #[test]
 fn the_rate_of_a_user_is_shared_by_its_sessions() {
-    let server =
-        Setup::new().user("slow", "download-rate = \"1MiB\"\nhome = \"/alice\"").start();
+    let server = Setup::new().user("slow", "download-rate = \"1MiB\"\nhome = \"/alice\"").start();
     fs::write(server.home().join("file"), content(1 << 20, 1)).unwrap();
     let begun = Instant::now();
     std::thread::scope(|scope| {

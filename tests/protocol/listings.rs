@@ -240,5 +240,8 @@ fn a_large_directory() {
     assert_eq!(client.listing("NLST large").lines().count(), 5000);
     assert_eq!(client.listing("LIST large").lines().count(), 5000);
     let files = client.listing("MLSD large");
-    assert_eq!(files.lines().filter(|line| line.to_lowercase().contains("type=file;")).count(), 5000);
+    assert_eq!(
+        files.lines().filter(|line| line.to_lowercase().contains("type=file;")).count(),
+        5000
+    );
 }

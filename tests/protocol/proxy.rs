@@ -29,10 +29,9 @@ fn behind(server: &crate::support::Server, header: impl AsRef<[u8]>) -> Client {
 
 #[test]
 fn both_versions_tell_the_client() {
-    let mut server = trusting()
-        .user("far", "addresses = [\"192.0.2.7\"]")
-        .start();
-    for header in [b"PROXY TCP4 192.0.2.7 127.0.0.1 4711 21\r\n".to_vec(), v2([192, 0, 2, 7], 4711)] {
+    let mut server = trusting().user("far", "addresses = [\"192.0.2.7\"]").start();
+    for header in [b"PROXY TCP4 192.0.2.7 127.0.0.1 4711 21\r\n".to_vec(), v2([192, 0, 2, 7], 4711)]
+    {
         let mut client = behind(&server, header);
         client.auth_tls(&Tls::new());
         client.login("far");

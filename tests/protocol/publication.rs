@@ -179,9 +179,7 @@ fn eicar_is_refused_however_it_is_split() {
         client.reply().expect_one_of(&[426, 451]);
         client.send(&format!("SIZE {name}")).expect(213).saying(&split.to_string());
         client.send(&format!("REST {split}")).expect(350);
-        client
-            .store(&format!("STOR {name}"), &eicar[split..])
-            .expect_one_of(&[550, 552, 553]);
+        client.store(&format!("STOR {name}"), &eicar[split..]).expect_one_of(&[550, 552, 553]);
         client.send(&format!("SIZE {name}")).expect(550);
     }
     assert!(server.files_with(&eicar).is_empty(), "it lies somewhere");

@@ -68,7 +68,7 @@ fn the_oldest_version_is_configured() {
 #[test]
 fn the_key_exchange_is_post_quantum_where_the_client_can() {
     let server = Server::start();
-    let client = server.secure(&Tls::new());
+    let client = server.secure(&Tls::post_quantum());
     let group = client.connection().negotiated_key_exchange_group().unwrap();
     assert_eq!(group.name(), NamedGroup::X25519MLKEM768);
 }
@@ -100,8 +100,17 @@ fn nothing_injected_behind_auth_tls_is_executed() {
         let mut client = server.connect();
         client.write(format!("AUTH TLS\r\n{injected}"));
         let rest = client.rest();
-        assert!(!rest.contains("200 ") && !rest.contains("331 ") && !rest.contains("530 "), "{rest:?}");
-        assert!(rest.is_empty() || rest.starts_with("234 ") || rest.starts_with("4") || rest.starts_with("5"), "{rest:?}");
+        assert!(
+            !rest.contains("200 ") && !rest.contains("331 ") && !rest.contains("530 "),
+            "{rest:?}"
+        );
+        assert!(
+            rest.is_empty()
+                || rest.starts_with("234 ")
+                || rest.starts_with("4")
+                || rest.starts_with("5"),
+            "{rest:?}"
+        );
     }
 }
 
@@ -253,6 +262,22 @@ fn ccc_where_configured() {
     assert_eq!(client.retrieve("RETR file"), b"content");
 }
 
+/// Some just go on in the clear: the session may end, yet nothing may panic.
+#[test]
+fn who_ends_tls_without_a_word_is_no_trouble() {
+    let mut server = Setup::new().set("tls.allow-ccc", "true").start();
+    for command in ["REIN", "CCC"] {
+        let mut client = server.login();
+        client.send(command).expect_one_of(&[200, 220]);
+        client.clear_at_once();
+        let _ = client.try_write("NOOP\r\n");
+        let _ = client.socket().shutdown(std::net::Shutdown::Write);
+        client.rest();
+    }
+    assert!(server.is_running());
+    assert!(!server.log().contains("panicked"), "a panic");
+}
+
 #[test]
 fn a_plain_data_connection_where_tls_is_told_fails() {
     let server = Setup::new().set("limits.handshake-timeout", r#""1s""#).start();
@@ -298,7 +323,8 @@ fn sni_chooses_the_certificate() {
         .set("tls.key", &format!("{key:?}"))
         .tables(&host)
         .start();
-    for (name, identity) in [("one.example", &first), ("two.example", &second), ("three.example", &first)]
+    for (name, identity) in
+        [("one.example", &first), ("two.example", &second), ("three.example", &first)]
     {
         let mut client = server.secure(&Tls::new().host(name));
         let shown = client.connection().peer_certificates().unwrap()[0].clone();

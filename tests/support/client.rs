@@ -80,8 +80,21 @@ impl Client {
         Ok(())
     }
 
-    /// Speaks no TLS any more.
+    /// Ends TLS in order, each side with its close_notify, and goes on in the clear.
+    #[track_caller]
     pub fn clear(&mut self) {
+        if let Stream::Tls(tls) = &mut self.stream {
+            tls.conn.send_close_notify();
+            while tls.conn.wants_write() {
+                tls.conn.write_tls(&mut tls.sock).unwrap();
+            }
+            assert_eq!(tls.read(&mut [0; 16]).expect("the server ends TLS, too"), 0);
+        }
+        self.clear_at_once();
+    }
+
+    /// Goes on in the clear without a word.
+    pub fn clear_at_once(&mut self) {
         if let Stream::Tls(tls) = std::mem::replace(&mut self.stream, Stream::Gone) {
             self.stream = Stream::Plain(tls.sock);
         }
@@ -165,7 +178,10 @@ impl Client {
         loop {
             if let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\r\n") {
                 let line: Vec<u8> = self.buffer.drain(..end + 2).take(end).collect();
-                assert!(!line.iter().any(|byte| b"\r\n\0".contains(byte)), "control bytes: {line:?}");
+                assert!(
+                    !line.iter().any(|byte| b"\r\n\0".contains(byte)),
+                    "control bytes: {line:?}"
+                );
                 return Ok(String::from_utf8(line).expect("a reply is UTF-8"));
             }
             if self.fill()? == 0 {
@@ -346,7 +362,12 @@ impl Reply {
     /// Asserts that the code is one of these.
     #[track_caller]
     pub fn expect_one_of(self, codes: &[u16]) -> Self {
-        assert!(codes.contains(&self.code), "{:?}: expected {codes:?}, got {:?}", self.to, self.lines);
+        assert!(
+            codes.contains(&self.code),
+            "{:?}: expected {codes:?}, got {:?}",
+            self.to,
+            self.lines
+        );
         self
     }
 
@@ -354,7 +375,12 @@ impl Reply {
     #[track_caller]
     pub fn saying(self, part: &str) -> Self {
         let text = self.lines.join("\n").to_lowercase();
-        assert!(text.contains(&part.to_lowercase()), "{:?}: no {part:?} in {:?}", self.to, self.lines);
+        assert!(
+            text.contains(&part.to_lowercase()),
+            "{:?}: no {part:?} in {:?}",
+            self.to,
+            self.lines
+        );
         self
     }
 
