@@ -6,7 +6,7 @@ use rustls::pki_types::{CertificateDer, pem::PemObject};
 use tokio::runtime;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::{Failure, Source, files, output};
+use super::{Failure, Source, files, first_start, output, users_file};
 use crate::{
     config::{Loaded, Storage},
     gate::Gates,
@@ -118,7 +118,7 @@ fn storage(loaded: &Loaded, name: &str, storage: &Storage) -> Result<String, Fai
 
 /// Loads them, and says what each one decides, in the configuration's order.
 fn plugins(loaded: &Loaded) -> Result<Vec<String>, Failure> {
-    let config = &loaded.config;
+    let mut config = loaded.config.clone();
     let runtime = runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;
     // Nothing is left behind where the server has never been started.
@@ -127,6 +127,11 @@ fn plugins(loaded: &Loaded) -> Result<Vec<String>, Failure> {
         true => config.server.compiled(),
         false => aside.path().to_owned(),
     };
+    if first_start::missing_users(&config).is_some() {
+        let empty = aside.path().join("users.toml");
+        files::replace(&empty, b"")?;
+        users_file::set_path(&mut config, &empty);
+    }
     let host = Host::new(&config.plugin_host, &cache).map_err(|error| in_plugin(loaded, &error))?;
     let gates = runtime.block_on(host.gates(&config.plugin, &config.server.state));
     let kinds = Kinds::new(&gates.map_err(|error| in_plugin(loaded, &error))?);

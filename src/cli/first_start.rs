@@ -10,7 +10,13 @@ use super::{
     files, output,
     users_file::{self, NewUser},
 };
-use crate::{config::Loaded, ftp::secret::Secret, passwords, tls::self_signed};
+use crate::{
+    config::{Config, Loaded},
+    ftp::secret::Secret,
+    passwords,
+    server::{Kind, Listening},
+    tls::self_signed,
+};
 
 /// The name of the first user.
 const USER: &str = "portcullis";
@@ -34,15 +40,6 @@ pub struct Info {
     pub password: Option<Secret>,
 }
 
-/// Where the server listens.
-#[derive(Clone, Debug, Default)]
-pub struct Addresses {
-    /// Explicit FTPS.
-    pub explicit: Vec<SocketAddr>,
-    /// Implicit FTPS.
-    pub implicit: Vec<SocketAddr>,
-}
-
 /// Makes what is missing: the state directory, a certificate if the configuration names none, a
 /// user if the file of users is in the state directory and not there. Afterwards the configuration
 /// names a certificate. Called again, it finds what it has made, so a reload calls it, too.
@@ -64,21 +61,26 @@ pub fn prepare(loaded: &mut Loaded) -> Result<Info, String> {
         config.tls.key = Some(key);
     }
 
-    let users = users_file::path(config).ok();
-    let password = match &users {
-        Some(users) if users.starts_with(&state) && !users.exists() => first_user(&state, users)?,
-        _ => None,
+    let password = match missing_users(config) {
+        Some(users) => first_user(&state, &users)?,
+        None => None,
     };
     let kept = state.join(FIRST_USER);
     let storage = config.storage.get("default").or_else(|| config.storage.values().next());
     Ok(Info {
         certificate: config.tls.certificate.clone().unwrap_or_default(),
         self_signed,
-        users,
+        users: users_file::path(config).ok(),
         files: storage.map(|storage| storage.root.clone()),
         first_user: kept.exists().then_some(kept),
         password,
     })
+}
+
+/// The file of users, if the first start is to make it.
+pub(super) fn missing_users(config: &Config) -> Option<PathBuf> {
+    let users = users_file::path(config).ok()?;
+    (users.starts_with(&config.server.state) && !users.exists()).then_some(users)
 }
 
 /// Makes the first user. The password is kept before the user is, so that none is ever lost.
@@ -119,24 +121,24 @@ fn note(password: &Secret, curl: Option<&str>) -> String {
 
 /// Tells on standard output where the server listens and where its things are; after the first
 /// start, the password and a command to try it with.
-pub fn announce(info: &Info, addresses: &Addresses) {
-    output::print(&text(info, addresses));
+pub fn announce(info: &Info, listening: &[Listening]) {
+    output::print(&text(info, listening));
     if let (Some(path), Some(password)) = (&info.first_user, &info.password) {
-        let curl = curl(info, addresses, password.expose());
+        let curl = curl(info, listening, password.expose());
         if let Err(error) = files::replace(path, note(password, curl.as_deref()).as_bytes()) {
             tracing::warn!(error, "the first user's file has no command to try the server with");
         }
     }
 }
 
-fn text(info: &Info, addresses: &Addresses) -> String {
+fn text(info: &Info, listening: &[Listening]) -> String {
     let mut rows: Vec<[String; 3]> = Vec::new();
     let mut row = |what: &str, value: String| rows.push([String::new(), what.to_owned(), value]);
-    for address in &addresses.explicit {
-        row("explicit FTPS", format!("ftp://{address}"));
-    }
-    for address in &addresses.implicit {
-        row("implicit FTPS", format!("ftps://{address}"));
+    for Listening { address, kind } in listening {
+        match kind {
+            Kind::Explicit => row("explicit FTPS", format!("ftp://{address}")),
+            Kind::Implicit => row("implicit FTPS", format!("ftps://{address}")),
+        }
     }
     match (&info.password, &info.first_user) {
         (Some(password), kept) => {
@@ -154,7 +156,7 @@ fn text(info: &Info, addresses: &Addresses) -> String {
 
     let mut text =
         format!("{}\n\n{}\n", output::bold("Portcullis is ready."), output::table(&rows));
-    let curl = info.password.as_ref().and_then(|secret| curl(info, addresses, secret.expose()));
+    let curl = info.password.as_ref().and_then(|secret| curl(info, listening, secret.expose()));
     if let Some(curl) = curl {
         let _ = write!(text, "Try it:\n\n  {curl}\n\n");
     }
@@ -162,11 +164,12 @@ fn text(info: &Info, addresses: &Addresses) -> String {
 }
 
 /// A command that uploads a file, or lists if there is none at hand.
-fn curl(info: &Info, addresses: &Addresses, password: &str) -> Option<String> {
-    let (scheme, address, flag) = match (addresses.explicit.first(), addresses.implicit.first()) {
-        (Some(address), _) => ("ftp", address, " --ssl-reqd"),
-        (None, Some(address)) => ("ftps", address, ""),
-        (None, None) => return None,
+fn curl(info: &Info, listening: &[Listening], password: &str) -> Option<String> {
+    let explicit = listening.iter().find(|listening| listening.kind == Kind::Explicit);
+    let Listening { address, kind } = explicit.or(listening.first())?;
+    let (scheme, flag) = match kind {
+        Kind::Explicit => ("ftp", " --ssl-reqd"),
+        Kind::Implicit => ("ftps", ""),
     };
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -190,13 +193,10 @@ mod tests {
     use std::{fs, os::unix::fs::PermissionsExt};
 
     use super::*;
-    use crate::config::Config;
 
-    fn addresses() -> Addresses {
-        Addresses {
-            explicit: vec!["0.0.0.0:2121".parse().unwrap()],
-            implicit: vec!["[::]:2990".parse().unwrap()],
-        }
+    fn listening() -> [Listening; 2] {
+        [("[::]:2990", Kind::Implicit), ("0.0.0.0:2121", Kind::Explicit)]
+            .map(|(address, kind)| Listening { address: address.parse().unwrap(), kind })
     }
 
     fn loaded(state: &Path) -> Loaded {
@@ -212,7 +212,7 @@ mod tests {
         let mut first = loaded(&state);
         let info = prepare(&mut first).unwrap();
         let password = info.password.clone().unwrap();
-        announce(&info, &addresses());
+        announce(&info, &listening());
         assert_eq!(first.config.tls.certificate, Some(state.join("tls/certificate.pem")));
         assert_eq!(first.config.tls.key, Some(state.join("tls/key.pem")));
         let mode =
@@ -225,7 +225,7 @@ mod tests {
         let hash = user.get("password").unwrap().as_str().unwrap();
         assert_eq!(passwords::verify(password.expose(), hash), Ok(true));
 
-        let said = text(&info, &addresses());
+        let said = text(&info, &listening());
         let kept = fs::read_to_string(state.join(FIRST_USER)).unwrap();
         for text in [&said, &kept] {
             assert!(text.contains(password.expose()), "{text}");
@@ -237,7 +237,7 @@ mod tests {
         let before = fs::read(state.join("users.toml")).unwrap();
         let again = prepare(&mut loaded(&state)).unwrap();
         assert!(again.password.is_none());
-        let said = text(&again, &addresses());
+        let said = text(&again, &listening());
         assert!(!said.contains(password.expose()) && !said.contains("curl"), "{said}");
         assert!(said.contains(FIRST_USER) && said.contains("users.toml"), "{said}");
         assert_eq!(fs::read(state.join("users.toml")).unwrap(), before);
@@ -257,20 +257,20 @@ mod tests {
         assert!(info.password.is_none() && info.first_user.is_none() && !info.self_signed);
         assert!(!users.exists());
         assert!(!directory.path().join("var/tls").exists());
-        assert!(text(&info, &addresses()).contains("/etc/cert.pem\n"));
+        assert!(text(&info, &listening()).contains("/etc/cert.pem\n"));
     }
 
     #[test]
     fn the_command_fits_the_listeners() {
         let directory = tempfile::tempdir().unwrap();
         let mut info = prepare(&mut loaded(directory.path())).unwrap();
-        let implicit = Addresses { explicit: Vec::new(), ..addresses() };
-        let line = curl(&info, &implicit, "pw").unwrap();
+        let implicit = &listening()[..1];
+        let line = curl(&info, implicit, "pw").unwrap();
         assert!(line.starts_with("curl -g --cacert "), "{line}");
         assert!(line.ends_with(" ftps://[::1]:2990/"), "{line}");
-        assert_eq!(curl(&info, &Addresses::default(), "pw"), None);
+        assert_eq!(curl(&info, &[], "pw"), None);
         info.self_signed = false;
-        let line = curl(&info, &addresses(), "pw").unwrap();
+        let line = curl(&info, &listening(), "pw").unwrap();
         assert!(line.starts_with("curl --ssl-reqd -u portcullis:pw"), "{line}");
         assert!(line.ends_with(" ftp://HOST:2121/"), "{line}");
     }

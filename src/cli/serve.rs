@@ -6,20 +6,20 @@ use tokio::runtime;
 
 use super::{
     Failure, Source,
-    first_start::{self, Addresses},
+    first_start::{self, Info},
     output,
 };
-use crate::server::{Kind, Server};
+use crate::{config::Loaded, server::Server};
 
 /// Serves until a signal ends it.
 pub fn run(source: &Source) -> Result<(), Failure> {
     let mut loaded = source.load()?;
     without_backtraces();
-    crate::observe::init(&loaded.config.log)?;
+    crate::observe::init(&loaded.config.log).map_err(Failure::Configuration)?;
     for warning in &loaded.warnings {
-        tracing::warn!(at = warning.place, key = warning.key, "{}", warning.text);
+        tracing::warn!(at = warning.place, "{}: {}", warning.key, warning.text);
     }
-    let start = first_start::prepare(&mut loaded)?;
+    let info = first_start::prepare(&mut loaded)?;
 
     let mut builder = runtime::Builder::new_multi_thread();
     builder.enable_all().thread_name("portcullis");
@@ -27,24 +27,14 @@ pub fn run(source: &Source) -> Result<(), Failure> {
         builder.worker_threads(loaded.config.server.threads);
     }
     let runtime = builder.build().map_err(|error| format!("no threads to serve with: {error}"))?;
-    runtime.block_on(async {
-        let server = Server::start(&loaded)
-            .await
-            .map_err(|problem| Failure::Configuration(problem.to_string()))?;
-        first_start::announce(&start, &addresses(&server));
-        server.run().await.map_err(|error| Failure::Running(error.to_string()))
-    })
+    runtime.block_on(serve(&loaded, &info))
 }
 
-fn addresses(server: &Server) -> Addresses {
-    let mut addresses = Addresses::default();
-    for listening in server.listening() {
-        match listening.kind {
-            Kind::Explicit => addresses.explicit.push(listening.address),
-            Kind::Implicit => addresses.implicit.push(listening.address),
-        }
-    }
-    addresses
+async fn serve(loaded: &Loaded, info: &Info) -> Result<(), Failure> {
+    let server = Server::start(loaded).await;
+    let server = server.map_err(|problem| Failure::Configuration(problem.to_string()))?;
+    first_start::announce(info, &server.listening());
+    server.run().await.map_err(|error| Failure::Running(error.to_string()))
 }
 
 /// Starts the program anew if it would note the stack of each error that it meets: a plugin's

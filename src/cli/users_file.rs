@@ -60,6 +60,15 @@ pub fn path(config: &Config) -> Result<PathBuf, String> {
     Ok(config.server.state.join(file))
 }
 
+/// Has the same plugin read another file.
+pub fn set_path(config: &mut Config, path: &Path) {
+    let plugin = config.plugin.iter_mut().find(|plugin| plugin.component == "builtin:users");
+    let users = plugin.and_then(|plugin| plugin.settings.get_mut("users"));
+    if let Some(file) = users.and_then(|users| users.get_mut("file")) {
+        *file = path.display().to_string().into();
+    }
+}
+
 /// The users of a file, by their names. A file that is not there has none.
 pub fn read(path: &Path) -> Result<Map<String, Value>, String> {
     let document = Document::read(path)?;

@@ -84,7 +84,7 @@ impl Server {
     /// The directory of compiled plugins, in the state directory.
     #[must_use]
     pub fn compiled(&self) -> PathBuf {
-        self.state.join("compiled")
+        self.state.join("cache")
     }
 }
 

@@ -32,7 +32,8 @@ pub async fn send_file(
 ) -> Result<u64, PumpError> {
     let left = source.metadata().size.min(end).saturating_sub(offset);
     let portion = rates.iter().map(|rate| rate.portion()).min().unwrap_or(BUFFER_LIMIT);
-    let size = usize::try_from(left).unwrap_or(usize::MAX).clamp(512, portion.clamp(512, BUFFER_LIMIT));
+    let size =
+        usize::try_from(left).unwrap_or(usize::MAX).clamp(512, portion.clamp(512, BUFFER_LIMIT));
     let mut buffer = vec![0; size];
     let mut convert = ascii.then(|| (ToNetwork::new(), Vec::new()));
     let mut at = offset;

@@ -130,7 +130,9 @@ impl Opening {
                 let accepting = poll_fn(|context| wait.poll(listener, context));
                 match timeout(limit, accepting).await {
                     Ok(result) => result,
-                    Err(_) => Err(wait.refused.map_or(OpenError::Timeout, |(why, _)| OpenError::Tls(why))),
+                    Err(_) => {
+                        Err(wait.refused.map_or(OpenError::Timeout, |(why, _)| OpenError::Tls(why)))
+                    }
                 }
             }
             Route::Active { to, from } => {

@@ -66,7 +66,9 @@ pub async fn authenticate(
 ) -> Decision {
     for member in chain {
         match member.gate.authenticate(session.clone(), credentials.clone()).await {
-            Ok(Outcome::Accept(account)) => return Decision::Accepted(account, member.name.clone()),
+            Ok(Outcome::Accept(account)) => {
+                return Decision::Accepted(account, member.name.clone());
+            }
             Ok(Outcome::Deny(why)) => return Decision::Denied(format!("{}: {why}", member.name)),
             Ok(Outcome::Challenge(prompt)) => return Decision::Challenged(prompt),
             Ok(Outcome::Abstain) => {}

@@ -119,7 +119,11 @@ pub struct Policy {
 impl Policy {
     /// The policy of a session that logged in as `account`.
     #[must_use]
-    pub fn new(session: Arc<SessionFacts>, account: &Account, chain: &[Named<dyn PathPolicy>]) -> Self {
+    pub fn new(
+        session: Arc<SessionFacts>,
+        account: &Account,
+        chain: &[Named<dyn PathPolicy>],
+    ) -> Self {
         let guards = chain.iter().map(|named| (named.clone(), named.gate.guard())).collect();
         Self { session, permissions: account.permissions, guards }
     }

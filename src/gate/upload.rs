@@ -301,7 +301,9 @@ impl Inspection {
     async fn send(&mut self, piece: &Piece) -> Result<(), Refusal> {
         for index in 0..self.members.len() {
             // A verdict that comes while this one's queue is full may end the wait.
-            while let Some(pieces) = self.members.get(index).and_then(|member| member.pieces.clone()) {
+            while let Some(pieces) =
+                self.members.get(index).and_then(|member| member.pieces.clone())
+            {
                 tokio::select! {
                     biased;
                     permit = pieces.reserve() => {

@@ -9,6 +9,7 @@ use super::{
     },
     call::Call,
     component::{Plugin, Term},
+    fault::bounded,
     output::one_line,
 };
 use crate::{
@@ -64,7 +65,7 @@ impl ComponentAuthenticator {
                 let account = account.map_err(|why| plugin.fault(FaultKind::Nonsense, why))?;
                 Ok(Outcome::Accept(Box::new(account)))
             }
-            Answered::Deny(why) => Ok(Outcome::Deny(why)),
+            Answered::Deny(why) => Ok(Outcome::Deny(bounded(why))),
             Answered::Challenge(prompt) => Ok(Outcome::Challenge(one_line(prompt))),
             Answered::Abstain => Ok(Outcome::Abstain),
         }

@@ -146,9 +146,11 @@ fn write(directory: &Path, path: &Path, code: &[u8]) -> io::Result<()> {
 fn forget(directory: &Path) {
     let Ok(entries) = fs::read_dir(directory) else { return };
     for entry in entries.flatten() {
-        let age = entry.metadata().ok().and_then(|metadata| metadata.modified().ok()?.elapsed().ok());
+        let age =
+            entry.metadata().ok().and_then(|metadata| metadata.modified().ok()?.elapsed().ok());
         let name = entry.file_name();
-        let ours = name.to_str().is_some_and(|name| name.ends_with(".cwasm") || name.starts_with(".new-"));
+        let ours =
+            name.to_str().is_some_and(|name| name.ends_with(".cwasm") || name.starts_with(".new-"));
         if ours && age.is_some_and(|age| age > FORGOTTEN) {
             let _ = fs::remove_file(entry.path());
         }

@@ -167,7 +167,10 @@ impl Call {
     }
 
     /// Takes the account that the guest answers with.
-    pub(super) fn take_account(&mut self, account: Resource<Account>) -> Result<gate::Account, String> {
+    pub(super) fn take_account(
+        &mut self,
+        account: Resource<Account>,
+    ) -> Result<gate::Account, String> {
         let unknown = "the accepted account is not one that the plugin made";
         match self.table.get(&account) {
             Ok(Account::Own(_)) => {}

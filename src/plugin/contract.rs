@@ -65,7 +65,9 @@ impl Grant {
     fn needed(import: &str) -> Self {
         let Some(name) = Name::parse(import) else { return Self::Unknown };
         match (name.package, name.interface) {
-            (PACKAGE, "log" | "settings" | "state" | "passwords" | "types" | "uploads") => Self::None,
+            (PACKAGE, "log" | "settings" | "state" | "passwords" | "types" | "uploads") => {
+                Self::None
+            }
             // A `use` of a type imports the interface that it is from.
             (PACKAGE, "path-policy" | "authentication" | "upload-inspection") => Self::Unknown,
             ("wasi:clocks" | "wasi:random" | "wasi:io", _) => Self::None,
@@ -147,9 +149,11 @@ pub fn inspect(bytes: &[u8]) -> Result<Report, LoadError> {
 pub(super) fn is_component(bytes: &[u8]) -> Result<(), String> {
     match bytes.get(..8) {
         Some(b"\0asm\x0d\0\x01\0") => Ok(()),
-        Some(b"\0asm\x01\0\0\0") => Err("this is a WebAssembly module, not a component: make it one \
+        Some(b"\0asm\x01\0\0\0") => {
+            Err("this is a WebAssembly module, not a component: make it one \
             with `wasm-tools component new`"
-            .into()),
+                .into())
+        }
         Some([b'\0', b'a', b's', b'm', ..]) => {
             Err("this is WebAssembly of a version that this server does not know".into())
         }
@@ -240,7 +244,9 @@ fn nothing(exports: &[String]) -> String {
         .collect();
     let wanted = wanted.join(", ");
     if exports.iter().any(|export| exported(export) == Some("events")) {
-        return format!("it is an event-listener, which this server does not run yet; it runs {wanted}");
+        return format!(
+            "it is an event-listener, which this server does not run yet; it runs {wanted}"
+        );
     }
     match exports {
         [] => format!("it exports nothing; a plugin exports one of {wanted}"),

@@ -25,10 +25,6 @@ pub(super) const TABLES: u32 = 10;
 /// Elements of one table: the functions of SpiderMonkey are some 20,000.
 pub(super) const TABLE_ELEMENTS: usize = 50_000;
 
-/// Memory of a slot that stays with it when its instance is gone and is wiped with `memset`: what a
-/// small plugin touches. Saves a system call and the page faults of the next login.
-const KEEP_RESIDENT: usize = 256 << 10;
-
 /// How instances get their memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Allocation {
@@ -112,7 +108,11 @@ fn config(instances: u32, allocation: Allocation) -> Config {
         Allocation::SmallPool => {
             config.memory_reservation(256 << 20).memory_guard_size(64 << 10);
         }
-        Allocation::OnDemand => return config,
+        Allocation::OnDemand => {
+            // Address space is scarce, or this would be a pool: a memory moves when it grows.
+            config.memory_reservation(0).memory_guard_size(64 << 10);
+            return config;
+        }
     }
     let slot = usize::try_from(allocation.slot()).unwrap_or(usize::MAX);
     let mut pool = PoolingAllocationConfig::default();
@@ -133,7 +133,9 @@ fn config(instances: u32, allocation: Allocation) -> Config {
         .table_elements(TABLE_ELEMENTS)
         // Slots that wait with a component's memory image mapped.
         .max_unused_warm_slots(100)
-        .linear_memory_keep_resident(KEEP_RESIDENT)
+        // Pages that a guest wrote to go back to the system with it: as quick as wiping them, and
+        // no password waits in one.
+        .linear_memory_keep_resident(0)
         .table_keep_resident(16 << 10);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     config

@@ -64,7 +64,9 @@ fn kind(error: &wasmtime::Error, call: &Call) -> (FaultKind, String) {
         return (FaultKind::TooBig, format!("{excess}; {cause}"));
     }
     // These have no public type.
-    if cause.contains("fuel allocated for hostcalls") || cause.contains("store handle limit exceeded") {
+    if cause.contains("fuel allocated for hostcalls")
+        || cause.contains("store handle limit exceeded")
+    {
         return (FaultKind::TooBig, cause);
     }
     if let Some(exit) = error.downcast_ref::<I32Exit>() {

@@ -99,7 +99,9 @@ pub(super) enum Excess {
 impl fmt::Display for Excess {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Memory(limit) => write!(formatter, "more memory than limits.memory, {limit} bytes"),
+            Self::Memory(limit) => {
+                write!(formatter, "more memory than limits.memory, {limit} bytes")
+            }
             Self::Table => write!(formatter, "a table of more than {TABLE_ELEMENTS} elements"),
             Self::Kept(what, limit) => write!(formatter, "{what}: more than {limit}"),
             Self::State(limit) => write!(formatter, "more state than limits.state, {limit} bytes"),

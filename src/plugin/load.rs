@@ -39,8 +39,12 @@ pub(super) async fn add(
         loaded.await.map_err(|error| LoadError::component(error.to_string()))??
     };
     if kind == Kind::Authenticator && configured.on_failure == OnFailure::Allow {
-        return Err(LoadError::new("on-failure", "an authenticator that fails never lets anybody in: only \
-            \"deny\" will do".into()));
+        return Err(LoadError::new(
+            "on-failure",
+            "an authenticator that fails never lets anybody in: only \
+            \"deny\" will do"
+                .into(),
+        ));
     }
     let plugin = Arc::new(Plugin {
         name: configured.name.as_str().into(),
@@ -81,14 +85,19 @@ fn load(
     if let Some(pinned) = &configured.sha256 {
         let sha256 = hex(digest(&SHA256, &bytes).as_ref());
         if !pinned.trim().eq_ignore_ascii_case(&sha256) {
-            let text = format!("{} has the digest {sha256}, not the pinned one", configured.component);
+            let text =
+                format!("{} has the digest {sha256}, not the pinned one", configured.component);
             return Err(LoadError::new("sha256", text));
         }
     }
     let slot = shared.allocation.slot();
     if configured.limits.memory > slot {
-        tracing::warn!(plugin = configured.name, limit = slot,
-            "limits.memory is more than an instance can have here: {}", shared.allocation);
+        tracing::warn!(
+            plugin = configured.name,
+            limit = slot,
+            "limits.memory is more than an instance can have here: {}",
+            shared.allocation
+        );
     }
     contract::is_component(&bytes).map_err(LoadError::component)?;
     let component = shared.cache.component(&shared.engine, &bytes);
@@ -110,7 +119,8 @@ fn bytes(component: &str) -> Result<Cow<'static, [u8]>, LoadError> {
     };
     let builtin = BUILTIN.iter().find(|(builtin, _)| *builtin == name);
     builtin.map(|(_, bytes)| Cow::Borrowed(*bytes)).ok_or_else(|| {
-        let names: Vec<String> = BUILTIN.iter().map(|(name, _)| format!("builtin:{name}")).collect();
+        let names: Vec<String> =
+            BUILTIN.iter().map(|(name, _)| format!("builtin:{name}")).collect();
         let names = names.join(", ");
         LoadError::component(format!("there is no builtin:{name}; there are {names}"))
     })

@@ -110,7 +110,10 @@ impl Output {
     fn written(&self, spoken: &mut Spoken, stream: Stream, line: &[u8]) {
         let line = String::from_utf8_lossy(line);
         let line = line.trim_end_matches('\r');
-        if stream == Stream::Err && !line.is_empty() {
+        if line.is_empty() {
+            return;
+        }
+        if stream == Stream::Err {
             if !spoken.tail.is_empty() {
                 spoken.tail.push_str(" | ");
             }
@@ -129,8 +132,12 @@ impl Output {
         if spoken.used > self.limit {
             if !spoken.dropped {
                 spoken.dropped = true;
-                tracing::warn!(plugin, session, limit = self.limit,
-                    "the plugin says more than limits.log in one call: the rest is dropped");
+                tracing::warn!(
+                    plugin,
+                    session,
+                    limit = self.limit,
+                    "the plugin says more than limits.log in one call: the rest is dropped"
+                );
             }
             return;
         }

@@ -75,16 +75,17 @@ impl ComponentGuard {
     ) -> Result<Vec<Decision>, Fault> {
         let plugin = &self.policy.plugin;
         let settings = plugin.settings.current().await;
-        let (kept, mut store, slot) = match self.take() {
+        // In this order: dropped half-way, the store goes before its slot.
+        let (slot, mut store, kept) = match self.take() {
             Some(Kept { instance, mut store, slot }) => {
                 store.data_mut().restart(settings, session);
                 // The epoch went on in the meantime, and would have the first check yield.
                 store.set_epoch_deadline(1);
-                (Some(instance), store, slot)
+                (slot, store, Some(instance))
             }
             None => {
                 let slot = plugin.slot(Term::Short).await?;
-                (None, plugin.store(settings, session), slot)
+                (slot, plugin.store(settings, session), None)
             }
         };
         let clock = store.data().clock.clone();

@@ -2,11 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::{
-    bindings::imports::portcullis::plugin::types,
-    limiter::Excess,
-    output::one_line,
-};
+use super::{bindings::imports::portcullis::plugin::types, limiter::Excess, output::one_line};
 use crate::{
     ftp::path::VirtualPath,
     gate::{self, Permissions, SessionFacts},

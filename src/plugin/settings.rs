@@ -54,7 +54,11 @@ impl Settings {
     ///
     /// # Errors
     /// For people: which file cannot be read, and why.
-    pub(super) fn load(plugin: Arc<str>, table: &toml::Table, state: &Path) -> Result<Self, String> {
+    pub(super) fn load(
+        plugin: Arc<str>,
+        table: &toml::Table,
+        state: &Path,
+    ) -> Result<Self, String> {
         let mut files = Vec::new();
         let root = table.iter().map(|(key, value)| (key.clone(), node(value, state, &mut files)));
         let root = Arc::new(Node::Table(root.collect()));
@@ -143,7 +147,9 @@ fn node(value: &toml::Value, state: &Path, files: &mut Vec<PathBuf>) -> Node {
                 return Node::File(files.len() - 1);
             }
             let entries = table.iter();
-            Node::Table(entries.map(|(key, value)| (key.clone(), node(value, state, files))).collect())
+            Node::Table(
+                entries.map(|(key, value)| (key.clone(), node(value, state, files))).collect(),
+            )
         }
         toml::Value::Array(list) => {
             Node::List(list.iter().map(|value| node(value, state, files)).collect())

@@ -104,7 +104,13 @@ impl Values {
         self.entries.get(key).filter(|entry| !entry.expired(now))
     }
 
-    fn insert(&mut self, key: String, entry: Entry, now: Instant, limit: u64) -> Result<(), Excess> {
+    fn insert(
+        &mut self,
+        key: String,
+        entry: Entry,
+        now: Instant,
+        limit: u64,
+    ) -> Result<(), Excess> {
         let old = self.entries.get(&key).map_or(0, |entry| entry.cost(&key));
         let cost = entry.cost(&key);
         // Expired entries go when there is no room, and once in a while so that they do not stay.

@@ -74,11 +74,7 @@ fn session(user: &str) -> Arc<SessionFacts> {
     })
 }
 
-async fn login(
-    gate: &dyn Authenticator,
-    user: &str,
-    password: &str,
-) -> Result<Outcome, Fault> {
+async fn login(gate: &dyn Authenticator, user: &str, password: &str) -> Result<Outcome, Fault> {
     let password = Some(Secret::new(password));
     let credentials = Credentials { user: user.into(), password, one_time_code: None };
     gate.authenticate(session(user), credentials).await

@@ -203,12 +203,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-async fn accept(
-    listener: TcpListener,
-    kind: Kind,
-    shared: Arc<Shared>,
-    alive: mpsc::Sender<()>,
-) {
+async fn accept(listener: TcpListener, kind: Kind, shared: Arc<Shared>, alive: mpsc::Sender<()>) {
     let mut backoff = Duration::ZERO;
     loop {
         match listener.accept().await {

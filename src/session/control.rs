@@ -140,9 +140,10 @@ impl Control {
         let Stream::Plain(tcp) = std::mem::replace(&mut self.stream, Stream::Gone) else {
             return Err(io::Error::other("the connection is not in the clear"));
         };
-        let stream = timeout(limit, TlsAcceptor::from(config).accept(tcp))
-            .await
-            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the handshake took too long"))??;
+        let stream =
+            timeout(limit, TlsAcceptor::from(config).accept(tcp)).await.map_err(|_| {
+                io::Error::new(io::ErrorKind::TimedOut, "the handshake took too long")
+            })??;
         self.decoder = LineDecoder::new(self.line_length);
         self.stream = Stream::Tls(Box::new(stream));
         match &self.stream {
@@ -167,8 +168,9 @@ impl Control {
             while stream.read(&mut nothing).await? > 0 {}
             io::Result::Ok(stream)
         };
-        let stream =
-            timeout(CLOSE_NOTIFY, end).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        let stream = timeout(CLOSE_NOTIFY, end)
+            .await
+            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         self.decoder = LineDecoder::new(self.line_length);
         self.stream = Stream::Plain(stream.into_inner().0);
         Ok(())

@@ -56,7 +56,12 @@ impl Session {
         let user = self.logged_in()?;
         user.policy.check(Operation::MakeDirectory, &path).await?;
         user.tree.make_directory(&path).await?;
-        tracing::info!(session = self.id(), user = user.user.as_str(), path = path.as_str(), "directory made");
+        tracing::info!(
+            session = self.id(),
+            user = user.user.as_str(),
+            path = path.as_str(),
+            "directory made"
+        );
         Ok(Reply::new(257, format!("{} created", quoted(path.as_str()))))
     }
 
@@ -68,7 +73,12 @@ impl Session {
         }
         user.policy.check(Operation::RemoveDirectory, &path).await?;
         user.tree.remove_directory(&path).await?;
-        tracing::info!(session = self.id(), user = user.user.as_str(), path = path.as_str(), "directory removed");
+        tracing::info!(
+            session = self.id(),
+            user = user.user.as_str(),
+            path = path.as_str(),
+            "directory removed"
+        );
         Ok(Reply::new(250, "Directory removed"))
     }
 
@@ -77,7 +87,12 @@ impl Session {
         let user = self.logged_in()?;
         user.policy.check(Operation::Delete, &path).await?;
         user.tree.remove_file(&path).await?;
-        tracing::info!(session = self.id(), user = user.user.as_str(), path = path.as_str(), "deleted");
+        tracing::info!(
+            session = self.id(),
+            user = user.user.as_str(),
+            path = path.as_str(),
+            "deleted"
+        );
         Ok(Reply::new(250, "File deleted"))
     }
 
@@ -120,8 +135,13 @@ impl Session {
             return Err(refusal.into());
         }
         user.tree.rename(&from, &to, replaces).await?;
-        tracing::info!(session = self.id(), user = user.user.as_str(), from = from.as_str(),
-            to = to.as_str(), "renamed");
+        tracing::info!(
+            session = self.id(),
+            user = user.user.as_str(),
+            from = from.as_str(),
+            to = to.as_str(),
+            "renamed"
+        );
         Ok(Reply::new(250, "Renamed"))
     }
 
@@ -140,7 +160,9 @@ impl Session {
                 let quota = self.logged_in()?.account.quota;
                 let available = self.logged_in()?.tree.available(&VirtualPath::root()).await?;
                 let text = match quota {
-                    Some(quota) => format!("Quota {quota} bytes, {available} bytes left on the storage"),
+                    Some(quota) => {
+                        format!("Quota {quota} bytes, {available} bytes left on the storage")
+                    }
                     None => format!("No quota, {available} bytes left on the storage"),
                 };
                 Ok(Reply::new(200, text))

@@ -44,8 +44,18 @@ impl Session {
         features.push(self.parameters.facts.feature_line());
         features.extend(
             [
-                "PBSZ", "PROT", "RANG STREAM", "REST STREAM", "SIZE", "TVFS", "UTF8", "XCRC", "XMD5",
-                "XSHA1", "XSHA256", "XSHA512",
+                "PBSZ",
+                "PROT",
+                "RANG STREAM",
+                "REST STREAM",
+                "SIZE",
+                "TVFS",
+                "UTF8",
+                "XCRC",
+                "XMD5",
+                "XSHA1",
+                "XSHA256",
+                "XSHA512",
             ]
             .map(str::to_owned),
         );

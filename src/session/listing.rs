@@ -145,9 +145,9 @@ impl Session {
         let path = if directory.is_empty() { user.cwd.clone() } else { self.resolve(directory)? };
         let pattern = match pattern {
             None => None,
-            Some(text) => Some(
-                Glob::new(text).ok_or_else(|| Reply::new(501, "The pattern is too long"))?,
-            ),
+            Some(text) => {
+                Some(Glob::new(text).ok_or_else(|| Reply::new(501, "The pattern is too long"))?)
+            }
         };
         let prefix = match (form, directory) {
             (Form::Names, "") => String::new(),
@@ -285,8 +285,7 @@ impl Lines {
             };
         }
         let text = String::from_utf8_lossy(&out);
-        let mut lines: Vec<String> =
-            text.lines().take(STAT_LINES).map(str::to_owned).collect();
+        let mut lines: Vec<String> = text.lines().take(STAT_LINES).map(str::to_owned).collect();
         if more || text.lines().count() > lines.len() {
             lines.push("... and more: use MLSD".into());
         }

@@ -26,7 +26,8 @@ impl Session {
         self.facts_mut().user = Some(user.clone());
         self.state = State::Identified { user: user.clone() };
         if self.facts.certificate.is_some() {
-            let credentials = Credentials { user: user.clone(), password: None, one_time_code: None };
+            let credentials =
+                Credentials { user: user.clone(), password: None, one_time_code: None };
             match self.decide(&credentials).await {
                 Decision::Accepted(account, by) => {
                     return self.enter(user, *account, &by, 232).await;
@@ -44,8 +45,7 @@ impl Session {
             return self.answer(Reply::new(503, "USER comes first")).await;
         };
         let user = user.clone();
-        let credentials =
-            Credentials { user, password: Some(password), one_time_code: None };
+        let credentials = Credentials { user, password: Some(password), one_time_code: None };
         self.login(credentials).await
     }
 
@@ -78,7 +78,8 @@ impl Session {
             Decision::Challenged(prompt) => {
                 let password = credentials.password.unwrap_or_else(|| Secret::new(""));
                 self.state = State::Challenged { user: credentials.user, password };
-                let prompt = if prompt.is_empty() { "One-time code, please".into() } else { prompt };
+                let prompt =
+                    if prompt.is_empty() { "One-time code, please".into() } else { prompt };
                 self.answer(Reply::new(332, prompt)).await
             }
             Decision::Denied(why) => self.failed(&credentials.user, &why).await,
@@ -130,15 +131,23 @@ impl Session {
         let upload = account.upload_rate.unwrap_or(limits.upload_rate);
         let download = account.download_rate.unwrap_or(limits.download_rate);
         let Some(place) = self.context.users.enter(&user, sessions, upload, download) else {
-            tracing::warn!(session = self.id(), user = user.as_str(), sessions,
-                "refused: too many sessions of this user");
+            tracing::warn!(
+                session = self.id(),
+                user = user.as_str(),
+                sessions,
+                "refused: too many sessions of this user"
+            );
             self.send(Reply::new(421, "Too many sessions of this user, goodbye")).await?;
             return Ok(Next::Close);
         };
         let Some(storage) = self.context.storage(&account) else {
-            tracing::error!(session = self.id(), user = user.as_str(), plugin = by,
+            tracing::error!(
+                session = self.id(),
+                user = user.as_str(),
+                plugin = by,
                 storage = account.storage.as_deref().unwrap_or_default(),
-                "the account names a storage that is not configured");
+                "the account names a storage that is not configured"
+            );
             return self.no_home().await;
         };
         let tree = match storage.open(&account.home, &user).await {
@@ -213,9 +222,9 @@ impl Session {
             return self.answer(Reply::new(503, "HOST comes before USER")).await;
         }
         let bare = name.trim_start_matches('[').trim_end_matches(']');
-        let own_address = bare.parse::<IpAddr>().is_ok_and(|address| {
-            address.to_canonical() == self.facts.server.ip().to_canonical()
-        });
+        let own_address = bare
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.to_canonical() == self.facts.server.ip().to_canonical());
         let hosts = &self.context.config.server.hosts;
         let known = own_address
             || self.context.tls.knows(&name)

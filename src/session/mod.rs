@@ -365,7 +365,13 @@ impl Session {
             C::Rang(first, last) => self.rang(first, last).await,
             C::Abor => self.answer(Reply::new(226, "No transfer to abort")).await,
             C::Stat(Some(path)) => self.stat_path(&path).await,
-            C::Feat | C::Help(_) | C::Syst | C::Noop | C::Stat(None) | C::Clnt(_) | C::Csid(_)
+            C::Feat
+            | C::Help(_)
+            | C::Syst
+            | C::Noop
+            | C::Stat(None)
+            | C::Clnt(_)
+            | C::Csid(_)
             | C::Lang(_) => {
                 let reply = self.information(&command);
                 self.answer(reply).await
@@ -418,12 +424,10 @@ struct Panicked;
 /// even this one beyond its connection.
 async fn unwound<T>(work: impl Future<Output = T>) -> Result<T, Panicked> {
     let mut work = pin!(work);
-    poll_fn(move |context| {
-        match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
-            Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
-            Ok(Poll::Pending) => Poll::Pending,
-            Err(_) => Poll::Ready(Err(Panicked)),
-        }
+    poll_fn(move |context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
+        Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
+        Ok(Poll::Pending) => Poll::Pending,
+        Err(_) => Poll::Ready(Err(Panicked)),
     })
     .await
 }

@@ -104,13 +104,16 @@ impl Session {
 
     pub(super) async fn rest(&mut self, offset: u64) -> io::Result<Next> {
         self.parameters.restart = offset;
-        self.answer(Reply::new(350, format!("Restarting at {offset}, the transfer comes next"))).await
+        self.answer(Reply::new(350, format!("Restarting at {offset}, the transfer comes next")))
+            .await
     }
 
     pub(super) async fn allo(&mut self, size: u64) -> io::Result<Next> {
         let limit = self.upload_limit();
         if limit > 0 && size > limit {
-            return self.answer(Reply::new(552, format!("Uploads have {limit} bytes at most"))).await;
+            return self
+                .answer(Reply::new(552, format!("Uploads have {limit} bytes at most")))
+                .await;
         }
         self.parameters.announced_size = Some(size);
         self.answer(Reply::new(202, "No storage needs to be reserved")).await

@@ -61,8 +61,13 @@ impl Session {
             };
             match guard.watch(pump).await {
                 Ok(Ok(bytes)) => {
-                    tracing::info!(session = &*session, user = name.as_str(), path = path.as_str(),
-                        bytes, "sent");
+                    tracing::info!(
+                        session = &*session,
+                        user = name.as_str(),
+                        path = path.as_str(),
+                        bytes,
+                        "sent"
+                    );
                     Reply::new(226, "Transfer complete")
                 }
                 Ok(Err(error)) => failed(&error, &session, path.as_str()),

@@ -252,7 +252,13 @@ impl Upload {
         };
         match published {
             Ok(()) => {
-                tracing::info!(session, user = self.user.as_str(), path = path.as_str(), bytes, "stored");
+                tracing::info!(
+                    session,
+                    user = self.user.as_str(),
+                    path = path.as_str(),
+                    bytes,
+                    "stored"
+                );
                 let text = if path == self.path {
                     "Transfer complete".to_owned()
                 } else {
@@ -275,7 +281,9 @@ impl Upload {
             Failure::from(Reply::new(451, "The upload cannot be stored under its new name"))
         };
         if name.split('/').any(|component| component == "..") {
-            return Err(nonsense(format!("an inspector named a path outside of the tree: {name:?}")));
+            return Err(nonsense(format!(
+                "an inspector named a path outside of the tree: {name:?}"
+            )));
         }
         let path = VirtualPath::parse(name, &VirtualPath::root())
             .map_err(|error| nonsense(format!("{name:?}: {error}")))?;
@@ -286,8 +294,14 @@ impl Upload {
     /// The transfer broke: what came so far waits to be resumed.
     async fn broken(&self, part: Box<dyn Part>, reply: Reply) -> Reply {
         let bytes = part.length();
-        tracing::info!(session = &*self.facts.id, user = self.user.as_str(),
-            path = self.path.as_str(), bytes, code = reply.code(), "upload broken off");
+        tracing::info!(
+            session = &*self.facts.id,
+            user = self.user.as_str(),
+            path = self.path.as_str(),
+            bytes,
+            code = reply.code(),
+            "upload broken off"
+        );
         if let Err(error) = part.keep().await {
             tracing::warn!(session = &*self.facts.id, %error, "the broken upload cannot be kept");
         }
@@ -306,7 +320,9 @@ impl Upload {
                 });
                 match part.quarantine(&note.to_string()).await {
                     Ok(name) => tracing::warn!(session, file = name, "kept in quarantine"),
-                    Err(error) => tracing::error!(session, %error, "quarantine failed, the upload is gone"),
+                    Err(error) => {
+                        tracing::error!(session, %error, "quarantine failed, the upload is gone")
+                    }
                 }
             }
             // It could not be decided: the client may come again and go on where it was.

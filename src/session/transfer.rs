@@ -116,7 +116,8 @@ impl Session {
                     return self.answer(Reply::new(226, "ABOR done")).await;
                 }
                 Ok(Command::Stat(None)) => {
-                    let text = format!("A transfer is under way, {} bytes so far", handle.meter.moved());
+                    let text =
+                        format!("A transfer is under way, {} bytes so far", handle.meter.moved());
                     self.send(Reply::new(213, text)).await?;
                 }
                 _ => self.queue.push_back(line),

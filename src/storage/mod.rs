@@ -107,7 +107,11 @@ pub enum Durability {
 pub trait Storage: Send + Sync {
     /// What an account sees of it: `home` is its "/". Made if it is not there and the configuration
     /// says so. `owner` keys broken uploads, so that only the one who sent them can resume.
-    fn open<'a>(&'a self, home: &'a VirtualPath, owner: &'a str) -> Answer<'a, Result<Arc<dyn Tree>>>;
+    fn open<'a>(
+        &'a self,
+        home: &'a VirtualPath,
+        owner: &'a str,
+    ) -> Answer<'a, Result<Arc<dyn Tree>>>;
 }
 
 /// One account's files.

@@ -36,8 +36,7 @@ pub fn verifier(
         });
     };
     let roots = read_roots(file).map_err(|text| Error::file("tls", KEY, file, &text))?;
-    let builder =
-        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
     let builder = match config.client_certificates {
         ClientCertificates::Required => builder,
         _ => builder.allow_unauthenticated(),

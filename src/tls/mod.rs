@@ -112,12 +112,7 @@ fn provider() -> CryptoProvider {
             suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
             suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
         ],
-        kx_groups: vec![
-            group::X25519MLKEM768,
-            group::X25519,
-            group::SECP256R1,
-            group::SECP384R1,
-        ],
+        kx_groups: vec![group::X25519MLKEM768, group::X25519, group::SECP256R1, group::SECP384R1],
         ..crypto::default_provider()
     }
 }

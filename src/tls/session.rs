@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use rustls::{
-    CipherSuite, HandshakeKind, ProtocolVersion, ServerConfig, ServerConnection, pki_types::CertificateDer,
-    server::ProducesTickets,
+    CipherSuite, HandshakeKind, ProtocolVersion, ServerConfig, ServerConnection,
+    pki_types::CertificateDer, server::ProducesTickets,
 };
 
 use super::{clients, tickets::SessionTickets};

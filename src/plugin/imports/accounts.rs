@@ -42,7 +42,11 @@ impl HostAccount for Call {
         })
     }
 
-    fn set_permissions(&mut self, account: Resource<Account>, permissions: Permissions) -> Result<()> {
+    fn set_permissions(
+        &mut self,
+        account: Resource<Account>,
+        permissions: Permissions,
+    ) -> Result<()> {
         self.draft(&account, NUMBER)?.permissions = Some(permissions);
         Ok(())
     }
@@ -67,7 +71,12 @@ impl HostAccount for Call {
         Ok(attributes.get(&name).cloned())
     }
 
-    fn set_attribute(&mut self, account: Resource<Account>, name: String, value: String) -> Result<()> {
+    fn set_attribute(
+        &mut self,
+        account: Resource<Account>,
+        name: String,
+        value: String,
+    ) -> Result<()> {
         let bytes = name.len() + value.len() + 2 * size_of::<String>();
         Ok(self.draft(&account, bytes)?.set_attribute(name, value)?)
     }

@@ -92,7 +92,8 @@ async fn setting_files_are_followed() {
     fs::write(&file, format!("[alice]\npassword = '{}'", hash("one"))).unwrap();
     let gates = fixture.gates(&[plugin]).await;
     let gate = &*gates.authenticators[0].gate;
-    let accepts = async |password| matches!(login(gate, "alice", password).await, Ok(Outcome::Accept(_)));
+    let accepts =
+        async |password| matches!(login(gate, "alice", password).await, Ok(Outcome::Accept(_)));
     assert!(accepts("one").await);
     fs::write(&file, format!("[alice]\npassword = '{}'", hash("two"))).unwrap();
     assert!(!accepts("one").await);
@@ -117,7 +118,8 @@ async fn a_bad_cache_is_a_miss() {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, code);
     foreign.extend_from_slice(digest.as_ref());
     foreign.extend_from_slice(code);
-    for bad in [&[][..], &whole[..10], &whole[..40], &whole[..whole.len() - 1], &damaged, &foreign] {
+    for bad in [&[][..], &whole[..10], &whole[..40], &whole[..whole.len() - 1], &damaged, &foreign]
+    {
         fs::write(entry(), bad).unwrap();
         fixture.still_works().await;
         assert!(fs::read(entry()).unwrap() == whole, "the entry is not replaced");

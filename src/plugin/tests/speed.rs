@@ -32,13 +32,9 @@ async fn what_calls_cost() {
     let users = "anonymous.home = '/public'";
     let faulty = configured(component("faulty-authenticator"), "");
     let plain = configured(component("faulty-guard"), "");
-    let plugins = [
-        faulty,
-        named("users", users),
-        plain,
-        named("rules", rules),
-        named("upload-guard", ""),
-    ];
+    let plugins =
+        [faulty, named("users", users), plain, named("rules", rules), named("upload-guard", "")];
+    println!("{}", fixture.host.shared.allocation);
     let start = Instant::now();
     let gates = fixture.gates(&plugins).await;
     report("load, compiling", start, 1);
@@ -62,8 +58,12 @@ async fn what_calls_cost() {
         paths(&*policy.gate.guard(), what).await;
     }
     let facts = session("alice");
-    let upload =
-        UploadFacts { path: path("/x"), mode: UploadMode::Create, announced_size: None, staged: None };
+    let upload = UploadFacts {
+        path: path("/x"),
+        mode: UploadMode::Create,
+        announced_size: None,
+        staged: None,
+    };
     let mut inspection = Inspection::start(&gates.inspectors, &facts, &upload);
     let start = Instant::now();
     for _ in 0..4096 {

@@ -65,7 +65,9 @@ async fn verdicts_and_faults_reach_the_pump() {
         ("late", FaultKind::Late),
         ("memory", FaultKind::TooBig),
     ] {
-        let Err(Refusal::Failed(fault)) = send(&chain, name, pieces).await else { panic!("{name}") };
+        let Err(Refusal::Failed(fault)) = send(&chain, name, pieces).await else {
+            panic!("{name}")
+        };
         assert_eq!(fault.kind, kind, "{fault}");
     }
     for (name, path) in [
@@ -78,7 +80,10 @@ async fn verdicts_and_faults_reach_the_pump() {
         assert_eq!(sent.unwrap().as_deref(), path, "{name}");
     }
     let sent = send(&chain, "early-reject", pieces).await;
-    assert!(matches!(&sent, Err(Refusal::Rejected(_, why)) if why == "Rejected on purpose"), "{sent:?}");
+    assert!(
+        matches!(&sent, Err(Refusal::Rejected(_, why)) if why == "Rejected on purpose"),
+        "{sent:?}"
+    );
     let sent = send(&chain, "quarantine", pieces).await;
     assert!(matches!(sent, Err(Refusal::Quarantined(..))), "{sent:?}");
     fixture.still_works().await;

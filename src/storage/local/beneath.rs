@@ -63,6 +63,12 @@ impl Directory {
         Self { handle, cached: self.cached }
     }
 
+    /// One of which the kernel remembers nothing.
+    #[cfg(test)]
+    pub(super) fn cold(handle: OwnedFd) -> Self {
+        Self { handle, cached: false }
+    }
+
     /// Opens, waiting for the disk if need be.
     pub(super) fn open(&self, path: &str, flags: OFlags) -> Result<OwnedFd> {
         for _ in 0..TRIES {
@@ -166,8 +172,10 @@ pub(super) async fn pool<T: Send + 'static>(
 }
 
 /// Closes, where that may take long: a big file without a name is freed by it.
-pub(super) fn discard(file: impl Send + 'static) {
-    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+pub(super) fn discard<T: Send + 'static>(file: Option<T>) {
+    if let Some(file) = file
+        && let Ok(runtime) = tokio::runtime::Handle::try_current()
+    {
         drop(runtime.spawn_blocking(move || drop(file)));
     }
 }

@@ -6,6 +6,7 @@
 //! What the page cache answers is done on the runtime's threads, and what may wait on the pool's.
 
 mod beneath;
+mod key;
 mod listing;
 mod part;
 mod resume;

@@ -17,6 +17,7 @@ use rustix::{
 use super::{
     Shared,
     beneath::{Access, Directory, Parent, discard, facts, facts_at, kind, pool},
+    key::Key,
     source::{LocalStaged, retry},
     staging::{LARGE, Progress, Staging},
 };
@@ -34,6 +35,8 @@ pub(super) struct LocalPart {
     pub(super) shared: Arc<Shared>,
     pub(super) home: Arc<Directory>,
     pub(super) progress: Progress,
+    /// Whether a file was there when it began.
+    pub(super) replaces: bool,
     /// For a person who finds it in quarantine.
     pub(super) label: Label,
     /// Writing it to the disk has failed once. The kernel then forgets what it could not write, and
@@ -82,6 +85,8 @@ impl Part for LocalPart {
                 parent,
                 name: name.to_owned(),
                 replace,
+                replaces: self.replaces,
+                key: self.progress.key(),
                 mode: self.progress.mode.take(),
                 new_mode: self.shared.file_mode,
                 durability,
@@ -94,10 +99,9 @@ impl Part for LocalPart {
                 }
             };
             match outcome {
-                Outcome::Published { replaced } => {
+                Outcome::Published => {
                     self.progress.moved();
-                    discard(replaced);
-                    self.progress.forget_part()
+                    Ok(())
                 }
                 Outcome::Unsynced(error) => {
                     self.progress.moved();
@@ -177,6 +181,8 @@ struct Publication {
     parent: Parent,
     name: String,
     replace: bool,
+    replaces: bool,
+    key: Key,
     mode: Option<u32>,
     new_mode: u32,
     durability: Durability,
@@ -184,11 +190,8 @@ struct Publication {
 
 enum Outcome {
     /// It is there.
-    Published {
-        /// The last handle of a big file, which is freed with it.
-        replaced: Option<OwnedFd>,
-    },
-    /// It is there, but perhaps not after a power failure.
+    Published,
+    /// It is there, but perhaps not after a power failure, or with a part left beside it.
     Unsynced(Error),
     /// It is not there, and what is staged may be incomplete.
     Lost(Error),
@@ -197,28 +200,34 @@ enum Outcome {
 }
 
 impl Publication {
-    fn run(self) -> Outcome {
-        let (old, replaced) = match self.old() {
-            Ok(old) => old,
-            Err(error) => return Outcome::Refused(error),
-        };
-        let changed = match self.dress(old.as_ref()) {
-            Ok(changed) => changed,
-            Err(error) => return Outcome::Refused(error),
-        };
-        if self.durability != Durability::None {
-            // What has been set a moment ago is on the disk with `fsync` alone.
-            let synced = if changed { fsync(&*self.file) } else { fdatasync(&*self.file) };
-            if let Err(error) = synced {
-                return Outcome::Lost(error.into());
+    fn run(mut self) -> Outcome {
+        let replaced = loop {
+            let (old, replaced) = match self.old() {
+                Ok(old) => old,
+                Err(error) => return Outcome::Refused(error),
+            };
+            let changed = match self.dress(old.as_ref()) {
+                Ok(changed) => changed,
+                Err(error) => return Outcome::Refused(error),
+            };
+            if self.durability != Durability::None {
+                // What has been set a moment ago is on the disk with `fsync` alone.
+                let synced = if changed { fsync(&*self.file) } else { fdatasync(&*self.file) };
+                if let Err(error) = synced {
+                    return Outcome::Lost(error.into());
+                }
             }
-        }
-        let flags = if self.replace { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
-        let renamed =
-            rename(&self.staging, &self.staged, &self.parent, &self.name, flags, Kind::File);
-        if let Err(error) = renamed {
-            return Outcome::Refused(error);
-        }
+            let over = self.replace && self.replaces;
+            let flags = if over { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
+            let (to, name) = (&self.parent, &self.name);
+            match rename(&self.staging, &self.staged, to, name, flags, Kind::File) {
+                Ok(()) => break replaced,
+                // There was none when the upload began, but now.
+                Err(Error::Exists) if self.replace && !self.replaces => self.replaces = true,
+                Err(error) => return Outcome::Refused(error),
+            }
+        };
+        discard(replaced);
         if self.durability == Durability::FileAndDirectory {
             let synced = match fsync(&self.parent) {
                 // The server may write the directory, but not read it. With the file's own
@@ -230,12 +239,16 @@ impl Publication {
                 return Outcome::Unsynced(error.into());
             }
         }
-        Outcome::Published { replaced }
+        // What is left of an earlier attempt would else be taken for this file.
+        match self.staging.forget(|| self.key) {
+            Ok(_) => Outcome::Published,
+            Err(error) => Outcome::Unsynced(error),
+        }
     }
 
     /// What will be replaced.
     fn old(&self) -> Result<(Option<Statx>, Option<OwnedFd>)> {
-        if !self.replace {
+        if !(self.replace && self.replaces) {
             return Ok((None, None));
         }
         let old = match facts_at(&self.parent, &self.name) {
@@ -254,7 +267,7 @@ impl Publication {
 
     /// Gives it the mode, owner and group of what it replaces, else those of a new file: as if it
     /// had been written in place. Whether anything had to change.
-    fn dress(&self, old: Option<&Statx>) -> Result<bool> {
+    fn dress(&mut self, old: Option<&Statx>) -> Result<bool> {
         let mut changed = false;
         let own = old.is_some().then(|| facts(&*self.file)).transpose()?;
         match (old, &own) {
@@ -280,6 +293,7 @@ impl Publication {
         let mode = old.map_or(self.new_mode, |old| u32::from(old.stx_mode) & 0o777);
         if self.mode != Some(mode) {
             fchmod(&*self.file, Mode::from_raw_mode(mode))?;
+            self.mode = Some(mode);
             changed = true;
         }
         Ok(changed)

@@ -60,7 +60,8 @@ pub(super) fn open(name: &str, config: &config::Storage, state: &Path) -> io::Re
         file_mode: config.file_mode & 0o777,
         directory_mode: config.directory_mode & 0o777,
         chmod_directories: config.directory_mode & 0o777 & !surviving != 0,
-        created_mode: config.file_mode & surviving,
+        // The server itself must be able to open what waits to be resumed.
+        created_mode: (config.file_mode & 0o777 | 0o600) & surviving,
         partial_age: config.partial_age,
     })
 }
@@ -149,7 +150,12 @@ impl Choice<'_> {
             if self.read_only || self.reaches_root(&staging)? {
                 return Ok(Some((staging, path)));
             }
-        } else if made {
+            if made {
+                staging.abandon();
+            }
+        }
+        if made {
+            // It is of no use.
             let _ = std::fs::remove_dir(&path);
         }
         Ok(None)

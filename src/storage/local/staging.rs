@@ -6,6 +6,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    fmt::Write,
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
@@ -16,7 +17,6 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use aws_lc_rs::digest;
 use rustix::{
     fs::{
         AtFlags, CWD, Dir, FlockOperation, Mode, OFlags, flock, fstat, mkdirat, openat, renameat,
@@ -25,11 +25,11 @@ use rustix::{
     io::Errno,
 };
 
-use super::beneath::{describe, discard, facts, facts_at, unique};
-use crate::{
-    gate::upload::hex,
-    storage::{Error, Result},
+use super::{
+    beneath::{describe, discard, facts, facts_at, unique},
+    key::Key,
 };
+use crate::storage::{Error, Result};
 
 /// From this size on, freeing a file is left to the pool.
 pub(super) const LARGE: u64 = 64 << 20;
@@ -39,40 +39,8 @@ const PART: &str = ".part";
 const LOCK: &str = "lock";
 const QUARANTINE: &str = "quarantine";
 
-/// What an upload is found by again.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Key([u8; 32]);
-
-impl Key {
-    /// `path` is counted from the storage's root; it holds no NUL, so the last one ends the owner.
-    pub(super) fn new(storage: &str, owner: &str, home: &str, path: &str) -> Self {
-        let mut context = digest::Context::new(&digest::SHA256);
-        for text in [storage, "\0", owner, "\0", home, path] {
-            context.update(text.as_bytes());
-        }
-        let mut key = [0; 32];
-        for (to, from) in key.iter_mut().zip(context.finish().as_ref()) {
-            *to = *from;
-        }
-        Self(key)
-    }
-
-    fn of_name(text: &str) -> Option<Self> {
-        let (digits, []) = text.as_bytes().as_chunks::<2>() else { return None };
-        let mut key = [0; 32];
-        if digits.len() != key.len() {
-            return None;
-        }
-        for (to, [high, low]) in key.iter_mut().zip(digits) {
-            let digit = |byte: &u8| char::from(*byte).to_digit(16).map(|digit| digit as u8);
-            *to = digit(high)? << 4 | digit(low)?;
-        }
-        Some(Self(key))
-    }
-
-    fn part(self) -> String {
-        hex(&self.0) + PART
-    }
+fn part_of(key: Key) -> String {
+    key.digits() + PART
 }
 
 /// One staging directory, this server's alone.
@@ -145,7 +113,7 @@ impl Staging {
                 let (key, number) = name.strip_suffix(NEW)?.split_once('.')?;
                 u64::from_str_radix(number, 16).ok().map(|_| key)
             });
-            let Some(key) = text.and_then(Key::of_name) else { continue };
+            let Some(key) = text.and_then(Key::from_digits) else { continue };
             let found = describe(&facts_at(&self.directory, name)?);
             if found.size == 0 || is_over(now, found.modified, age) {
                 unlinkat(&self.directory, name, AtFlags::empty())?;
@@ -168,7 +136,7 @@ impl Staging {
         }
         let mut slots = locked(&self.slots);
         for (key, (_, name)) in newest {
-            renameat(&self.directory, name, &self.directory, key.part())?;
+            renameat(&self.directory, name, &self.directory, part_of(key))?;
             slots.waiting.insert(key);
         }
         Ok(())
@@ -180,7 +148,7 @@ impl Staging {
         let waiting: Vec<Key> = locked(&self.slots).waiting.iter().copied().collect();
         let mut expired = 0;
         for key in waiting {
-            let name = key.part();
+            let name = part_of(key);
             // The handle keeps the content until the lock is free again: freeing may take long.
             let Ok(part) = self.open_name(&name, OFlags::PATH) else { continue };
             let mut slots = locked(&self.slots);
@@ -207,7 +175,7 @@ impl Staging {
         if !slots.waiting.contains(&key) {
             return Ok(None);
         }
-        match facts_at(&self.directory, &key.part()) {
+        match facts_at(&self.directory, &part_of(key)) {
             Ok(found) => Ok(Some(found.stx_size)),
             Err(Error::NotFound) => Ok(None),
             Err(error) => Err(error),
@@ -224,8 +192,8 @@ impl Staging {
         if !slots.waiting.remove(&key) {
             return Ok(false);
         }
-        let name = key.part();
-        let held = self.open_name(&name, OFlags::PATH);
+        let name = part_of(key);
+        let held = self.open_name(&name, OFlags::PATH).ok();
         let removed = unlinkat(&self.directory, name, AtFlags::empty());
         drop(slots);
         discard(held);
@@ -259,6 +227,11 @@ impl Staging {
     fn open_name(&self, name: &str, flags: OFlags) -> Result<OwnedFd> {
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         Ok(openat(&self.directory, name, flags, Mode::empty())?)
+    }
+
+    /// Removes the lock: nothing has been staged, and nothing will be.
+    pub(super) fn abandon(&self) {
+        let _ = unlinkat(&self.directory, LOCK, AtFlags::empty());
     }
 
     /// Which bits of a mode a new file keeps.
@@ -343,7 +316,7 @@ impl Claim {
             drop(slots);
             return Ok(Err(self));
         }
-        let part = self.key.part();
+        let part = part_of(self.key);
         let file = match self.staging.open_name(&part, OFlags::RDWR) {
             Ok(file) => file,
             Err(Error::NotFound) => {
@@ -368,7 +341,10 @@ impl Claim {
     }
 
     fn new_name(&self) -> String {
-        format!("{}.{:x}{NEW}", hex(&self.key.0), self.staging.number())
+        let mut name = self.key.digits();
+        // Writing to a string cannot fail.
+        let _ = write!(name, ".{:x}{NEW}", self.staging.number());
+        name
     }
 }
 
@@ -397,9 +373,8 @@ impl Progress {
         self.claim.release();
     }
 
-    /// Removes the part that waits under the same key.
-    pub(super) fn forget_part(&self) -> Result<()> {
-        self.claim.staging.forget(|| self.claim.key).map(drop)
+    pub(super) fn key(&self) -> Key {
+        self.claim.key
     }
 
     /// Makes it the part that waits; an empty one would be worth nothing.
@@ -408,7 +383,7 @@ impl Progress {
             return Ok(());
         }
         let staging = self.claim.staging.clone();
-        let part = self.claim.key.part();
+        let part = part_of(self.claim.key);
         let mut slots = locked(&staging.slots);
         let older = staging.open_name(&part, OFlags::PATH);
         renameat(&staging.directory, self.name()?, &staging.directory, &part)?;
@@ -426,7 +401,7 @@ impl Drop for Progress {
             // The next start removes what cannot be removed now.
             let _ = unlinkat(&self.claim.staging.directory, name, AtFlags::empty());
             if self.length > LARGE {
-                discard(self.file.clone());
+                discard(Some(self.file.clone()));
             }
         }
     }

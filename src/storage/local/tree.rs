@@ -16,11 +16,11 @@ use rustix::{
 use super::{
     Shared,
     beneath::{Access, Directory, describe, discard, facts, facts_at, kind, pool},
+    key::Key,
     listing::LocalListing,
     part::{Label, LocalPart, hold_large, rename},
     resume::resume,
     source::LocalSource,
-    staging::Key,
 };
 use crate::{
     ftp::{
@@ -84,7 +84,7 @@ impl Tree for LocalTree {
             if self.shared.read_only {
                 return Err(Error::ReadOnly);
             }
-            self.check_target(path).await?;
+            let replaces = self.check_target(path).await?;
             let (staging, mode) = (&self.shared.staging, self.shared.created_mode);
             let key = self.key(path);
             let progress = if matches!(from, From::Start | From::Offset(0)) {
@@ -102,6 +102,7 @@ impl Tree for LocalTree {
                 shared: self.shared.clone(),
                 home: self.home.clone(),
                 progress,
+                replaces,
                 label: Label {
                     owner: self.owner.clone(),
                     path: format!("{}{path}", self.home_path),
@@ -182,9 +183,7 @@ impl Tree for LocalTree {
             };
             let held = replaced.and_then(|replaced| hold_large(&new, new_name, &replaced));
             rename(&old, old_name, &new, new_name, flags, kind)?;
-            if held.is_some() {
-                discard(held);
-            }
+            discard(held);
             Ok(())
         })
     }
@@ -203,7 +202,10 @@ impl Tree for LocalTree {
             let (parent, name) = self.home.parent(path, Access::Names).await?;
             match kind(&facts_at(&parent, name)?) {
                 Kind::File | Kind::Directory => {}
-                Kind::Link => return Err(Error::Unsupported),
+                // One that leads outside is not there.
+                Kind::Link => {
+                    return self.home.metadata_soon(path).await.and(Err(Error::Unsupported));
+                }
                 Kind::Other => return Err(Error::NotRegular),
             }
             // Were it a link by now, the link's own times would change.
@@ -213,7 +215,11 @@ impl Tree for LocalTree {
 
     fn set_mode<'a>(&'a self, path: &'a VirtualPath, mode: u32) -> Answer<'a, Result<()>> {
         let (home, path) = (self.home.clone(), path.relative().to_owned());
-        Box::pin(pool(move || set_mode(&home, &path, mode)))
+        Box::pin(pool(move || match set_mode(&home, &path, mode) {
+            // It is there: then it is a link.
+            Err(Error::NotFound) => home.metadata(&path).and(Err(Error::Unsupported)),
+            set => set,
+        }))
     }
 
     fn available<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<u64>> {
@@ -230,24 +236,24 @@ impl LocalTree {
         Key::new(&self.shared.name, &self.owner, &self.home_path, path.as_str())
     }
 
-    /// The directory must be there, and at the name nothing but a file.
-    async fn check_target(&self, path: &VirtualPath) -> Result<()> {
+    /// The directory must be there, and at the name nothing but a file. Whether anything is.
+    async fn check_target(&self, path: &VirtualPath) -> Result<bool> {
         let (parent, name) = self.home.parent(path, Access::Names).await?;
         let mut there = match facts_at(&parent, name) {
             Ok(found) => kind(&found),
-            Err(Error::NotFound) => return Ok(()),
+            Err(Error::NotFound) => return Ok(false),
             Err(error) => return Err(error),
         };
         if there == Kind::Link {
             // It will be replaced; but what is a directory to the client cannot be.
             there = match self.home.metadata_soon(path).await {
                 Ok(found) => found.kind,
-                Err(Error::NotFound) => return Ok(()),
+                Err(Error::NotFound) => return Ok(true),
                 Err(error) => return Err(error),
             };
         }
         match there {
-            Kind::File => Ok(()),
+            Kind::File => Ok(true),
             Kind::Directory => Err(Error::IsDirectory),
             Kind::Link | Kind::Other => Err(Error::NotRegular),
         }
@@ -262,9 +268,7 @@ impl LocalTree {
         }
         let held = hold_large(&parent, name, &found);
         unlinkat(&parent, name, AtFlags::empty())?;
-        if held.is_some() {
-            discard(held);
-        }
+        discard(held);
         Ok(())
     }
 }

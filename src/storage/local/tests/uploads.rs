@@ -95,6 +95,48 @@ async fn modes_are_exact() {
 }
 
 #[tokio::test]
+async fn a_file_that_appears_meanwhile_keeps_its_mode_too() {
+    for durability in [Durability::None, Durability::FileAndDirectory] {
+        let fixture = Fixture::with(|config| config.durability = durability).await;
+        let mut part = fixture.stage("/file", From::Start, "new").await;
+        fixture.write("file", "old");
+        let mode = fs::Permissions::from_mode(0o600);
+        fs::set_permissions(fixture.home().join("file"), mode).unwrap();
+        assert_error!(part.publish(&path("/file"), false).await, Error::Exists);
+        part.publish(&path("/file"), true).await.unwrap();
+        assert_eq!((fixture.content("file"), fixture.mode("file")), ("new".into(), 0o600));
+        // And one that goes away is no hindrance.
+        let mut part = fixture.stage("/file", From::Start, "newer").await;
+        fs::remove_file(fixture.home().join("file")).unwrap();
+        part.publish(&path("/file"), true).await.unwrap();
+        assert_eq!((fixture.content("file"), fixture.mode("file")), ("newer".into(), 0o644));
+    }
+}
+
+#[tokio::test]
+async fn a_part_that_cannot_be_written_to_the_disk_is_given_up() {
+    let fixture = Fixture::new().await;
+    let progress = || {
+        let key = super::super::key::Key::new("test", "bob", "/home", "/file");
+        fixture.local.shared.staging.claim(key, false).unwrap().create(0o600).unwrap()
+    };
+    let mut part = super::super::part::LocalPart {
+        shared: fixture.local.shared.clone(),
+        home: fixture.local.shared.root.clone(),
+        progress: progress(),
+        replaces: false,
+        label: super::super::part::Label { owner: "bob".into(), path: "/home/file".into() },
+        lost: false,
+    };
+    append(&mut part, "content").await;
+    part.lost = true;
+    assert_error!(part.publish(&path("/home/file"), true).await, Error::Io(_));
+    Box::new(part).keep().await.unwrap();
+    assert_eq!(fixture.staged(), [""; 0]);
+    assert_eq!(fixture.names("/").await, [""; 0]);
+}
+
+#[tokio::test]
 async fn a_directory_with_the_group_bit_gives_its_group() {
     let fixture = Fixture::new().await;
     let shared = fixture.home().join("shared");
