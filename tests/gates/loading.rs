@@ -119,11 +119,11 @@ fn a_broken_cache_does_no_harm() {
 #[test]
 fn the_second_start_takes_the_cache() {
     let server = Setup::new().cold().start();
-    let entries = || std::fs::read_dir(server.state().join("compiled")).unwrap().count();
+    let entries = || std::fs::read_dir(server.state().join("cache")).unwrap().count();
     let before = entries();
     assert!(before > 0, "nothing is cached");
 
     let server = server.restart(|| {});
-    assert_eq!(std::fs::read_dir(server.state().join("compiled")).unwrap().count(), before);
+    assert_eq!(std::fs::read_dir(server.state().join("cache")).unwrap().count(), before);
     server.login();
 }

@@ -60,7 +60,7 @@ impl Setup {
     /// What one server has compiled, the next one need not.
     fn keep_compiled(&self) {
         if self.warm {
-            copy_entries(&self.state().join("compiled"), &compiled());
+            copy_entries(&self.state().join("cache"), &compiled());
         }
     }
 
@@ -170,7 +170,7 @@ impl Setup {
 
     fn begin(self) -> Server {
         if self.warm {
-            copy_entries(&compiled(), &self.state().join("compiled"));
+            copy_entries(&compiled(), &self.state().join("cache"));
         }
         let (child, log) = self.spawn();
         let nowhere = SocketAddr::from(([0; 4], 0));
