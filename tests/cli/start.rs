@@ -9,9 +9,8 @@ use crate::support::{Client, Setup, Tls};
 
 #[test]
 fn the_first_start_makes_what_it_needs() {
-    let server = Setup::first().start();
-    let log = server.log();
-    let curl = log.lines().find(|line| line.contains("curl ")).expect("a curl line").to_owned();
+    let mut server = Setup::first().start();
+    let curl = server.wait_for_line(|line| line.contains("curl "));
     let certificate = fs::read_to_string(server.certificate()).unwrap();
     assert!(certificate.starts_with("-----BEGIN CERTIFICATE-----"));
     let users = fs::read_to_string(server.state().join("users.toml")).unwrap();
@@ -24,11 +23,11 @@ fn the_first_start_makes_what_it_needs() {
         assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
     }
     // The next start makes nothing new, and says where things are.
-    let server = server.restart(|| {});
+    let mut server = server.restart(|| {});
     assert_eq!(fs::read_to_string(server.certificate()).unwrap(), certificate);
     assert_eq!(fs::read_to_string(server.state().join("users.toml")).unwrap(), users);
     let state = server.state();
-    assert!(server.log().contains(state.to_str().unwrap()), "{}", server.log());
+    server.wait_for_line(|line| line.contains(state.to_str().unwrap()));
 }
 
 fn private(path: &std::path::Path) {
@@ -68,6 +67,7 @@ fn the_documented_configuration_starts_as_it_is() {
         .unwrap();
     let lines = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().unwrap()));
     let address = lines.map_while(Result::ok).find_map(|line| {
+        let line = line.replace('"', "");
         let explicit = line.contains("listening") && line.contains("tls=explicit");
         let rest = line.split("address=").nth(1)?;
         explicit.then(|| rest.split_whitespace().next().unwrap().to_owned())

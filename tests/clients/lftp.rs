@@ -97,3 +97,18 @@ fn where_resumption_is_required() {
         same(&place.path().join("tree"), &place.path().join("back"));
     }
 }
+
+#[test]
+fn active_mode() {
+    if !installed("lftp") {
+        return;
+    }
+    for version in VERSIONS {
+        let server = Setup::new().set("data.active", "true").start();
+        let place = TempDir::new().unwrap();
+        make_tree(&place.path().join("tree"));
+        let script = "set ftp:passive-mode off; mirror -R tree tree; mirror tree back";
+        lftp(&server, version, place.path(), script);
+        same(&place.path().join("tree"), &place.path().join("back"));
+    }
+}

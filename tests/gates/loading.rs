@@ -90,7 +90,7 @@ fn inspect_tells_what_a_component_is() {
 #[test]
 fn a_broken_cache_does_no_harm() {
     for damage in ["cut", "emptied", "replaced"] {
-        let server = Setup::new().start();
+        let server = Setup::new().cold().start();
         let mut entries = Vec::new();
         crate::support::server::walk(&server.state(), &mut |path| {
             // Compiled code is larger than all else in a new state directory.
@@ -118,7 +118,12 @@ fn a_broken_cache_does_no_harm() {
 
 #[test]
 fn the_second_start_takes_the_cache() {
-    let server = Setup::new().start();
+    let server = Setup::new().cold().start();
+    let entries = || std::fs::read_dir(server.state().join("cache")).unwrap().count();
+    let before = entries();
+    assert!(before > 0, "nothing is cached");
+
     let server = server.restart(|| {});
+    assert_eq!(std::fs::read_dir(server.state().join("cache")).unwrap().count(), before);
     server.login();
 }

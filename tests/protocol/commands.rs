@@ -148,8 +148,8 @@ const TABLE: &[Row] = &[
     ("PBSZ 0",                    &[503],           &[200],         &[200]),
     ("PBSZ x",                    &[501, 503],      &[501],         &[501]),
     ("PROT P",                    &[503],           &[200],         &[200]),
-    ("PROT S",                    &[503],           &[504, 536],    &[504, 536]),
-    ("PROT E",                    &[503],           &[504, 536],    &[504, 536]),
+    ("PROT S",                    &[503, 504, 536], &[504, 536],    &[504, 536]),
+    ("PROT E",                    &[503, 504, 536], &[504, 536],    &[504, 536]),
     ("PROT X",                    &[501, 503, 504], &[501, 504],    &[501, 504]),
     ("CCC",                       &[500, 503, 530, 533, 534], &[503, 530, 533, 534], &[533, 534]),
     ("ADAT x",                    &[500, 502, 503], &[500, 502, 503], &[500, 502, 503]),
@@ -312,7 +312,8 @@ fn opts_mlst_tells_and_changes_the_facts() {
     assert!(after.contains("size*;") && after.contains("modify;"), "{after}");
     client.send("OPTS MLST").expect(200).saying("MLST OPTS");
     let reply = client.send("MLST file").expect(250);
-    assert_eq!(reply.lines[1], " /file", "without facts a blank and the name remain");
+    // RFC 3659 §7.2: a blank for the reply, and without facts the blank of the entry.
+    assert_eq!(reply.lines[1], "  /file");
 }
 
 #[test]

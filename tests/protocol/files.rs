@@ -216,7 +216,7 @@ fn times() {
     fs::write(&path, "x").unwrap();
     fs::create_dir(server.home().join("directory")).unwrap();
     let reply = client.send("MFMT 20200229123456 file").expect(213);
-    assert_eq!(reply.text().to_lowercase(), "modify=20200229123456; /file");
+    assert_eq!(reply.text().to_lowercase(), "modify=20200229123456; file");
     let expected = SystemTime::UNIX_EPOCH + Duration::from_secs(1_582_979_696);
     assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), expected);
     let reply = client.send("MDTM file").expect(213);
@@ -247,9 +247,12 @@ fn modes() {
     assert_eq!(mode(&path), 0o600);
     client.send("SITE CHMOD 0640 file").expect_one_of(&[200, 250]);
     assert_eq!(mode(&path), 0o640);
-    for wrong in ["4755", "888", "x", "rwx", "-1"] {
+    for wrong in ["888", "x", "rwx", "-1", "77777"] {
         client.send(&format!("SITE CHMOD {wrong} file")).expect_one_of(&[501, 504, 550]);
     }
+    assert_eq!(mode(&path), 0o640);
+    // Nobody gets a program that runs as the server.
+    client.send("SITE CHMOD 4755 file").expect_one_of(&[501, 504, 550]);
     assert_eq!(mode(&path), 0o640);
     client.send("site chmod 644 file").expect_one_of(&[200, 250]);
     client.send("MKD directory").expect(257);
@@ -303,7 +306,7 @@ fn the_tree_has_no_way_out() {
     symlink(&outside, home.join("absolute")).unwrap();
     symlink("../../outside", home.join("relative")).unwrap();
     symlink("../bob", home.join("neighbour")).unwrap();
-    symlink(outside.join("secret"), home.join("file")).unwrap();
+    symlink(outside.join("secret"), home.join("link")).unwrap();
     symlink("/proc/self/root", home.join("root")).unwrap();
     symlink(outside.join("new"), home.join("dangling")).unwrap();
     fs::create_dir(home.join("real")).unwrap();
@@ -315,7 +318,7 @@ fn the_tree_has_no_way_out() {
         "absolute/secret",
         "relative/secret",
         "neighbour/secret",
-        "file",
+        "link",
         "../bob/secret",
         "/../../outside/secret",
         "root/etc/passwd",

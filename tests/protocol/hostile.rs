@@ -8,7 +8,7 @@ use crate::support::{Server, Setup, Tls, USER};
 fn a_line_that_is_too_long_ends_the_session() {
     let server = Setup::new().set("limits.line-length", "1000").start();
     let mut client = server.login();
-    client.send(&format!("MKD {}", "x".repeat(900))).expect_one_of(&[550, 553]);
+    client.send(&format!("MKD {}", "x".repeat(900))).expect_one_of(&[501, 550, 553]);
     client.write(format!("MKD {}\r\n", "x".repeat(1100)));
     let rest = client.rest();
     assert!(rest.starts_with("500 "), "{rest}");
@@ -76,10 +76,13 @@ fn urgent_data_before_abor() {
         Setup::new().set("tls.required", "false").set("tls.data-required", "false").start();
     let mut client = server.connect();
     client.login(USER);
-    client.write(b"\xff\xf4\xff");
-    socket2::SockRef::from(client.socket()).send_out_of_band(b"\xf2").unwrap();
-    client.write("ABOR\r\n");
-    client.reply().expect_one_of(&[225, 226]);
+    // A read ends at the urgent byte although more has come: no reason to wait for still more.
+    for _ in 0..50 {
+        client.write(b"\xff\xf4\xff");
+        socket2::SockRef::from(client.socket()).send_out_of_band(b"\xf2").unwrap();
+        client.write("ABOR\r\n");
+        client.reply().expect_one_of(&[225, 226]);
+    }
     client.send("NOOP").expect(200);
 }
 
@@ -134,6 +137,8 @@ fn random_bytes_end_in_order() {
         let mut client = if seed % 2 == 0 { server.secure(&Tls::new()) } else { server.connect() };
         let _ = client.try_write(crate::support::content(3000, seed));
         let _ = client.try_write("\r\nQUIT\r\n");
+        // What looks like telnet may have swallowed the QUIT.
+        let _ = client.socket().shutdown(std::net::Shutdown::Write);
         client.rest();
     }
     assert!(server.is_running());

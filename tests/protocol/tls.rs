@@ -68,7 +68,7 @@ fn the_oldest_version_is_configured() {
 #[test]
 fn the_key_exchange_is_post_quantum_where_the_client_can() {
     let server = Server::start();
-    let client = server.secure(&Tls::new());
+    let client = server.secure(&Tls::post_quantum());
     let group = client.connection().negotiated_key_exchange_group().unwrap();
     assert_eq!(group.name(), NamedGroup::X25519MLKEM768);
 }
@@ -260,6 +260,22 @@ fn ccc_where_configured() {
     client.send("PBSZ 0").expect_one_of(&[503, 533, 534]);
     client.send("PROT C").expect_one_of(&[503, 533, 534]);
     assert_eq!(client.retrieve("RETR file"), b"content");
+}
+
+/// Some just go on in the clear: the session may end, yet nothing may panic.
+#[test]
+fn who_ends_tls_without_a_word_is_no_trouble() {
+    let mut server = Setup::new().set("tls.allow-ccc", "true").start();
+    for command in ["REIN", "CCC"] {
+        let mut client = server.login();
+        client.send(command).expect_one_of(&[200, 220]);
+        client.clear_at_once();
+        let _ = client.try_write("NOOP\r\n");
+        let _ = client.socket().shutdown(std::net::Shutdown::Write);
+        client.rest();
+    }
+    assert!(server.is_running());
+    assert!(!server.log().contains("panicked"), "a panic");
 }
 
 #[test]

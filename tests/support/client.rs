@@ -80,8 +80,21 @@ impl Client {
         Ok(())
     }
 
-    /// Speaks no TLS any more.
+    /// Ends TLS in order, each side with its close_notify, and goes on in the clear.
+    #[track_caller]
     pub fn clear(&mut self) {
+        if let Stream::Tls(tls) = &mut self.stream {
+            tls.conn.send_close_notify();
+            while tls.conn.wants_write() {
+                tls.conn.write_tls(&mut tls.sock).unwrap();
+            }
+            assert_eq!(tls.read(&mut [0; 16]).expect("the server ends TLS, too"), 0);
+        }
+        self.clear_at_once();
+    }
+
+    /// Goes on in the clear without a word.
+    pub fn clear_at_once(&mut self) {
         if let Stream::Tls(tls) = std::mem::replace(&mut self.stream, Stream::Gone) {
             self.stream = Stream::Plain(tls.sock);
         }

@@ -4,8 +4,9 @@ use std::{
     collections::BTreeMap,
     fmt::Write as _,
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     net::SocketAddr,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Condvar, Mutex},
@@ -27,6 +28,7 @@ pub struct Setup {
     sets: BTreeMap<String, String>,
     tables: String,
     users: String,
+    warm: bool,
 }
 
 impl Setup {
@@ -34,14 +36,32 @@ impl Setup {
     /// soon.
     pub fn new() -> Self {
         let directory = tempfile::Builder::new().prefix("portcullis-test-").tempdir().unwrap();
-        let setup =
-            Self { directory, sets: BTreeMap::new(), tables: String::new(), users: String::new() };
+        let setup = Self {
+            directory,
+            sets: BTreeMap::new(),
+            tables: String::new(),
+            users: String::new(),
+            warm: true,
+        };
         setup
             .set("server.listen", r#"["127.0.0.1:0"]"#)
             .set("server.listen-implicit", r#"["127.0.0.1:0"]"#)
             .set("limits.login-delay", r#""10ms""#)
             .set("data.passive-ports", r#""0-0""#)
             .user(USER, "")
+    }
+
+    /// Compiles its plugins itself, as the first start on a machine does.
+    pub fn cold(mut self) -> Self {
+        self.warm = false;
+        self
+    }
+
+    /// What one server has compiled, the next one need not.
+    fn keep_compiled(&self) {
+        if self.warm {
+            copy_entries(&self.state().join("cache"), &compiled());
+        }
     }
 
     /// Sets one key to a TOML value.
@@ -108,7 +128,7 @@ impl Setup {
 
     /// As [`Setup::new`], but as it is before anything was there: without users.
     pub fn first() -> Self {
-        let mut setup = Self::new();
+        let mut setup = Self::new().cold();
         setup.users.clear();
         setup
     }
@@ -119,7 +139,14 @@ impl Setup {
             return;
         }
         if !self.state().join("users.toml").exists() {
-            fs::write(self.state().join("users.toml"), &self.users).unwrap();
+            let mut options = fs::OpenOptions::new();
+            let mut file = options
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(self.state().join("users.toml"))
+                .unwrap();
+            file.write_all(self.users.as_bytes()).unwrap();
         }
     }
 
@@ -142,6 +169,9 @@ impl Setup {
     }
 
     fn begin(self) -> Server {
+        if self.warm {
+            copy_entries(&compiled(), &self.state().join("cache"));
+        }
         let (child, log) = self.spawn();
         let nowhere = SocketAddr::from(([0; 4], 0));
         Server { setup: self, child, log, address: nowhere, implicit: nowhere }
@@ -172,6 +202,28 @@ impl Setup {
         let said = log.text();
         let status = status.unwrap_or_else(|| panic!("it did not end; it said:\n{said}"));
         (status.code().unwrap_or(-1), said)
+    }
+}
+
+/// Compiled plugins, kept between tests: by content, so that an old one is never taken for a new one.
+fn compiled() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-plugins")
+}
+
+/// Copies what is not there yet, each file at once.
+fn copy_entries(from: &Path, to: &Path) {
+    use std::os::unix::fs::DirBuilderExt;
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(to);
+    let Ok(()) = made else { return };
+    for entry in fs::read_dir(from).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        if name.to_string_lossy().starts_with('.') || to.join(&name).exists() {
+            continue;
+        }
+        let Ok(fresh) = tempfile::NamedTempFile::with_prefix_in(".new-", to) else { return };
+        if fs::copy(entry.path(), fresh.path()).is_ok() {
+            let _ = fresh.persist(to.join(&name));
+        }
     }
 }
 
@@ -233,8 +285,11 @@ impl Server {
     #[track_caller]
     fn listener(&mut self, tls: &str) -> SocketAddr {
         let tls = format!("tls={tls}");
-        let line = self.wait_for_line(|line| line.contains("listening") && line.contains(&tls));
+        let line = self.wait_for_line(|line| {
+            line.contains("listening") && line.replace('"', "").contains(&tls)
+        });
         let address = line.split("address=").nth(1).and_then(|rest| rest.split_whitespace().next());
+        self.setup.keep_compiled();
         address.unwrap().trim_matches('"').parse().unwrap()
     }
 

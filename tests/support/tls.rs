@@ -44,6 +44,13 @@ impl Tls {
         Self::with(rustls::ALL_VERSIONS, None)
     }
 
+    /// Offers X25519MLKEM768 and nothing else.
+    pub fn post_quantum() -> Self {
+        let mut crypto = provider::default_provider();
+        crypto.kx_groups = vec![provider::kx_group::X25519MLKEM768];
+        Self::build(crypto, rustls::ALL_VERSIONS, None)
+    }
+
     /// One version alone.
     pub fn version(version: Version) -> Self {
         Self::with(only(version), None)
@@ -58,7 +65,15 @@ impl Tls {
         versions: &[&'static rustls::SupportedProtocolVersion],
         identity: Option<&Identity>,
     ) -> Self {
-        let crypto = Arc::new(provider::default_provider());
+        Self::build(provider::default_provider(), versions, identity)
+    }
+
+    fn build(
+        crypto: CryptoProvider,
+        versions: &[&'static rustls::SupportedProtocolVersion],
+        identity: Option<&Identity>,
+    ) -> Self {
+        let crypto = Arc::new(crypto);
         let builder = ClientConfig::builder_with_provider(crypto.clone())
             .with_protocol_versions(versions)
             .unwrap()
