@@ -37,7 +37,7 @@ use crate::{
 /// What rustls may hold on its way out: with the chunks of the pumps it costs least (measured: less
 /// costs a tenth more, more costs a quarter more, none at all holds the whole file in memory).
 pub const BUFFER_LIMIT: usize = 256 << 10;
-/// After a refused connection: how long the right one may still come.
+/// How long the right connection may still come, or prove itself, after another one.
 const GRACE: Duration = Duration::from_millis(1000);
 /// Handshakes at a time for one transfer.
 const CANDIDATES: usize = 4;
@@ -115,7 +115,8 @@ impl fmt::Display for OpenError {
     }
 }
 
-type Candidate = Pin<Box<dyn Future<Output = Result<Channel, Refused>> + Send>>;
+/// A connection on its way through the handshake, to what it proves.
+type Candidate = Pin<Box<dyn Future<Output = Result<(Channel, Proof), Refused>> + Send>>;
 
 impl Opening {
     /// Waits for the data connection, or makes it, and checks it.
@@ -126,7 +127,8 @@ impl Opening {
         let limit = self.data_timeout;
         match &self.route {
             Route::Passive(listener) => {
-                let mut wait = Wait { opening: &self, candidates: Vec::new(), refused: None };
+                let mut wait =
+                    Wait { opening: &self, candidates: Vec::new(), held: None, refused: None };
                 let accepting = poll_fn(|context| wait.poll(listener, context));
                 match timeout(limit, accepting).await {
                     Ok(result) => result,
@@ -140,7 +142,8 @@ impl Opening {
                     .await
                     .map_err(|_| OpenError::Timeout)?
                     .map_err(OpenError::Connect)?;
-                self.check(tcp).await.map_err(OpenError::Tls)
+                let (channel, _) = self.check(tcp).await.map_err(OpenError::Tls)?;
+                Ok(channel)
             }
         }
     }
@@ -151,9 +154,10 @@ impl Opening {
         let socket = Socket::new(tcp, self.meter.clone());
         let meter = self.meter.clone();
         let Some(tls) = &self.tls else {
-            return Box::pin(async { Ok(Channel::plain(socket, meter)) });
+            return Box::pin(async { Ok((Channel::plain(socket, meter), Proof::None)) });
         };
-        let acceptor = TlsAcceptor::from(tls.data(self.direction));
+        let (config, issuer) = tls.data(self.direction);
+        let acceptor = TlsAcceptor::from(config);
         let (binding, limit) = (tls.binding(), self.handshake_timeout);
         let certificate = self.certificate.clone();
         Box::pin(async move {
@@ -164,10 +168,15 @@ impl Opening {
                 .await
                 .map_err(|_| Refused::Handshake(io::ErrorKind::TimedOut.into()))?
                 .map_err(Refused::Handshake)?;
-            match (proof(stream.get_ref().1, certificate.as_deref()), binding) {
+            let proof = proof(stream.get_ref().1, certificate.as_deref());
+            match (proof, binding) {
                 (Proof::OtherClient, _) => Err(Refused::OtherClient),
                 (Proof::None, Binding::Require) => Err(Refused::Unbound),
-                _ => Ok(Channel::tls(stream, meter)),
+                (Proof::None, _) => Ok((Channel::tls(stream, meter), proof)),
+                (Proof::Session, _) => {
+                    issuer.trust();
+                    Ok((Channel::tls(stream, meter), proof))
+                }
             }
         })
     }
@@ -177,6 +186,8 @@ impl Opening {
 struct Wait<'a> {
     opening: &'a Opening,
     candidates: Vec<Candidate>,
+    /// One that may be taken and proved nothing, while others still may, for a moment.
+    held: Option<(Channel, Pin<Box<Sleep>>)>,
     /// Why the last one was refused, and until when to wait for a better one.
     refused: Option<(Refused, Pin<Box<Sleep>>)>,
 }
@@ -205,7 +216,11 @@ impl Wait<'_> {
             let mut at = 0;
             while let Some(candidate) = self.candidates.get_mut(at) {
                 match candidate.as_mut().poll(context) {
-                    Poll::Ready(Ok(channel)) => return Poll::Ready(Ok(channel)),
+                    Poll::Ready(Ok((channel, Proof::Session))) => return Poll::Ready(Ok(channel)),
+                    Poll::Ready(Ok((channel, _))) => {
+                        drop(self.candidates.swap_remove(at));
+                        self.held.get_or_insert_with(|| (channel, Box::pin(sleep(GRACE))));
+                    }
                     Poll::Ready(Err(why)) => {
                         drop(self.candidates.swap_remove(at));
                         tracing::info!(peer = %self.opening.peer, reason = ?why, "a data connection was refused");
@@ -217,6 +232,13 @@ impl Wait<'_> {
             // Room again: look for the next one before waiting.
             if before == CANDIDATES && self.candidates.len() < CANDIDATES {
                 continue;
+            }
+            // Where several came, one that resumes wins, whoever was first.
+            if let Some((_, grace)) = &mut self.held
+                && (self.candidates.is_empty() || grace.as_mut().poll(context).is_ready())
+                && let Some((channel, _)) = self.held.take()
+            {
+                return Poll::Ready(Ok(channel));
             }
             if let Some((_, grace)) = &mut self.refused
                 && self.candidates.is_empty()

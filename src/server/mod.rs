@@ -15,8 +15,9 @@ use std::{
     time::Duration,
 };
 
+use socket2::{Domain, Socket, Type};
 use tokio::{
-    net::{TcpListener, TcpSocket, TcpStream},
+    net::{TcpListener, TcpStream},
     sync::{mpsc, watch},
     task::JoinSet,
     time::{sleep, timeout},
@@ -33,7 +34,7 @@ use crate::{
 };
 
 /// Connections that may wait to be accepted.
-const BACKLOG: u32 = 1024;
+const BACKLOG: i32 = 1024;
 /// How often broken uploads are looked through for old ones.
 const EXPIRY: Duration = Duration::from_secs(600);
 
@@ -193,14 +194,17 @@ struct Shared {
     shutdown: watch::Receiver<bool>,
 }
 
+/// Each address stands for itself: `[::]` does not take IPv4 along, so that both can be listed.
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = match address {
-        SocketAddr::V4(_) => TcpSocket::new_v4()?,
-        SocketAddr::V6(_) => TcpSocket::new_v6()?,
-    };
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
 }
 
 async fn accept(listener: TcpListener, kind: Kind, shared: Arc<Shared>, alive: mpsc::Sender<()>) {

@@ -7,7 +7,10 @@ use rustls::{
     pki_types::CertificateDer, server::ProducesTickets,
 };
 
-use super::{clients, tickets::SessionTickets};
+use super::{
+    clients,
+    tickets::{Issuer, SessionTickets},
+};
 use crate::{
     config::Binding,
     gate::session::{ClientCertificate, TlsFacts},
@@ -30,6 +33,7 @@ pub enum Direction {
 /// Configurations that share one ticket key, which no other session has.
 pub struct SessionTls {
     control: Arc<ServerConfig>,
+    tickets: Issuer,
     binding: Binding,
 }
 
@@ -46,16 +50,17 @@ pub enum Proof {
 
 impl SessionTls {
     pub(super) fn new(base: &ServerConfig, binding: Binding) -> Result<Self, rustls::Error> {
-        let tickets = SessionTickets::new().map_err(|_| rustls::Error::FailedToGetRandomBytes)?;
+        let tickets =
+            SessionTickets::control().map_err(|_| rustls::Error::FailedToGetRandomBytes)?;
         let mut control = base.clone();
-        control.ticketer = Arc::new(tickets) as Arc<dyn ProducesTickets>;
+        control.ticketer = Arc::new(tickets.clone()) as Arc<dyn ProducesTickets>;
         control.send_tls13_tickets = match binding {
             Binding::Require => CONTROL_TICKETS_REQUIRED,
             _ => CONTROL_TICKETS,
         };
         // RFC 7301: another protocol's client is turned away by the handshake; none offered is fine.
         control.alpn_protocols = vec![b"ftp".to_vec()];
-        Ok(Self { control: Arc::new(control), binding })
+        Ok(Self { control: Arc::new(control), tickets, binding })
     }
 
     /// For the control connection.
@@ -64,21 +69,24 @@ impl SessionTls {
         self.control.clone()
     }
 
-    /// For one data connection.
+    /// For one data connection, with the issuer of its tickets: [`Issuer::trust`] it once the
+    /// connection has proven itself.
     ///
     /// One that only receives hands out no TLS 1.3 tickets: a client that closes without having
     /// read them makes its kernel send RST, and the end of the file is lost. One that sends
     /// replaces what a client that uses each ticket once has spent.
     #[must_use]
-    pub fn data(&self, direction: Direction) -> Arc<ServerConfig> {
+    pub fn data(&self, direction: Direction) -> (Arc<ServerConfig>, Issuer) {
+        let issuer = self.tickets.next();
         let mut data = ServerConfig::clone(&self.control);
+        data.ticketer = Arc::new(issuer.clone());
         data.send_tls13_tickets = match direction {
             Direction::Send => 1,
             Direction::Receive => 0,
         };
         // What FileZilla offers on data connections.
         data.alpn_protocols.push(b"ftp-data".to_vec());
-        Arc::new(data)
+        (Arc::new(data), issuer)
     }
 
     /// What the configuration asks of data connections.

@@ -1,6 +1,13 @@
-//! A ticket key of a session's own.
+//! Tickets that prove who a data connection belongs to.
 
-use std::fmt;
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+};
 
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
@@ -9,34 +16,82 @@ use aws_lc_rs::{
 };
 use rustls::server::ProducesTickets;
 
-/// Seals and opens the tickets of one control session. A ticket that opens was given to the client
-/// of that session, so whoever resumes it is that client.
+/// Connections whose tickets are remembered, the control connection apart: a client that keeps an
+/// older one than that has to take the control connection's.
+const TRUSTED: usize = 256;
+/// Bytes of a connection's number in front of its tickets.
+const NUMBER_LEN: usize = 4;
+/// The control connection's number.
+const CONTROL: u32 = 0;
+
+/// The ticket key of one control session, which no other session has.
 ///
-/// One key for the life of the session: it never reaches another one, and 2^32 tickets are out of
-/// reach.
+/// A ticket says, under the key's authentication, which connection it was given on. It opens only if
+/// that was the control connection, or a data connection that had proven itself by resuming: a
+/// stranger's full handshake gets a ticket before it is refused (TLS 1.2 cannot but give one), and
+/// must not come back with it as a friend.
+///
+/// One key for the life of the session: 2^32 tickets are out of reach.
 pub struct SessionTickets {
     key: LessSafeKey,
+    connections: AtomicU32,
+    trusted: Mutex<VecDeque<u32>>,
+}
+
+/// Gives and takes the tickets of one connection of a session.
+#[derive(Clone)]
+pub struct Issuer {
+    session: Arc<SessionTickets>,
+    number: u32,
 }
 
 impl SessionTickets {
-    /// A new random key.
+    /// A new random key; the issuer is the control connection's.
     ///
     /// # Errors
     /// When the system has no random numbers.
-    pub fn new() -> Result<Self, Unspecified> {
+    pub fn control() -> Result<Issuer, Unspecified> {
         let mut key = [0; 32];
         rand::fill(&mut key)?;
-        Ok(Self { key: LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &key)?) })
+        let session = Self {
+            key: LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &key)?),
+            connections: AtomicU32::new(CONTROL),
+            trusted: Mutex::default(),
+        };
+        Ok(Issuer { session: Arc::new(session), number: CONTROL })
+    }
+
+    fn trusts(&self, number: u32) -> bool {
+        number == CONTROL
+            || self.trusted.lock().unwrap_or_else(PoisonError::into_inner).contains(&number)
     }
 }
 
-impl fmt::Debug for SessionTickets {
+impl Issuer {
+    /// The issuer of a further connection of the same session, which is not trusted yet.
+    #[must_use]
+    pub fn next(&self) -> Self {
+        let number = self.session.connections.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        Self { session: self.session.clone(), number: number.max(CONTROL + 1) }
+    }
+
+    /// This connection has proven itself: its tickets open from now on.
+    pub fn trust(&self) {
+        let mut trusted = self.session.trusted.lock().unwrap_or_else(PoisonError::into_inner);
+        if trusted.len() >= TRUSTED {
+            trusted.pop_front();
+        }
+        trusted.push_back(self.number);
+    }
+}
+
+impl fmt::Debug for Issuer {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("SessionTickets")
+        formatter.debug_struct("Issuer").field("number", &self.number).finish_non_exhaustive()
     }
 }
 
-impl ProducesTickets for SessionTickets {
+impl ProducesTickets for Issuer {
     fn enabled(&self) -> bool {
         true
     }
@@ -48,21 +103,30 @@ impl ProducesTickets for SessionTickets {
     fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
         let mut nonce = [0; NONCE_LEN];
         rand::fill(&mut nonce).ok()?;
-        let mut ticket = Vec::with_capacity(NONCE_LEN + plain.len() + AES_256_GCM.tag_len());
+        let number = self.number.to_be_bytes();
+        let length = NUMBER_LEN + NONCE_LEN + plain.len() + AES_256_GCM.tag_len();
+        let mut ticket = Vec::with_capacity(length);
+        ticket.extend_from_slice(&number);
         ticket.extend_from_slice(&nonce);
         ticket.extend_from_slice(plain);
-        let sealed = ticket.get_mut(NONCE_LEN..)?;
+        let sealed = ticket.get_mut(NUMBER_LEN + NONCE_LEN..)?;
         let nonce = Nonce::assume_unique_for_key(nonce);
-        let tag = self.key.seal_in_place_separate_tag(nonce, Aad::empty(), sealed).ok()?;
+        let key = &self.session.key;
+        let tag = key.seal_in_place_separate_tag(nonce, Aad::from(number), sealed).ok()?;
         ticket.extend_from_slice(tag.as_ref());
         Some(ticket)
     }
 
     fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
-        let (nonce, sealed) = ticket.split_first_chunk::<NONCE_LEN>()?;
+        let (number, rest) = ticket.split_first_chunk::<NUMBER_LEN>()?;
+        if !self.session.trusts(u32::from_be_bytes(*number)) {
+            return None;
+        }
+        let (nonce, sealed) = rest.split_first_chunk::<NONCE_LEN>()?;
         let mut sealed = sealed.to_vec();
         let nonce = Nonce::assume_unique_for_key(*nonce);
-        let length = self.key.open_in_place(nonce, Aad::empty(), &mut sealed).ok()?.len();
+        let key = &self.session.key;
+        let length = key.open_in_place(nonce, Aad::from(*number), &mut sealed).ok()?.len();
         sealed.truncate(length);
         Some(sealed)
     }
@@ -75,10 +139,14 @@ mod tests {
 
     #[test]
     fn only_the_session_that_sealed_a_ticket_opens_it() {
-        let (own, other) = (SessionTickets::new().unwrap(), SessionTickets::new().unwrap());
+        let (own, other) = (SessionTickets::control().unwrap(), SessionTickets::control().unwrap());
         let ticket = own.encrypt(b"resumption secret").unwrap();
         assert_eq!(own.decrypt(&ticket).unwrap(), b"resumption secret");
-        assert_eq!(own.decrypt(&ticket).unwrap(), b"resumption secret", "as often as wanted");
+        assert_eq!(
+            own.next().decrypt(&ticket).unwrap(),
+            b"resumption secret",
+            "as often as wanted"
+        );
         assert_eq!(other.decrypt(&ticket), None);
         for at in 0..ticket.len() {
             let mut damaged = ticket.clone();
@@ -86,5 +154,26 @@ mod tests {
             assert_eq!(own.decrypt(&damaged), None);
             assert_eq!(own.decrypt(&ticket[..at]), None);
         }
+    }
+
+    #[test]
+    fn tickets_of_a_connection_open_once_it_has_proven_itself() {
+        let control = SessionTickets::control().unwrap();
+        let (friend, stranger) = (control.next(), control.next());
+        let tickets = [&friend, &stranger].map(|issuer| issuer.encrypt(b"secret").unwrap());
+        assert_eq!(control.next().decrypt(&tickets[0]), None, "not proven yet");
+        friend.trust();
+        assert_eq!(control.next().decrypt(&tickets[0]).unwrap(), b"secret");
+        assert_eq!(control.next().decrypt(&tickets[1]), None);
+        // Nobody can call a ticket the control connection's.
+        let mut renamed = tickets[1].clone();
+        renamed[..NUMBER_LEN].copy_from_slice(&CONTROL.to_be_bytes());
+        assert_eq!(control.next().decrypt(&renamed), None);
+        // The number of those that are remembered is bounded; the control connection stays.
+        for _ in 0..2 * TRUSTED {
+            control.next().trust();
+        }
+        assert_eq!(control.next().decrypt(&tickets[0]), None);
+        assert!(control.next().decrypt(&control.encrypt(b"secret").unwrap()).is_some());
     }
 }
