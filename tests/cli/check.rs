@@ -6,7 +6,7 @@ use crate::support::Setup;
 
 /// Runs `check` on a configuration file with this text.
 fn check(text: &str) -> (i32, String) {
-    Setup::new().tables(text).run(&["check"])
+    Setup::new().unset("data.passive-ports").tables(text).run(&["check"])
 }
 
 #[test]

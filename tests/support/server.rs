@@ -70,6 +70,12 @@ impl Setup {
         self
     }
 
+    /// Leaves a key to the configuration file.
+    pub fn unset(mut self, key: &str) -> Self {
+        self.sets.remove(key);
+        self
+    }
+
     /// Text of the configuration file: arrays of tables, which are no single key.
     pub fn tables(mut self, text: &str) -> Self {
         self.tables.push_str(text);
