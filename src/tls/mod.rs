@@ -2,6 +2,7 @@
 
 pub mod certificates;
 pub mod clients;
+mod remembered;
 pub mod self_signed;
 pub mod session;
 pub mod tickets;
@@ -73,8 +74,7 @@ impl Tls {
             .map_err(|error| Error { key: "tls".into(), text: error.to_string() })?
             .with_client_cert_verifier(clients::verifier(config, &provider)?)
             .with_cert_resolver(resolver.clone());
-        // Tickets alone: an entry of a cache can be used once, and clients such as Python's ftplib
-        // resume the same session for every transfer.
+        // Tickets alone, but for what each session remembers for itself.
         base.session_storage = Arc::new(NoServerSessionStorage {});
         base.ignore_client_order = true;
         Ok(Self { base, resolver, binding: config.data_binding })

@@ -7,7 +7,7 @@ use rustls::{
     pki_types::CertificateDer, server::ProducesTickets,
 };
 
-use super::{clients, tickets::SessionTickets};
+use super::{clients, remembered::Remembered, tickets::SessionTickets};
 use crate::{
     config::Binding,
     gate::session::{ClientCertificate, TlsFacts},
@@ -49,6 +49,7 @@ impl SessionTls {
         let tickets = SessionTickets::new().map_err(|_| rustls::Error::FailedToGetRandomBytes)?;
         let mut control = base.clone();
         control.ticketer = Arc::new(tickets) as Arc<dyn ProducesTickets>;
+        control.session_storage = Arc::new(Remembered::default());
         control.send_tls13_tickets = match binding {
             Binding::Require => CONTROL_TICKETS_REQUIRED,
             _ => CONTROL_TICKETS,
@@ -73,7 +74,8 @@ impl SessionTls {
     pub fn data(&self, direction: Direction) -> Arc<ServerConfig> {
         let mut data = ServerConfig::clone(&self.control);
         data.send_tls13_tickets = match direction {
-            Direction::Send => 1,
+            // One for the one that was spent, one for an upload, which brings none.
+            Direction::Send => 2,
             Direction::Receive => 0,
         };
         // What FileZilla offers on data connections.
