@@ -29,7 +29,9 @@ pub fn hash(password: &str) -> Result<String, String> {
     let mut salt = [0; 16];
     rand::fill(&mut salt).map_err(|_| "the system has no random numbers".to_owned())?;
     let salt = SaltString::encode_b64(&salt).map_err(text)?;
-    let hash = Argon2::default().hash_password(password.as_bytes(), &salt).map_err(text)?;
+    let hash = Argon2::default()
+        .hash_password(password.as_bytes(), &salt)
+        .map_err(text)?;
     Ok(hash.to_string())
 }
 
@@ -64,7 +66,9 @@ pub fn random() -> String {
             return String::new();
         }
         // 4 × 56 of the 256 values: each letter as often as the others.
-        let fair = bytes.into_iter().filter(|byte| usize::from(*byte) < 4 * ALPHABET.len());
+        let fair = bytes
+            .into_iter()
+            .filter(|byte| usize::from(*byte) < 4 * ALPHABET.len());
         let letters = fair.filter_map(|byte| ALPHABET.get(usize::from(byte) % ALPHABET.len()));
         password.extend(letters.map(|byte| char::from(*byte)));
     }
@@ -124,7 +128,9 @@ fn argon2(password: &str, hash: &PasswordHash<'_>) -> Result<Option<Output>, Str
 fn scrypt(password: &str, hash: &PasswordHash<'_>) -> Result<Option<Output>, String> {
     let params = scrypt::Params::try_from(hash).map_err(text)?;
     let block = 128 * u64::from(params.r());
-    let memory = 1_u64.checked_shl(params.log_n().into()).and_then(|n| n.checked_mul(block));
+    let memory = 1_u64
+        .checked_shl(params.log_n().into())
+        .and_then(|n| n.checked_mul(block));
     let memory = memory.unwrap_or(u64::MAX);
     bounded(memory, memory.saturating_mul(2 * u64::from(params.p())))?;
     bounded(block.saturating_mul(params.p().into()), 0)?;
@@ -190,7 +196,10 @@ fn sha512_crypt(password: &str, hash: &str) -> Result<bool, String> {
     let mut parts = hash.split('$').skip(2).peekable();
     let mut rounds = 5000;
     if let Some(part) = parts.next_if(|part| part.starts_with("rounds=")) {
-        rounds = part.trim_start_matches("rounds=").parse().map_err(|_| malformed())?;
+        rounds = part
+            .trim_start_matches("rounds=")
+            .parse()
+            .map_err(|_| malformed())?;
     }
     if !(1000..=MAX_SHA512_ROUNDS).contains(&rounds) {
         return Err(too_much(&format!("1000 to {MAX_SHA512_ROUNDS} rounds")));
@@ -247,7 +256,10 @@ mod tests {
     #[test]
     fn verifies_its_own() {
         let first = hash("grün 🐎").unwrap();
-        assert!(first.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{first}");
+        assert!(
+            first.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+            "{first}"
+        );
         assert_ne!(first, hash("grün 🐎").unwrap());
         assert_eq!(verify("grün 🐎", &first), Ok(true));
         assert_eq!(verify("grun 🐎", &first), Ok(false));
@@ -306,7 +318,10 @@ mod tests {
         ] {
             assert!(verify("password", hash).is_err(), "{hash}");
         }
-        assert_eq!(verify(&"x".repeat(100_000), OTHERS.last().unwrap()), Ok(false));
+        assert_eq!(
+            verify(&"x".repeat(100_000), OTHERS.last().unwrap()),
+            Ok(false)
+        );
     }
 
     #[test]
@@ -314,7 +329,10 @@ mod tests {
         let passwords: Vec<_> = (0..100).map(|_| random()).collect();
         for password in &passwords {
             assert_eq!(password.len(), 24);
-            assert!(password.bytes().all(|byte| ALPHABET.contains(&byte)), "{password}");
+            assert!(
+                password.bytes().all(|byte| ALPHABET.contains(&byte)),
+                "{password}"
+            );
         }
         let different: std::collections::BTreeSet<_> = passwords.iter().collect();
         assert_eq!(different.len(), 100);

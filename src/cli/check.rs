@@ -20,11 +20,17 @@ pub fn run(source: &Source) -> Result<(), Failure> {
     let mut rows = Vec::new();
     let mut row = |what: &str, value: String| rows.push([what.to_owned(), value]);
 
-    let file = loaded.file.as_deref().map_or("the defaults".to_owned(), files::short);
+    let file = loaded
+        .file
+        .as_deref()
+        .map_or("the defaults".to_owned(), files::short);
     row("configuration", file);
     row("state", files::short(&loaded.config.server.state));
     let server = &loaded.config.server;
-    server.listen.iter().for_each(|address| row("listener", format!("{address}, explicit TLS")));
+    server
+        .listen
+        .iter()
+        .for_each(|address| row("listener", format!("{address}, explicit TLS")));
     server
         .listen_implicit
         .iter()
@@ -39,7 +45,10 @@ pub fn run(source: &Source) -> Result<(), Failure> {
         row("plugin", text);
     }
     output::print(&output::table(&rows));
-    loaded.warnings.iter().for_each(|warning| output::warning(&warning.to_string()));
+    loaded
+        .warnings
+        .iter()
+        .for_each(|warning| output::warning(&warning.to_string()));
     output::print(&format!("{}\n", output::bold("configuration is fine")));
     Ok(())
 }
@@ -94,7 +103,11 @@ fn describe(file: &Path) -> String {
     let day = jiff::Timestamp::from_second(validity.not_after.timestamp())
         .map(|at| at.strftime("%Y-%m-%d").to_string())
         .unwrap_or_default();
-    let until = if validity.is_valid() { "valid until" } else { "NOT VALID NOW, until" };
+    let until = if validity.is_valid() {
+        "valid until"
+    } else {
+        "NOT VALID NOW, until"
+    };
     format!("{}, {until} {day} ({short})", certificate.subject())
 }
 
@@ -110,16 +123,21 @@ fn storage(loaded: &Loaded, name: &str, storage: &Storage) -> Result<String, Fai
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             Ok(shown + " (made at the first start)")
         }
-        Err(error) => {
-            Err(in_configuration(loaded, &key, &files::failed(&storage.root, "read", &error)))
-        }
+        Err(error) => Err(in_configuration(
+            loaded,
+            &key,
+            &files::failed(&storage.root, "read", &error),
+        )),
     }
 }
 
 /// Loads them, and says what each one decides, in the configuration's order.
 fn plugins(loaded: &Loaded) -> Result<Vec<String>, Failure> {
     let mut config = loaded.config.clone();
-    let runtime = runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build();
     let runtime = runtime.map_err(|error| error.to_string())?;
     // Nothing is left behind where the server has never been started.
     let aside = tempfile::tempdir().map_err(|error| error.to_string())?;
@@ -136,7 +154,12 @@ fn plugins(loaded: &Loaded) -> Result<Vec<String>, Failure> {
     let gates = runtime.block_on(host.gates(&config.plugin, &config.server.state));
     let kinds = Kinds::new(&gates.map_err(|error| in_plugin(loaded, &error))?);
     let describe = |plugin: &crate::config::Plugin| {
-        format!("{}: {}, {}", plugin.name, kinds.of(&plugin.name), plugin.component)
+        format!(
+            "{}: {}, {}",
+            plugin.name,
+            kinds.of(&plugin.name),
+            plugin.component
+        )
     };
     Ok(config.plugin.iter().map(describe).collect())
 }
@@ -149,18 +172,36 @@ impl Kinds {
         Self([
             (
                 "authenticator",
-                gates.authenticators.iter().map(|gate| gate.name.to_string()).collect(),
+                gates
+                    .authenticators
+                    .iter()
+                    .map(|gate| gate.name.to_string())
+                    .collect(),
             ),
-            ("path guard", gates.policies.iter().map(|gate| gate.name.to_string()).collect()),
+            (
+                "path guard",
+                gates
+                    .policies
+                    .iter()
+                    .map(|gate| gate.name.to_string())
+                    .collect(),
+            ),
             (
                 "upload inspector",
-                gates.inspectors.iter().map(|gate| gate.name.to_string()).collect(),
+                gates
+                    .inspectors
+                    .iter()
+                    .map(|gate| gate.name.to_string())
+                    .collect(),
             ),
         ])
     }
 
     fn of(&self, name: &str) -> String {
         let kinds = self.0.iter().filter(|(_, names)| names.contains(name));
-        kinds.map(|(kind, _)| *kind).collect::<Vec<_>>().join(" and ")
+        kinds
+            .map(|(kind, _)| *kind)
+            .collect::<Vec<_>>()
+            .join(" and ")
     }
 }

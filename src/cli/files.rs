@@ -21,7 +21,8 @@ pub fn make_private_directory(directory: &Path) -> Result<(), String> {
 /// Keeps others from writing in a directory until the file is dropped.
 pub fn lock(directory: &Path) -> Result<File, String> {
     let file = File::open(directory).map_err(|error| failed(directory, "opened", &error))?;
-    file.lock().map_err(|error| failed(directory, "locked", &error))?;
+    file.lock()
+        .map_err(|error| failed(directory, "locked", &error))?;
     Ok(file)
 }
 
@@ -39,7 +40,9 @@ fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     // A new file belongs to whom the directory does: root adds a user, the daemon has to read it.
     let owner = model.or_else(|_| fs::metadata(directory))?;
 
-    let mut file = tempfile::Builder::new().prefix(".portcullis-").tempfile_in(directory)?;
+    let mut file = tempfile::Builder::new()
+        .prefix(".portcullis-")
+        .tempfile_in(directory)?;
     file.write_all(content)?;
     let made = file.as_file().metadata()?;
     if (made.uid(), made.gid()) != (owner.uid(), owner.gid()) {
@@ -47,7 +50,8 @@ fn write(path: &Path, content: &[u8]) -> io::Result<()> {
         // Without the right to give files away, the old owner cannot be kept.
         let _ = rustix::fs::fchown(file.as_file(), Some(uid), Some(gid));
     }
-    file.as_file().set_permissions(Permissions::from_mode(mode))?;
+    file.as_file()
+        .set_permissions(Permissions::from_mode(mode))?;
     file.as_file().sync_all()?;
     file.persist(&target).map_err(|error| error.error)?;
     File::open(directory)?.sync_all()
@@ -61,7 +65,10 @@ pub fn failed(path: &Path, verb: &str, error: &io::Error) -> String {
 /// A path as it is shortest to type: relative to the working directory if it lies in it.
 pub fn short(path: &Path) -> String {
     let working = std::env::current_dir().unwrap_or_default();
-    let relative = path.strip_prefix(&working).ok().filter(|path| !path.as_os_str().is_empty());
+    let relative = path
+        .strip_prefix(&working)
+        .ok()
+        .filter(|path| !path.as_os_str().is_empty());
     relative.unwrap_or(path).display().to_string()
 }
 
@@ -69,5 +76,9 @@ pub fn short(path: &Path) -> String {
 pub fn for_shell(path: &Path) -> String {
     let text = short(path);
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%".contains(c);
-    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+    if text.chars().all(plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
 }

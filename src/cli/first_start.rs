@@ -53,7 +53,11 @@ pub fn prepare(loaded: &mut Loaded) -> Result<Info, String> {
 
     let self_signed = config.tls.certificate.is_none();
     if self_signed {
-        let listeners = config.server.listen.iter().chain(&config.server.listen_implicit);
+        let listeners = config
+            .server
+            .listen
+            .iter()
+            .chain(&config.server.listen_implicit);
         let addresses: Vec<IpAddr> = listeners.map(SocketAddr::ip).collect();
         let made = self_signed::ensure_for(&state.join(self_signed::DIRECTORY), &addresses);
         let (certificate, key) = made.map_err(|error| format!("no certificate: {error}"))?;
@@ -66,7 +70,10 @@ pub fn prepare(loaded: &mut Loaded) -> Result<Info, String> {
         None => None,
     };
     let kept = state.join(FIRST_USER);
-    let storage = config.storage.get("default").or_else(|| config.storage.values().next());
+    let storage = config
+        .storage
+        .get("default")
+        .or_else(|| config.storage.values().next());
     Ok(Info {
         certificate: config.tls.certificate.clone().unwrap_or_default(),
         self_signed,
@@ -96,7 +103,12 @@ fn first_user(state: &Path, users: &Path) -> Result<Option<Secret>, String> {
         if !users.exists() {
             files::replace(&state.join(FIRST_USER), note(&password, None).as_bytes())?;
             let (name, home) = (USER.to_owned(), format!("/{USER}"));
-            document.add(&NewUser { name, home, hash, ..NewUser::default() });
+            document.add(&NewUser {
+                name,
+                home,
+                hash,
+                ..NewUser::default()
+            });
             made = true;
         }
         Ok(())
@@ -126,7 +138,10 @@ pub fn announce(info: &Info, listening: &[Listening]) {
     if let (Some(path), Some(password)) = (&info.first_user, &info.password) {
         let curl = curl(info, listening, password.expose());
         if let Err(error) = files::replace(path, note(password, curl.as_deref()).as_bytes()) {
-            tracing::warn!(error, "the first user's file has no command to try the server with");
+            tracing::warn!(
+                error,
+                "the first user's file has no command to try the server with"
+            );
         }
     }
 }
@@ -144,19 +159,34 @@ fn text(info: &Info, listening: &[Listening]) -> String {
         (Some(password), kept) => {
             row("user", USER.to_owned());
             row("password", password.expose().to_owned());
-            kept.iter().for_each(|path| row("kept in", files::short(path)));
+            kept.iter()
+                .for_each(|path| row("kept in", files::short(path)));
         }
         (None, Some(path)) => row("first user", files::short(path)),
         (None, None) => {}
     }
-    info.files.iter().for_each(|path| row("files", files::short(path)));
-    info.users.iter().for_each(|path| row("users", files::short(path)));
-    let made = if info.self_signed { " (self-signed)" } else { "" };
+    info.files
+        .iter()
+        .for_each(|path| row("files", files::short(path)));
+    info.users
+        .iter()
+        .for_each(|path| row("users", files::short(path)));
+    let made = if info.self_signed {
+        " (self-signed)"
+    } else {
+        ""
+    };
     row("certificate", files::short(&info.certificate) + made);
 
-    let mut text =
-        format!("{}\n\n{}\n", output::bold("Portcullis is ready."), output::table(&rows));
-    let curl = info.password.as_ref().and_then(|secret| curl(info, listening, secret.expose()));
+    let mut text = format!(
+        "{}\n\n{}\n",
+        output::bold("Portcullis is ready."),
+        output::table(&rows)
+    );
+    let curl = info
+        .password
+        .as_ref()
+        .and_then(|secret| curl(info, listening, secret.expose()));
     if let Some(curl) = curl {
         let _ = write!(text, "Try it:\n\n  {curl}\n\n");
     }
@@ -165,7 +195,9 @@ fn text(info: &Info, listening: &[Listening]) -> String {
 
 /// A command that uploads a file, or lists if there is none at hand.
 fn curl(info: &Info, listening: &[Listening], password: &str) -> Option<String> {
-    let explicit = listening.iter().find(|listening| listening.kind == Kind::Explicit);
+    let explicit = listening
+        .iter()
+        .find(|listening| listening.kind == Kind::Explicit);
     let Listening { address, kind } = explicit.or(listening.first())?;
     let (scheme, flag) = match kind {
         Kind::Explicit => ("ftp", " --ssl-reqd"),
@@ -178,13 +210,22 @@ fn curl(info: &Info, listening: &[Listening], password: &str) -> Option<String> 
     };
     let (host, trust) = if info.self_signed {
         let certificate = files::for_shell(&info.certificate);
-        (SocketAddr::new(ip, address.port()).to_string(), format!(" --cacert {certificate}"))
+        (
+            SocketAddr::new(ip, address.port()).to_string(),
+            format!(" --cacert {certificate}"),
+        )
     } else {
         (format!("HOST:{}", address.port()), String::new())
     };
-    let upload = if Path::new("README.md").is_file() { " -T README.md" } else { "" };
+    let upload = if Path::new("README.md").is_file() {
+        " -T README.md"
+    } else {
+        ""
+    };
     let globs = if host.starts_with('[') { " -g" } else { "" };
-    Some(format!("curl{globs}{flag}{trust} -u {USER}:{password}{upload} {scheme}://{host}/"))
+    Some(format!(
+        "curl{globs}{flag}{trust} -u {USER}:{password}{upload} {scheme}://{host}/"
+    ))
 }
 
 #[cfg(test)]
@@ -195,8 +236,14 @@ mod tests {
     use super::*;
 
     fn listening() -> [Listening; 2] {
-        [("[::]:2990", Kind::Implicit), ("0.0.0.0:2121", Kind::Explicit)]
-            .map(|(address, kind)| Listening { address: address.parse().unwrap(), kind })
+        [
+            ("[::]:2990", Kind::Implicit),
+            ("0.0.0.0:2121", Kind::Explicit),
+        ]
+        .map(|(address, kind)| Listening {
+            address: address.parse().unwrap(),
+            kind,
+        })
     }
 
     fn loaded(state: &Path) -> Loaded {
@@ -213,11 +260,17 @@ mod tests {
         let info = prepare(&mut first).unwrap();
         let password = info.password.clone().unwrap();
         announce(&info, &listening());
-        assert_eq!(first.config.tls.certificate, Some(state.join("tls/certificate.pem")));
+        assert_eq!(
+            first.config.tls.certificate,
+            Some(state.join("tls/certificate.pem"))
+        );
         assert_eq!(first.config.tls.key, Some(state.join("tls/key.pem")));
         let mode =
             |path: &str| fs::metadata(state.join(path)).unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode("."), mode("users.toml"), mode(FIRST_USER)), (0o700, 0o600, 0o600));
+        assert_eq!(
+            (mode("."), mode("users.toml"), mode(FIRST_USER)),
+            (0o700, 0o600, 0o600)
+        );
 
         let users = users_file::read(&state.join("users.toml")).unwrap();
         let user = users.get(USER).unwrap();
@@ -238,8 +291,14 @@ mod tests {
         let again = prepare(&mut loaded(&state)).unwrap();
         assert!(again.password.is_none());
         let said = text(&again, &listening());
-        assert!(!said.contains(password.expose()) && !said.contains("curl"), "{said}");
-        assert!(said.contains(FIRST_USER) && said.contains("users.toml"), "{said}");
+        assert!(
+            !said.contains(password.expose()) && !said.contains("curl"),
+            "{said}"
+        );
+        assert!(
+            said.contains(FIRST_USER) && said.contains("users.toml"),
+            "{said}"
+        );
         assert_eq!(fs::read(state.join("users.toml")).unwrap(), before);
         assert_eq!(fs::read_to_string(state.join(FIRST_USER)).unwrap(), kept);
     }
@@ -252,7 +311,9 @@ mod tests {
         own.config.tls.key = Some("/etc/key.pem".into());
         let users = directory.path().join("elsewhere.toml");
         let setting = toml::Table::from_iter([("file".to_owned(), users.to_str().unwrap().into())]);
-        own.config.plugin[0].settings.insert("users".to_owned(), setting.into());
+        own.config.plugin[0]
+            .settings
+            .insert("users".to_owned(), setting.into());
         let info = prepare(&mut own).unwrap();
         assert!(info.password.is_none() && info.first_user.is_none() && !info.self_signed);
         assert!(!users.exists());
@@ -271,7 +332,10 @@ mod tests {
         assert_eq!(curl(&info, &[], "pw"), None);
         info.self_signed = false;
         let line = curl(&info, &listening(), "pw").unwrap();
-        assert!(line.starts_with("curl --ssl-reqd -u portcullis:pw"), "{line}");
+        assert!(
+            line.starts_with("curl --ssl-reqd -u portcullis:pw"),
+            "{line}"
+        );
         assert!(line.ends_with(" ftp://HOST:2121/"), "{line}");
     }
 }

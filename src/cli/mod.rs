@@ -153,10 +153,21 @@ mod tests {
 
     #[test]
     fn overrides_add_up_before_and_after_the_subcommand() {
-        let line =
-            ["portcullis", "--set", "a=1", "--config", "x", "serve", "--set", "b=2", "--set=c=3"];
+        let line = [
+            "portcullis",
+            "--set",
+            "a=1",
+            "--config",
+            "x",
+            "serve",
+            "--set",
+            "b=2",
+            "--set=c=3",
+        ];
         let line = CommandLine::try_parse_from(line).unwrap();
-        let Some(Command::Serve { source }) = line.command else { unreachable!() };
+        let Some(Command::Serve { source }) = line.command else {
+            unreachable!()
+        };
         let source = line.source.then(source);
         assert_eq!(source.sets, ["a=1", "b=2", "c=3"]);
         assert_eq!(source.config, Some("x".into()));

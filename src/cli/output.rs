@@ -37,7 +37,11 @@ fn coloured(terminal: bool) -> bool {
 }
 
 fn painted(text: &str, colour: &str, coloured: bool) -> String {
-    if coloured { format!("\x1b[{colour}m{text}\x1b[0m") } else { text.to_owned() }
+    if coloured {
+        format!("\x1b[{colour}m{text}\x1b[0m")
+    } else {
+        text.to_owned()
+    }
 }
 
 /// Columns as wide as they need to be, two spaces between them.

@@ -26,7 +26,9 @@ pub fn run(source: &Source) -> Result<(), Failure> {
     if loaded.config.server.threads > 0 {
         builder.worker_threads(loaded.config.server.threads);
     }
-    let runtime = builder.build().map_err(|error| format!("no threads to serve with: {error}"))?;
+    let runtime = builder
+        .build()
+        .map_err(|error| format!("no threads to serve with: {error}"))?;
     runtime.block_on(serve(&loaded, &info))
 }
 
@@ -34,7 +36,10 @@ async fn serve(loaded: &Loaded, info: &Info) -> Result<(), Failure> {
     let server = Server::start(loaded).await;
     let server = server.map_err(|problem| Failure::Configuration(problem.to_string()))?;
     first_start::announce(info, &server.listening());
-    server.run().await.map_err(|error| Failure::Running(error.to_string()))
+    server
+        .run()
+        .await
+        .map_err(|error| Failure::Running(error.to_string()))
 }
 
 /// Starts the program anew if it would note the stack of each error that it meets: a plugin's
@@ -55,5 +60,7 @@ fn without_backtraces() {
         .args(arguments)
         .env("RUST_LIB_BACKTRACE", "0")
         .exec();
-    output::warning(&format!("errors will be slow, with RUST_BACKTRACE set: {error}"));
+    output::warning(&format!(
+        "errors will be slow, with RUST_BACKTRACE set: {error}"
+    ));
 }

@@ -99,15 +99,25 @@ pub struct Add {
 pub fn run(source: Source, command: Command) -> Result<(), Failure> {
     match command {
         Command::Add { new, source: later } => add(&source.then(later).load()?, new),
-        Command::Passwd { name, password_stdin, source: later } => {
+        Command::Passwd {
+            name,
+            password_stdin,
+            source: later,
+        } => {
             let loaded = source.then(later).load()?;
             passwd(&loaded, &name, || password(password_stdin))
         }
-        Command::List { json, source: later } => {
+        Command::List {
+            json,
+            source: later,
+        } => {
             output::print(&list(&source.then(later).load()?, json)?);
             Ok(())
         }
-        Command::Remove { name, source: later } => remove(&source.then(later).load()?, &name),
+        Command::Remove {
+            name,
+            source: later,
+        } => remove(&source.then(later).load()?, &name),
     }
 }
 
@@ -129,15 +139,26 @@ fn add_with(
         && !loaded.config.storage.contains_key(storage)
     {
         let names: Vec<_> = loaded.config.storage.keys().map(String::as_str).collect();
-        return Err(
-            format!("no storage is named {storage:?}; there are {}", names.join(", ")).into()
-        );
+        return Err(format!(
+            "no storage is named {storage:?}; there are {}",
+            names.join(", ")
+        )
+        .into());
     }
-    if new.groups.iter().any(|group| group.is_empty() || group.chars().any(char::is_control)) {
-        return Err("a group's name is empty or has control characters".to_owned().into());
+    if new
+        .groups
+        .iter()
+        .any(|group| group.is_empty() || group.chars().any(char::is_control))
+    {
+        return Err("a group's name is empty or has control characters"
+            .to_owned()
+            .into());
     }
     let exists = || {
-        format!("{:?} is there already; `portcullis user passwd` changes the password", new.name)
+        format!(
+            "{:?} is there already; `portcullis user passwd` changes the password",
+            new.name
+        )
     };
     if users_file::read(&path)?.contains_key(&new.name) {
         return Err(exists().into());
@@ -172,7 +193,10 @@ fn passwd(
     known(&path, name)?;
     let hash = hashed(&password()?)?;
     users_file::edit(&path, |document| document.set_password(name, &hash))?;
-    output::print(&format!("changed the password of {name} in {}\n", files::short(&path)));
+    output::print(&format!(
+        "changed the password of {name} in {}\n",
+        files::short(&path)
+    ));
     Ok(())
 }
 
@@ -192,7 +216,11 @@ fn list(loaded: &Loaded, json: bool) -> Result<String, Failure> {
     if json {
         for user in users.values_mut().filter_map(Value::as_object_mut) {
             if let Some(hash) = user.get_mut("password") {
-                let kind = hash.as_str().and_then(passwords::kind).unwrap_or("unknown").to_owned();
+                let kind = hash
+                    .as_str()
+                    .and_then(passwords::kind)
+                    .unwrap_or("unknown")
+                    .to_owned();
                 *hash = kind.into();
             }
         }
@@ -208,13 +236,28 @@ fn row(name: &str, user: &Value) -> [String; 5] {
     let text = |key: &str| user.get(key).and_then(Value::as_str);
     let list = |key: &str| {
         let list = user.get(key).and_then(Value::as_array)?;
-        Some(list.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","))
+        Some(
+            list.iter()
+                .filter_map(Value::as_str)
+                .collect::<Vec<_>>()
+                .join(","),
+        )
     };
     let switch = |key: &str| user.get(key).and_then(Value::as_bool).unwrap_or(false);
     let password = text("password").map(|hash| passwords::kind(hash).unwrap_or("unknown hash"));
-    let certificate = list("certificates").filter(|list| !list.is_empty()).map(|_| "certificate");
-    let join = if switch("require-certificate") { " and " } else { " or " };
-    let mut proof = [password, certificate].into_iter().flatten().collect::<Vec<_>>().join(join);
+    let certificate = list("certificates")
+        .filter(|list| !list.is_empty())
+        .map(|_| "certificate");
+    let join = if switch("require-certificate") {
+        " and "
+    } else {
+        " or "
+    };
+    let mut proof = [password, certificate]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join(join);
     if switch("disabled") {
         proof.push_str(" (disabled)");
     }
@@ -230,7 +273,13 @@ fn row(name: &str, user: &Value) -> [String; 5] {
 /// What is in the file may have been written by anybody; no control character reaches a terminal.
 fn printable(text: &str) -> String {
     text.chars()
-        .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
+        .flat_map(|c| {
+            if c.is_control() {
+                c.escape_default().collect::<Vec<_>>()
+            } else {
+                vec![c]
+            }
+        })
         .collect()
 }
 
@@ -242,7 +291,10 @@ fn known(path: &Path, name: &str) -> Result<(), String> {
     if users_file::read(path)?.contains_key(name) {
         return Ok(());
     }
-    Err(format!("there is no user {name:?} in {}", files::short(path)))
+    Err(format!(
+        "there is no user {name:?} in {}",
+        files::short(path)
+    ))
 }
 
 fn check_name(name: &str) -> Result<(), String> {
@@ -263,7 +315,9 @@ fn check_home(home: &str) -> Result<(), String> {
     match home.strip_prefix('/') {
         Some("") => Ok(()),
         Some(below) if below.trim_end_matches('/').split('/').all(plain) => Ok(()),
-        _ => Err(format!("the home {home:?} is not a plain path from \"/\" on")),
+        _ => Err(format!(
+            "the home {home:?} is not a plain path from \"/\" on"
+        )),
     }
 }
 
@@ -281,14 +335,18 @@ fn hashed(password: &Secret) -> Result<String, String> {
 fn password(from_stdin: bool) -> Result<Secret, String> {
     if from_stdin {
         let mut text = String::new();
-        io::stdin().read_to_string(&mut text).map_err(|error| format!("no password: {error}"))?;
+        io::stdin()
+            .read_to_string(&mut text)
+            .map_err(|error| format!("no password: {error}"))?;
         let line = text.strip_suffix('\n').unwrap_or(&text);
         return Ok(Secret::new(line.strip_suffix('\r').unwrap_or(line)));
     }
     let ask = |prompt: &str| {
-        rpassword::prompt_password(prompt).map(Secret::new).map_err(|error| {
-            format!("no password: {error}; --password-stdin reads it from standard input")
-        })
+        rpassword::prompt_password(prompt)
+            .map(Secret::new)
+            .map_err(|error| {
+                format!("no password: {error}; --password-stdin reads it from standard input")
+            })
     };
     let first = ask("Password: ")?;
     if first != ask("Again: ")? {
@@ -312,7 +370,14 @@ mod tests {
     fn new(name: &str) -> Add {
         let (groups, permissions) = (vec!["staff".to_owned()], vec!["read".to_owned()]);
         let name = name.to_owned();
-        Add { name, password_stdin: true, home: None, groups, permissions, storage: None }
+        Add {
+            name,
+            password_stdin: true,
+            home: None,
+            groups,
+            permissions,
+            storage: None,
+        }
     }
 
     fn secret() -> Result<Secret, String> {
@@ -325,28 +390,48 @@ mod tests {
         let loaded = loaded(&directory.path().join("state"));
         assert_eq!(list(&loaded, false).unwrap().lines().count(), 1);
         add_with(&loaded, new("alice"), secret).unwrap();
-        add_with(&loaded, Add { home: Some("/".into()), ..new("bob") }, secret).unwrap();
+        add_with(
+            &loaded,
+            Add {
+                home: Some("/".into()),
+                ..new("bob")
+            },
+            secret,
+        )
+        .unwrap();
         let again = add_with(&loaded, new("alice"), secret).unwrap_err();
         assert!(again.to_string().contains("user passwd"), "{again}");
 
         let hash = |name: &str| {
             let users = users_file::read(&file(&loaded).unwrap()).unwrap();
-            users.get(name).unwrap().get("password").unwrap().as_str().unwrap().to_owned()
+            users
+                .get(name)
+                .unwrap()
+                .get("password")
+                .unwrap()
+                .as_str()
+                .unwrap()
+                .to_owned()
         };
         assert_eq!(passwords::verify("secret", &hash("alice")), Ok(true));
         passwd(&loaded, "alice", || Ok(Secret::new("other"))).unwrap();
         assert_eq!(passwords::verify("other", &hash("alice")), Ok(true));
 
         let table = list(&loaded, false).unwrap();
-        let lines: Vec<_> =
-            table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).collect();
+        let lines: Vec<_> = table
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>())
+            .collect();
         assert_eq!(lines[1], ["alice", "/alice", "staff", "read", "argon2id"]);
         assert_eq!(lines[2], ["bob", "/", "staff", "read", "argon2id"]);
         assert!(!list(&loaded, true).unwrap().contains("$argon2id$"));
 
         remove(&loaded, "alice").unwrap();
         let gone = remove(&loaded, "alice").unwrap_err();
-        assert!(gone.to_string().starts_with("there is no user \"alice\""), "{gone}");
+        assert!(
+            gone.to_string().starts_with("there is no user \"alice\""),
+            "{gone}"
+        );
         assert!(passwd(&loaded, "alice", secret).is_err());
     }
 
@@ -365,7 +450,17 @@ mod tests {
             assert!(add_with(&loaded, new("a"), || Ok(Secret::new(password))).is_err());
         }
         let storage = Some("nowhere".to_owned());
-        assert!(add_with(&loaded, Add { storage, ..new("a") }, secret).is_err());
+        assert!(
+            add_with(
+                &loaded,
+                Add {
+                    storage,
+                    ..new("a")
+                },
+                secret
+            )
+            .is_err()
+        );
         assert!(!directory.path().join("users.toml").exists());
     }
 
@@ -385,7 +480,15 @@ mod tests {
         config.plugin.clear();
         assert!(file(&config.clone().into()).is_err());
         config.plugin = crate::config::Config::default().plugin;
-        config.plugin.iter_mut().for_each(|plugin| plugin.settings.clear());
-        assert!(file(&config.into()).unwrap_err().to_string().contains("users = { file"));
+        config
+            .plugin
+            .iter_mut()
+            .for_each(|plugin| plugin.settings.clear());
+        assert!(
+            file(&config.into())
+                .unwrap_err()
+                .to_string()
+                .contains("users = { file")
+        );
     }
 }

@@ -49,20 +49,31 @@ pub struct NewUser {
 
 /// The file that the first plugin `builtin:users` has its users in.
 pub fn path(config: &Config) -> Result<PathBuf, String> {
-    let plugin = config.plugin.iter().find(|plugin| plugin.component == "builtin:users");
+    let plugin = config
+        .plugin
+        .iter()
+        .find(|plugin| plugin.component == "builtin:users");
     let plugin =
         plugin.ok_or("no plugin of the configuration has the component \"builtin:users\"")?;
     let users = plugin.settings.get("users");
-    let file = users.and_then(|users| users.get("file")).and_then(toml::Value::as_str);
+    let file = users
+        .and_then(|users| users.get("file"))
+        .and_then(toml::Value::as_str);
     let file = file.ok_or_else(|| {
-        format!("the plugin {:?} has no users = {{ file = \"…\" }} in its settings", plugin.name)
+        format!(
+            "the plugin {:?} has no users = {{ file = \"…\" }} in its settings",
+            plugin.name
+        )
     })?;
     Ok(config.server.state.join(file))
 }
 
 /// Has the same plugin read another file.
 pub fn set_path(config: &mut Config, path: &Path) {
-    let plugin = config.plugin.iter_mut().find(|plugin| plugin.component == "builtin:users");
+    let plugin = config
+        .plugin
+        .iter_mut()
+        .find(|plugin| plugin.component == "builtin:users");
     let users = plugin.and_then(|plugin| plugin.settings.get_mut("users"));
     if let Some(file) = users.and_then(|users| users.get_mut("file")) {
         *file = path.display().to_string().into();
@@ -102,7 +113,9 @@ pub enum Document {
 
 impl Document {
     fn read(path: &Path) -> Result<Self, String> {
-        let json = path.extension().is_some_and(|extension| extension == "json");
+        let json = path
+            .extension()
+            .is_some_and(|extension| extension == "json");
         let text = match fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound && json => "{}".to_owned(),
@@ -111,11 +124,16 @@ impl Document {
         };
         if json {
             let users = serde_json::from_str(&text);
-            return users.map(Self::Json).map_err(|error| format!("{}: {error}", path.display()));
+            return users
+                .map(Self::Json)
+                .map_err(|error| format!("{}: {error}", path.display()));
         }
         let document: Result<DocumentMut, _> = text.parse();
         document.map(Self::Toml).map_err(|error| {
-            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            let before = error
+                .span()
+                .and_then(|span| text.get(..span.start))
+                .unwrap_or_default();
             let line = before.matches('\n').count() + 1;
             format!("{}:{line}: {}", path.display(), error.message())
         })
@@ -148,13 +166,19 @@ impl Document {
                 }
                 // What stands below the last user stays above the new one.
                 let trailing = document.trailing().as_str().unwrap_or_default().to_owned();
-                let gap = if trailing.is_empty() && document.is_empty() { "" } else { "\n" };
+                let gap = if trailing.is_empty() && document.is_empty() {
+                    ""
+                } else {
+                    "\n"
+                };
                 table.decor_mut().set_prefix(format!("{trailing}{gap}"));
                 document.set_trailing("");
                 document.insert(&user.name, Item::Table(table));
             }
             Self::Json(users) => {
-                let fields = user.fields().map(|(key, value)| (key.to_owned(), in_json(&value)));
+                let fields = user
+                    .fields()
+                    .map(|(key, value)| (key.to_owned(), in_json(&value)));
                 users.insert(user.name.clone(), Value::Object(fields.collect()));
             }
         }
@@ -174,7 +198,10 @@ impl Document {
                 user.insert("password", Item::Value(value));
             }
             Self::Json(users) => {
-                let user = users.get_mut(name).and_then(Value::as_object_mut).ok_or_else(wrong)?;
+                let user = users
+                    .get_mut(name)
+                    .and_then(Value::as_object_mut)
+                    .ok_or_else(wrong)?;
                 user.insert("password".to_owned(), hash.into());
             }
         }
@@ -192,8 +219,9 @@ impl Document {
                 let next = next.skip_while(|key| key != name).nth(1);
                 let above = prefix(document, name).unwrap_or_default();
                 // A comment with an empty line below it is about the file, or the part of it.
-                let kept =
-                    above.rfind("\n\n").map_or("", |end| above.get(..=end).unwrap_or_default());
+                let kept = above
+                    .rfind("\n\n")
+                    .map_or("", |end| above.get(..=end).unwrap_or_default());
                 document.remove(name);
                 if kept.trim().is_empty() {
                     return;
@@ -221,7 +249,10 @@ fn prefix(document: &DocumentMut, name: &str) -> Option<String> {
         Item::Table(table) if !table.is_dotted() => table.decor(),
         _ => key.leaf_decor(),
     };
-    decor.prefix().and_then(RawString::as_str).map(str::to_owned)
+    decor
+        .prefix()
+        .and_then(RawString::as_str)
+        .map(str::to_owned)
 }
 
 fn set_prefix(document: &mut DocumentMut, name: &str, text: String) {
@@ -305,7 +336,12 @@ password = \"b\"
             let groups = vec!["staff".to_owned(), "night".to_owned()];
             let permissions = vec!["read".to_owned()];
             let storage = Some("other".to_owned());
-            document.add(&NewUser { groups, permissions, storage, ..user("carol d.") });
+            document.add(&NewUser {
+                groups,
+                permissions,
+                storage,
+                ..user("carol d.")
+            });
         });
         let expected = format!(
             "{BY_HAND}\n[\"carol d.\"]\npassword = \"$hash\"\nhome = \"/carol d.\"\nstorage = \"other\"\n\
@@ -316,7 +352,9 @@ password = \"b\"
 
     #[test]
     fn a_new_password_leaves_the_comment_beside_it() {
-        let text = edited(BY_HAND, |document| document.set_password("alice", "new").unwrap());
+        let text = edited(BY_HAND, |document| {
+            document.set_password("alice", "new").unwrap()
+        });
         assert_eq!(text, BY_HAND.replace("\"old\"", "\"new\""));
         let text = edited("eve = { home = \"/\" } # x\n", |document| {
             document.set_password("eve", "new").unwrap();
@@ -327,7 +365,10 @@ password = \"b\"
     #[test]
     fn removing_takes_the_comment_right_above_and_no_other() {
         let text = edited(BY_HAND, |document| document.remove("alice"));
-        assert_eq!(text, "# Our users.\n\n# The assistant.\n[bob]\npassword = \"b\"\n# The end.\n");
+        assert_eq!(
+            text,
+            "# Our users.\n\n# The assistant.\n[bob]\npassword = \"b\"\n# The end.\n"
+        );
         let text = edited(&text, |document| document.remove("bob"));
         assert_eq!(text, "# Our users.\n# The end.\n");
         let text = edited(&text, |document| document.add(&user("new")));
@@ -336,7 +377,12 @@ password = \"b\"
         let text = edited(BY_HAND, |document| document.remove("bob"));
         assert_eq!(
             text.trim_end(),
-            BY_HAND.split("\n\n# The assistant").next().unwrap().to_owned() + "\n# The end."
+            BY_HAND
+                .split("\n\n# The assistant")
+                .next()
+                .unwrap()
+                .to_owned()
+                + "\n# The end."
         );
     }
 
@@ -351,16 +397,28 @@ password = \"b\"
         .unwrap();
         let text = fs::read_to_string(&path).unwrap();
         assert!(text.starts_with("# The users of this server"), "{text}");
-        assert!(text.ends_with("greeting\n\n[a]\npassword = \"$hash\"\nhome = \"/a\"\n"), "{text}");
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(
+            text.ends_with("greeting\n\n[a]\npassword = \"$hash\"\nhome = \"/a\"\n"),
+            "{text}"
+        );
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         edit(&path, |document| {
             document.remove("a");
             Ok(())
         })
         .unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap().trim_end(), HEAD.trim_end());
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+        assert_eq!(
+            fs::read_to_string(&path).unwrap().trim_end(),
+            HEAD.trim_end()
+        );
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o640
+        );
         let left: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().collect();
         assert_eq!(left.len(), 1);
     }

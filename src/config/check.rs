@@ -46,7 +46,10 @@ impl Findings {
 
     fn positive(&mut self, key: &str, duration: Duration) {
         if duration.is_zero() {
-            self.error(key, "expected a duration above 0: nobody could do anything in no time");
+            self.error(
+                key,
+                "expected a duration above 0: nobody could do anything in no time",
+            );
         }
     }
 }
@@ -61,7 +64,10 @@ fn server(config: &Config, findings: &mut Findings) {
         );
     }
     let mut seen: BTreeMap<SocketAddr, String> = BTreeMap::new();
-    for (key, list) in [("listen", &server.listen), ("listen-implicit", &server.listen_implicit)] {
+    for (key, list) in [
+        ("listen", &server.listen),
+        ("listen-implicit", &server.listen_implicit),
+    ] {
         for (index, address) in list.iter().enumerate() {
             let key = format!("server.{key}[{index}]");
             if address.port() != 0
@@ -96,14 +102,20 @@ fn server(config: &Config, findings: &mut Findings) {
 fn tls(config: &Config, findings: &mut Findings) {
     let tls = &config.tls;
     match (&tls.certificate, &tls.key) {
-        (Some(_), None) => {
-            findings.error("tls.certificate", "tls.key is missing: a certificate needs its key")
-        }
-        (None, Some(_)) => {
-            findings.error("tls.key", "tls.certificate is missing: a key needs its certificate")
-        }
+        (Some(_), None) => findings.error(
+            "tls.certificate",
+            "tls.key is missing: a certificate needs its key",
+        ),
+        (None, Some(_)) => findings.error(
+            "tls.key",
+            "tls.certificate is missing: a key needs its certificate",
+        ),
         (None, None) => {
-            let all = config.server.listen.iter().chain(&config.server.listen_implicit);
+            let all = config
+                .server
+                .listen
+                .iter()
+                .chain(&config.server.listen_implicit);
             if all.into_iter().any(|address| !address.ip().is_loopback()) {
                 findings.warn(
                     "tls.certificate",
@@ -119,7 +131,8 @@ fn tls(config: &Config, findings: &mut Findings) {
         ("client-authorities", &tls.client_authorities),
     ];
     for (key, path) in named {
-        path.iter().for_each(|path| findings.path(format!("tls.{key}"), path));
+        path.iter()
+            .for_each(|path| findings.path(format!("tls.{key}"), path));
     }
     for (index, host) in tls.host.iter().enumerate() {
         findings.path(format!("tls.host[{index}].certificate"), &host.certificate);
@@ -137,7 +150,10 @@ fn tls(config: &Config, findings: &mut Findings) {
         _ => {}
     }
     if !tls.required {
-        findings.warn("tls.required", "is off: passwords may cross the network in the clear");
+        findings.warn(
+            "tls.required",
+            "is off: passwords may cross the network in the clear",
+        );
     }
     if !tls.data_required {
         findings.warn(
@@ -203,7 +219,10 @@ fn limits(config: &Config, findings: &mut Findings) {
     findings.positive("limits.handshake-timeout", limits.handshake_timeout);
     findings.positive("limits.stall-timeout", limits.stall_timeout);
     if limits.sessions == 0 {
-        findings.warn("limits.sessions", "is 0, no limit: clients can use up the server's memory");
+        findings.warn(
+            "limits.sessions",
+            "is 0, no limit: clients can use up the server's memory",
+        );
     }
 }
 
@@ -217,7 +236,10 @@ fn storages(config: &Config, findings: &mut Findings) {
         let key = |key: &str| section.key(key).to_string();
         findings.path(key("root"), &storage.root);
         if let Some(first) = roots.insert(&storage.root, name) {
-            findings.error(key("root"), format!("is the directory of storage {first:?} already"));
+            findings.error(
+                key("root"),
+                format!("is the directory of storage {first:?} already"),
+            );
         }
         if let Some(staging) = &storage.staging {
             findings.path(key("staging"), staging);
@@ -245,7 +267,10 @@ fn storages(config: &Config, findings: &mut Findings) {
 
 fn plugins(config: &Config, findings: &mut Findings) {
     if config.plugin.is_empty() {
-        findings.warn("plugin", "is empty: without an authenticator nobody can log in");
+        findings.warn(
+            "plugin",
+            "is empty: without an authenticator nobody can log in",
+        );
     }
     if config.plugin_host.instances == 0 {
         findings.error("plugin-host.instances", "expected 1 or more, found 0");
@@ -257,7 +282,10 @@ fn plugins(config: &Config, findings: &mut Findings) {
         if plugin.name.is_empty() || !plugin.name.chars().all(plain) {
             findings.error(
                 key("name"),
-                format!("expected letters, digits, \"-\" and \"_\", found {:?}", plugin.name),
+                format!(
+                    "expected letters, digits, \"-\" and \"_\", found {:?}",
+                    plugin.name
+                ),
             );
         }
         if let Some(first) = names.insert(&plugin.name, index) {
@@ -288,9 +316,10 @@ fn one_plugin(plugin: &Plugin, key: &dyn Fn(&str) -> String, findings: &mut Find
     if !((64 << 10)..=(4 << 30)).contains(&plugin.limits.memory) {
         findings.error(key("limits.memory"), "expected 64KiB to 4GiB");
     }
-    for (name, duration) in
-        [("limits.cpu-time", plugin.limits.cpu_time), ("limits.wall-time", plugin.limits.wall_time)]
-    {
+    for (name, duration) in [
+        ("limits.cpu-time", plugin.limits.cpu_time),
+        ("limits.wall-time", plugin.limits.wall_time),
+    ] {
         if duration < Duration::from_millis(1) {
             findings.error(key(name), "expected 1ms or more");
         }
@@ -303,7 +332,9 @@ fn is_dns_name(name: &str) -> bool {
         (1..=63).contains(&label.len())
             && !label.starts_with('-')
             && !label.ends_with('-')
-            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
     };
     let name = name.strip_suffix('.').unwrap_or(name);
     name.len() <= 253 && name.split('.').all(label)

@@ -106,7 +106,11 @@ impl Default for Tls {
 
 impl Default for Data {
     fn default() -> Self {
-        Self { passive_ports: (10_000, 30_000), advertise: None, active: false }
+        Self {
+            passive_ports: (10_000, 30_000),
+            advertise: None,
+            active: false,
+        }
     }
 }
 
@@ -136,7 +140,10 @@ impl Default for Limits {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { level: "info".into(), format: LogFormat::Text }
+        Self {
+            level: "info".into(),
+            format: LogFormat::Text,
+        }
     }
 }
 
@@ -156,7 +163,10 @@ impl Default for Storage {
 
 impl Default for PluginHost {
     fn default() -> Self {
-        Self { instances: 1000, idle_instance_timeout: Duration::from_secs(10) }
+        Self {
+            instances: 1000,
+            idle_instance_timeout: Duration::from_secs(10),
+        }
     }
 }
 

@@ -33,8 +33,14 @@ pub struct ConfigError {
 
 impl ConfigError {
     pub(super) fn one(place: impl Into<String>, text: impl Into<String>) -> Self {
-        let problem = Problem { place: place.into(), key: String::new(), text: text.into() };
-        Self { problems: vec![problem] }
+        let problem = Problem {
+            place: place.into(),
+            key: String::new(),
+            text: text.into(),
+        };
+        Self {
+            problems: vec![problem],
+        }
     }
 }
 

@@ -17,8 +17,10 @@ pub fn explain(message: &str, path: &KeyPath, value: Option<&Value>) -> String {
         return format!("{} is missing", field.replace('`', "\""));
     }
     if message.starts_with("unknown variant") {
-        let words: Vec<_> =
-            keys::alternatives(message).iter().map(|word| format!("{word:?}")).collect();
+        let words: Vec<_> = keys::alternatives(message)
+            .iter()
+            .map(|word| format!("{word:?}"))
+            .collect();
         return format!("expected {}{found}", either(&words));
     }
     if message.contains("socket address") {
@@ -100,7 +102,12 @@ fn either(words: &[String]) -> String {
 
 /// How many letters to change, add or take away (Levenshtein); "_" is as good as "-".
 fn distance(from: &str, to: &str) -> usize {
-    let letters = |text: &str| text.to_lowercase().replace('_', "-").chars().collect::<Vec<_>>();
+    let letters = |text: &str| {
+        text.to_lowercase()
+            .replace('_', "-")
+            .chars()
+            .collect::<Vec<_>>()
+    };
     let (from, to) = (letters(from), letters(to));
     let mut row: Vec<usize> = (0..=to.len()).collect();
     for (index, letter) in from.iter().enumerate() {

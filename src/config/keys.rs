@@ -34,7 +34,10 @@ fn ask(wrap: Wrap<'_>, prefix: &str, found: &mut Vec<String>) {
         let array = |value: Value| inside(Value::Array(vec![value]));
         let named = |value: Value| inside(table("NAME", value));
         let shapes: [(Wrap<'_>, &str); 3] = [(&inside, "."), (&array, "[]."), (&named, ".NAME.")];
-        match shapes.into_iter().find(|(wrap, _)| self::fields(*wrap).is_some()) {
+        match shapes
+            .into_iter()
+            .find(|(wrap, _)| self::fields(*wrap).is_some())
+        {
             Some((wrap, separator)) => ask(wrap, &format!("{prefix}{field}{separator}"), found),
             None => found.push(format!("{prefix}{field}")),
         }
@@ -46,9 +49,12 @@ fn fields(wrap: Wrap<'_>) -> Option<Vec<String>> {
     let error = Config::deserialize(wrap(table(NOBODY, Value::Boolean(true)))).err()?;
     let message = error.message();
     let unknown = format!("unknown field `{NOBODY}`");
-    message
-        .starts_with(&unknown)
-        .then(|| alternatives(message).into_iter().map(str::to_owned).collect())
+    message.starts_with(&unknown).then(|| {
+        alternatives(message)
+            .into_iter()
+            .map(str::to_owned)
+            .collect()
+    })
 }
 
 fn table(key: &str, value: Value) -> Value {

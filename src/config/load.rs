@@ -61,7 +61,12 @@ pub(super) fn load_in(
     sets: &[String],
 ) -> Result<Loaded, ConfigError> {
     let (working, file) = (working.to_owned(), file.map(Path::to_owned));
-    Request { working, file, sets: sets.to_vec() }.load()
+    Request {
+        working,
+        file,
+        sets: sets.to_vec(),
+    }
+    .load()
 }
 
 impl Loaded {
@@ -83,14 +88,22 @@ impl Loaded {
     /// Finds fault with a key.
     #[must_use]
     pub fn problem(&self, key: &str, text: impl Into<String>) -> Problem {
-        Problem { place: self.locate(key), key: key.to_owned(), text: text.into() }
+        Problem {
+            place: self.locate(key),
+            key: key.to_owned(),
+            text: text.into(),
+        }
     }
 }
 
 impl Request {
     fn load(&self) -> Result<Loaded, ConfigError> {
         let (file, mut source) = self.read()?;
-        let wrong: Vec<_> = self.sets.iter().filter_map(|set| source.set(set).err()).collect();
+        let wrong: Vec<_> = self
+            .sets
+            .iter()
+            .filter_map(|set| source.set(set).err())
+            .collect();
         if !wrong.is_empty() {
             return Err(ConfigError { problems: wrong });
         }
@@ -105,7 +118,9 @@ impl Request {
         loaded.make_absolute(&self.working);
         let findings = check::check(&loaded.config);
         if !findings.errors.is_empty() {
-            return Err(ConfigError { problems: loaded.place(findings.errors) });
+            return Err(ConfigError {
+                problems: loaded.place(findings.errors),
+            });
         }
         loaded.warnings = loaded.place(findings.warnings);
         Ok(loaded)
@@ -127,11 +142,19 @@ impl Request {
 
 impl Loaded {
     fn place(&self, findings: Vec<(String, String)>) -> Vec<Problem> {
-        findings.into_iter().map(|(key, text)| self.problem(&key, text)).collect()
+        findings
+            .into_iter()
+            .map(|(key, text)| self.problem(&key, text))
+            .collect()
     }
 
     fn make_absolute(&mut self, working: &Path) {
-        let parent = self.file.as_deref().and_then(Path::parent).unwrap_or(working).to_owned();
+        let parent = self
+            .file
+            .as_deref()
+            .and_then(Path::parent)
+            .unwrap_or(working)
+            .to_owned();
         let origins = &self.origins;
         let base = |key: &str| match origins.get(key) {
             Some(Origin::Set(_)) => working,
@@ -147,16 +170,26 @@ impl Loaded {
         join(base("server.state"), &mut config.server.state);
         for storage in config.storage.values_mut() {
             join(&config.server.state, &mut storage.root);
-            storage.staging.iter_mut().for_each(|staging| join(&config.server.state, staging));
+            storage
+                .staging
+                .iter_mut()
+                .for_each(|staging| join(&config.server.state, staging));
         }
         let tls = &mut config.tls;
-        tls.certificate.iter_mut().for_each(|path| join(base("tls.certificate"), path));
-        tls.key.iter_mut().for_each(|path| join(base("tls.key"), path));
+        tls.certificate
+            .iter_mut()
+            .for_each(|path| join(base("tls.certificate"), path));
+        tls.key
+            .iter_mut()
+            .for_each(|path| join(base("tls.key"), path));
         tls.client_authorities
             .iter_mut()
             .for_each(|path| join(base("tls.client-authorities"), path));
         for (index, host) in tls.host.iter_mut().enumerate() {
-            join(base(&format!("tls.host[{index}].certificate")), &mut host.certificate);
+            join(
+                base(&format!("tls.host[{index}].certificate")),
+                &mut host.certificate,
+            );
             join(base(&format!("tls.host[{index}].key")), &mut host.key);
         }
         for (index, plugin) in config.plugin.iter_mut().enumerate() {
@@ -214,13 +247,18 @@ fn typed(source: &mut Source) -> Result<Config, ConfigError> {
                 continue;
             }
         }
-        let missing =
-            message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
+        let missing = message
+            .strip_prefix("missing field `")
+            .and_then(|rest| rest.split('`').next());
         let key = missing.map_or_else(|| path.clone(), |field| path.key(field));
         if !taken.contains(&key) {
             let text = explain::explain(message, &path, path.find(&table));
             let place = source.origins.place(&path);
-            let problem = Problem { place, key: path.to_string(), text };
+            let problem = Problem {
+                place,
+                key: path.to_string(),
+                text,
+            };
             problems.push((source.origins.line(&path), problem));
         }
         if missing.is_some() {
@@ -234,7 +272,9 @@ fn typed(source: &mut Source) -> Result<Config, ConfigError> {
         }
     }
     problems.sort_by_key(|(line, _)| *line);
-    Err(ConfigError { problems: problems.into_iter().map(|(_, problem)| problem).collect() })
+    Err(ConfigError {
+        problems: problems.into_iter().map(|(_, problem)| problem).collect(),
+    })
 }
 
 fn put_placeholder(table: &mut toml::Table, key: &KeyPath) {

@@ -52,20 +52,22 @@ impl KeyPath {
         let (Step::Key(first), rest) = self.0.split_first()? else {
             return None;
         };
-        rest.iter().try_fold(table.get(first)?, |value, step| match step {
-            Step::Key(key) => value.get(key),
-            Step::Index(index) => value.get(*index),
-        })
+        rest.iter()
+            .try_fold(table.get(first)?, |value, step| match step {
+                Step::Key(key) => value.get(key),
+                Step::Index(index) => value.get(*index),
+            })
     }
 
     pub fn find_mut<'a>(&self, table: &'a mut Table) -> Option<&'a mut Value> {
         let (Step::Key(first), rest) = self.0.split_first()? else {
             return None;
         };
-        rest.iter().try_fold(table.get_mut(first)?, |value, step| match step {
-            Step::Key(key) => value.get_mut(key),
-            Step::Index(index) => value.get_mut(*index),
-        })
+        rest.iter()
+            .try_fold(table.get_mut(first)?, |value, step| match step {
+                Step::Key(key) => value.get_mut(key),
+                Step::Index(index) => value.get_mut(*index),
+            })
     }
 }
 

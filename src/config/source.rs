@@ -47,16 +47,27 @@ impl Source {
         let (spanned, errors) = DeTable::parse_recoverable(text);
         let mut errors: Vec<_> = errors.iter().collect();
         errors.sort_by_key(|error| error.span().map(|span| span.start));
-        let problems: Vec<_> = errors.iter().map(|error| syntax(file, text, error)).collect();
+        let problems: Vec<_> = errors
+            .iter()
+            .map(|error| syntax(file, text, error))
+            .collect();
         if !problems.is_empty() {
             return Err(ConfigError { problems });
         }
-        let table = toml::from_str(text)
-            .map_err(|error| ConfigError { problems: vec![syntax(file, text, &error)] })?;
-        let mut origins = Origins { file: file.to_owned(), places: BTreeMap::new() };
+        let table = toml::from_str(text).map_err(|error| ConfigError {
+            problems: vec![syntax(file, text, &error)],
+        })?;
+        let mut origins = Origins {
+            file: file.to_owned(),
+            places: BTreeMap::new(),
+        };
         let lines = Lines::new(text);
         origins.record_table(spanned.get_ref(), &KeyPath::default(), &lines);
-        Ok(Self { table, origins, sets: Vec::new() })
+        Ok(Self {
+            table,
+            origins,
+            sets: Vec::new(),
+        })
     }
 
     /// Applies one `--set KEY=VALUE`. What is no TOML value is taken as text.
@@ -74,8 +85,12 @@ impl Source {
         let path = self.resolve(key).map_err(|why| problem(key, why))?;
         insert(&mut self.table, &path, value.clone()).map_err(|why| problem(key, why))?;
         self.origins.forget(&path);
-        self.origins.record(&value, &path, &Origin::Set(key.to_owned()));
-        self.sets.push(Set { path, text: text.to_owned() });
+        self.origins
+            .record(&value, &path, &Origin::Set(key.to_owned()));
+        self.sets.push(Set {
+            path,
+            text: text.to_owned(),
+        });
         Ok(())
     }
 
@@ -113,7 +128,11 @@ impl Source {
             "plugin" => Value::Array(defaults::default_plugin_tables().map(Value::Table).to_vec()),
             "storage" => {
                 let names = defaults::default_storages().into_keys();
-                Value::Table(names.map(|name| (name, Value::Table(Table::new()))).collect())
+                Value::Table(
+                    names
+                        .map(|name| (name, Value::Table(Table::new())))
+                        .collect(),
+                )
             }
             _ => return,
         };
@@ -125,12 +144,22 @@ impl Source {
         let names: Vec<_> = plugins
             .into_iter()
             .flatten()
-            .map(|plugin| plugin.get("name").and_then(Value::as_str).unwrap_or_default())
+            .map(|plugin| {
+                plugin
+                    .get("name")
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+            })
             .collect();
         names
             .iter()
             .position(|known| *known == name)
-            .ok_or_else(|| format!("no plugin is named {name:?}; there are {}", names.join(", ")))
+            .ok_or_else(|| {
+                format!(
+                    "no plugin is named {name:?}; there are {}",
+                    names.join(", ")
+                )
+            })
     }
 }
 
@@ -150,7 +179,8 @@ impl Origins {
 
     /// Where this key or, failing that, what it is in was said.
     pub fn place(&self, path: &KeyPath) -> String {
-        self.nearest(path).map_or_else(|| self.file_or_default(), |origin| self.say(origin))
+        self.nearest(path)
+            .map_or_else(|| self.file_or_default(), |origin| self.say(origin))
     }
 
     /// The same from a key's text; a key that was not said is "the default", unless it is one of
@@ -170,16 +200,27 @@ impl Origins {
 
     fn nearest(&self, path: &KeyPath) -> Option<&Origin> {
         let text = path.to_string();
-        let within =
-            |key: &str| key.strip_prefix(&text).is_some_and(|rest| rest.starts_with(['.', '[']));
+        let within = |key: &str| {
+            key.strip_prefix(&text)
+                .is_some_and(|rest| rest.starts_with(['.', '[']))
+        };
         let found = self.places.get(&text);
         found
-            .or_else(|| self.places.iter().find(|(key, _)| within(key)).map(|(_, origin)| origin))
+            .or_else(|| {
+                self.places
+                    .iter()
+                    .find(|(key, _)| within(key))
+                    .map(|(_, origin)| origin)
+            })
             .or_else(|| self.nearest(&path.parent()?))
     }
 
     fn file_or_default(&self) -> String {
-        if self.file.is_empty() { "the default".to_owned() } else { self.file.clone() }
+        if self.file.is_empty() {
+            "the default".to_owned()
+        } else {
+            self.file.clone()
+        }
     }
 
     fn say(&self, origin: &Origin) -> String {
@@ -201,7 +242,9 @@ impl Origins {
         self.places.insert(path.to_string(), origin.clone());
         match value {
             Value::Table(table) => {
-                table.iter().for_each(|(key, value)| self.record(value, &path.key(key), origin));
+                table
+                    .iter()
+                    .for_each(|(key, value)| self.record(value, &path.key(key), origin));
             }
             Value::Array(array) => {
                 let values = array.iter().enumerate();
@@ -252,17 +295,28 @@ fn syntax(file: &str, text: &str, error: &toml::de::Error) -> Problem {
     let offset = error.span().map_or(0, |span| span.start);
     let before = text.get(..offset).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    let column = before
+        .rsplit('\n')
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .count()
+        + 1;
     let text = error.message().trim().replace('\n', ", ");
-    Problem { place: format!("{file}:{line}:{column}"), key: String::new(), text }
+    Problem {
+        place: format!("{file}:{line}:{column}"),
+        key: String::new(),
+        text,
+    }
 }
 
 fn parse_value(text: &str) -> Result<Value, String> {
     match Value::from_str(text) {
         Ok(value) => Ok(value),
-        Err(error) if text.starts_with(['[', '{', '"', '\'']) => {
-            Err(format!("not a TOML value: {}", error.message().trim().replace('\n', ", ")))
-        }
+        Err(error) if text.starts_with(['[', '{', '"', '\'']) => Err(format!(
+            "not a TOML value: {}",
+            error.message().trim().replace('\n', ", ")
+        )),
         Err(_) => Ok(Value::String(text.to_owned())),
     }
 }
@@ -274,12 +328,12 @@ fn insert(table: &mut Table, path: &KeyPath, value: Value) -> Result<(), String>
     let mut so_far = KeyPath::default();
     for step in above {
         let inner = match (step, place) {
-            (Step::Key(key), None) => {
-                table.entry(key.clone()).or_insert_with(|| Value::Table(Table::new()))
-            }
-            (Step::Key(key), Some(Value::Table(table))) => {
-                table.entry(key.clone()).or_insert_with(|| Value::Table(Table::new()))
-            }
+            (Step::Key(key), None) => table
+                .entry(key.clone())
+                .or_insert_with(|| Value::Table(Table::new())),
+            (Step::Key(key), Some(Value::Table(table))) => table
+                .entry(key.clone())
+                .or_insert_with(|| Value::Table(Table::new())),
             (Step::Index(index), Some(Value::Array(array))) => {
                 array.get_mut(*index).ok_or_else(none)?
             }
@@ -291,9 +345,10 @@ fn insert(table: &mut Table, path: &KeyPath, value: Value) -> Result<(), String>
     match (last, place) {
         (Step::Key(key), None) => table.insert(key.clone(), value),
         (Step::Key(key), Some(Value::Table(table))) => table.insert(key.clone(), value),
-        (Step::Index(index), Some(Value::Array(array))) => {
-            Some(std::mem::replace(array.get_mut(*index).ok_or_else(none)?, value))
-        }
+        (Step::Index(index), Some(Value::Array(array))) => Some(std::mem::replace(
+            array.get_mut(*index).ok_or_else(none)?,
+            value,
+        )),
         _ => return Err(format!("{so_far} is not a table")),
     };
     Ok(())

@@ -32,15 +32,26 @@ fn the_documented_file_equals_the_defaults() {
 #[test]
 fn the_documented_file_mentions_every_key() {
     let keys = keys::known();
-    for key in ["limits.idle-timeout", "tls.host[].key", "storage.NAME.root", "plugin[].limits.log"]
-    {
-        assert!(keys.iter().any(|known| known == key), "{key} is not among {keys:?}");
+    for key in [
+        "limits.idle-timeout",
+        "tls.host[].key",
+        "storage.NAME.root",
+        "plugin[].limits.log",
+    ] {
+        assert!(
+            keys.iter().any(|known| known == key),
+            "{key} is not among {keys:?}"
+        );
     }
     for key in keys {
-        let key = key.strip_prefix("plugin[].").or(key.rsplit('.').next()).unwrap();
+        let key = key
+            .strip_prefix("plugin[].")
+            .or(key.rsplit('.').next())
+            .unwrap();
         let mentioned = DOCUMENTED.lines().any(|line| {
             let line = line.strip_prefix("# ").unwrap_or(line);
-            line.strip_prefix(key).is_some_and(|rest| rest.starts_with([' ', '=', '.']))
+            line.strip_prefix(key)
+                .is_some_and(|rest| rest.starts_with([' ', '=', '.']))
         });
         assert!(mentioned, "config.toml does not mention {key}");
     }
@@ -61,7 +72,10 @@ fn errors_name_file_line_and_key() {
             "[server]\nidle-timeout = 5\n",
             "config.toml:2: server.idle-timeout: unknown key here; there is limits.idle-timeout",
         ),
-        ("[severs]\nlisten = []\n", "config.toml:1: severs: unknown key; did you mean \"server\"?"),
+        (
+            "[severs]\nlisten = []\n",
+            "config.toml:1: severs: unknown key; did you mean \"server\"?",
+        ),
         (
             "[limits]\nline-length = true\n",
             "config.toml:2: limits.line-length: expected a size such as \"10MiB\", found true",
@@ -98,7 +112,10 @@ fn errors_name_file_line_and_key() {
             "[tls]\nminimum-version = 1.3\n",
             "config.toml:2: tls.minimum-version: expected a string, found the float 1.3",
         ),
-        ("tls = 5\n", "config.toml:1: tls: expected a table, found the integer 5"),
+        (
+            "tls = 5\n",
+            "config.toml:1: tls: expected a table, found the integer 5",
+        ),
         (
             "[data]\npassive-ports = \"30000-10000\"\n",
             "config.toml:2: data.passive-ports: expected a range of ports, the lower one first, such as \"10000-30000\", found \"30000-10000\"",
@@ -132,7 +149,10 @@ fn errors_name_file_line_and_key() {
 fn several_errors_come_at_once_in_the_order_of_the_file() {
     let text = "[tls]\nrequired = 1\n[server]\nlisten = [5]\nstate = 7\n[[plugin]]\n[[plugin]]\nname = 5\ncomponent = \"x\"\n";
     let said = complaints(text, &["limits.sessions=many"]);
-    let places: Vec<_> = said.iter().map(|line| line.split(": ").next().unwrap()).collect();
+    let places: Vec<_> = said
+        .iter()
+        .map(|line| line.split(": ").next().unwrap())
+        .collect();
     assert_eq!(
         places,
         [
@@ -153,7 +173,10 @@ fn syntax_errors_have_line_and_column() {
     let said = complaints("[server]\nstate = \"var\nthreads = = 3\n", &[]);
     assert!(said[0].starts_with("config.toml:2:"), "{said:?}");
     let said = complaints("[server]\nthreads = 1\nthreads = 2\n", &[]);
-    assert!(said[0].starts_with("config.toml:3:1: duplicate key"), "{said:?}");
+    assert!(
+        said[0].starts_with("config.toml:3:1: duplicate key"),
+        "{said:?}"
+    );
     let said = complaints("[server]\nthreads = 99999999999999999999\n", &[]);
     assert!(said[0].starts_with("config.toml:2:"), "{said:?}");
 }
@@ -161,28 +184,84 @@ fn syntax_errors_have_line_and_column() {
 #[test]
 fn what_makes_no_sense_is_refused_with_its_key() {
     for (set, key, text) in [
-        ("tls.certificate=a.pem", "tls.certificate", "tls.key is missing"),
+        (
+            "tls.certificate=a.pem",
+            "tls.certificate",
+            "tls.key is missing",
+        ),
         ("tls.key=a.pem", "tls.key", "tls.certificate is missing"),
-        ("tls.client-certificates=required", "tls.client-certificates", "client-authorities"),
-        ("limits.login-attempts=0", "limits.login-attempts", "1 or more"),
-        ("limits.line-length=100", "limits.line-length", "512 to 65536"),
+        (
+            "tls.client-certificates=required",
+            "tls.client-certificates",
+            "client-authorities",
+        ),
+        (
+            "limits.login-attempts=0",
+            "limits.login-attempts",
+            "1 or more",
+        ),
+        (
+            "limits.line-length=100",
+            "limits.line-length",
+            "512 to 65536",
+        ),
         ("limits.idle-timeout=0", "limits.idle-timeout", "above 0"),
-        ("limits.queued-commands=0", "limits.queued-commands", "1 to 10000"),
-        ("data.passive-ports=80-90", "data.passive-ports", "from 1024"),
+        (
+            "limits.queued-commands=0",
+            "limits.queued-commands",
+            "1 to 10000",
+        ),
+        (
+            "data.passive-ports=80-90",
+            "data.passive-ports",
+            "from 1024",
+        ),
         ("data.advertise='::1'", "data.advertise", "IPv4"),
         ("data.advertise=bad_name-", "data.advertise", "DNS name"),
-        ("server.listen=['127.0.0.1:21', '127.0.0.1:21']", "server.listen[1]", "listen[0]"),
-        ("server.greeting=\"a\\r\\nb\"", "server.greeting", "one line"),
+        (
+            "server.listen=['127.0.0.1:21', '127.0.0.1:21']",
+            "server.listen[1]",
+            "listen[0]",
+        ),
+        (
+            "server.greeting=\"a\\r\\nb\"",
+            "server.greeting",
+            "one line",
+        ),
         ("server.state=", "server.state", "expected a path"),
-        ("storage.default.staging=files/.staging", "storage.default.staging", "within"),
-        ("storage.other.file-mode=0644", "storage.other.root", "already"),
-        ("storage.default.directory-mode=0600", "storage.default.directory-mode", "0700"),
+        (
+            "storage.default.staging=files/.staging",
+            "storage.default.staging",
+            "within",
+        ),
+        (
+            "storage.other.file-mode=0644",
+            "storage.other.root",
+            "already",
+        ),
+        (
+            "storage.default.directory-mode=0600",
+            "storage.default.directory-mode",
+            "0700",
+        ),
         ("storage={}", "storage", "at least one"),
         ("plugin.rules.name=users", "plugin[1].name", "plugin[0]"),
         ("plugin.rules.name='a b'", "plugin[1].name", "letters"),
-        ("plugin.users.sha256=abc", "plugin.users.sha256", "64 hexadecimal"),
-        ("plugin.users.limits.cpu-time=0", "plugin.users.limits.cpu-time", "1ms"),
-        ("plugin-host.instances=0", "plugin-host.instances", "1 or more"),
+        (
+            "plugin.users.sha256=abc",
+            "plugin.users.sha256",
+            "64 hexadecimal",
+        ),
+        (
+            "plugin.users.limits.cpu-time=0",
+            "plugin.users.limits.cpu-time",
+            "1ms",
+        ),
+        (
+            "plugin-host.instances=0",
+            "plugin-host.instances",
+            "1 or more",
+        ),
         ("log.level=loud=very", "log.level", "expected error, warn"),
     ] {
         let said = complaints("", &[set]);
@@ -191,14 +270,21 @@ fn what_makes_no_sense_is_refused_with_its_key() {
         assert!(said[0].contains(key), "{set}: {said:?}");
     }
     let said = complaints("server = { listen = [], listen-implicit = [] }", &[]);
-    assert!(said[0].starts_with("config.toml:1: server.listen: listen and"), "{said:?}");
+    assert!(
+        said[0].starts_with("config.toml:1: server.listen: listen and"),
+        "{said:?}"
+    );
 }
 
 #[test]
 fn what_is_dangerous_is_a_warning() {
     let text = "[tls]\nrequired = false\ndata-required = false\ndata-binding = \"off\"\n[limits]\nsessions = 0\n";
     let loaded = read(text, &["plugin.rules.on-failure=allow"]).unwrap();
-    let places: Vec<_> = loaded.warnings.iter().map(|warning| warning.place.as_str()).collect();
+    let places: Vec<_> = loaded
+        .warnings
+        .iter()
+        .map(|warning| warning.place.as_str())
+        .collect();
     let expected = [
         "config.toml:2",
         "config.toml:3",
@@ -230,21 +316,32 @@ fn overrides_are_values_or_text_and_later_ones_win() {
         "plugin.users.settings.anonymous.home='/pub'",
         "plugin.users.limits.memory=128MiB",
     ];
-    let config = read("[limits]\nsessions = 7\nlogin-attempts = 9\n", &sets).unwrap().config;
+    let config = read("[limits]\nsessions = 7\nlogin-attempts = 9\n", &sets)
+        .unwrap()
+        .config;
     assert_eq!(config.server.listen.len(), 2);
     assert_eq!(config.tls.data_binding, Binding::Require);
     assert_eq!(config.tls.minimum_version, TlsVersion::V1_3);
     assert_eq!(config.limits.idle_timeout, Duration::from_secs(600));
     assert_eq!(config.limits.data_timeout, Duration::from_secs(7));
-    assert_eq!((config.limits.sessions, config.limits.login_attempts), (5, 9));
+    assert_eq!(
+        (config.limits.sessions, config.limits.login_attempts),
+        (5, 9)
+    );
     assert_eq!(config.data.passive_ports, (40_000, 40_010));
     assert_eq!(config.server.greeting, "a=b");
     assert_eq!(config.storage.len(), 2);
     assert_eq!(config.storage["default"].file_mode, 0o600);
     assert_eq!(config.plugin.len(), 3);
     assert_eq!(config.plugin[0].limits.memory, 128 << 20);
-    assert_eq!(config.plugin[0].settings["anonymous"]["home"].as_str(), Some("/pub"));
-    assert_eq!(config.plugin[0].settings["users"]["file"].as_str(), Some("users.toml"));
+    assert_eq!(
+        config.plugin[0].settings["anonymous"]["home"].as_str(),
+        Some("/pub")
+    );
+    assert_eq!(
+        config.plugin[0].settings["users"]["file"].as_str(),
+        Some("users.toml")
+    );
 }
 
 #[test]
@@ -254,8 +351,14 @@ fn overrides_that_fail_say_so() {
             "limits.idle-timeout=soon",
             "--set limits.idle-timeout: expected a duration such as \"5m\", found \"soon\"",
         ),
-        ("limits.sesions=5", "--set limits.sesions: unknown key; did you mean \"sessions\"?"),
-        ("limits.sessions", "--set limits.sessions: expected KEY=VALUE"),
+        (
+            "limits.sesions=5",
+            "--set limits.sesions: unknown key; did you mean \"sessions\"?",
+        ),
+        (
+            "limits.sessions",
+            "--set limits.sessions: expected KEY=VALUE",
+        ),
         (
             "server.state.x=5",
             "--set server.state.x: server.state: expected a string, found a table",
@@ -264,12 +367,18 @@ fn overrides_that_fail_say_so() {
             "plugin.nobody.name=x",
             "--set plugin.nobody.name: no plugin is named \"nobody\"; there are users, rules, upload-guard",
         ),
-        ("tls.required=1", "--set tls.required: expected true or false, found the integer 1"),
+        (
+            "tls.required=1",
+            "--set tls.required: expected true or false, found the integer 1",
+        ),
     ] {
         assert_eq!(complaints("", &[set]), [expected], "{set}");
     }
     let said = complaints("", &["server.listen=['127.0.0.1:0'"]);
-    assert!(said[0].starts_with("--set server.listen: not a TOML value"), "{said:?}");
+    assert!(
+        said[0].starts_with("--set server.listen: not a TOML value"),
+        "{said:?}"
+    );
     let said = complaints("server.state = 'var'", &["server.state.x=5"]);
     assert_eq!(said, ["--set server.state.x: server.state is not a table"]);
 }
@@ -287,26 +396,42 @@ fn paths_are_relative_to_what_they_belong_to() {
     let file = Path::new("etc/config.toml");
     let loaded = load::load_in(working, Some(file), &[]).unwrap();
     let config = &loaded.config;
-    assert_eq!(loaded.file.as_deref(), Some(etc.join("config.toml").as_path()));
+    assert_eq!(
+        loaded.file.as_deref(),
+        Some(etc.join("config.toml").as_path())
+    );
     assert_eq!(config.server.state, etc.join("state"));
     assert_eq!(config.storage["default"].root, etc.join("state/files"));
-    assert_eq!(config.storage["default"].staging.as_deref(), Some(Path::new("/elsewhere")));
+    assert_eq!(
+        config.storage["default"].staging.as_deref(),
+        Some(Path::new("/elsewhere"))
+    );
     assert_eq!(config.tls.certificate, Some(etc.join("c.pem")));
     assert_eq!(config.tls.key.as_deref(), Some(Path::new("/k.pem")));
     assert_eq!(Path::new(&config.plugin[0].component), etc.join("a.wasm"));
     assert_eq!(config.plugin[1].component, "builtin:users");
     assert_eq!(loaded.locate("plugin[0].component"), "etc/config.toml:4");
-    assert_eq!(loaded.locate("plugin[1].limits.memory"), "etc/config.toml:4");
+    assert_eq!(
+        loaded.locate("plugin[1].limits.memory"),
+        "etc/config.toml:4"
+    );
     assert_eq!(loaded.locate("limits.sessions"), "the default");
 
-    let sets =
-        ["server.state=s", "tls.key=k.pem", "storage.default.root=r", "plugin.a.component=p.wasm"];
+    let sets = [
+        "server.state=s",
+        "tls.key=k.pem",
+        "storage.default.root=r",
+        "plugin.a.component=p.wasm",
+    ];
     let sets = sets.map(str::to_owned);
     let set = load::load_in(working, Some(file), &sets).unwrap();
     assert_eq!(set.config.server.state, working.join("s"));
     assert_eq!(set.config.tls.key, Some(working.join("k.pem")));
     assert_eq!(set.config.storage["default"].root, working.join("s/r"));
-    assert_eq!(Path::new(&set.config.plugin[0].component), working.join("p.wasm"));
+    assert_eq!(
+        Path::new(&set.config.plugin[0].component),
+        working.join("p.wasm")
+    );
     assert_eq!(set.locate("server.state"), "--set server.state");
     assert_eq!(set.again().unwrap().config, set.config);
 }
@@ -320,5 +445,8 @@ fn without_a_file_there_are_the_defaults() {
     fs::write(directory.path().join("config.toml"), "server.threads = 3").unwrap();
     assert_eq!(loaded.again().unwrap().config.server.threads, 3);
     let error = load::load_in(directory.path(), Some(Path::new("none.toml")), &[]).unwrap_err();
-    assert!(error.to_string().starts_with("none.toml: cannot be read: "), "{error}");
+    assert!(
+        error.to_string().starts_with("none.toml: cannot be read: "),
+        "{error}"
+    );
 }

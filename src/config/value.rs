@@ -84,7 +84,11 @@ impl<'de, F: Form> Visitor<'de> for Quantity<F> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-        let pair = (list.next_element()?, list.next_element()?, list.next_element::<u64>()?);
+        let pair = (
+            list.next_element()?,
+            list.next_element()?,
+            list.next_element::<u64>()?,
+        );
         match pair {
             (Some(first), Some(last), None) => F::from_pair(first, last),
             _ => None,
@@ -100,8 +104,12 @@ impl Form for DurationForm {
     const EXPECTED: &'static str = "a duration such as \"5m\"";
 
     fn from_text(text: &str) -> Option<Duration> {
-        let span = jiff::fmt::friendly::SpanParser::new().parse_span(text).ok()?;
-        let duration = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok()?;
+        let span = jiff::fmt::friendly::SpanParser::new()
+            .parse_span(text)
+            .ok()?;
+        let duration = span
+            .to_duration(jiff::SpanRelativeTo::days_are_24_hours())
+            .ok()?;
         bounded(Duration::try_from(duration).ok()?)
     }
 
@@ -122,7 +130,9 @@ impl Form for SizeForm {
     const EXPECTED: &'static str = "a size such as \"10MiB\"";
 
     fn from_text(text: &str) -> Option<u64> {
-        let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+        let end = text
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(text.len());
         let (number, unit) = text.split_at_checked(end)?;
         let unit: u64 = match unit.trim_start() {
             "" | "B" => 1,
@@ -204,12 +214,23 @@ mod tests {
             let expected = Duration::from_millis(milliseconds);
             assert_eq!(DurationForm::from_text(text), Some(expected), "{text}");
         }
-        for text in
-            ["soon", "", "5", "-5m", "5m ago", "1 month", "5 parsecs", "900y", "99999999999h"]
-        {
+        for text in [
+            "soon",
+            "",
+            "5",
+            "-5m",
+            "5m ago",
+            "1 month",
+            "5 parsecs",
+            "900y",
+            "99999999999h",
+        ] {
             assert_eq!(DurationForm::from_text(text), None, "{text}");
         }
-        assert_eq!(DurationForm::from_integer(300), Some(Duration::from_secs(300)));
+        assert_eq!(
+            DurationForm::from_integer(300),
+            Some(Duration::from_secs(300))
+        );
         assert_eq!(DurationForm::from_integer(u64::MAX), None);
     }
 
@@ -246,7 +267,10 @@ mod tests {
     #[test]
     fn port_ranges() {
         assert_eq!(PortsForm::from_text("10000-30000"), Some((10_000, 30_000)));
-        assert_eq!(PortsForm::from_text("10000 - 30000"), Some((10_000, 30_000)));
+        assert_eq!(
+            PortsForm::from_text("10000 - 30000"),
+            Some((10_000, 30_000))
+        );
         assert_eq!(PortsForm::from_text("40000"), Some((40_000, 40_000)));
         assert_eq!(PortsForm::from_integer(0), Some((0, 0)));
         assert_eq!(PortsForm::from_pair(1024, 65_535), Some((1024, 65_535)));

@@ -27,11 +27,17 @@ enum Stream {
 
 impl Channel {
     pub(super) fn plain(socket: Socket, meter: Arc<Meter>) -> Self {
-        Self { stream: Stream::Plain(BufReader::with_capacity(64 << 10, socket)), meter }
+        Self {
+            stream: Stream::Plain(BufReader::with_capacity(64 << 10, socket)),
+            meter,
+        }
     }
 
     pub(super) fn tls(stream: TlsStream<Socket>, meter: Arc<Meter>) -> Self {
-        Self { stream: Stream::Tls(Box::new(stream)), meter }
+        Self {
+            stream: Stream::Tls(Box::new(stream)),
+            meter,
+        }
     }
 
     /// Sends, waiting for the client.

@@ -31,24 +31,36 @@ pub async fn send_file(
     rates: &[Arc<Rate>],
 ) -> Result<u64, PumpError> {
     let left = source.metadata().size.min(end).saturating_sub(offset);
-    let portion = rates.iter().map(|rate| rate.portion()).min().unwrap_or(BUFFER_LIMIT);
-    let size =
-        usize::try_from(left).unwrap_or(usize::MAX).clamp(512, portion.clamp(512, BUFFER_LIMIT));
+    let portion = rates
+        .iter()
+        .map(|rate| rate.portion())
+        .min()
+        .unwrap_or(BUFFER_LIMIT);
+    let size = usize::try_from(left)
+        .unwrap_or(usize::MAX)
+        .clamp(512, portion.clamp(512, BUFFER_LIMIT));
     let mut buffer = vec![0; size];
     let mut convert = ascii.then(|| (ToNetwork::new(), Vec::new()));
     let mut at = offset;
     loop {
-        let length = match source.try_read_at(&mut buffer, at).map_err(PumpError::Storage)? {
+        let length = match source
+            .try_read_at(&mut buffer, at)
+            .map_err(PumpError::Storage)?
+        {
             Some(length) => length,
             None => {
-                let (back, length) =
-                    source.read_at(buffer, at).await.map_err(PumpError::Storage)?;
+                let (back, length) = source
+                    .read_at(buffer, at)
+                    .await
+                    .map_err(PumpError::Storage)?;
                 buffer = back;
                 length
             }
         };
         let length = length.min(usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX));
-        let Some(chunk) = buffer.get(..length).filter(|chunk| !chunk.is_empty()) else { break };
+        let Some(chunk) = buffer.get(..length).filter(|chunk| !chunk.is_empty()) else {
+            break;
+        };
         for rate in rates {
             rate.take(chunk.len()).await;
         }

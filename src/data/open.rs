@@ -127,14 +127,18 @@ impl Opening {
         let limit = self.data_timeout;
         match &self.route {
             Route::Passive(listener) => {
-                let mut wait =
-                    Wait { opening: &self, candidates: Vec::new(), held: None, refused: None };
+                let mut wait = Wait {
+                    opening: &self,
+                    candidates: Vec::new(),
+                    held: None,
+                    refused: None,
+                };
                 let accepting = poll_fn(|context| wait.poll(listener, context));
                 match timeout(limit, accepting).await {
                     Ok(result) => result,
-                    Err(_) => {
-                        Err(wait.refused.map_or(OpenError::Timeout, |(why, _)| OpenError::Tls(why)))
-                    }
+                    Err(_) => Err(wait
+                        .refused
+                        .map_or(OpenError::Timeout, |(why, _)| OpenError::Tls(why))),
                 }
             }
             Route::Active { to, from } => {
@@ -219,7 +223,8 @@ impl Wait<'_> {
                     Poll::Ready(Ok((channel, Proof::Session))) => return Poll::Ready(Ok(channel)),
                     Poll::Ready(Ok((channel, _))) => {
                         drop(self.candidates.swap_remove(at));
-                        self.held.get_or_insert_with(|| (channel, Box::pin(sleep(GRACE))));
+                        self.held
+                            .get_or_insert_with(|| (channel, Box::pin(sleep(GRACE))));
                     }
                     Poll::Ready(Err(why)) => {
                         drop(self.candidates.swap_remove(at));

@@ -73,12 +73,17 @@ mod tests {
         while let Ok(listener) = listen(address, range) {
             held.push(listener);
         }
-        let mut ports: Vec<u16> =
-            held.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
+        let mut ports: Vec<u16> = held
+            .iter()
+            .map(|listener| listener.local_addr().unwrap().port())
+            .collect();
         ports.sort_unstable();
         ports.dedup();
         assert_eq!(ports.len(), held.len());
         assert!(ports.len() > 8 && ports.iter().all(|port| (range.0..=range.1).contains(port)));
-        assert_eq!(listen(address, range).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(
+            listen(address, range).unwrap_err().kind(),
+            io::ErrorKind::AddrInUse
+        );
     }
 }

@@ -45,7 +45,8 @@ impl Meter {
     /// Changes whenever something moves or is touched.
     #[must_use]
     pub fn progress(&self) -> u64 {
-        self.moved().wrapping_add(self.touched.load(Ordering::Relaxed))
+        self.moved()
+            .wrapping_add(self.touched.load(Ordering::Relaxed))
     }
 
     fn add(&self, bytes: usize) {
@@ -69,7 +70,13 @@ impl Socket {
     pub fn new(tcp: TcpStream, meter: Arc<Meter>) -> Self {
         // Best effort: without it the last small record waits for an acknowledgement.
         let _ = tcp.set_nodelay(true);
-        Self { tcp, meter, buffer: Vec::new(), start: 0, end: 0 }
+        Self {
+            tcp,
+            meter,
+            buffer: Vec::new(),
+            start: 0,
+            end: 0,
+        }
     }
 
     /// Fills the buffer, which is empty; 0 at the end.

@@ -66,9 +66,9 @@ impl Receiver<'_> {
             })?;
             if bytes.is_empty() {
                 let error = std::io::ErrorKind::UnexpectedEof.into();
-                return Err(UploadError::Pump(PumpError::Storage(crate::storage::Error::Io(
-                    error,
-                ))));
+                return Err(UploadError::Pump(PumpError::Storage(
+                    crate::storage::Error::Io(error),
+                )));
             }
             at += bytes.len() as u64;
             self.inspection.push(bytes).await?;
@@ -186,11 +186,18 @@ impl Gathered {
     fn add(&mut self, mut data: &[u8]) {
         self.length += data.len();
         // Pieces that were emptied are filled again, in order.
-        let mut at =
-            self.pieces.iter().position(|piece| piece.len() < PIECE).unwrap_or(self.pieces.len());
+        let mut at = self
+            .pieces
+            .iter()
+            .position(|piece| piece.len() < PIECE)
+            .unwrap_or(self.pieces.len());
         while !data.is_empty() {
             let Some(piece) = self.pieces.get_mut(at) else {
-                let room = if self.large { PIECE } else { data.len().clamp(4096, PIECE) };
+                let room = if self.large {
+                    PIECE
+                } else {
+                    data.len().clamp(4096, PIECE)
+                };
                 self.pieces.push(BytesMut::with_capacity(room));
                 continue;
             };

@@ -12,14 +12,20 @@ pub fn parse_port(argument: &str) -> Result<SocketAddrV4, AddressError> {
     let mut numbers = [0u8; 6];
     let mut parts = argument.split(',');
     for number in &mut numbers {
-        let part = parts.next().filter(|part| part.len() <= 3).ok_or(AddressError)?;
+        let part = parts
+            .next()
+            .filter(|part| part.len() <= 3)
+            .ok_or(AddressError)?;
         *number = digits(part).ok_or(AddressError)?;
     }
     if parts.next().is_some() {
         return Err(AddressError);
     }
     let [h1, h2, h3, h4, p1, p2] = numbers;
-    Ok(SocketAddrV4::new(Ipv4Addr::new(h1, h2, h3, h4), u16::from_be_bytes([p1, p2])))
+    Ok(SocketAddrV4::new(
+        Ipv4Addr::new(h1, h2, h3, h4),
+        u16::from_be_bytes([p1, p2]),
+    ))
 }
 
 /// Reads `|1|192.0.2.1|6275|` or `|2|2001:db8::1|5282|` (RFC 2428 §2, EPRT), with any printable
@@ -39,7 +45,10 @@ pub fn parse_eprt(argument: &str) -> Result<SocketAddr, EprtError> {
         None => None,
     };
     let port = digits::<u16>(port).filter(|_| port.len() <= 5);
-    address.zip(port).map(SocketAddr::from).ok_or(EprtError::Syntax)
+    address
+        .zip(port)
+        .map(SocketAddr::from)
+        .ok_or(EprtError::Syntax)
 }
 
 /// The text of reply 227 (RFC 959 §4.1.2, PASV).
@@ -128,7 +137,10 @@ mod tests {
     fn eprt() {
         for (argument, expected) in [
             ("|1|132.235.1.2|6275|", "132.235.1.2:6275"),
-            ("|2|1080::8:800:200C:417A|5282|", "[1080::8:800:200c:417a]:5282"),
+            (
+                "|2|1080::8:800:200C:417A|5282|",
+                "[1080::8:800:200c:417a]:5282",
+            ),
             ("|2|::ffff:192.0.2.1|5282|", "[::ffff:192.0.2.1]:5282"),
             ("!1!127.0.0.1!1!", "127.0.0.1:1"),
             ("~2~::1~65535~", "[::1]:65535"),
@@ -166,7 +178,10 @@ mod tests {
     #[test]
     fn texts() {
         let address = SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 1), 6275);
-        assert_eq!(pasv_text(address), "Entering Passive Mode (192,0,2,1,24,131).");
+        assert_eq!(
+            pasv_text(address),
+            "Entering Passive Mode (192,0,2,1,24,131)."
+        );
         assert_eq!(epsv_text(6446), "Entering Extended Passive Mode (|||6446|)");
     }
 

@@ -88,14 +88,18 @@ mod tests {
     fn to_network(chunks: &[&[u8]]) -> Vec<u8> {
         let mut converter = ToNetwork::new();
         let mut out = Vec::new();
-        chunks.iter().for_each(|chunk| converter.convert(chunk, &mut out));
+        chunks
+            .iter()
+            .for_each(|chunk| converter.convert(chunk, &mut out));
         out
     }
 
     fn from_network(chunks: &[&[u8]]) -> Vec<u8> {
         let mut converter = FromNetwork::new();
         let mut out = Vec::new();
-        chunks.iter().for_each(|chunk| converter.convert(chunk, &mut out));
+        chunks
+            .iter()
+            .for_each(|chunk| converter.convert(chunk, &mut out));
         converter.finish(&mut out);
         out
     }
@@ -115,7 +119,12 @@ mod tests {
             }
         }
         let single: Vec<_> = input.chunks(1).collect();
-        assert_eq!(convert(&single), expected, "{} byte by byte", input.escape_ascii());
+        assert_eq!(
+            convert(&single),
+            expected,
+            "{} byte by byte",
+            input.escape_ascii()
+        );
     }
 
     #[test]
@@ -163,8 +172,9 @@ mod tests {
     fn what_went_out_comes_back() {
         // Every text of up to six of these, as long as it holds no CRLF of its own.
         for code in 0..4096u32 {
-            let text: Vec<u8> =
-                (0..6).map(|place| b"a\r\n."[(code >> (2 * place) & 3) as usize]).collect();
+            let text: Vec<u8> = (0..6)
+                .map(|place| b"a\r\n."[(code >> (2 * place) & 3) as usize])
+                .collect();
             let lines = !text.windows(2).any(|pair| pair == b"\r\n");
             if lines {
                 assert_eq!(from_network(&[&to_network(&[&text])]), text);

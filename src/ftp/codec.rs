@@ -48,7 +48,14 @@ const IAC: u8 = 0xff;
 impl LineDecoder {
     /// A decoder of lines of at most `limit` bytes, their ends not counted.
     pub fn new(limit: usize) -> Self {
-        Self { limit, telnet: Telnet::Data, buffer: Vec::new(), start: 0, scanned: 0, skipped: 0 }
+        Self {
+            limit,
+            telnet: Telnet::Data,
+            buffer: Vec::new(),
+            start: 0,
+            scanned: 0,
+            skipped: 0,
+        }
     }
 
     /// Appends received bytes.
@@ -70,7 +77,10 @@ impl LineDecoder {
     ///
     /// A line over the limit is an error as soon as the limit is passed, also if it never ends,
     /// and stays one.
-    #[expect(clippy::should_implement_trait, reason = "a None is not the end: more bytes may come")]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "a None is not the end: more bytes may come"
+    )]
     pub fn next(&mut self) -> Result<Option<Vec<u8>>, LineTooLong> {
         let fresh = self.buffer.get(self.scanned..).unwrap_or_default();
         let Some(offset) = fresh.iter().position(|byte| *byte == b'\n') else {
@@ -109,7 +119,10 @@ impl LineDecoder {
     /// Whether what waits begins like a TLS record with a handshake, in which no line feed needs
     /// to come.
     pub fn is_tls(&self) -> bool {
-        self.buffer.get(self.start..).unwrap_or_default().starts_with(&[0x16, 0x03])
+        self.buffer
+            .get(self.start..)
+            .unwrap_or_default()
+            .starts_with(&[0x16, 0x03])
     }
 
     /// Forgets everything that waits.
@@ -226,12 +239,21 @@ mod tests {
             (b"a\r\r\n", &[b"a\r"]),
             (b"a\0b\r\n", &[b"a\0b"]),
             (b"\xff\xf4\xff\xf2ABOR\r\n", &[b"ABOR"]),
-            (b"\xff\xfb\x01\xff\xfc\x02\xff\xfd\x03\xff\xfe\nNOOP\r\n", &[b"NOOP"]),
-            (b"\xff\xfa\x18\0xterm\r\n\xff\xff\xff\xf0NOOP\r\n", &[b"NOOP"]),
+            (
+                b"\xff\xfb\x01\xff\xfc\x02\xff\xfd\x03\xff\xfe\nNOOP\r\n",
+                &[b"NOOP"],
+            ),
+            (
+                b"\xff\xfa\x18\0xterm\r\n\xff\xff\xff\xf0NOOP\r\n",
+                &[b"NOOP"],
+            ),
             (b"NO\xff\xf1OP\r\n", &[b"NOOP"]),
             (b"RETR a\xff\xffb\r\n", &[b"RETR a\xffb"]),
             (b"RETR \xff\xff\xff\xff\r\n", &[b"RETR \xff\xff"]),
-            (b"RETR \xc3\xa9\xf0\x9f\x98\x80\r\n", &[b"RETR \xc3\xa9\xf0\x9f\x98\x80"]),
+            (
+                b"RETR \xc3\xa9\xf0\x9f\x98\x80\r\n",
+                &[b"RETR \xc3\xa9\xf0\x9f\x98\x80"],
+            ),
             (b"\xff\r\n", &[b""]),
             (b"\xff\xf4\r\nNOOP\r\n", &[b"", b"NOOP"]),
         ] {
@@ -269,7 +291,9 @@ mod tests {
 
     #[test]
     fn every_short_sequence_is_the_same_in_every_split() {
-        let alphabet = [IAC, INTERRUPT, DATA_MARK, SB, SE, 0xfb, b'\r', b'\n', 0, b'a'];
+        let alphabet = [
+            IAC, INTERRUPT, DATA_MARK, SB, SE, 0xfb, b'\r', b'\n', 0, b'a',
+        ];
         for code in 0..10_000usize {
             let place = |divisor: usize| alphabet[code / divisor % alphabet.len()];
             let input = [place(1), place(10), place(100), place(1000), b'b', b'\n'];
@@ -317,8 +341,15 @@ mod tests {
 
     #[test]
     fn regression_bytes_behind_auth_are_seen() {
-        for behind in [&b"NOOP\r\n"[..], b"N", b"\r", b"\n", b"\xff", b"\xff\xf4", b"\xff\xfb\x01"]
-        {
+        for behind in [
+            &b"NOOP\r\n"[..],
+            b"N",
+            b"\r",
+            b"\n",
+            b"\xff",
+            b"\xff\xf4",
+            b"\xff\xfb\x01",
+        ] {
             let mut decoder = LineDecoder::new(LIMIT);
             decoder.push(b"\xff\xf4\xff\xf2AUTH TLS\r\n");
             assert!(!decoder.is_empty());

@@ -18,11 +18,19 @@ pub enum Algorithm {
 
 impl Algorithm {
     /// All of them, the best first.
-    pub const ALL: [Self; 5] = [Self::Sha256, Self::Sha512, Self::Sha1, Self::Md5, Self::Crc32];
+    pub const ALL: [Self; 5] = [
+        Self::Sha256,
+        Self::Sha512,
+        Self::Sha1,
+        Self::Md5,
+        Self::Crc32,
+    ];
 
     /// The algorithm of a name as in the IANA registry of hash function textual names.
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|algorithm| algorithm.name().eq_ignore_ascii_case(name))
+        Self::ALL
+            .into_iter()
+            .find(|algorithm| algorithm.name().eq_ignore_ascii_case(name))
     }
 
     /// Its name in FEAT, OPTS HASH and the reply to HASH.
@@ -65,7 +73,10 @@ mod tests {
     fn names() {
         for algorithm in Algorithm::ALL {
             assert_eq!(Algorithm::parse(algorithm.name()), Some(algorithm));
-            assert_eq!(Algorithm::parse(&algorithm.name().to_lowercase()), Some(algorithm));
+            assert_eq!(
+                Algorithm::parse(&algorithm.name().to_lowercase()),
+                Some(algorithm)
+            );
         }
         for name in ["", "SHA", "SHA256", "SHA-256 ", "CRC-64"] {
             assert_eq!(Algorithm::parse(name), None, "{name:?}");
@@ -76,6 +87,9 @@ mod tests {
     fn the_feature_line_marks_the_current_one() {
         let line = Algorithm::default().feature_line();
         assert_eq!(line, "HASH SHA-256*;SHA-512;SHA-1;MD5;CRC32");
-        assert_eq!(Algorithm::Md5.feature_line(), "HASH SHA-256;SHA-512;SHA-1;MD5*;CRC32");
+        assert_eq!(
+            Algorithm::Md5.feature_line(),
+            "HASH SHA-256;SHA-512;SHA-1;MD5*;CRC32"
+        );
     }
 }

@@ -37,14 +37,25 @@ impl Facts {
     /// The facts named in the argument of `OPTS MLST` (RFC 3659 §7.9), such as `type;size;`. What
     /// is unknown is passed over, and no name at all switches every fact off.
     pub fn select(names: &str) -> Self {
-        let wanted = |name: &str| names.split(';').any(|other| other.eq_ignore_ascii_case(name));
-        Self(NAMES.iter().filter(|(_, name)| wanted(name)).fold(0, |set, (bit, _)| set | bit))
+        let wanted = |name: &str| {
+            names
+                .split(';')
+                .any(|other| other.eq_ignore_ascii_case(name))
+        };
+        Self(
+            NAMES
+                .iter()
+                .filter(|(_, name)| wanted(name))
+                .fold(0, |set, (bit, _)| set | bit),
+        )
     }
 
     /// The line of FEAT (RFC 3659 §7.8), a star behind each fact that is on. MLSD has no line.
     pub fn feature_line(&self) -> String {
         let star = |bit: u8| if self.has(bit) { "*" } else { "" };
-        NAMES.iter().fold("MLST ".to_owned(), |line, (bit, name)| line + name + star(*bit) + ";")
+        NAMES.iter().fold("MLST ".to_owned(), |line, (bit, name)| {
+            line + name + star(*bit) + ";"
+        })
     }
 
     /// The facts that are on, each with its semicolon, for `200 MLST OPTS type;size;`.
@@ -123,9 +134,15 @@ impl Allowed {
                 NONE,
                 NONE,
             ],
-            Kind::Link | Kind::Other => {
-                [(self.delete, b'd'), (self.rename, b'f'), NONE, NONE, NONE, NONE, NONE]
-            }
+            Kind::Link | Kind::Other => [
+                (self.delete, b'd'),
+                (self.rename, b'f'),
+                NONE,
+                NONE,
+                NONE,
+                NONE,
+                NONE,
+            ],
         }
     }
 }
@@ -260,13 +277,36 @@ mod tests {
                 EntryKind::Plain,
                 format!("type=file;size=25730;{times}perm=adfrw;{rest}"),
             ),
-            (Kind::Directory, EntryKind::Plain, format!("type=dir;{times}perm=cdeflmp;{rest}")),
-            (Kind::Directory, EntryKind::Current, format!("type=cdir;{times}perm=cdeflmp;{rest}")),
-            (Kind::Directory, EntryKind::Parent, format!("type=pdir;{times}perm=cdeflmp;{rest}")),
-            (Kind::Link, EntryKind::Plain, format!("type=OS.unix=symlink;{times}perm=df;{rest}")),
-            (Kind::Other, EntryKind::Plain, format!("type=OS.unix=special;{times}perm=df;{rest}")),
+            (
+                Kind::Directory,
+                EntryKind::Plain,
+                format!("type=dir;{times}perm=cdeflmp;{rest}"),
+            ),
+            (
+                Kind::Directory,
+                EntryKind::Current,
+                format!("type=cdir;{times}perm=cdeflmp;{rest}"),
+            ),
+            (
+                Kind::Directory,
+                EntryKind::Parent,
+                format!("type=pdir;{times}perm=cdeflmp;{rest}"),
+            ),
+            (
+                Kind::Link,
+                EntryKind::Plain,
+                format!("type=OS.unix=symlink;{times}perm=df;{rest}"),
+            ),
+            (
+                Kind::Other,
+                EntryKind::Plain,
+                format!("type=OS.unix=special;{times}perm=df;{rest}"),
+            ),
         ] {
-            assert_eq!(line("a b", kind, &Facts::all(), entry, EVERYTHING), expected);
+            assert_eq!(
+                line("a b", kind, &Facts::all(), entry, EVERYTHING),
+                expected
+            );
         }
     }
 
@@ -284,7 +324,13 @@ mod tests {
             ("", " f"),
         ] {
             let facts = Facts::select(name);
-            let found = line("f", Kind::File, &facts, EntryKind::Plain, Allowed::default());
+            let found = line(
+                "f",
+                Kind::File,
+                &facts,
+                EntryKind::Plain,
+                Allowed::default(),
+            );
             assert_eq!(found, expected, "{name}");
         }
     }
@@ -296,15 +342,78 @@ mod tests {
         for (allowed, file, directory) in [
             (none, "", ""),
             (Allowed { list: true, ..none }, "", "l"),
-            (Allowed { enter: true, ..none }, "", "e"),
-            (Allowed { download: true, ..none }, "r", ""),
-            (Allowed { upload: true, ..none }, "w", ""),
-            (Allowed { append: true, ..none }, "a", ""),
-            (Allowed { delete: true, ..none }, "d", "p"),
-            (Allowed { rename: true, ..none }, "f", "f"),
-            (Allowed { make_directory: true, ..none }, "", "m"),
-            (Allowed { remove_directory: true, ..none }, "", "d"),
-            (Allowed { create: true, ..none }, "", "c"),
+            (
+                Allowed {
+                    enter: true,
+                    ..none
+                },
+                "",
+                "e",
+            ),
+            (
+                Allowed {
+                    download: true,
+                    ..none
+                },
+                "r",
+                "",
+            ),
+            (
+                Allowed {
+                    upload: true,
+                    ..none
+                },
+                "w",
+                "",
+            ),
+            (
+                Allowed {
+                    append: true,
+                    ..none
+                },
+                "a",
+                "",
+            ),
+            (
+                Allowed {
+                    delete: true,
+                    ..none
+                },
+                "d",
+                "p",
+            ),
+            (
+                Allowed {
+                    rename: true,
+                    ..none
+                },
+                "f",
+                "f",
+            ),
+            (
+                Allowed {
+                    make_directory: true,
+                    ..none
+                },
+                "",
+                "m",
+            ),
+            (
+                Allowed {
+                    remove_directory: true,
+                    ..none
+                },
+                "",
+                "d",
+            ),
+            (
+                Allowed {
+                    create: true,
+                    ..none
+                },
+                "",
+                "c",
+            ),
         ] {
             for (kind, letters) in [(Kind::File, file), (Kind::Directory, directory)] {
                 let found = line("f", kind, &facts, EntryKind::Plain, allowed);

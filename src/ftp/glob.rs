@@ -17,7 +17,10 @@ enum Part {
     Literal(char),
     One,
     Many,
-    Class { negated: bool, ranges: Vec<(char, char)> },
+    Class {
+        negated: bool,
+        ranges: Vec<(char, char)>,
+    },
 }
 
 impl Glob {
@@ -99,7 +102,9 @@ impl Part {
             Self::Literal(literal) => *literal == character,
             Self::One | Self::Many => true,
             Self::Class { negated, ranges } => {
-                let within = ranges.iter().any(|(low, high)| (*low..=*high).contains(&character));
+                let within = ranges
+                    .iter()
+                    .any(|(low, high)| (*low..=*high).contains(&character));
                 within != *negated
             }
         }
@@ -154,7 +159,11 @@ mod tests {
             ("*", &["", "a", "ab.c"], &[".a"]),
             ("**", &["", "a"], &[".a"]),
             ("?", &["a", "é", "文"], &["", "ab", "."]),
-            ("*.txt", &["a.txt", "a.b.txt", "a.txt.txt"], &[".txt", "a.txt ", "a.tx", "txt"]),
+            (
+                "*.txt",
+                &["a.txt", "a.b.txt", "a.txt.txt"],
+                &[".txt", "a.txt ", "a.tx", "txt"],
+            ),
             ("a*b*c", &["abc", "aXbXc", "abcbc"], &["ab", "acb", "abcd"]),
             ("*ab", &["ab", "aab", "abab"], &["aba", "b"]),
             ("a?c", &["abc", "a.c"], &["ac", "abbc"]),
@@ -256,7 +265,9 @@ mod tests {
             let mut last = all.clone();
             for _ in 0..longest {
                 let longer = last.iter().flat_map(|word: &Vec<char>| {
-                    alphabet.iter().map(|next| word.iter().chain([next]).copied().collect())
+                    alphabet
+                        .iter()
+                        .map(|next| word.iter().chain([next]).copied().collect())
                 });
                 last = longer.collect();
                 all.extend(last.clone());
@@ -268,7 +279,11 @@ mod tests {
             let glob = Glob::new(&pattern.iter().collect::<String>()).unwrap();
             for name in &names {
                 let text: String = name.iter().collect();
-                assert_eq!(glob.matches(&text), recursive(&pattern, name), "{pattern:?} {text}");
+                assert_eq!(
+                    glob.matches(&text),
+                    recursive(&pattern, name),
+                    "{pattern:?} {text}"
+                );
             }
         }
     }

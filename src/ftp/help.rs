@@ -99,7 +99,10 @@ pub fn syntax(verb: &str) -> String {
 fn answer(prefix: &str, table: &[(&str, &str)], command: Option<&str>) -> Reply {
     let Some(command) = command.map(str::trim).filter(|command| !command.is_empty()) else {
         let rows = table.chunks(8).map(|row| {
-            let verbs = row.iter().map(|(verb, _)| format!("{verb:<8}")).collect::<String>();
+            let verbs = row
+                .iter()
+                .map(|(verb, _)| format!("{verb:<8}"))
+                .collect::<String>();
             verbs.trim_end().to_owned()
         });
         let last = format!("{prefix}HELP with a command shows its syntax");
@@ -112,7 +115,10 @@ fn answer(prefix: &str, table: &[(&str, &str)], command: Option<&str>) -> Reply 
 }
 
 fn find<'a>(table: &[(&'a str, &'a str)], verb: &str) -> Option<(&'a str, &'a str)> {
-    table.iter().copied().find(|(known, _)| known.eq_ignore_ascii_case(verb))
+    table
+        .iter()
+        .copied()
+        .find(|(known, _)| known.eq_ignore_ascii_case(verb))
 }
 
 fn line((verb, arguments): (&str, &str)) -> String {
@@ -140,8 +146,14 @@ mod tests {
         ] {
             assert_eq!(encoded(&help(Some(command))), expected);
         }
-        assert_eq!(encoded(&site_help(Some("chmod"))), "214 Syntax: SITE CHMOD mode path\r\n");
-        assert_eq!(encoded(&site_help(Some("EXEC"))), "502 There is no such SITE command\r\n");
+        assert_eq!(
+            encoded(&site_help(Some("chmod"))),
+            "214 Syntax: SITE CHMOD mode path\r\n"
+        );
+        assert_eq!(
+            encoded(&site_help(Some("EXEC"))),
+            "502 There is no such SITE command\r\n"
+        );
     }
 
     #[test]

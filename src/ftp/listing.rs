@@ -78,18 +78,42 @@ fn push_padded(out: &mut Vec<u8>, number: u32) {
 
 /// `Mon dd hh:mm` for the last six months, and `Mon dd  yyyy` for what is older or lies ahead.
 fn push_date(out: &mut Vec<u8>, time: i64, now: i64) {
-    let Civil { year, month, day, hour, minute, .. } = civil(time);
+    let Civil {
+        year,
+        month,
+        day,
+        hour,
+        minute,
+        ..
+    } = civil(time);
     let tens = |value: u64| digit(value / 10 % 10);
     let ones = |value: u64| digit(value % 10);
-    let month = MONTHS.get((month as usize).wrapping_sub(1)).copied().unwrap_or(b"Jan");
+    let month = MONTHS
+        .get((month as usize).wrapping_sub(1))
+        .copied()
+        .unwrap_or(b"Jan");
     let [a, b, c] = *month;
     let blank_or_ten = if day < 10 { b' ' } else { tens(day) };
     out.extend_from_slice(&[b' ', a, b, c, b' ', blank_or_ten, ones(day), b' ']);
     let age = now.saturating_sub(time);
     out.extend_from_slice(&if (-SKEW..SIX_MONTHS).contains(&age) {
-        [tens(hour), ones(hour), b':', tens(minute), ones(minute), b' ']
+        [
+            tens(hour),
+            ones(hour),
+            b':',
+            tens(minute),
+            ones(minute),
+            b' ',
+        ]
     } else {
-        [b' ', tens(year / 100), ones(year / 100), tens(year), ones(year), b' ']
+        [
+            b' ',
+            tens(year / 100),
+            ones(year / 100),
+            tens(year),
+            ones(year),
+            b' ',
+        ]
     });
 }
 
@@ -175,7 +199,10 @@ mod tests {
             let modified = format!("2020{month:02}10000000");
             let found = line("f", &metadata(Kind::File, 0o644, &modified));
             let name = found.split_whitespace().nth(5).unwrap();
-            let expected = parse_time_val(&modified).unwrap().strftime("%b").to_string();
+            let expected = parse_time_val(&modified)
+                .unwrap()
+                .strftime("%b")
+                .to_string();
             assert_eq!(name, expected);
         }
     }

@@ -32,7 +32,11 @@ impl VirtualPath {
         if argument.bytes().any(is_control) {
             return Err(PathError::ControlCharacter);
         }
-        let mut path = if argument.starts_with('/') { String::new() } else { cwd.open_ended() };
+        let mut path = if argument.starts_with('/') {
+            String::new()
+        } else {
+            cwd.open_ended()
+        };
         for component in argument.split('/') {
             match component {
                 "" | "." => {}
@@ -70,7 +74,11 @@ impl VirtualPath {
     /// The directory that holds it; the root is in none.
     pub fn parent(&self) -> Option<Self> {
         let (parent, _) = self.split()?;
-        Some(if parent.is_empty() { Self::root() } else { Self(parent.to_owned()) })
+        Some(if parent.is_empty() {
+            Self::root()
+        } else {
+            Self(parent.to_owned())
+        })
     }
 
     /// The last component; the root has none.
@@ -109,14 +117,22 @@ impl VirtualPath {
 
     /// The text that a slash and a name can be appended to.
     fn open_ended(&self) -> String {
-        if self.is_root() { String::new() } else { self.0.clone() }
+        if self.is_root() {
+            String::new()
+        } else {
+            self.0.clone()
+        }
     }
 
     fn closed(mut path: String) -> Result<Self, PathError> {
         if path.is_empty() {
             path.push('/');
         }
-        if path.len() > LONGEST_PATH { Err(PathError::PathTooLong) } else { Ok(Self(path)) }
+        if path.len() > LONGEST_PATH {
+            Err(PathError::PathTooLong)
+        } else {
+            Ok(Self(path))
+        }
     }
 
     fn split(&self) -> Option<(&str, &str)> {
@@ -211,8 +227,14 @@ mod tests {
             let path = VirtualPath::parse(argument, &absolute(cwd)).unwrap();
             assert_eq!(path.as_str(), expected, "{argument:?} in {cwd}");
             // What comes out is in normal form, and goes in unchanged.
-            assert_eq!(VirtualPath::parse(path.as_str(), &absolute("/other")).unwrap(), path);
-            assert!(path.components().all(|name| !matches!(name, "" | "." | "..")));
+            assert_eq!(
+                VirtualPath::parse(path.as_str(), &absolute("/other")).unwrap(),
+                path
+            );
+            assert!(
+                path.components()
+                    .all(|name| !matches!(name, "" | "." | ".."))
+            );
         }
     }
 
@@ -221,9 +243,16 @@ mod tests {
         for byte in (0..0x20).chain([0x7f]) {
             let text = format!("a{}b", char::from(byte));
             let root = VirtualPath::root();
-            assert_eq!(VirtualPath::parse(&text, &root), Err(PathError::ControlCharacter));
+            assert_eq!(
+                VirtualPath::parse(&text, &root),
+                Err(PathError::ControlCharacter)
+            );
             assert_eq!(root.join(&text), Err(PathError::ControlCharacter));
-            assert!(!PathError::ControlCharacter.to_string().contains(char::from(byte)));
+            assert!(
+                !PathError::ControlCharacter
+                    .to_string()
+                    .contains(char::from(byte))
+            );
         }
     }
 
@@ -287,7 +316,11 @@ mod tests {
             ("/", "/", true),
             ("/", "/a", false),
         ] {
-            assert_eq!(absolute(path).starts_with(&absolute(prefix)), expected, "{path} {prefix}");
+            assert_eq!(
+                absolute(path).starts_with(&absolute(prefix)),
+                expected,
+                "{path} {prefix}"
+            );
         }
     }
 

@@ -14,7 +14,11 @@ pub struct Reply {
 impl Reply {
     /// A reply of one line.
     pub fn new(code: u16, text: impl Into<String>) -> Self {
-        Self { code, opening: None, last: text.into() }
+        Self {
+            code,
+            opening: None,
+            last: text.into(),
+        }
     }
 
     /// A reply of several lines: `211-first`, the lines inside, `211 last`.
@@ -28,7 +32,11 @@ impl Reply {
         last: impl Into<String>,
     ) -> Self {
         let opening = Some((first.into(), lines.into_iter().collect()));
-        Self { code, opening, last: last.into() }
+        Self {
+            code,
+            opening,
+            last: last.into(),
+        }
     }
 
     /// The three digits.
@@ -62,7 +70,14 @@ impl Reply {
         out.extend(digits.map(|digit| b'0' + (digit % 10) as u8));
         out.push(separator);
         // A reply without a text breaks clients that split at the blank.
-        push_line(out, if text.is_empty() { self.default_text() } else { text });
+        push_line(
+            out,
+            if text.is_empty() {
+                self.default_text()
+            } else {
+                text
+            },
+        );
         out.extend_from_slice(b"\r\n");
     }
 
@@ -104,7 +119,10 @@ mod tests {
     fn several_lines() {
         let features = ["UTF8", "MLST type*;"].map(str::to_owned);
         let reply = Reply::multi(211, "Features", features, "End");
-        assert_eq!(encoded(&reply), "211-Features\r\n UTF8\r\n MLST type*;\r\n211 End\r\n");
+        assert_eq!(
+            encoded(&reply),
+            "211-Features\r\n UTF8\r\n MLST type*;\r\n211 End\r\n"
+        );
         let reply = Reply::multi(250, "Listing", [], "End");
         assert_eq!(encoded(&reply), "250-Listing\r\n250 End\r\n");
     }
@@ -112,14 +130,20 @@ mod tests {
     #[test]
     fn regression_inner_lines_that_begin_with_digits_end_nothing() {
         let reply = Reply::multi(212, "Status", ["212 End".to_owned(), String::new()], "End");
-        assert_eq!(encoded(&reply), "212-Status\r\n 212 End\r\n \r\n212 End\r\n");
+        assert_eq!(
+            encoded(&reply),
+            "212-Status\r\n 212 End\r\n \r\n212 End\r\n"
+        );
     }
 
     #[test]
     fn regression_names_never_split_a_reply() {
         let name = "x\r\n227 Entering Passive Mode (6,6,6,6,6,6)\0\u{1b}[2J";
         let text = encoded(&Reply::new(550, format!("No such file: {name}")));
-        assert_eq!(text, "550 No such file: x__227 Entering Passive Mode (6,6,6,6,6,6)__[2J\r\n");
+        assert_eq!(
+            text,
+            "550 No such file: x__227 Entering Passive Mode (6,6,6,6,6,6)__[2J\r\n"
+        );
         for byte in 0..=255u8 {
             let hostile = char::from(byte).to_string();
             let reply = Reply::multi(250, &*hostile, [hostile.clone()], &*hostile);
@@ -139,9 +163,11 @@ mod tests {
 
     #[test]
     fn regression_quotes_in_paths_are_doubled() {
-        for (path, expected) in
-            [("/", r#""/""#), (r#"/a"b"#, r#""/a""b""#), (r#"/"""#, r#""/""""""#)]
-        {
+        for (path, expected) in [
+            ("/", r#""/""#),
+            (r#"/a"b"#, r#""/a""b""#),
+            (r#"/"""#, r#""/""""""#),
+        ] {
             assert_eq!(quoted(path), expected);
         }
     }

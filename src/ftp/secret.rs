@@ -32,7 +32,10 @@ impl PartialEq for Secret {
     /// Looks at every byte, so that the time tells nothing but the length.
     fn eq(&self, other: &Self) -> bool {
         let (left, right) = (self.0.as_bytes(), other.0.as_bytes());
-        let difference = left.iter().zip(right).fold(0, |sum, (left, right)| sum | (left ^ right));
+        let difference = left
+            .iter()
+            .zip(right)
+            .fold(0, |sum, (left, right)| sum | (left ^ right));
         left.len() == right.len() && std::hint::black_box(difference) == 0
     }
 }
@@ -64,7 +67,10 @@ mod tests {
     #[test]
     fn it_never_prints() {
         let secret = Secret::new("hunter2");
-        assert_eq!(format!("{secret} {secret:?} {:?}", Some(&secret)), "*** *** Some(***)");
+        assert_eq!(
+            format!("{secret} {secret:?} {:?}", Some(&secret)),
+            "*** *** Some(***)"
+        );
         assert_eq!(secret.expose(), "hunter2");
     }
 

@@ -18,9 +18,14 @@ pub(super) fn push_line(out: &mut Vec<u8>, text: &str) {
     let start = out.len();
     out.extend_from_slice(text.as_bytes());
     // One pass that vectorises; names with control characters are rare.
-    if text.bytes().fold(false, |found, byte| found | is_control(byte)) {
+    if text
+        .bytes()
+        .fold(false, |found, byte| found | is_control(byte))
+    {
         let written = out.iter_mut().skip(start);
-        written.filter(|byte| is_control(**byte)).for_each(|byte| *byte = b'_');
+        written
+            .filter(|byte| is_control(**byte))
+            .for_each(|byte| *byte = b'_');
     }
 }
 
@@ -64,7 +69,11 @@ fn fill(buffer: &mut [u8], value: u64, base: u64) -> usize {
 #[inline(always)]
 pub(super) fn digit(value: u64) -> u8 {
     let value = (value & 15) as u8;
-    if value < 10 { b'0' + value } else { b'a' + (value - 10) }
+    if value < 10 {
+        b'0' + value
+    } else {
+        b'a' + (value - 10)
+    }
 }
 
 #[cfg(test)]
@@ -79,17 +88,46 @@ mod tests {
 
     #[test]
     fn numbers_are_written_as_the_standard_library_does() {
-        for value in [0, 1, 9, 10, 15, 16, 99, 100, 255, 4096, u64::from(u32::MAX), u64::MAX] {
+        for value in [
+            0,
+            1,
+            9,
+            10,
+            15,
+            16,
+            99,
+            100,
+            255,
+            4096,
+            u64::from(u32::MAX),
+            u64::MAX,
+        ] {
             assert_eq!(written(|out| push_decimal(out, value)), format!("+{value}"));
-            assert_eq!(written(|out| push_hexadecimal(out, value)), format!("+{value:x}"));
-            assert_eq!(written(|out| push_aligned(out, value, 12)), format!("+{value:>12}"));
+            assert_eq!(
+                written(|out| push_hexadecimal(out, value)),
+                format!("+{value:x}")
+            );
+            assert_eq!(
+                written(|out| push_aligned(out, value, 12)),
+                format!("+{value:>12}")
+            );
         }
     }
 
     #[test]
     fn digits_are_digits_alone() {
         assert_eq!(digits::<u64>("18446744073709551615"), Some(u64::MAX));
-        for text in ["", "+1", "-1", " 1", "1 ", "0x1", "1.0", "١", "18446744073709551616"] {
+        for text in [
+            "",
+            "+1",
+            "-1",
+            " 1",
+            "1 ",
+            "0x1",
+            "1.0",
+            "١",
+            "18446744073709551616",
+        ] {
             assert_eq!(digits::<u64>(text), None, "{text:?}");
         }
     }
@@ -98,7 +136,11 @@ mod tests {
     fn every_control_character_of_a_text_becomes_an_underscore() {
         for byte in 0..=127u8 {
             let text = format!("a{}é", char::from(byte));
-            let expected = if is_control(byte) { "+a_é".to_owned() } else { format!("+{text}") };
+            let expected = if is_control(byte) {
+                "+a_é".to_owned()
+            } else {
+                format!("+{text}")
+            };
             assert_eq!(written(|out| push_line(out, &text)), expected);
         }
     }

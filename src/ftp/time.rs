@@ -39,7 +39,10 @@ pub fn parse_time_val(text: &str) -> Result<Timestamp, TimeError> {
 pub fn format_time_val(time: Timestamp) -> String {
     let mut out = Vec::with_capacity(14);
     // Rounds down, also before 1970.
-    push_time_val(&mut out, time.as_nanosecond().div_euclid(1_000_000_000) as i64);
+    push_time_val(
+        &mut out,
+        time.as_nanosecond().div_euclid(1_000_000_000) as i64,
+    );
     String::from_utf8_lossy(&out).into_owned()
 }
 
@@ -67,7 +70,11 @@ pub(super) fn unix_seconds(time: SystemTime) -> i64 {
 /// The time of a file as a timestamp; times that no calendar of four digits has are brought to its
 /// first or last.
 pub fn timestamp(time: SystemTime) -> Timestamp {
-    let nearest = if time < UNIX_EPOCH { Timestamp::MIN } else { Timestamp::MAX };
+    let nearest = if time < UNIX_EPOCH {
+        Timestamp::MIN
+    } else {
+        Timestamp::MAX
+    };
     Timestamp::try_from(time).unwrap_or(nearest)
 }
 
@@ -76,8 +83,11 @@ pub fn system_time(time: Timestamp) -> SystemTime {
     let since = time.as_duration();
     let length = since.unsigned_abs();
     let before = since.is_negative();
-    let found =
-        if before { UNIX_EPOCH.checked_sub(length) } else { UNIX_EPOCH.checked_add(length) };
+    let found = if before {
+        UNIX_EPOCH.checked_sub(length)
+    } else {
+        UNIX_EPOCH.checked_add(length)
+    };
     found.unwrap_or(UNIX_EPOCH)
 }
 
@@ -109,7 +119,11 @@ pub(super) fn civil(seconds: i64) -> Civil {
         (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted = (5 * day_of_year + 2) / 153;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let month = if shifted < 10 {
+        shifted + 3
+    } else {
+        shifted - 9
+    };
     Civil {
         year: era * 400 + year_of_era + u64::from(month <= 2) - 400,
         month,
@@ -122,7 +136,14 @@ pub(super) fn civil(seconds: i64) -> Civil {
 
 /// Appends a time-val of whole seconds.
 pub(super) fn push_time_val(out: &mut Vec<u8>, seconds: i64) {
-    let Civil { year, month, day, hour, minute, second } = civil(seconds);
+    let Civil {
+        year,
+        month,
+        day,
+        hour,
+        minute,
+        second,
+    } = civil(seconds);
     let tens = |value: u64| digit(value / 10 % 10);
     let ones = |value: u64| digit(value % 10);
     out.extend_from_slice(&[
@@ -170,12 +191,19 @@ mod tests {
             ("20000229000000", "2000-02-29T00:00:00Z"),
             ("19980615100045.014", "1998-06-15T10:00:45.014Z"),
             ("19980615100045.5", "1998-06-15T10:00:45.5Z"),
-            ("19980615100045.1234567899999", "1998-06-15T10:00:45.123456789Z"),
+            (
+                "19980615100045.1234567899999",
+                "1998-06-15T10:00:45.123456789Z",
+            ),
             ("20161231235960", "2017-01-01T00:00:00Z"),
             ("20161231235960.5", "2017-01-01T00:00:00.5Z"),
             ("19010101000000", "1901-01-01T00:00:00Z"),
         ] {
-            assert_eq!(parse_time_val(text).unwrap().to_string(), expected, "{text}");
+            assert_eq!(
+                parse_time_val(text).unwrap().to_string(),
+                expected,
+                "{text}"
+            );
         }
     }
 
@@ -238,7 +266,10 @@ mod tests {
             let date = (found.year as i16, found.month as i8, found.day as i8);
             assert_eq!(date, (expected.year(), expected.month(), expected.day()));
             let clock = (found.hour as i8, found.minute as i8, found.second as i8);
-            assert_eq!(clock, (expected.hour(), expected.minute(), expected.second()));
+            assert_eq!(
+                clock,
+                (expected.hour(), expected.minute(), expected.second())
+            );
             seconds += 79_999;
         }
     }
@@ -263,7 +294,11 @@ mod tests {
 
     #[test]
     fn timestamps_and_file_times_are_the_same_moments() {
-        for text in ["1969-12-31T23:59:59.5Z", "1970-01-01T00:00:00Z", "2024-02-29T01:02:03.004Z"] {
+        for text in [
+            "1969-12-31T23:59:59.5Z",
+            "1970-01-01T00:00:00Z",
+            "2024-02-29T01:02:03.004Z",
+        ] {
             let time: Timestamp = text.parse().unwrap();
             assert_eq!(timestamp(system_time(time)), time);
         }

@@ -65,7 +65,11 @@ pub async fn authenticate(
     credentials: &Credentials,
 ) -> Decision {
     for member in chain {
-        match member.gate.authenticate(session.clone(), credentials.clone()).await {
+        match member
+            .gate
+            .authenticate(session.clone(), credentials.clone())
+            .await
+        {
             Ok(Outcome::Accept(account)) => {
                 return Decision::Accepted(account, member.name.clone());
             }

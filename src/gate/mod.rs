@@ -30,7 +30,11 @@ pub struct Named<T: ?Sized> {
 
 impl<T: ?Sized> Clone for Named<T> {
     fn clone(&self) -> Self {
-        Self { name: self.name.clone(), on_failure: self.on_failure, gate: self.gate.clone() }
+        Self {
+            name: self.name.clone(),
+            on_failure: self.on_failure,
+            gate: self.gate.clone(),
+        }
     }
 }
 
@@ -91,7 +95,11 @@ impl fmt::Display for FaultKind {
 
 impl fmt::Display for Fault {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "plugin {}: {}: {}", self.plugin, self.kind, self.text)
+        write!(
+            formatter,
+            "plugin {}: {}: {}",
+            self.plugin, self.kind, self.text
+        )
     }
 }
 

@@ -124,8 +124,15 @@ impl Policy {
         account: &Account,
         chain: &[Named<dyn PathPolicy>],
     ) -> Self {
-        let guards = chain.iter().map(|named| (named.clone(), named.gate.guard())).collect();
-        Self { session, permissions: account.permissions, guards }
+        let guards = chain
+            .iter()
+            .map(|named| (named.clone(), named.gate.guard()))
+            .collect();
+        Self {
+            session,
+            permissions: account.permissions,
+            guards,
+        }
     }
 
     /// What the account may do at most.
@@ -139,7 +146,12 @@ impl Policy {
     /// # Errors
     /// When it may not be done.
     pub async fn check(&self, operation: Operation, path: &VirtualPath) -> Result<(), Refusal> {
-        let mut refusals = self.check_all(vec![Request { operation, path: path.clone() }]).await?;
+        let mut refusals = self
+            .check_all(vec![Request {
+                operation,
+                path: path.clone(),
+            }])
+            .await?;
         refusals.pop().flatten().map_or(Ok(()), Err)
     }
 

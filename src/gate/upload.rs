@@ -64,7 +64,14 @@ pub struct Upload {
 impl Upload {
     fn new(facts: UploadFacts) -> (mpsc::Sender<Piece>, Self) {
         let (sender, pieces) = mpsc::channel(PIECES);
-        let upload = Self { facts, pieces, rest: Bytes::new(), size: 0, over: None, digest: None };
+        let upload = Self {
+            facts,
+            pieces,
+            rest: Bytes::new(),
+            size: 0,
+            over: None,
+            digest: None,
+        };
         (sender, upload)
     }
 
@@ -118,7 +125,9 @@ impl Upload {
                 let Some(staged) = &self.facts.staged else {
                     return Err(std::io::Error::other("nothing is staged"));
                 };
-                let length = usize::try_from(self.size - at).unwrap_or(usize::MAX).min(256 << 10);
+                let length = usize::try_from(self.size - at)
+                    .unwrap_or(usize::MAX)
+                    .min(256 << 10);
                 let bytes = staged.read_at(at, length).await?;
                 if bytes.is_empty() {
                     return Err(std::io::ErrorKind::UnexpectedEof.into());
@@ -129,7 +138,9 @@ impl Upload {
             self.digest = Some(context);
         }
         let digest = self.digest.clone().map(digest::Context::finish);
-        Ok(digest.map(|digest| hex(digest.as_ref())).unwrap_or_default())
+        Ok(digest
+            .map(|digest| hex(digest.as_ref()))
+            .unwrap_or_default())
     }
 }
 
@@ -137,10 +148,12 @@ impl Upload {
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 /// One inspector's decision.
@@ -207,13 +220,26 @@ impl Inspection {
             .map(|(index, named)| {
                 let (pieces, upload) = Upload::new(facts.clone());
                 let verdict = named.gate.inspect(session.clone(), upload);
-                let report = Report { index, plugin: named.name.clone(), to: sender.clone() };
+                let report = Report {
+                    index,
+                    plugin: named.name.clone(),
+                    to: sender.clone(),
+                };
                 tokio::spawn(async move { report.give(verdict.await) });
-                Member { named: named.clone(), pieces: Some(pieces) }
+                Member {
+                    named: named.clone(),
+                    pieces: Some(pieces),
+                }
             })
             .collect();
         let undecided = members.len();
-        Self { members, verdicts, undecided, accept_as: None, refusal: None }
+        Self {
+            members,
+            verdicts,
+            undecided,
+            accept_as: None,
+            refusal: None,
+        }
     }
 
     /// Whether anybody still reads: without readers the pump need not make pieces.
@@ -276,7 +302,9 @@ impl Inspection {
 
     fn note(&mut self, index: usize, verdict: Result<Verdict, Fault>) -> Result<(), Refusal> {
         self.undecided = self.undecided.saturating_sub(1);
-        let Some(member) = self.members.get_mut(index) else { return Ok(()) };
+        let Some(member) = self.members.get_mut(index) else {
+            return Ok(());
+        };
         member.pieces = None;
         let name = member.named.name.clone();
         let refusal = match verdict {
@@ -301,8 +329,10 @@ impl Inspection {
     async fn send(&mut self, piece: &Piece) -> Result<(), Refusal> {
         for index in 0..self.members.len() {
             // A verdict that comes while this one's queue is full may end the wait.
-            while let Some(pieces) =
-                self.members.get(index).and_then(|member| member.pieces.clone())
+            while let Some(pieces) = self
+                .members
+                .get(index)
+                .and_then(|member| member.pieces.clone())
             {
                 tokio::select! {
                     biased;

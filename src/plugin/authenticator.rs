@@ -56,7 +56,9 @@ impl ComponentAuthenticator {
             let session = store.data_mut().lend_session()?;
             let instance = self.component.instantiate_async(&mut store).await?;
             let authentication = instance.portcullis_plugin_authentication();
-            authentication.call_authenticate(&mut store, session, given).await
+            authentication
+                .call_authenticate(&mut store, session, given)
+                .await
         };
         let answer = clock.time(plugin.limits.wall_time, call).await;
         match plugin.conclude(&store, answer)? {

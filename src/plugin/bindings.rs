@@ -3,7 +3,10 @@
 //! What plugins import is generated once, in [`imports`]; each world refers to it, so that one
 //! implementation serves all of them and a session is the same type everywhere.
 
-#![allow(missing_docs, reason = "the contract in wit/ documents what is generated from it")]
+#![allow(
+    missing_docs,
+    reason = "the contract in wit/ documents what is generated from it"
+)]
 
 pub mod imports {
     wasmtime::component::bindgen!({

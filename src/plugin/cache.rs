@@ -33,7 +33,9 @@ impl Cache {
     /// A cache in `directory`, which is made when it is not there.
     pub(super) fn new(directory: &Path) -> Self {
         match prepare(directory) {
-            Ok(()) => Self { directory: Some(directory.to_owned()) },
+            Ok(()) => Self {
+                directory: Some(directory.to_owned()),
+            },
             Err(error) => {
                 tracing::warn!(directory = %directory.display(), %error,
                     "compiled plugins are not kept: every start compiles them anew");
@@ -47,7 +49,9 @@ impl Cache {
     /// # Errors
     /// When the bytes are no component that the engine takes.
     pub(super) fn component(&self, engine: &Engine, bytes: &[u8]) -> wasmtime::Result<Component> {
-        let Some(directory) = &self.directory else { return Component::new(engine, bytes) };
+        let Some(directory) = &self.directory else {
+            return Component::new(engine, bytes);
+        };
         let path = directory.join(format!("{}.cwasm", key(engine, bytes)));
         if let Some(component) = read(engine, &path) {
             return Ok(component);
@@ -62,7 +66,10 @@ impl Cache {
 
 /// Makes the directory, or makes sure that nobody else writes to the one that is there.
 fn prepare(directory: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)?;
     let metadata = fs::symlink_metadata(directory)?;
     if !metadata.is_dir() {
         return Err(io::Error::other("it is not a directory"));
@@ -71,7 +78,9 @@ fn prepare(directory: &Path) -> io::Result<()> {
         return Err(io::Error::other("it belongs to another user"));
     }
     if metadata.mode() & 0o077 != 0 {
-        return Err(io::Error::other("other users may look into it: its mode should be 0700"));
+        return Err(io::Error::other(
+            "other users may look into it: its mode should be 0700",
+        ));
     }
     Ok(())
 }
@@ -134,7 +143,9 @@ fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
 
 fn write(directory: &Path, path: &Path, code: &[u8]) -> io::Result<()> {
     forget(directory);
-    let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(directory)?;
+    let mut file = tempfile::Builder::new()
+        .prefix(".new-")
+        .tempfile_in(directory)?;
     file.write_all(MAGIC)?;
     file.write_all(digest::digest(&SHA256, code).as_ref())?;
     file.write_all(code)?;
@@ -144,13 +155,18 @@ fn write(directory: &Path, path: &Path, code: &[u8]) -> io::Result<()> {
 
 /// Removes what has not been used for long, and what a crash left half written.
 fn forget(directory: &Path) {
-    let Ok(entries) = fs::read_dir(directory) else { return };
+    let Ok(entries) = fs::read_dir(directory) else {
+        return;
+    };
     for entry in entries.flatten() {
-        let age =
-            entry.metadata().ok().and_then(|metadata| metadata.modified().ok()?.elapsed().ok());
+        let age = entry
+            .metadata()
+            .ok()
+            .and_then(|metadata| metadata.modified().ok()?.elapsed().ok());
         let name = entry.file_name();
-        let ours =
-            name.to_str().is_some_and(|name| name.ends_with(".cwasm") || name.starts_with(".new-"));
+        let ours = name
+            .to_str()
+            .is_some_and(|name| name.ends_with(".cwasm") || name.starts_with(".new-"));
         if ours && age.is_some_and(|age| age > FORGOTTEN) {
             let _ = fs::remove_file(entry.path());
         }

@@ -83,7 +83,10 @@ pub(super) fn store(
             return Err(Overrun(limit).into());
         }
         // Not the engine's own yield: with tokio that one goes straight to the front of the queue.
-        Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+        Ok(UpdateDeadline::YieldCustom(
+            1,
+            Box::pin(tokio::task::yield_now()),
+        ))
     });
     store
 }
@@ -126,7 +129,9 @@ impl Call {
 
     /// The handle of the account that the session has.
     pub(super) fn lend_account(&mut self) -> wasmtime::Result<Option<Resource<Account>>> {
-        let Some(account) = &self.facts.account else { return Ok(None) };
+        let Some(account) = &self.facts.account else {
+            return Ok(None);
+        };
         let account = match self.account {
             Some(account) => account,
             None => self.table.push(Account::Lent(account.clone()))?.rep(),
@@ -185,7 +190,11 @@ impl Call {
     /// Accounts of a guest that makes and keeps many are bounded as a whole.
     fn keep(&mut self, bytes: usize) -> Result<(), Excess> {
         self.drafts = self.drafts.saturating_add(bytes);
-        if self.drafts > DRAFTS { Err(Excess::Kept("bytes of accounts", DRAFTS)) } else { Ok(()) }
+        if self.drafts > DRAFTS {
+            Err(Excess::Kept("bytes of accounts", DRAFTS))
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -195,11 +204,17 @@ impl WasiView for Call {
         let output = &self.output;
         let ctx = self.wasi.get_or_insert_with(|| {
             let mut wasi = WasiCtx::builder();
-            wasi.stdout(Voice::stdout(output)).stderr(Voice::stderr(output));
-            wasi.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
+            wasi.stdout(Voice::stdout(output))
+                .stderr(Voice::stderr(output));
+            wasi.allow_tcp(false)
+                .allow_udp(false)
+                .allow_ip_name_lookup(false);
             wasi.build()
         });
-        WasiCtxView { ctx, table: &mut self.table }
+        WasiCtxView {
+            ctx,
+            table: &mut self.table,
+        }
     }
 }
 
@@ -209,7 +224,11 @@ pub(super) struct Overrun(pub(super) Duration);
 
 impl std::fmt::Display for Overrun {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "it computed for longer than limits.cpu-time, {:?}", self.0)
+        write!(
+            formatter,
+            "it computed for longer than limits.cpu-time, {:?}",
+            self.0
+        )
     }
 }
 

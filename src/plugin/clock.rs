@@ -51,7 +51,8 @@ impl Clock {
     /// What follows is not the guest's doing: the client is waited for, or the server computes.
     pub(super) fn pause(&self) {
         let now = self.now();
-        self.spent.fetch_add(now.saturating_sub(self.polled.load(Relaxed)), Relaxed);
+        self.spent
+            .fetch_add(now.saturating_sub(self.polled.load(Relaxed)), Relaxed);
         self.paused_at.store(now, Relaxed);
         self.paused.store(true, Relaxed);
     }
@@ -73,8 +74,14 @@ impl Clock {
 
     /// What is left of `wall`; a pause stops the clock.
     fn left(&self, wall: Duration) -> Duration {
-        let now = if self.paused.load(Relaxed) { self.paused_at.load(Relaxed) } else { self.now() };
-        wall.saturating_sub(Duration::from_nanos(now.saturating_sub(self.started.load(Relaxed))))
+        let now = if self.paused.load(Relaxed) {
+            self.paused_at.load(Relaxed)
+        } else {
+            self.now()
+        };
+        wall.saturating_sub(Duration::from_nanos(
+            now.saturating_sub(self.started.load(Relaxed)),
+        ))
     }
 
     fn now(&self) -> u64 {

@@ -60,7 +60,9 @@ impl Shared {
     /// The state of the plugin of that name.
     pub(super) fn state(&self, plugin: &str, limit: u64) -> Arc<State> {
         let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
-        let state = states.entry(plugin.to_owned()).or_insert_with(|| Arc::new(State::new(limit)));
+        let state = states
+            .entry(plugin.to_owned())
+            .or_insert_with(|| Arc::new(State::new(limit)));
         state.set_limit(limit);
         state.clone()
     }
@@ -148,6 +150,10 @@ impl Plugin {
 
     /// A fault of this plugin.
     pub(super) fn fault(&self, kind: FaultKind, text: String) -> Fault {
-        Fault { plugin: self.name.clone(), kind, text: fault::bounded(text) }
+        Fault {
+            plugin: self.name.clone(),
+            kind,
+            text: fault::bounded(text),
+        }
     }
 }

@@ -63,7 +63,9 @@ pub enum Grant {
 
 impl Grant {
     fn needed(import: &str) -> Self {
-        let Some(name) = Name::parse(import) else { return Self::Unknown };
+        let Some(name) = Name::parse(import) else {
+            return Self::Unknown;
+        };
         match (name.package, name.interface) {
             (PACKAGE, "log" | "settings" | "state" | "passwords" | "types" | "uploads") => {
                 Self::None
@@ -112,10 +114,15 @@ pub struct Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = self.kind.map_or_else(|| "none".to_owned(), |kind| kind.to_string());
+        let kind = self
+            .kind
+            .map_or_else(|| "none".to_owned(), |kind| kind.to_string());
         writeln!(formatter, "kind      {kind}")?;
         let contract = self.contract.as_deref().unwrap_or("none");
-        writeln!(formatter, "contract  {contract} (this server speaks {VERSION})")?;
+        writeln!(
+            formatter,
+            "contract  {contract} (this server speaks {VERSION})"
+        )?;
         writeln!(formatter, "size      {} bytes", self.size)?;
         writeln!(formatter, "sha256    {}", self.sha256)?;
         for export in &self.exports {
@@ -139,7 +146,9 @@ pub fn inspect(bytes: &[u8]) -> Result<Report, LoadError> {
     is_component(bytes).map_err(LoadError::component)?;
     let mut config = Config::new();
     // The types are all that is asked for: the quickest code will do.
-    config.wasm_component_model(true).cranelift_opt_level(OptLevel::None);
+    config
+        .wasm_component_model(true)
+        .cranelift_opt_level(OptLevel::None);
     let component = Engine::new(&config).and_then(|engine| Component::new(&engine, bytes));
     let component = component.map_err(|error| LoadError::component(invalid(&error)))?;
     Ok(examine(&component, bytes))
@@ -149,11 +158,11 @@ pub fn inspect(bytes: &[u8]) -> Result<Report, LoadError> {
 pub(super) fn is_component(bytes: &[u8]) -> Result<(), String> {
     match bytes.get(..8) {
         Some(b"\0asm\x0d\0\x01\0") => Ok(()),
-        Some(b"\0asm\x01\0\0\0") => {
-            Err("this is a WebAssembly module, not a component: make it one \
+        Some(b"\0asm\x01\0\0\0") => Err(
+            "this is a WebAssembly module, not a component: make it one \
             with `wasm-tools component new`"
-                .into())
-        }
+                .into(),
+        ),
         Some([b'\0', b'a', b's', b'm', ..]) => {
             Err("this is WebAssembly of a version that this server does not know".into())
         }
@@ -171,9 +180,14 @@ pub(super) fn invalid(error: &wasmtime::Error) -> String {
 pub(super) fn examine(component: &Component, bytes: &[u8]) -> Report {
     let engine = component.engine();
     let of = component.component_type();
-    let imports: Vec<(String, Grant)> =
-        of.imports(engine).map(|(name, _)| (name.to_owned(), Grant::needed(name))).collect();
-    let exports: Vec<String> = of.exports(engine).map(|(name, _)| name.to_owned()).collect();
+    let imports: Vec<(String, Grant)> = of
+        .imports(engine)
+        .map(|(name, _)| (name.to_owned(), Grant::needed(name)))
+        .collect();
+    let exports: Vec<String> = of
+        .exports(engine)
+        .map(|(name, _)| name.to_owned())
+        .collect();
     let names = imports.iter().map(|(name, _)| name).chain(&exports);
     let versions: Vec<(&str, &str)> = names
         .filter_map(|name| Some((name.as_str(), Name::parse(name)?)))
@@ -181,7 +195,9 @@ pub(super) fn examine(component: &Component, bytes: &[u8]) -> Report {
         .filter_map(|(name, parsed)| Some((name, parsed.version?)))
         .collect();
     let foreign = versions.iter().find(|(_, version)| !compatible(version));
-    let contract = foreign.or(versions.first()).map(|(_, version)| (*version).to_owned());
+    let contract = foreign
+        .or(versions.first())
+        .map(|(_, version)| (*version).to_owned());
 
     let mut problems = Vec::new();
     if let Some((name, version)) = foreign {
@@ -201,7 +217,11 @@ pub(super) fn examine(component: &Component, bytes: &[u8]) -> Report {
     }
     let kinds: Vec<Kind> = Kind::ALL
         .into_iter()
-        .filter(|kind| exports.iter().any(|export| exported(export) == Some(kind.interface())))
+        .filter(|kind| {
+            exports
+                .iter()
+                .any(|export| exported(export) == Some(kind.interface()))
+        })
         .collect();
     let kind = match kinds.as_slice() {
         [kind] => Some(*kind),
@@ -212,12 +232,22 @@ pub(super) fn examine(component: &Component, bytes: &[u8]) -> Report {
         [..] => {
             let kinds: Vec<String> = kinds.iter().map(Kind::to_string).collect();
             let kinds = kinds.join(" and ");
-            problems.push(format!("it is {kinds} at once: make it one component for each"));
+            problems.push(format!(
+                "it is {kinds} at once: make it one component for each"
+            ));
             None
         }
     };
     let sha256 = hex(digest(&SHA256, bytes).as_ref());
-    Report { kind, contract, imports, exports, size: bytes.len(), sha256, problems }
+    Report {
+        kind,
+        contract,
+        imports,
+        exports,
+        size: bytes.len(),
+        sha256,
+        problems,
+    }
 }
 
 /// Why a component with these imports is not loaded.
@@ -243,24 +273,36 @@ fn nothing(exports: &[String]) -> String {
         .map(|kind| format!("{PACKAGE}/{}@{VERSION} ({kind})", kind.interface()))
         .collect();
     let wanted = wanted.join(", ");
-    if exports.iter().any(|export| exported(export) == Some("events")) {
+    if exports
+        .iter()
+        .any(|export| exported(export) == Some("events"))
+    {
         return format!(
             "it is an event-listener, which this server does not run yet; it runs {wanted}"
         );
     }
     match exports {
         [] => format!("it exports nothing; a plugin exports one of {wanted}"),
-        exports => format!("it exports {}; a plugin exports one of {wanted}", exports.join(", ")),
+        exports => format!(
+            "it exports {}; a plugin exports one of {wanted}",
+            exports.join(", ")
+        ),
     }
 }
 
 fn exported(export: &str) -> Option<&str> {
-    Name::parse(export).filter(|name| name.package == PACKAGE).map(|name| name.interface)
+    Name::parse(export)
+        .filter(|name| name.package == PACKAGE)
+        .map(|name| name.interface)
 }
 
 /// Versions 0.1.x differ by what was added, and the linker says what it misses.
 fn compatible(version: &str) -> bool {
-    let series = |version: &str| version.rsplit_once('.').map(|(series, _)| series.to_owned());
+    let series = |version: &str| {
+        version
+            .rsplit_once('.')
+            .map(|(series, _)| series.to_owned())
+    };
     series(version) == series(VERSION)
 }
 
@@ -278,7 +320,11 @@ impl<'a> Name<'a> {
             Some((interface, version)) => (interface, Some(version)),
             None => (rest, None),
         };
-        Some(Self { package, interface, version })
+        Some(Self {
+            package,
+            interface,
+            version,
+        })
     }
 }
 
@@ -300,7 +346,10 @@ mod tests {
             (b"\0asm\x01\0\0\0", "wasm-tools component new"),
             (b"\0asm\x0d\0\x01\0garbage", "not a valid component"),
         ] {
-            let text = inspect(bytes).err().map(|error| error.text).unwrap_or_default();
+            let text = inspect(bytes)
+                .err()
+                .map(|error| error.text)
+                .unwrap_or_default();
             assert!(text.contains(said), "{text}");
         }
     }
@@ -310,6 +359,9 @@ mod tests {
         let report = inspect(b"\0asm\x0d\0\x01\0");
         let report = report.map(|report| report.to_string()).unwrap_or_default();
         assert!(report.contains("it exports nothing"), "{report}");
-        assert!(report.contains("portcullis:plugin/path-policy@0.1.0"), "{report}");
+        assert!(
+            report.contains("portcullis:plugin/path-policy@0.1.0"),
+            "{report}"
+        );
     }
 }

@@ -103,10 +103,14 @@ fn config(instances: u32, allocation: Allocation) -> Config {
     match allocation {
         Allocation::Pool => {
             // The whole of a 32-bit address space and the largest usual offset: nothing to check.
-            config.memory_reservation(4 << 30).memory_guard_size(32 << 20);
+            config
+                .memory_reservation(4 << 30)
+                .memory_guard_size(32 << 20);
         }
         Allocation::SmallPool => {
-            config.memory_reservation(256 << 20).memory_guard_size(64 << 10);
+            config
+                .memory_reservation(256 << 20)
+                .memory_guard_size(64 << 10);
         }
         Allocation::OnDemand => {
             // Address space is scarce, or this would be a pool: a memory moves when it grows.
@@ -144,12 +148,14 @@ fn config(instances: u32, allocation: Allocation) -> Config {
 /// Advances the epoch for as long as somebody else holds the engine.
 fn tick(engine: &Engine) -> wasmtime::Result<()> {
     let engine = engine.weak();
-    thread::Builder::new().name("plugin-epoch".into()).spawn(move || {
-        while let Some(engine) = engine.upgrade() {
-            engine.increment_epoch();
-            drop(engine);
-            thread::sleep(TICK);
-        }
-    })?;
+    thread::Builder::new()
+        .name("plugin-epoch".into())
+        .spawn(move || {
+            while let Some(engine) = engine.upgrade() {
+                engine.increment_epoch();
+                drop(engine);
+                thread::sleep(TICK);
+            }
+        })?;
     Ok(())
 }

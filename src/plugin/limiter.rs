@@ -18,7 +18,12 @@ pub(super) struct Limiter {
 
 impl Limiter {
     pub(super) fn new(memory: u64) -> Self {
-        Self { memory, used: 0, asked: 0, denied: None }
+        Self {
+            memory,
+            used: 0,
+            asked: 0,
+            denied: None,
+        }
     }
 
     /// What was denied first.

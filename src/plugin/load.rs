@@ -36,7 +36,9 @@ pub(super) async fn add(
         let (shared, configured, state) = (shared.clone(), configured.clone(), state.to_owned());
         // Reading, compiling and parsing block.
         let loaded = tokio::task::spawn_blocking(move || load(&shared, &configured, &state));
-        loaded.await.map_err(|error| LoadError::component(error.to_string()))??
+        loaded
+            .await
+            .map_err(|error| LoadError::component(error.to_string()))??
     };
     if kind == Kind::Authenticator && configured.on_failure == OnFailure::Allow {
         return Err(LoadError::new(
@@ -60,15 +62,27 @@ pub(super) async fn add(
     match linked {
         Linked::Authenticator(component) => {
             let gate = Arc::new(ComponentAuthenticator { plugin, component });
-            gates.authenticators.push(Named { name, on_failure, gate });
+            gates.authenticators.push(Named {
+                name,
+                on_failure,
+                gate,
+            });
         }
         Linked::PathGuard(component) => {
             let gate = Arc::new(ComponentPolicy { plugin, component });
-            gates.policies.push(Named { name, on_failure, gate });
+            gates.policies.push(Named {
+                name,
+                on_failure,
+                gate,
+            });
         }
         Linked::UploadInspector(component) => {
             let gate = Arc::new(ComponentInspector { plugin, component });
-            gates.inspectors.push(Named { name, on_failure, gate });
+            gates.inspectors.push(Named {
+                name,
+                on_failure,
+                gate,
+            });
         }
     }
     tracing::info!(plugin = configured.name, %kind, "the plugin is loaded");
@@ -85,8 +99,10 @@ fn load(
     if let Some(pinned) = &configured.sha256 {
         let sha256 = hex(digest(&SHA256, &bytes).as_ref());
         if !pinned.trim().eq_ignore_ascii_case(&sha256) {
-            let text =
-                format!("{} has the digest {sha256}, not the pinned one", configured.component);
+            let text = format!(
+                "{} has the digest {sha256}, not the pinned one",
+                configured.component
+            );
             return Err(LoadError::new("sha256", text));
         }
     }
@@ -118,17 +134,23 @@ fn bytes(component: &str) -> Result<Cow<'static, [u8]>, LoadError> {
         return read.map_err(|error| LoadError::component(format!("{component}: {error}")));
     };
     let builtin = BUILTIN.iter().find(|(builtin, _)| *builtin == name);
-    builtin.map(|(_, bytes)| Cow::Borrowed(*bytes)).ok_or_else(|| {
-        let names: Vec<String> =
-            BUILTIN.iter().map(|(name, _)| format!("builtin:{name}")).collect();
-        let names = names.join(", ");
-        LoadError::component(format!("there is no builtin:{name}; there are {names}"))
-    })
+    builtin
+        .map(|(_, bytes)| Cow::Borrowed(*bytes))
+        .ok_or_else(|| {
+            let names: Vec<String> = BUILTIN
+                .iter()
+                .map(|(name, _)| format!("builtin:{name}"))
+                .collect();
+            let names = names.join(", ");
+            LoadError::component(format!("there is no builtin:{name}; there are {names}"))
+        })
 }
 
 /// The linear memories of one instance, which the pool has to have.
 fn memories(component: &Component) -> Result<u32, LoadError> {
-    let memories = component.resources_required().map_or(1, |resources| resources.num_memories);
+    let memories = component
+        .resources_required()
+        .map_or(1, |resources| resources.num_memories);
     if memories > MEMORIES {
         let text = format!("an instance of it has {memories} memories; the most is {MEMORIES}");
         return Err(LoadError::component(text));
@@ -184,17 +206,25 @@ async fn start(plugin: &Arc<Plugin>, linked: &Linked) -> Result<(), LoadError> {
         user: None,
         account: None,
     };
-    let _slot = plugin.slot(Term::Short).await.map_err(|fault| failed(fault.text))?;
+    let _slot = plugin
+        .slot(Term::Short)
+        .await
+        .map_err(|fault| failed(fault.text))?;
     let mut store = plugin.store(plugin.settings.current().await, Arc::new(facts));
     let clock = store.data().clock.clone();
     let call = async { linked.start(&mut store).await.map(Ok) };
     let answer = clock.time(plugin.limits.wall_time, call).await;
-    plugin.conclude(&store, answer).map_err(|fault| failed(fault.text))
+    plugin
+        .conclude(&store, answer)
+        .map_err(|fault| failed(fault.text))
 }
 
 /// What is said of a component whose functions have other types than the contract's.
 fn misfit(error: &wasmtime::Error) -> LoadError {
     let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
     let causes = causes.join(": ");
-    LoadError::component(format!("it does not fit the contract {}: {causes}", contract::VERSION))
+    LoadError::component(format!(
+        "it does not fit the contract {}: {causes}",
+        contract::VERSION
+    ))
 }

@@ -39,7 +39,10 @@ use crate::{config, gate::Gates};
 pub const BUILTIN: [(&str, &[u8]); 3] = [
     ("users", include_bytes!("../../plugins/built/users.wasm")),
     ("rules", include_bytes!("../../plugins/built/rules.wasm")),
-    ("upload-guard", include_bytes!("../../plugins/built/upload-guard.wasm")),
+    (
+        "upload-guard",
+        include_bytes!("../../plugins/built/upload-guard.wasm"),
+    ),
 ];
 
 /// The fewest instances that make sense: a session asks several plugins at a time.
@@ -67,7 +70,9 @@ impl Host {
             .map_err(failed)?;
         let cache = cache::Cache::new(cache);
         let shared = component::Shared::new(engine, allocation, linker, instances, cache);
-        Ok(Self { shared: Arc::new(shared) })
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
     }
 
     /// Loads all plugins, in the configuration's order; setting files with relative names are
@@ -85,7 +90,8 @@ impl Host {
             let added = load::add(&self.shared, plugin, state, &mut gates).await;
             added.map_err(|error| error.of(index, &plugin.name))?;
         }
-        self.shared.retain_states(|name| plugins.iter().any(|plugin| plugin.name == name));
+        self.shared
+            .retain_states(|name| plugins.iter().any(|plugin| plugin.name == name));
         Ok(gates)
     }
 }
@@ -105,7 +111,12 @@ pub struct LoadError {
 
 impl LoadError {
     fn new(key: &'static str, text: String) -> Self {
-        Self { plugin: None, index: None, key, text: output::harmless(&text).into_owned() }
+        Self {
+            plugin: None,
+            index: None,
+            key,
+            text: output::harmless(&text).into_owned(),
+        }
     }
 
     fn component(text: String) -> Self {
@@ -113,7 +124,11 @@ impl LoadError {
     }
 
     fn of(self, index: usize, plugin: &str) -> Self {
-        Self { plugin: Some(plugin.into()), index: Some(index), ..self }
+        Self {
+            plugin: Some(plugin.into()),
+            index: Some(index),
+            ..self
+        }
     }
 
     /// The same with its place in the configuration.
@@ -123,7 +138,10 @@ impl LoadError {
             Some(index) => format!("plugin[{index}].{}", self.key),
             None => format!("plugin-host.{}", self.key),
         };
-        let name = self.plugin.as_deref().map(|name| format!("plugin {name}: "));
+        let name = self
+            .plugin
+            .as_deref()
+            .map(|name| format!("plugin {name}: "));
         loaded.problem(&key, name.unwrap_or_default() + &self.text)
     }
 }

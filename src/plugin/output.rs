@@ -54,7 +54,12 @@ struct Spoken {
 
 impl Output {
     pub(super) fn new(plugin: Arc<str>, session: Arc<str>, limit: u64) -> Arc<Self> {
-        Arc::new(Self { plugin, session, limit, state: Mutex::default() })
+        Arc::new(Self {
+            plugin,
+            session,
+            limit,
+            state: Mutex::default(),
+        })
     }
 
     /// The budget of a new call.
@@ -95,11 +100,17 @@ impl Output {
         let mut spoken = self.spoken();
         let mut rest = bytes;
         while !rest.is_empty() {
-            let room = LINE.saturating_sub(stream.buffer(&mut spoken).len()).min(rest.len());
+            let room = LINE
+                .saturating_sub(stream.buffer(&mut spoken).len())
+                .min(rest.len());
             let end = rest.iter().take(room).position(|&byte| byte == b'\n');
             let (now, later) = rest.split_at(end.unwrap_or(room));
             stream.buffer(&mut spoken).extend_from_slice(now);
-            rest = if end.is_some() { later.get(1..).unwrap_or_default() } else { later };
+            rest = if end.is_some() {
+                later.get(1..).unwrap_or_default()
+            } else {
+                later
+            };
             if end.is_some() || stream.buffer(&mut spoken).len() >= LINE {
                 let line = std::mem::take(stream.buffer(&mut spoken));
                 self.written(&mut spoken, stream, &line);
@@ -118,15 +129,23 @@ impl Output {
                 spoken.tail.push_str(" | ");
             }
             spoken.tail.push_str(&harmless(line));
-            let from = spoken.tail.ceil_char_boundary(spoken.tail.len().saturating_sub(TAIL));
+            let from = spoken
+                .tail
+                .ceil_char_boundary(spoken.tail.len().saturating_sub(TAIL));
             spoken.tail.drain(..from);
         }
-        let level = if stream == Stream::Err { Level::Warn } else { Level::Info };
+        let level = if stream == Stream::Err {
+            Level::Warn
+        } else {
+            Level::Info
+        };
         self.line(spoken, level, line);
     }
 
     fn line(&self, spoken: &mut Spoken, level: Level, text: &str) {
-        let cost = u64::try_from(text.len()).unwrap_or(u64::MAX).saturating_add(OVERHEAD);
+        let cost = u64::try_from(text.len())
+            .unwrap_or(u64::MAX)
+            .saturating_add(OVERHEAD);
         spoken.used = spoken.used.saturating_add(cost);
         let (plugin, session) = (&*self.plugin, &*self.session);
         if spoken.used > self.limit {
@@ -211,11 +230,17 @@ pub(super) struct Voice {
 
 impl Voice {
     pub(super) fn stdout(output: &Arc<Output>) -> Self {
-        Self { output: output.clone(), stream: Stream::Out }
+        Self {
+            output: output.clone(),
+            stream: Stream::Out,
+        }
     }
 
     pub(super) fn stderr(output: &Arc<Output>) -> Self {
-        Self { output: output.clone(), stream: Stream::Err }
+        Self {
+            output: output.clone(),
+            stream: Stream::Err,
+        }
     }
 }
 
@@ -286,7 +311,10 @@ mod tests {
     #[test]
     fn nothing_forges_a_line() {
         assert_eq!(harmless("all is well, ünï 文"), "all is well, ünï 文");
-        assert_eq!(harmless("a\r\nb\x1b[1m\u{202e}"), r"a\r\nb\u{1b}[1m\u{202e}");
+        assert_eq!(
+            harmless("a\r\nb\x1b[1m\u{202e}"),
+            r"a\r\nb\u{1b}[1m\u{202e}"
+        );
         assert_eq!(one_line("hello\r\n230 in".into()), "hello  230 in");
         assert_eq!(one_line("ü".repeat(400)).len(), 500);
     }

@@ -31,7 +31,10 @@ pub(super) struct ComponentPolicy {
 
 impl PathPolicy for ComponentPolicy {
     fn guard(&self) -> Box<dyn Guard> {
-        Box::new(ComponentGuard { policy: self.clone(), kept: Mutex::default() })
+        Box::new(ComponentGuard {
+            policy: self.clone(),
+            kept: Mutex::default(),
+        })
     }
 }
 
@@ -65,7 +68,10 @@ impl Guard for ComponentGuard {
 
 impl ComponentGuard {
     fn take(&self) -> Option<Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.kept
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 
     async fn ask(
@@ -77,7 +83,11 @@ impl ComponentGuard {
         let settings = plugin.settings.current().await;
         // In this order: dropped half-way, the store goes before its slot.
         let (slot, mut store, kept) = match self.take() {
-            Some(Kept { instance, mut store, slot }) => {
+            Some(Kept {
+                instance,
+                mut store,
+                slot,
+            }) => {
                 store.data_mut().restart(settings, session);
                 // The epoch went on in the meantime, and would have the first check yield.
                 store.set_epoch_deadline(1);
@@ -108,7 +118,11 @@ impl ComponentGuard {
             return Err(plugin.fault(FaultKind::Nonsense, text));
         }
         if plugin.shared.slots.plenty() && !store.data().hoards() {
-            let kept = Kept { instance, store, slot };
+            let kept = Kept {
+                instance,
+                store,
+                slot,
+            };
             *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
         }
         Ok(decisions.into_iter().map(decision).collect())
@@ -128,7 +142,10 @@ fn question(request: &Request) -> Question<'_> {
         Operation::RemoveDirectory => Asked::RemoveDirectory,
         Operation::ChangeMetadata => Asked::ChangeMetadata,
     };
-    Question { operation, path: request.path.as_str() }
+    Question {
+        operation,
+        path: request.path.as_str(),
+    }
 }
 
 fn decision(answered: Answered) -> Decision {

@@ -46,7 +46,10 @@ pub struct Draft {
 impl Draft {
     pub(super) fn new(home: String) -> Result<Self, Excess> {
         short("bytes of account.home", &home, TEXT)?;
-        Ok(Self { home, ..Self::default() })
+        Ok(Self {
+            home,
+            ..Self::default()
+        })
     }
 
     pub(super) fn set_storage(&mut self, name: String) -> Result<(), Excess> {
@@ -65,7 +68,9 @@ impl Draft {
         if groups.len() > ITEMS {
             return Err(Excess::Kept("groups of an account", ITEMS));
         }
-        groups.iter().try_for_each(|group| short("bytes of a group's name", group, NAME))?;
+        groups
+            .iter()
+            .try_for_each(|group| short("bytes of a group's name", group, NAME))?;
         self.groups = groups;
         Ok(())
     }
@@ -90,7 +95,10 @@ impl Draft {
     /// For the log: what does not.
     pub(super) fn finish(self) -> Result<gate::Account, String> {
         if self.home.split('/').any(|name| name == "..") {
-            return Err(format!("the account's home {:?} leads out of the storage", self.home));
+            return Err(format!(
+                "the account's home {:?} leads out of the storage",
+                self.home
+            ));
         }
         let home = VirtualPath::parse(&self.home, &VirtualPath::root())
             .map_err(|error| format!("the account's home {:?}: {error}", self.home))?;
@@ -105,7 +113,9 @@ impl Draft {
             groups: self.groups,
             attributes: self.attributes,
             max_sessions: self.max_sessions,
-            idle_timeout: self.idle_timeout.map(|seconds| Duration::from_secs(seconds.into())),
+            idle_timeout: self
+                .idle_timeout
+                .map(|seconds| Duration::from_secs(seconds.into())),
             upload_rate: self.upload_rate,
             download_rate: self.download_rate,
             max_upload_size: self.max_upload_size,
@@ -117,7 +127,11 @@ impl Draft {
 }
 
 fn short(what: &'static str, text: &str, limit: usize) -> Result<(), Excess> {
-    if text.len() > limit { Err(Excess::Kept(what, limit)) } else { Ok(()) }
+    if text.len() > limit {
+        Err(Excess::Kept(what, limit))
+    } else {
+        Ok(())
+    }
 }
 
 const PERMISSIONS: [(types::Permissions, Permissions); 10] = [
@@ -128,9 +142,18 @@ const PERMISSIONS: [(types::Permissions, Permissions); 10] = [
     (types::Permissions::APPEND, Permissions::APPEND),
     (types::Permissions::DELETE, Permissions::DELETE),
     (types::Permissions::RENAME, Permissions::RENAME),
-    (types::Permissions::MAKE_DIRECTORY, Permissions::MAKE_DIRECTORY),
-    (types::Permissions::REMOVE_DIRECTORY, Permissions::REMOVE_DIRECTORY),
-    (types::Permissions::CHANGE_METADATA, Permissions::CHANGE_METADATA),
+    (
+        types::Permissions::MAKE_DIRECTORY,
+        Permissions::MAKE_DIRECTORY,
+    ),
+    (
+        types::Permissions::REMOVE_DIRECTORY,
+        Permissions::REMOVE_DIRECTORY,
+    ),
+    (
+        types::Permissions::CHANGE_METADATA,
+        Permissions::CHANGE_METADATA,
+    ),
 ];
 
 fn from_contract(permissions: types::Permissions) -> Permissions {
@@ -187,7 +210,9 @@ mod tests {
         assert!(draft.set_groups(vec![String::new(); 257]).is_err());
         assert!(draft.set_groups(vec!["g".repeat(257)]).is_err());
         for number in 0..256 {
-            draft.set_attribute(number.to_string(), String::new()).unwrap();
+            draft
+                .set_attribute(number.to_string(), String::new())
+                .unwrap();
         }
         draft.set_attribute("0".into(), "again".into()).unwrap();
         assert!(draft.set_attribute("more".into(), String::new()).is_err());

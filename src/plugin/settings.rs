@@ -60,14 +60,24 @@ impl Settings {
         state: &Path,
     ) -> Result<Self, String> {
         let mut files = Vec::new();
-        let root = table.iter().map(|(key, value)| (key.clone(), node(value, state, &mut files)));
+        let root = table
+            .iter()
+            .map(|(key, value)| (key.clone(), node(value, state, &mut files)));
         let root = Arc::new(Node::Table(root.collect()));
         let mut contents = Vec::new();
         for path in &files {
             let (stamp, content) = settings_file::read(path)?;
-            contents.push(File { stamp, content: Arc::new(content), error: None });
+            contents.push(File {
+                stamp,
+                content: Arc::new(content),
+                error: None,
+            });
         }
-        let version = Version { root, files: contents, all: OnceLock::new() };
+        let version = Version {
+            root,
+            files: contents,
+            all: OnceLock::new(),
+        };
         Ok(Self {
             plugin,
             files,
@@ -83,7 +93,9 @@ impl Settings {
         if self.changed(&version).is_empty() {
             return version;
         }
-        let Ok(_reading) = self.reading.try_lock() else { return version };
+        let Ok(_reading) = self.reading.try_lock() else {
+            return version;
+        };
         // Somebody else may have read them in between.
         let version = self.version();
         let changed = self.changed(&version);
@@ -101,7 +113,10 @@ impl Settings {
     }
 
     fn version(&self) -> Arc<Version> {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.current
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn changed(&self, version: &Version) -> Vec<usize> {
@@ -116,16 +131,26 @@ impl Settings {
 fn reread(plugin: &str, old: &Version, paths: &[PathBuf], changed: &[usize]) -> Version {
     let mut files = old.files.clone();
     for &index in changed {
-        let (Some(file), Some(path)) = (files.get_mut(index), paths.get(index)) else { continue };
+        let (Some(file), Some(path)) = (files.get_mut(index), paths.get(index)) else {
+            continue;
+        };
         let before = Stamp::of(path);
         // Said once for each change, though a file that was just written is read more often.
         match settings_file::read(path) {
             Ok((stamp, content)) if content == *file.content => {
-                *file = File { stamp, content: file.content.clone(), error: None };
+                *file = File {
+                    stamp,
+                    content: file.content.clone(),
+                    error: None,
+                };
             }
             Ok((stamp, content)) => {
                 tracing::info!(plugin, file = %path.display(), "the settings file is read anew");
-                *file = File { stamp, content: Arc::new(content), error: None };
+                *file = File {
+                    stamp,
+                    content: Arc::new(content),
+                    error: None,
+                };
             }
             Err(error) => {
                 if file.error.as_ref() != Some(&error) {
@@ -136,7 +161,11 @@ fn reread(plugin: &str, old: &Version, paths: &[PathBuf], changed: &[usize]) -> 
             }
         }
     }
-    Version { root: old.root.clone(), files, all: OnceLock::new() }
+    Version {
+        root: old.root.clone(),
+        files,
+        all: OnceLock::new(),
+    }
 }
 
 fn node(value: &toml::Value, state: &Path, files: &mut Vec<PathBuf>) -> Node {
@@ -148,7 +177,9 @@ fn node(value: &toml::Value, state: &Path, files: &mut Vec<PathBuf>) -> Node {
             }
             let entries = table.iter();
             Node::Table(
-                entries.map(|(key, value)| (key.clone(), node(value, state, files))).collect(),
+                entries
+                    .map(|(key, value)| (key.clone(), node(value, state, files)))
+                    .collect(),
             )
         }
         toml::Value::Array(list) => {
@@ -173,7 +204,8 @@ impl Version {
 
     /// One entry of the table at `path`, by its literal key.
     pub(super) fn lookup(&self, path: &str, key: &str) -> Option<String> {
-        self.entry(self.find(path)?, key).map(|place| self.text(place))
+        self.entry(self.find(path)?, key)
+            .map(|place| self.text(place))
     }
 
     /// All of it as JSON, made once.
@@ -182,7 +214,8 @@ impl Version {
     }
 
     fn find(&self, path: &str) -> Option<Place<'_>> {
-        path.split('.').try_fold(Place::Node(&self.root), |place, key| self.entry(place, key))
+        path.split('.')
+            .try_fold(Place::Node(&self.root), |place, key| self.entry(place, key))
     }
 
     fn entry<'a>(&'a self, place: Place<'a>, key: &str) -> Option<Place<'a>> {
@@ -196,7 +229,10 @@ impl Version {
     fn resolved<'a>(&'a self, place: Place<'a>) -> Place<'a> {
         match place {
             Place::Node(Node::File(index)) => {
-                let content = self.files.get(*index).map_or(&Value::Null, |file| &*file.content);
+                let content = self
+                    .files
+                    .get(*index)
+                    .map_or(&Value::Null, |file| &*file.content);
                 Place::Value(content)
             }
             Place::Node(Node::Value(value)) => Place::Value(value),
@@ -213,7 +249,11 @@ impl Version {
 
     fn json(&self, place: Place<'_>) -> String {
         // Nothing in here fails to serialise: keys are strings, numbers are finite.
-        serde_json::to_string(&View { version: self, place }).unwrap_or_default()
+        serde_json::to_string(&View {
+            version: self,
+            place,
+        })
+        .unwrap_or_default()
     }
 }
 
@@ -224,7 +264,10 @@ struct View<'a> {
 
 impl Serialize for View<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let view = |node| View { version: self.version, place: Place::Node(node) };
+        let view = |node| View {
+            version: self.version,
+            place: Place::Node(node),
+        };
         match self.version.resolved(self.place) {
             Place::Value(value) => value.serialize(serializer),
             Place::Node(Node::List(list)) => serializer.collect_seq(list.iter().map(view)),
@@ -278,7 +321,9 @@ mod tests {
     async fn files_are_followed_and_broken_ones_are_not() {
         let state = tempfile::tempdir().unwrap();
         let file = state.path().join("users.toml");
-        let missing = settings("users.file = 'users.toml'", state.path()).err().unwrap();
+        let missing = settings("users.file = 'users.toml'", state.path())
+            .err()
+            .unwrap();
         assert!(missing.contains("users.toml"), "{missing}");
 
         fs::write(&file, "[alice]\nhome = '/a'").unwrap();
@@ -286,19 +331,37 @@ mod tests {
         let text = "users = { file = 'users.toml' }\nlist = [{ file = 'l.json' }]";
         let settings = settings(text, state.path()).unwrap();
         let version = settings.current().await;
-        assert_eq!(version.lookup("users", "alice").unwrap(), r#"{"home":"/a"}"#);
-        assert_eq!(version.all(), r#"{"list":[[1]],"users":{"alice":{"home":"/a"}}}"#);
+        assert_eq!(
+            version.lookup("users", "alice").unwrap(),
+            r#"{"home":"/a"}"#
+        );
+        assert_eq!(
+            version.all(),
+            r#"{"list":[[1]],"users":{"alice":{"home":"/a"}}}"#
+        );
 
         // The same size, at once: only the clock of the file system can tell, and it is too coarse.
         fs::write(&file, "[alice]\nhome = '/b'").unwrap();
-        assert_eq!(settings.current().await.get("users.alice.home").unwrap(), "/b");
+        assert_eq!(
+            settings.current().await.get("users.alice.home").unwrap(),
+            "/b"
+        );
         fs::write(&file, "[alice").unwrap();
-        assert_eq!(settings.current().await.get("users.alice.home").unwrap(), "/b");
+        assert_eq!(
+            settings.current().await.get("users.alice.home").unwrap(),
+            "/b"
+        );
         fs::remove_file(&file).unwrap();
-        assert_eq!(settings.current().await.get("users.alice.home").unwrap(), "/b");
+        assert_eq!(
+            settings.current().await.get("users.alice.home").unwrap(),
+            "/b"
+        );
         let new = state.path().join("new");
         fs::write(&new, "[alice]\nhome = '/c'").unwrap();
         fs::rename(&new, &file).unwrap();
-        assert_eq!(settings.current().await.get("users.alice.home").unwrap(), "/c");
+        assert_eq!(
+            settings.current().await.get("users.alice.home").unwrap(),
+            "/c"
+        );
     }
 }

@@ -40,7 +40,10 @@ impl Stamp {
     }
 
     fn new(metadata: &fs::Metadata) -> Self {
-        let age = metadata.modified().ok().map(|at| SystemTime::now().duration_since(at));
+        let age = metadata
+            .modified()
+            .ok()
+            .map(|at| SystemTime::now().duration_since(at));
         match age {
             Some(Ok(age)) if age < SETTLED => Self::Unsettled,
             _ => Self::seen(metadata),
@@ -50,7 +53,13 @@ impl Stamp {
     fn seen(metadata: &fs::Metadata) -> Self {
         let content = (metadata.mtime(), metadata.mtime_nsec());
         let inode = (metadata.ctime(), metadata.ctime_nsec());
-        Self::Seen(metadata.dev(), metadata.ino(), metadata.len(), content, inode)
+        Self::Seen(
+            metadata.dev(),
+            metadata.ino(),
+            metadata.len(),
+            content,
+            inode,
+        )
     }
 }
 
@@ -69,19 +78,31 @@ pub(super) fn read(path: &Path) -> Result<(Stamp, Value), String> {
     // Before reading: what is written meanwhile is a change.
     let stamp = Stamp::new(&file.metadata().map_err(|error| wrong(&error))?);
     let mut text = String::new();
-    file.take(LARGEST + 1).read_to_string(&mut text).map_err(|error| wrong(&error))?;
+    file.take(LARGEST + 1)
+        .read_to_string(&mut text)
+        .map_err(|error| wrong(&error))?;
     if text.len() as u64 > LARGEST {
         return Err(wrong(&format_args!("more than {LARGEST} bytes")));
     }
-    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    let extension = path
+        .extension()
+        .and_then(|extension| extension.to_str())
+        .unwrap_or_default();
     let content = match extension.to_ascii_lowercase().as_str() {
         "toml" => {
             let table: toml::Table = toml::from_str(&text).map_err(|error| {
                 let line = error.span().map(|span| line(&text, span.start));
-                let at = line.map(|line| format!("line {line}: ")).unwrap_or_default();
+                let at = line
+                    .map(|line| format!("line {line}: "))
+                    .unwrap_or_default();
                 wrong(&format_args!("{at}{}", error.message()))
             })?;
-            Value::Object(table.iter().map(|(key, value)| (key.clone(), json(value))).collect())
+            Value::Object(
+                table
+                    .iter()
+                    .map(|(key, value)| (key.clone(), json(value)))
+                    .collect(),
+            )
         }
         "json" => serde_json::from_str(&text).map_err(|error| wrong(&error))?,
         _ => return Err(wrong(&"expected a name that ends in .toml or .json")),
@@ -90,7 +111,11 @@ pub(super) fn read(path: &Path) -> Result<(Stamp, Value), String> {
 }
 
 fn line(text: &str, offset: usize) -> usize {
-    text.bytes().take(offset).filter(|&byte| byte == b'\n').count() + 1
+    text.bytes()
+        .take(offset)
+        .filter(|&byte| byte == b'\n')
+        .count()
+        + 1
 }
 
 /// TOML as JSON: times become text, and what JSON has no number for becomes null.
@@ -102,8 +127,11 @@ pub(super) fn json(value: &toml::Value) -> Value {
         toml::Value::Boolean(truth) => Value::Bool(*truth),
         toml::Value::Datetime(time) => Value::String(time.to_string()),
         toml::Value::Array(list) => list.iter().map(json).collect(),
-        toml::Value::Table(table) => {
-            Value::Object(table.iter().map(|(key, value)| (key.clone(), json(value))).collect())
-        }
+        toml::Value::Table(table) => Value::Object(
+            table
+                .iter()
+                .map(|(key, value)| (key.clone(), json(value)))
+                .collect(),
+        ),
     }
 }

@@ -31,13 +31,19 @@ impl Slots {
 
     /// A slot for a call that does not wait for a client; `None` when none became free in time.
     pub(super) async fn short(&self, weight: u32, patience: Duration) -> Option<Slot> {
-        Some(Slot { _all: permit(&self.all, weight, patience).await?, _long: None })
+        Some(Slot {
+            _all: permit(&self.all, weight, patience).await?,
+            _long: None,
+        })
     }
 
     /// A slot for a call that takes as long as its client.
     pub(super) async fn long(&self, weight: u32, patience: Duration) -> Option<Slot> {
         let long = permit(&self.long, weight, patience).await?;
-        Some(Slot { _all: permit(&self.all, weight, patience).await?, _long: Some(long) })
+        Some(Slot {
+            _all: permit(&self.all, weight, patience).await?,
+            _long: Some(long),
+        })
     }
 
     /// How many are free.
@@ -60,7 +66,10 @@ async fn permit(
     if let Ok(permit) = semaphore.clone().try_acquire_many_owned(weight) {
         return Some(permit);
     }
-    tokio::time::timeout(patience, semaphore.clone().acquire_many_owned(weight)).await.ok()?.ok()
+    tokio::time::timeout(patience, semaphore.clone().acquire_many_owned(weight))
+        .await
+        .ok()?
+        .ok()
 }
 
 #[cfg(test)]

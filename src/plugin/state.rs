@@ -39,8 +39,15 @@ struct Entry {
 impl State {
     /// No values yet, and no more than `limit` bytes of them.
     pub(super) fn new(limit: u64) -> Self {
-        let values = Values { entries: HashMap::new(), bytes: 0, next_sweep: Instant::now() };
-        Self { limit: AtomicU64::new(limit), values: Mutex::new(values) }
+        let values = Values {
+            entries: HashMap::new(),
+            bytes: 0,
+            next_sweep: Instant::now(),
+        };
+        Self {
+            limit: AtomicU64::new(limit),
+            values: Mutex::new(values),
+        }
     }
 
     /// A reload changed the limit. What is there stays.
@@ -51,7 +58,9 @@ impl State {
     /// The value of `key`, unless its time is up.
     pub(super) fn get(&self, key: &str) -> Option<Vec<u8>> {
         let now = Instant::now();
-        self.values().alive(key, now).map(|entry| entry.value.clone())
+        self.values()
+            .alive(key, now)
+            .map(|entry| entry.value.clone())
     }
 
     /// Sets a value.
@@ -65,8 +74,12 @@ impl State {
         seconds: Option<u32>,
     ) -> Result<(), Excess> {
         let now = Instant::now();
-        let entry = Entry { value, until: expiry(now, seconds) };
-        self.values().insert(key, entry, now, self.limit.load(Relaxed))
+        let entry = Entry {
+            value,
+            until: expiry(now, seconds),
+        };
+        self.values()
+            .insert(key, entry, now, self.limit.load(Relaxed))
     }
 
     /// Adds to a counter and returns the sum. The time to live counts from the first addition.
@@ -84,7 +97,10 @@ impl State {
             None => (0, expiry(now, seconds)),
         };
         let sum = i64::saturating_add(count, delta);
-        let entry = Entry { value: sum.to_string().into_bytes(), until };
+        let entry = Entry {
+            value: sum.to_string().into_bytes(),
+            until,
+        };
         values.insert(key, entry, now, self.limit.load(Relaxed))?;
         Ok(sum)
     }
@@ -173,7 +189,10 @@ mod tests {
         state.set("a".into(), vec![0; 100], Some(0)).unwrap();
         assert_eq!(state.get("a"), None);
         state.set("b".into(), vec![0; 100], None).unwrap();
-        assert_eq!(state.set("c".into(), vec![0; 100], None), Err(Excess::State(200)));
+        assert_eq!(
+            state.set("c".into(), vec![0; 100], None),
+            Err(Excess::State(200))
+        );
         state.set("b".into(), vec![1; 120], None).unwrap();
         state.delete("b");
         state.set("c".into(), vec![0; 100], None).unwrap();

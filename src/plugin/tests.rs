@@ -1,6 +1,11 @@
 //! The host against components that behave and components that do not.
 
-#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
 
 mod faults;
 mod loading;
@@ -21,7 +26,10 @@ use crate::{
 };
 
 fn component(name: &str) -> String {
-    format!("{}/tests/components/built/{name}.wasm", env!("CARGO_MANIFEST_DIR"))
+    format!(
+        "{}/tests/components/built/{name}.wasm",
+        env!("CARGO_MANIFEST_DIR")
+    )
 }
 
 fn configured(component: String, settings: &str) -> config::Plugin {
@@ -44,18 +52,26 @@ struct Fixture {
 impl Fixture {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let config = config::PluginHost { instances: 64, ..Default::default() };
+        let config = config::PluginHost {
+            instances: 64,
+            ..Default::default()
+        };
         let host = Host::new(&config, &directory.path().join("cache")).unwrap();
         Self { directory, host }
     }
 
     async fn gates(&self, plugins: &[config::Plugin]) -> Gates {
-        self.host.gates(plugins, self.directory.path()).await.unwrap()
+        self.host
+            .gates(plugins, self.directory.path())
+            .await
+            .unwrap()
     }
 
     /// Nothing that a component did is left behind.
     async fn still_works(&self) {
-        let gates = self.gates(&[configured(component("faulty-authenticator"), "")]).await;
+        let gates = self
+            .gates(&[configured(component("faulty-authenticator"), "")])
+            .await;
         let outcome = login(&*gates.authenticators[0].gate, "ok", "").await;
         assert!(matches!(outcome, Ok(Outcome::Accept(_))), "{outcome:?}");
     }
@@ -76,7 +92,11 @@ fn session(user: &str) -> Arc<SessionFacts> {
 
 async fn login(gate: &dyn Authenticator, user: &str, password: &str) -> Result<Outcome, Fault> {
     let password = Some(Secret::new(password));
-    let credentials = Credentials { user: user.into(), password, one_time_code: None };
+    let credentials = Credentials {
+        user: user.into(),
+        password,
+        one_time_code: None,
+    };
     gate.authenticate(session(user), credentials).await
 }
 

@@ -38,7 +38,11 @@ impl Admission {
     /// Limits; 0 is none.
     #[must_use]
     pub fn new(sessions: usize, per_address: usize) -> Arc<Self> {
-        Arc::new(Self { sessions, per_address, counts: Mutex::default() })
+        Arc::new(Self {
+            sessions,
+            per_address,
+            counts: Mutex::default(),
+        })
     }
 
     /// Takes a place for a connection from `address`.
@@ -57,13 +61,20 @@ impl Admission {
         }
         *here += 1;
         counts.all += 1;
-        Ok(Permit { admission: self.clone(), address })
+        Ok(Permit {
+            admission: self.clone(),
+            address,
+        })
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let mut counts = self.admission.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self
+            .admission
+            .counts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         counts.all = counts.all.saturating_sub(1);
         if let Some(here) = counts.by_address.get_mut(&self.address) {
             *here = here.saturating_sub(1);
@@ -98,7 +109,10 @@ mod tests {
         assert_eq!(admission.admit(two).err(), Some(Refused::Full));
         drop(first);
         let _fourth = admission.admit(one).unwrap();
-        let neighbours = ["2001:db8::1".parse().unwrap(), "2001:db8::ffff:1".parse().unwrap()];
+        let neighbours = [
+            "2001:db8::1".parse().unwrap(),
+            "2001:db8::ffff:1".parse().unwrap(),
+        ];
         assert_eq!(network(neighbours[0]), network(neighbours[1]));
         assert_eq!(network("::ffff:192.0.2.1".parse().unwrap()), one);
     }

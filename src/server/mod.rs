@@ -93,7 +93,10 @@ pub async fn load(loaded: &Loaded) -> Result<Parts, Problem> {
         storages.insert(name.clone(), local as Arc<dyn Storage>);
     }
     let context = Context::new(config.clone(), tls, gates, storages);
-    Ok(Parts { context: Arc::new(context), storages: locals })
+    Ok(Parts {
+        context: Arc::new(context),
+        storages: locals,
+    })
 }
 
 async fn gates(loaded: &Loaded) -> Result<Gates, Problem> {
@@ -101,7 +104,10 @@ async fn gates(loaded: &Loaded) -> Result<Gates, Problem> {
     let cache = config.server.compiled();
     let wrong = |error: LoadError| error.problem(loaded);
     let host = Host::new(&config.plugin_host, &cache).map_err(wrong)?;
-    let gates = host.gates(&config.plugin, &config.server.state).await.map_err(wrong)?;
+    let gates = host
+        .gates(&config.plugin, &config.server.state)
+        .await
+        .map_err(wrong)?;
     if gates.authenticators.is_empty() {
         let text = "there is no authentication plugin, so nobody could log in";
         return Err(loaded.problem("plugin", text));
@@ -121,7 +127,11 @@ impl Server {
         let mut listeners = Vec::new();
         for (addresses, kind, key) in [
             (&server.listen, Kind::Explicit, "server.listen"),
-            (&server.listen_implicit, Kind::Implicit, "server.listen-implicit"),
+            (
+                &server.listen_implicit,
+                Kind::Implicit,
+                "server.listen-implicit",
+            ),
         ] {
             for address in addresses {
                 let listener = listen(*address)
@@ -129,7 +139,11 @@ impl Server {
                 listeners.push((listener, kind));
             }
         }
-        Ok(Self { context, listeners, storages })
+        Ok(Self {
+            context,
+            listeners,
+            storages,
+        })
     }
 
     /// Where it listens.
@@ -137,7 +151,10 @@ impl Server {
     pub fn listening(&self) -> Vec<Listening> {
         let listeners = self.listeners.iter();
         let listening = listeners.filter_map(|(listener, kind)| {
-            Some(Listening { address: listener.local_addr().ok()?, kind: *kind })
+            Some(Listening {
+                address: listener.local_addr().ok()?,
+                kind: *kind,
+            })
         });
         listening.collect()
     }
@@ -172,7 +189,10 @@ impl Server {
         tasks.spawn(expire(self.storages));
         drop(alive);
         let signal = stop.wait().await;
-        tracing::info!(signal, "shutting down: no new sessions, transfers may finish");
+        tracing::info!(
+            signal,
+            "shutting down: no new sessions, transfers may finish"
+        );
         tasks.abort_all();
         while tasks.join_next().await.is_some() {}
         let _ = shutdown.send(true);
@@ -235,7 +255,12 @@ impl Shared {
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let (mut client, mut server) = (peer, local);
         let config = &self.context.config;
-        if config.server.proxy_networks.iter().any(|network| network.contains(&peer.ip())) {
+        if config
+            .server
+            .proxy_networks
+            .iter()
+            .any(|network| network.contains(&peer.ip()))
+        {
             let limit = config.limits.handshake_timeout;
             match timeout(limit, proxy::read_header(&mut tcp)).await {
                 Ok(Ok(Some(addresses))) => (client, server) = addresses,
@@ -272,9 +297,10 @@ impl Shared {
 fn refuse(tcp: &TcpStream, client: SocketAddr, kind: Kind, refused: Refused) {
     let (limit, text) = match refused {
         Refused::Full => ("limits.sessions", "Too many sessions, try again later"),
-        Refused::Address => {
-            ("limits.sessions-per-address", "Too many sessions from your address, try again later")
-        }
+        Refused::Address => (
+            "limits.sessions-per-address",
+            "Too many sessions from your address, try again later",
+        ),
     };
     tracing::warn!(%client, limit, "a connection was refused");
     if kind == Kind::Explicit {

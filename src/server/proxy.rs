@@ -88,5 +88,8 @@ fn socket(address: impl Into<IpAddr>, port: u16) -> SocketAddr {
 }
 
 fn invalid(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("the PROXY protocol header: {what}"))
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("the PROXY protocol header: {what}"),
+    )
 }

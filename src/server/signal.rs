@@ -20,7 +20,11 @@ impl Stop {
     pub fn new() -> io::Result<Self> {
         let terminate = signal(SignalKind::terminate())?;
         let interrupt = signal(SignalKind::interrupt())?;
-        Ok(Self { terminate, interrupt, hangup: signal(SignalKind::hangup())? })
+        Ok(Self {
+            terminate,
+            interrupt,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
 
     /// The next one, by its name.
@@ -41,7 +45,10 @@ impl Stop {
 /// A session has up to four descriptors; the usual soft limit of 1024 is for `select`.
 pub fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
     if limit.current != limit.maximum
         && let Err(error) = setrlimit(Resource::Nofile, raised)
     {

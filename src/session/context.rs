@@ -50,11 +50,22 @@ impl Context {
         gates: Gates,
         storages: BTreeMap<String, Arc<dyn Storage>>,
     ) -> Self {
-        let advertised = Advertised { last: Mutex::new(None) };
+        let advertised = Advertised {
+            last: Mutex::new(None),
+        };
         let upload_rate = Rate::new(config.limits.total_upload_rate).map(Arc::new);
         let download_rate = Rate::new(config.limits.total_download_rate).map(Arc::new);
         let users = Users::default();
-        Self { config, tls, gates, storages, users, upload_rate, download_rate, advertised }
+        Self {
+            config,
+            tls,
+            gates,
+            storages,
+            users,
+            upload_rate,
+            download_rate,
+            advertised,
+        }
     }
 
     /// The storage that serves an account: the one it names, else `default`, else the only one.
@@ -62,7 +73,10 @@ impl Context {
     pub fn storage(&self, account: &Account) -> Option<&Arc<dyn Storage>> {
         match &account.storage {
             Some(name) => self.storages.get(name),
-            None => self.storages.get("default").or_else(|| self.storages.values().next()),
+            None => self
+                .storages
+                .get("default")
+                .or_else(|| self.storages.values().next()),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{
     future::poll_fn,
-    io,
+    io::{self, Read},
     mem::MaybeUninit,
     pin::Pin,
     sync::Arc,
@@ -14,7 +14,7 @@ use rustls::{ServerConfig, ServerConnection};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf},
     net::TcpStream,
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
@@ -22,6 +22,12 @@ use crate::ftp::{codec::LineDecoder, reply::Reply};
 
 /// How long the client has to answer the end of TLS (CCC, REIN).
 const CLOSE_NOTIFY: Duration = Duration::from_secs(5);
+
+/// Type, version and length of a TLS record.
+const RECORD_HEAD: usize = 5;
+/// Change cipher spec, alert, handshake, application data (RFC 8446 §5.1). None begins a command.
+const RECORD_TYPES: std::ops::RangeInclusive<u8> = 20..=23;
+const RECORD_PAUSE: Duration = Duration::from_millis(5);
 
 /// Why there is no next line.
 #[derive(Debug)]
@@ -58,7 +64,12 @@ impl Control {
         // Replies are small, and often two in a row.
         let _ = tcp.set_nodelay(true);
         let decoder = LineDecoder::new(line_length);
-        Self { stream: Stream::Plain(tcp), decoder, line_length, send_timeout }
+        Self {
+            stream: Stream::Plain(tcp),
+            decoder,
+            line_length,
+            send_timeout,
+        }
     }
 
     /// The next line, without its end. Cancelling loses nothing.
@@ -83,7 +94,9 @@ impl Control {
 
     /// Reads into a buffer on the stack: idle sessions hold none.
     async fn read(&mut self) -> io::Result<usize> {
-        let Self { stream, decoder, .. } = self;
+        let Self {
+            stream, decoder, ..
+        } = self;
         poll_fn(|context| {
             let mut bytes = [MaybeUninit::uninit(); 2048];
             let mut buffer = ReadBuf::uninit(&mut bytes);
@@ -112,7 +125,9 @@ impl Control {
                 Stream::Gone => Err(io::ErrorKind::NotConnected.into()),
             }
         };
-        timeout(limit, send).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+        timeout(limit, send)
+            .await
+            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
     }
 
     /// Whether nothing has been read beyond the last line: bytes that an attacker put behind
@@ -140,8 +155,9 @@ impl Control {
         let Stream::Plain(tcp) = std::mem::replace(&mut self.stream, Stream::Gone) else {
             return Err(io::Error::other("the connection is not in the clear"));
         };
-        let stream =
-            timeout(limit, TlsAcceptor::from(config).accept(tcp)).await.map_err(|_| {
+        let stream = timeout(limit, TlsAcceptor::from(config).accept(tcp))
+            .await
+            .map_err(|_| {
                 io::Error::new(io::ErrorKind::TimedOut, "the handshake took too long")
             })??;
         self.decoder = LineDecoder::new(self.line_length);
@@ -160,19 +176,14 @@ impl Control {
         let Stream::Tls(mut stream) = std::mem::replace(&mut self.stream, Stream::Gone) else {
             return Err(io::Error::other("the connection is in the clear"));
         };
-        let end = async {
-            stream.get_mut().1.send_close_notify();
-            stream.flush().await?;
-            let mut nothing = [0; 256];
-            // What is still protected belongs to before.
-            while stream.read(&mut nothing).await? > 0 {}
-            io::Result::Ok(stream)
-        };
-        let stream = timeout(CLOSE_NOTIFY, end)
+        stream.get_mut().1.send_close_notify();
+        stream.flush().await?;
+        let (mut tcp, mut tls) = stream.into_inner();
+        timeout(CLOSE_NOTIFY, records_until_the_end(&mut tcp, &mut tls))
             .await
             .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         self.decoder = LineDecoder::new(self.line_length);
-        self.stream = Stream::Plain(stream.into_inner().0);
+        self.stream = Stream::Plain(tcp);
         Ok(())
     }
 
@@ -189,6 +200,38 @@ impl Control {
     }
 }
 
+/// Reads record by record: what a client sends in the clear behind its `close_notify` must not
+/// vanish in a buffer of TLS. A client that sends none, and goes on in the clear at once, is as good.
+async fn records_until_the_end(tcp: &mut TcpStream, tls: &mut ServerConnection) -> io::Result<()> {
+    let mut head = [0; RECORD_HEAD];
+    loop {
+        let state = tls.process_new_packets().map_err(io::Error::other)?;
+        // What is still protected belongs to before.
+        let mut rest = tls.reader().take(state.plaintext_bytes_to_read() as u64);
+        io::copy(&mut rest, &mut io::sink())?;
+        if state.peer_has_closed() {
+            return Ok(());
+        }
+        match tcp.peek(&mut head).await? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            _ if !RECORD_TYPES.contains(&head[0]) => return Ok(()),
+            RECORD_HEAD => {}
+            // The rest of the head is on its way; peeking again at once would spin.
+            _ => {
+                sleep(RECORD_PAUSE).await;
+                continue;
+            }
+        }
+        let mut record = vec![0; RECORD_HEAD + usize::from(u16::from_be_bytes([head[3], head[4]]))];
+        tcp.read_exact(&mut record).await?;
+        let mut record = &record[..];
+        while !record.is_empty() {
+            tls.read_tls(&mut record)?;
+            tls.process_new_packets().map_err(io::Error::other)?;
+        }
+    }
+}
+
 impl Stream {
     fn poll_read(
         &mut self,
@@ -196,7 +239,16 @@ impl Stream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match self {
-            Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            // Not its own `poll_read`, which takes a short read for the end of what is there and
+            // then waits: a read also ends short at urgent data, with more behind it.
+            Self::Plain(stream) => loop {
+                ready!(stream.poll_read_ready(context))?;
+                match stream.try_read_buf(buffer) {
+                    Ok(_) => return Poll::Ready(Ok(())),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(error) => return Poll::Ready(Err(error)),
+                }
+            },
             Self::Tls(stream) => match ready!(Pin::new(stream).poll_read(context, buffer)) {
                 // Clients often close the control connection without close_notify.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(())),

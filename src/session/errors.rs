@@ -96,7 +96,10 @@ pub fn upload(refusal: &upload::Refusal, session: &str) -> Reply {
 
 fn fault_reply(fault: &crate::gate::Fault, session: &str) -> Reply {
     log_fault(fault, session);
-    Reply::new(451, "A check is not available at the moment, try again later")
+    Reply::new(
+        451,
+        "A check is not available at the moment, try again later",
+    )
 }
 
 /// A plugin's fault in the log, whole.

@@ -66,7 +66,9 @@ impl Session {
         loop {
             let (back, length) = source.read_at(buffer, at).await?;
             buffer = back;
-            let Some(chunk) = buffer.get(..length).filter(|chunk| !chunk.is_empty()) else { break };
+            let Some(chunk) = buffer.get(..length).filter(|chunk| !chunk.is_empty()) else {
+                break;
+            };
             out.clear();
             convert.convert(chunk, &mut out);
             at += length as u64;
@@ -91,13 +93,19 @@ impl Session {
         if metadata.kind != Kind::File {
             return Err(Reply::new(550, "It is not a regular file").into());
         }
-        Ok(Reply::new(213, time::format_time_val(time::timestamp(metadata.modified))))
+        Ok(Reply::new(
+            213,
+            time::format_time_val(time::timestamp(metadata.modified)),
+        ))
     }
 
     /// draft-somers-ftp-mfxx: the new fact, and the path.
     pub(super) async fn mfmt(&self, time: Timestamp, path: &str) -> Result<Reply, Failure> {
         self.set_time(path, time).await?;
-        Ok(Reply::new(213, format!("Modify={}; {path}", time::format_time_val(time))))
+        Ok(Reply::new(
+            213,
+            format!("Modify={}; {path}", time::format_time_val(time)),
+        ))
     }
 
     /// draft-somers-ftp-mfxx §5: several facts at once.
@@ -125,7 +133,11 @@ impl Session {
                 Change::Time(time) => self.set_time(path, time).await?,
                 Change::Mode(mode) => self.set_mode(path, mode).await?,
             }
-            let name = if fact == "modify" { "Modify" } else { "UNIX.mode" };
+            let name = if fact == "modify" {
+                "Modify"
+            } else {
+                "UNIX.mode"
+            };
             done += &format!("{name}={value};");
         }
         Ok(Reply::new(213, format!("{done} {path}")))
@@ -135,15 +147,21 @@ impl Session {
         let path = self.resolve(argument)?;
         let user = self.logged_in()?;
         user.policy.check(Operation::ChangeMetadata, &path).await?;
-        user.tree.set_times(&path, time::system_time(time), None).await?;
+        user.tree
+            .set_times(&path, time::system_time(time), None)
+            .await?;
         Ok(())
     }
 
+    /// Set-user-ID and its like are not for clients to give.
     pub(super) async fn set_mode(&self, argument: &str, mode: u32) -> Result<(), Failure> {
+        if mode > 0o777 {
+            return Err(Reply::new(501, "A mode has three octal digits").into());
+        }
         let path = self.resolve(argument)?;
         let user = self.logged_in()?;
         user.policy.check(Operation::ChangeMetadata, &path).await?;
-        user.tree.set_mode(&path, mode & 0o777).await?;
+        user.tree.set_mode(&path, mode).await?;
         Ok(())
     }
 
@@ -173,7 +191,10 @@ impl Session {
         if user.tree.metadata(&path).await?.kind != Kind::Directory {
             return Err(Error::NotDirectory.into());
         }
-        Ok(Reply::new(213, user.tree.available(&path).await?.to_string()))
+        Ok(Reply::new(
+            213,
+            user.tree.available(&path).await?.to_string(),
+        ))
     }
 }
 

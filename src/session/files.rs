@@ -35,7 +35,10 @@ impl Session {
             C::Mlst(path) => self.mlst(path).await,
             C::Avbl(path) => self.avbl(path).await,
             C::Site(site) => self.site(site).await,
-            other => Ok(Reply::new(502, format!("{} is not implemented", other.verb()))),
+            other => Ok(Reply::new(
+                502,
+                format!("{} is not implemented", other.verb()),
+            )),
         }
     }
 
@@ -62,7 +65,10 @@ impl Session {
             path = path.as_str(),
             "directory made"
         );
-        Ok(Reply::new(257, format!("{} created", quoted(path.as_str()))))
+        Ok(Reply::new(
+            257,
+            format!("{} created", quoted(path.as_str())),
+        ))
     }
 
     async fn rmd(&self, argument: &str) -> Result<Reply, Failure> {
@@ -118,8 +124,14 @@ impl Session {
             return Err(Reply::new(553, "A directory cannot be moved into itself").into());
         }
         let mut requests = vec![
-            Request { operation: Operation::RenameFrom(to.clone()), path: from.clone() },
-            Request { operation: Operation::RenameTo(from.clone()), path: to.clone() },
+            Request {
+                operation: Operation::RenameFrom(to.clone()),
+                path: from.clone(),
+            },
+            Request {
+                operation: Operation::RenameTo(from.clone()),
+                path: to.clone(),
+            },
         ];
         // A file that would be replaced is overwritten, and asked about as such.
         let replaces = match user.tree.metadata(&to).await {
@@ -129,9 +141,19 @@ impl Session {
         };
         if replaces {
             let operation = Operation::Upload(UploadMode::Overwrite);
-            requests.push(Request { operation, path: to.clone() });
+            requests.push(Request {
+                operation,
+                path: to.clone(),
+            });
         }
-        if let Some(refusal) = user.policy.check_all(requests).await?.into_iter().flatten().next() {
+        if let Some(refusal) = user
+            .policy
+            .check_all(requests)
+            .await?
+            .into_iter()
+            .flatten()
+            .next()
+        {
             return Err(refusal.into());
         }
         user.tree.rename(&from, &to, replaces).await?;
@@ -158,7 +180,11 @@ impl Session {
             Site::Help(command) => Ok(help::site_help(command.as_deref())),
             Site::Quota => {
                 let quota = self.logged_in()?.account.quota;
-                let available = self.logged_in()?.tree.available(&VirtualPath::root()).await?;
+                let available = self
+                    .logged_in()?
+                    .tree
+                    .available(&VirtualPath::root())
+                    .await?;
                 let text = match quota {
                     Some(quota) => {
                         format!("Quota {quota} bytes, {available} bytes left on the storage")

@@ -35,7 +35,11 @@ impl Session {
     pub(super) async fn rang(&mut self, first: u64, last: u64) -> io::Result<Next> {
         // `RANG 1 0` takes it back.
         self.parameters.range = (first <= last).then_some((first, last));
-        self.answer(Reply::new(350, format!("Range {first}-{last}, HASH comes next"))).await
+        self.answer(Reply::new(
+            350,
+            format!("Range {first}-{last}, HASH comes next"),
+        ))
+        .await
     }
 
     async fn digest_of(
@@ -45,7 +49,10 @@ impl Session {
         range: Option<(u64, u64)>,
         whole_line: bool,
     ) -> io::Result<Next> {
-        match self.digest_work(algorithm, argument, range, whole_line).await {
+        match self
+            .digest_work(algorithm, argument, range, whole_line)
+            .await
+        {
             Ok((work, handle)) => self.during(work, handle).await,
             Err(failure) => self.answer(failure.reply(self.id())).await,
         }
@@ -137,7 +144,9 @@ async fn compute(
     while at < end {
         let (back, length) = source.read_at(buffer, at).await?;
         let taken = length.min(usize::try_from(end - at).unwrap_or(usize::MAX));
-        let Some(chunk) = back.get(..taken).filter(|chunk| !chunk.is_empty()) else { break };
+        let Some(chunk) = back.get(..taken).filter(|chunk| !chunk.is_empty()) else {
+            break;
+        };
         running.update(chunk);
         at += taken as u64;
         buffer = back;

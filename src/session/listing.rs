@@ -16,7 +16,7 @@ use crate::{
         facts::{Allowed, EntryKind, Facts, write_mlsd_line},
         glob::{Glob, is_pattern},
         listing::{write_list_line, write_nlst_line},
-        metadata::{Entry, Kind},
+        metadata::{Entry, Kind, Metadata},
         path::VirtualPath,
         reply::Reply,
     },
@@ -46,7 +46,10 @@ enum Entries {
     /// A file, or a directory that was named itself.
     One(Entry),
     /// What is in a directory.
-    Directory { path: VirtualPath, listing: Box<dyn Listing> },
+    Directory {
+        path: VirtualPath,
+        listing: Box<dyn Listing>,
+    },
 }
 
 /// A listing, ready to be sent.
@@ -61,6 +64,8 @@ struct Lines {
     now: SystemTime,
     /// What stands before each name of NLST, as the client asked.
     prefix: String,
+    /// The directory itself and the one above it, which MLSD tells first (RFC 3659 §7.5.1).
+    around: Vec<(&'static str, EntryKind, Metadata)>,
 }
 
 impl Session {
@@ -72,7 +77,11 @@ impl Session {
     /// MLSD on a file is 501 (RFC 3659 §7.2.1).
     pub(super) async fn mlsd(&mut self, path: Option<String>) -> io::Result<Next> {
         let form = Form::Facts(self.parameters.facts);
-        let arguments = ListArguments { all: true, long: true, path };
+        let arguments = ListArguments {
+            all: true,
+            long: true,
+            path,
+        };
         let lines = self.lines(arguments, form).await;
         self.send_listing(lines).await
     }
@@ -81,7 +90,8 @@ impl Session {
         self.parameters.restart = 0;
         match lines.and_then(|lines| self.listing_work(lines)) {
             Ok((work, handle)) => {
-                self.transfer("Here comes the listing".into(), work, handle).await
+                self.transfer("Here comes the listing".into(), work, handle)
+                    .await
             }
             Err(failure) => self.answer(failure.reply(self.id())).await,
         }
@@ -97,7 +107,10 @@ impl Session {
             };
             let pump = async {
                 lines.send(&mut channel).await?;
-                channel.finish().await.map_err(|error| PumpError::Connection(error).into())
+                channel
+                    .finish()
+                    .await
+                    .map_err(|error| PumpError::Connection(error).into())
             };
             match guard.watch(pump).await {
                 Ok(Ok(())) => Reply::new(226, "Listing complete"),
@@ -111,7 +124,11 @@ impl Session {
 
     /// RFC 959: STAT with a path is a LIST over the control connection, 212 or 213.
     pub(super) async fn stat_path(&mut self, path: &str) -> io::Result<Next> {
-        let arguments = ListArguments { all: true, long: true, path: Some(path.to_owned()) };
+        let arguments = ListArguments {
+            all: true,
+            long: true,
+            path: Some(path.to_owned()),
+        };
         let reply = match self.lines(arguments, Form::List).await {
             Ok(lines) => lines.stat(path, self.id()).await,
             Err(failure) => failure.reply(self.id()),
@@ -127,9 +144,10 @@ impl Session {
             // RFC 3659 knows no wildcards.
             _ if facts => (argument.as_str(), None),
             None if is_pattern(&argument) => ("", Some(argument.as_str())),
-            Some((directory, last)) if is_pattern(last) => {
-                (if directory.is_empty() { "/" } else { directory }, Some(last))
-            }
+            Some((directory, last)) if is_pattern(last) => (
+                if directory.is_empty() { "/" } else { directory },
+                Some(last),
+            ),
             _ => (argument.as_str(), None),
         };
         // A name that looks like a pattern comes before the pattern.
@@ -140,9 +158,16 @@ impl Session {
             },
             None => true,
         };
-        let (directory, pattern) =
-            if literal { (argument.as_str(), None) } else { (directory, pattern) };
-        let path = if directory.is_empty() { user.cwd.clone() } else { self.resolve(directory)? };
+        let (directory, pattern) = if literal {
+            (argument.as_str(), None)
+        } else {
+            (directory, pattern)
+        };
+        let path = if directory.is_empty() {
+            user.cwd.clone()
+        } else {
+            self.resolve(directory)?
+        };
         let pattern = match pattern {
             None => None,
             Some(text) => {
@@ -156,6 +181,11 @@ impl Session {
             _ => String::new(),
         };
         let entries = entries(&*user.tree, &user.policy, &path, directory, facts).await?;
+        let around = if facts {
+            around(&*user.tree, &path).await?
+        } else {
+            Vec::new()
+        };
         Ok(Lines {
             entries,
             policy: user.policy.clone(),
@@ -165,8 +195,21 @@ impl Session {
             allowed: allowed(user.policy.permissions()),
             now: SystemTime::now(),
             prefix,
+            around,
         })
     }
+}
+
+/// `cdir` and, below the root, `pdir`.
+async fn around(
+    tree: &dyn Tree,
+    path: &VirtualPath,
+) -> Result<Vec<(&'static str, EntryKind, Metadata)>, Failure> {
+    let mut around = vec![(".", EntryKind::Current, tree.metadata(path).await?)];
+    if let Some(parent) = path.parent() {
+        around.push(("..", EntryKind::Parent, tree.metadata(&parent).await?));
+    }
+    Ok(around)
 }
 
 async fn entries(
@@ -180,13 +223,19 @@ async fn entries(
     let metadata = tree.metadata(path).await?;
     if metadata.kind == Kind::Directory {
         let listing = tree.list(path).await?;
-        return Ok(Entries::Directory { path: path.clone(), listing });
+        return Ok(Entries::Directory {
+            path: path.clone(),
+            listing,
+        });
     }
     if only_directories {
         return Err(Reply::new(501, "It is not a directory").into());
     }
     policy.check(Operation::See, path).await?;
-    Ok(Entries::One(Entry { name: named.to_owned(), metadata }))
+    Ok(Entries::One(Entry {
+        name: named.to_owned(),
+        metadata,
+    }))
 }
 
 enum Stopped {
@@ -211,16 +260,27 @@ impl Lines {
         let mut out = Vec::new();
         while self.next(&mut out).await? {
             if out.len() >= CHUNK {
-                channel.write_all(&out).await.map_err(PumpError::Connection)?;
+                channel
+                    .write_all(&out)
+                    .await
+                    .map_err(PumpError::Connection)?;
                 out.clear();
             }
         }
-        channel.write_all(&out).await.map_err(PumpError::Connection)?;
+        channel
+            .write_all(&out)
+            .await
+            .map_err(PumpError::Connection)?;
         Ok(())
     }
 
     /// Writes the next entries that may be seen; whether there may be more.
     async fn next(&mut self, out: &mut Vec<u8>) -> Result<bool, Stopped> {
+        if let Form::Facts(facts) = &self.form {
+            for (name, kind, metadata) in self.around.drain(..) {
+                write_mlsd_line(out, name, &metadata, facts, kind, self.allowed);
+            }
+        }
         match &mut self.entries {
             Entries::One(entry) => {
                 let entry = entry.clone();
@@ -236,13 +296,18 @@ impl Lines {
                 let (all, pattern) = (self.all, &self.pattern);
                 entries.retain(|entry| {
                     (all || !entry.name.starts_with('.'))
-                        && pattern.as_ref().is_none_or(|pattern| pattern.matches(&entry.name))
+                        && pattern
+                            .as_ref()
+                            .is_none_or(|pattern| pattern.matches(&entry.name))
                 });
                 let mut requests = Vec::with_capacity(entries.len());
                 // A name that no path can have cannot be asked for either.
                 entries.retain(|entry| match path.join(&entry.name) {
                     Ok(path) => {
-                        requests.push(Request { operation: Operation::See, path });
+                        requests.push(Request {
+                            operation: Operation::See,
+                            path,
+                        });
                         true
                     }
                     Err(_) => false,
@@ -275,7 +340,11 @@ impl Lines {
     }
 
     async fn stat(mut self, path: &str, session: &str) -> Reply {
-        let code = if matches!(self.entries, Entries::One(_)) { 213 } else { 212 };
+        let code = if matches!(self.entries, Entries::One(_)) {
+            213
+        } else {
+            212
+        };
         let (mut out, mut more) = (Vec::new(), true);
         while more && out.len() < STAT_LINES * 64 {
             more = match self.next(&mut out).await {

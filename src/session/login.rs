@@ -21,13 +21,18 @@ impl Session {
     /// certificate suffices: 232 (RFC 2228 §4).
     pub(super) async fn user(&mut self, user: String) -> io::Result<Next> {
         if matches!(self.state, State::LoggedIn(_)) {
-            return self.answer(Reply::new(530, "Logged in already; REIN comes first")).await;
+            return self
+                .answer(Reply::new(530, "Logged in already; REIN comes first"))
+                .await;
         }
         self.facts_mut().user = Some(user.clone());
         self.state = State::Identified { user: user.clone() };
         if self.facts.certificate.is_some() {
-            let credentials =
-                Credentials { user: user.clone(), password: None, one_time_code: None };
+            let credentials = Credentials {
+                user: user.clone(),
+                password: None,
+                one_time_code: None,
+            };
             match self.decide(&credentials).await {
                 Decision::Accepted(account, by) => {
                     return self.enter(user, *account, &by, 232).await;
@@ -45,7 +50,11 @@ impl Session {
             return self.answer(Reply::new(503, "USER comes first")).await;
         };
         let user = user.clone();
-        let credentials = Credentials { user, password: Some(password), one_time_code: None };
+        let credentials = Credentials {
+            user,
+            password: Some(password),
+            one_time_code: None,
+        };
         self.login(credentials).await
     }
 
@@ -61,7 +70,10 @@ impl Session {
                 self.login(credentials).await
             }
             State::LoggedIn(_) => self.answer(Reply::new(202, "No account is needed")).await,
-            _ => self.answer(Reply::new(503, "USER and PASS come first")).await,
+            _ => {
+                self.answer(Reply::new(503, "USER and PASS come first"))
+                    .await
+            }
         }
     }
 
@@ -77,14 +89,21 @@ impl Session {
             }
             Decision::Challenged(prompt) => {
                 let password = credentials.password.unwrap_or_else(|| Secret::new(""));
-                self.state = State::Challenged { user: credentials.user, password };
-                let prompt =
-                    if prompt.is_empty() { "One-time code, please".into() } else { prompt };
+                self.state = State::Challenged {
+                    user: credentials.user,
+                    password,
+                };
+                let prompt = if prompt.is_empty() {
+                    "One-time code, please".into()
+                } else {
+                    prompt
+                };
                 self.answer(Reply::new(332, prompt)).await
             }
             Decision::Denied(why) => self.failed(&credentials.user, &why).await,
             Decision::Unknown => {
-                self.failed(&credentials.user, "no authenticator knows the user").await
+                self.failed(&credentials.user, "no authenticator knows the user")
+                    .await
             }
             Decision::Failed(fault) => self.fault(&fault).await,
         }
@@ -93,7 +112,11 @@ impl Session {
     /// Temporary, and the end: what cannot be decided must not be tried again and again.
     async fn fault(&mut self, fault: &crate::gate::Fault) -> io::Result<Next> {
         log_fault(fault, self.id());
-        self.send(Reply::new(421, "Logging in is not possible at the moment, goodbye")).await?;
+        self.send(Reply::new(
+            421,
+            "Logging in is not possible at the moment, goodbye",
+        ))
+        .await?;
         Ok(Next::Close)
     }
 
@@ -106,11 +129,15 @@ impl Session {
             attempt = self.failed_logins, "login failed");
         let limits = &self.context.config.limits;
         let doubled = 1 << (self.failed_logins - 1).min(16);
-        let delay = limits.login_delay.saturating_mul(doubled).min(LONGEST_DELAY);
+        let delay = limits
+            .login_delay
+            .saturating_mul(doubled)
+            .min(LONGEST_DELAY);
         let last = self.failed_logins >= limits.login_attempts;
         tokio::time::sleep(delay).await;
         if last {
-            self.send(Reply::new(421, "Too many failed logins, goodbye")).await?;
+            self.send(Reply::new(421, "Too many failed logins, goodbye"))
+                .await?;
             return Ok(Next::Close);
         }
         self.answer(Reply::new(530, "Login incorrect")).await
@@ -137,7 +164,8 @@ impl Session {
                 sessions,
                 "refused: too many sessions of this user"
             );
-            self.send(Reply::new(421, "Too many sessions of this user, goodbye")).await?;
+            self.send(Reply::new(421, "Too many sessions of this user, goodbye"))
+                .await?;
             return Ok(Next::Close);
         };
         let Some(storage) = self.context.storage(&account) else {
@@ -190,7 +218,8 @@ impl Session {
 
     async fn no_home(&mut self) -> io::Result<Next> {
         self.state = State::Greeted;
-        self.answer(Reply::new(530, "The home directory is not available")).await
+        self.answer(Reply::new(530, "The home directory is not available"))
+            .await
     }
 
     /// As if the connection were new; the reply still goes out protected, then TLS ends
@@ -203,7 +232,8 @@ impl Session {
         facts.account = None;
         facts.host = None;
         self.started = tokio::time::Instant::now();
-        self.send(Reply::new(220, self.context.config.server.greeting.clone())).await?;
+        self.send(Reply::new(220, self.context.config.server.greeting.clone()))
+            .await?;
         // Implicit TLS has no other state to go back to.
         if self.control.is_protected() && !self.implicit {
             self.control.unprotect().await?;
@@ -229,9 +259,14 @@ impl Session {
         let known = own_address
             || self.context.tls.knows(&name)
             || hosts.iter().any(|host| host.eq_ignore_ascii_case(&name));
-        let agrees = self.sni.as_ref().is_none_or(|sni| sni.eq_ignore_ascii_case(&name));
+        let agrees = self
+            .sni
+            .as_ref()
+            .is_none_or(|sni| sni.eq_ignore_ascii_case(&name));
         if !known || !agrees {
-            return self.answer(Reply::new(504, "That host is not served here")).await;
+            return self
+                .answer(Reply::new(504, "That host is not served here"))
+                .await;
         }
         self.facts_mut().host = Some(name);
         self.answer(Reply::new(220, "Host accepted")).await

@@ -159,7 +159,8 @@ impl Session {
         if self.implicit {
             self.begin_tls().await?;
         }
-        self.send(Reply::new(220, self.context.config.server.greeting.clone())).await?;
+        self.send(Reply::new(220, self.context.config.server.greeting.clone()))
+            .await?;
         loop {
             let line = match self.next_line().await {
                 Wake::Line(line) => line,
@@ -171,7 +172,9 @@ impl Session {
                     return self.send(Reply::new(421, text)).await;
                 }
                 Wake::Shutdown => {
-                    return self.send(Reply::new(421, "The server is shutting down")).await;
+                    return self
+                        .send(Reply::new(421, "The server is shutting down"))
+                        .await;
                 }
                 Wake::Failed(error) => return self.read_failed(error).await,
             };
@@ -193,7 +196,11 @@ impl Session {
         match error {
             ReadError::Closed => Ok(()),
             ReadError::TooLong => {
-                self.send(Reply::new(500, "The line is too long, closing the connection")).await
+                self.send(Reply::new(
+                    500,
+                    "The line is too long, closing the connection",
+                ))
+                .await
             }
             ReadError::UnexpectedTls => {
                 tracing::info!(session = self.id(), client = %self.facts.client,
@@ -219,7 +226,10 @@ impl Session {
                 let idle = user.account.idle_timeout.unwrap_or(limits.idle_timeout);
                 (now + idle, Some(user.policy.clone()))
             }
-            _ => ((self.started + limits.login_timeout).min(now + limits.idle_timeout), None),
+            _ => (
+                (self.started + limits.login_timeout).min(now + limits.idle_timeout),
+                None,
+            ),
         };
         let rest_at = now + self.context.config.plugin_host.idle_instance_timeout;
         let mut line = pin!(self.control.line());
@@ -246,7 +256,12 @@ impl Session {
     }
 
     async fn send(&mut self, reply: Reply) -> io::Result<()> {
-        tracing::trace!(session = self.id(), code = reply.code(), text = reply.text(), "reply");
+        tracing::trace!(
+            session = self.id(),
+            code = reply.code(),
+            text = reply.text(),
+            "reply"
+        );
         self.control.send(&reply).await
     }
 
@@ -356,7 +371,11 @@ impl Session {
             C::Stou(_) => self.stou().await,
             C::List(arguments) => self.list(arguments, listing::Form::List).await,
             C::Nlst(arguments) => {
-                let form = if arguments.long { listing::Form::List } else { listing::Form::Names };
+                let form = if arguments.long {
+                    listing::Form::List
+                } else {
+                    listing::Form::Names
+                };
                 self.list(arguments, form).await
             }
             C::Mlsd(path) => self.mlsd(path).await,
@@ -376,9 +395,13 @@ impl Session {
                 let reply = self.information(&command);
                 self.answer(reply).await
             }
-            C::Smnt(_) => self.answer(Reply::new(502, "SMNT is not implemented")).await,
+            C::Smnt(_) => {
+                self.answer(Reply::new(502, "SMNT is not implemented"))
+                    .await
+            }
             C::Unsupported(verb) => {
-                self.answer(Reply::new(502, format!("{verb} is not implemented"))).await
+                self.answer(Reply::new(502, format!("{verb} is not implemented")))
+                    .await
             }
             C::Unknown(_) => self.answer(Reply::new(500, "Unknown command")).await,
             C::Foreign(_) => self.answer(Reply::new(500, "Not a command of FTP")).await,
@@ -424,11 +447,13 @@ struct Panicked;
 /// even this one beyond its connection.
 async fn unwound<T>(work: impl Future<Output = T>) -> Result<T, Panicked> {
     let mut work = pin!(work);
-    poll_fn(move |context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
-        Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
-        Ok(Poll::Pending) => Poll::Pending,
-        Err(_) => Poll::Ready(Err(Panicked)),
-    })
+    poll_fn(
+        move |context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
+            Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
+            Ok(Poll::Pending) => Poll::Pending,
+            Err(_) => Poll::Ready(Err(Panicked)),
+        },
+    )
     .await
 }
 

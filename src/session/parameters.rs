@@ -25,7 +25,9 @@ impl Session {
         }
         // There is no IPv6 form of the answer.
         let Some(advertised) = self.context.advertise(self.facts.server.ip()).await else {
-            return self.answer(Reply::new(522, "PASV is for IPv4 alone, use EPSV (2)")).await;
+            return self
+                .answer(Reply::new(522, "PASV is for IPv4 alone, use EPSV (2)"))
+                .await;
         };
         let reply = match self.listen() {
             Ok(port) => Reply::new(227, address::pasv_text(SocketAddrV4::new(advertised, port))),
@@ -76,7 +78,9 @@ impl Session {
             return self.answer(epsv_all()).await;
         }
         if !self.context.config.data.active {
-            return self.answer(Reply::new(502, "Active mode is off, use EPSV or PASV")).await;
+            return self
+                .answer(Reply::new(502, "Active mode is off, use EPSV or PASV"))
+                .await;
         }
         let from = self.local.ip().to_canonical();
         let to = SocketAddr::new(to.ip().to_canonical(), to.port());
@@ -90,7 +94,9 @@ impl Session {
             return self.answer(Reply::new(501, text)).await;
         }
         if to.port() < LOWEST_ACTIVE_PORT {
-            return self.answer(Reply::new(504, "Ports below 1024 are not connected to")).await;
+            return self
+                .answer(Reply::new(504, "Ports below 1024 are not connected to"))
+                .await;
         }
         self.parameters.route = Some(Route::Active { to, from });
         self.answer(Reply::new(200, "Ready to connect")).await
@@ -98,25 +104,36 @@ impl Session {
 
     pub(super) async fn set_type(&mut self, kind: Type) -> io::Result<Next> {
         self.parameters.ascii = kind == Type::Ascii;
-        let text = if self.parameters.ascii { "TYPE A" } else { "TYPE I" };
+        let text = if self.parameters.ascii {
+            "TYPE A"
+        } else {
+            "TYPE I"
+        };
         self.answer(Reply::new(200, text)).await
     }
 
     pub(super) async fn rest(&mut self, offset: u64) -> io::Result<Next> {
         self.parameters.restart = offset;
-        self.answer(Reply::new(350, format!("Restarting at {offset}, the transfer comes next")))
-            .await
+        self.answer(Reply::new(
+            350,
+            format!("Restarting at {offset}, the transfer comes next"),
+        ))
+        .await
     }
 
     pub(super) async fn allo(&mut self, size: u64) -> io::Result<Next> {
         let limit = self.upload_limit();
         if limit > 0 && size > limit {
             return self
-                .answer(Reply::new(552, format!("Uploads have {limit} bytes at most")))
+                .answer(Reply::new(
+                    552,
+                    format!("Uploads have {limit} bytes at most"),
+                ))
                 .await;
         }
         self.parameters.announced_size = Some(size);
-        self.answer(Reply::new(202, "No storage needs to be reserved")).await
+        self.answer(Reply::new(202, "No storage needs to be reserved"))
+            .await
     }
 
     pub(super) async fn opts(&mut self, option: Opts) -> io::Result<Next> {

@@ -88,7 +88,11 @@ pub(super) fn failed(error: &PumpError, session: &str, path: &str) -> Reply {
         PumpError::Storage(error) => {
             let reply = errors::storage(error, session);
             // The transfer has begun: what is left of the 5xx is that it did not end well.
-            if reply.code() == 550 { Reply::new(451, error.to_string()) } else { reply }
+            if reply.code() == 550 {
+                Reply::new(451, error.to_string())
+            } else {
+                reply
+            }
         }
     }
 }

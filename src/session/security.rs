@@ -83,7 +83,9 @@ impl Session {
         match level {
             Protection::Private => self.parameters.private = true,
             Protection::Clear if self.context.config.tls.data_required => {
-                return self.answer(Reply::new(534, "Data connections must be protected")).await;
+                return self
+                    .answer(Reply::new(534, "Data connections must be protected"))
+                    .await;
             }
             Protection::Clear => self.parameters.private = false,
         }
@@ -93,15 +95,23 @@ impl Session {
     /// Back to the clear for the control connection, for address translators (RFC 4217 §12).
     pub(super) async fn ccc(&mut self) -> io::Result<Next> {
         if !self.control.is_protected() {
-            return self.answer(Reply::new(533, "The control connection is not protected")).await;
+            return self
+                .answer(Reply::new(533, "The control connection is not protected"))
+                .await;
         }
         if !self.context.config.tls.allow_ccc || self.implicit {
-            return self.answer(Reply::new(534, "The control connection stays protected")).await;
+            return self
+                .answer(Reply::new(534, "The control connection stays protected"))
+                .await;
         }
         if !matches!(self.state, State::LoggedIn(_)) {
             return self.answer(Reply::new(530, "Log in first")).await;
         }
-        self.send(Reply::new(200, "The control connection goes on in the clear")).await?;
+        self.send(Reply::new(
+            200,
+            "The control connection goes on in the clear",
+        ))
+        .await?;
         self.control.unprotect().await?;
         self.cleared = true;
         Ok(Next::Continue)

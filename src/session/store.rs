@@ -105,7 +105,10 @@ impl Session {
             Err(Error::NotFound) => UploadMode::Create,
             Err(error) => return Err(error.into()),
         };
-        user.policy.check(Operation::Upload(mode), &path).await.map_err(Failure::from)?;
+        user.policy
+            .check(Operation::Upload(mode), &path)
+            .await
+            .map_err(Failure::from)?;
         if announced_size.is_some_and(|size| limit > 0 && size > limit) {
             return Err(Reply::new(552, format!("Uploads have {limit} bytes at most")).into());
         }
@@ -114,8 +117,15 @@ impl Session {
         let (transfer, handle) = self.prepare(Direction::Receive)?;
         let part = tree.stage(&path, from).await?;
         let announcement = announcement.unwrap_or_else(|| {
-            let kind = if self.parameters.ascii { "ASCII" } else { "BINARY" };
-            format!("Opening {kind} mode data connection for {}", path.file_name().unwrap_or("/"))
+            let kind = if self.parameters.ascii {
+                "ASCII"
+            } else {
+                "BINARY"
+            };
+            format!(
+                "Opening {kind} mode data connection for {}",
+                path.file_name().unwrap_or("/")
+            )
         });
         let upload = Upload {
             facts: self.facts.clone(),
@@ -278,7 +288,10 @@ impl Upload {
     async fn other_path(&self, name: &str) -> Result<VirtualPath, Failure> {
         let nonsense = |text: String| {
             tracing::error!(session = &*self.facts.id, error = text, "accept-as");
-            Failure::from(Reply::new(451, "The upload cannot be stored under its new name"))
+            Failure::from(Reply::new(
+                451,
+                "The upload cannot be stored under its new name",
+            ))
         };
         if name.split('/').any(|component| component == "..") {
             return Err(nonsense(format!(
@@ -287,7 +300,9 @@ impl Upload {
         }
         let path = VirtualPath::parse(name, &VirtualPath::root())
             .map_err(|error| nonsense(format!("{name:?}: {error}")))?;
-        self.policy.check(Operation::Upload(UploadMode::Create), &path).await?;
+        self.policy
+            .check(Operation::Upload(UploadMode::Create), &path)
+            .await?;
         Ok(path)
     }
 

@@ -116,8 +116,10 @@ impl Session {
                     return self.answer(Reply::new(226, "ABOR done")).await;
                 }
                 Ok(Command::Stat(None)) => {
-                    let text =
-                        format!("A transfer is under way, {} bytes so far", handle.meter.moved());
+                    let text = format!(
+                        "A transfer is under way, {} bytes so far",
+                        handle.meter.moved()
+                    );
                     self.send(Reply::new(213, text)).await?;
                 }
                 _ => self.queue.push_back(line),
@@ -126,12 +128,17 @@ impl Session {
     }
 
     fn quits(&self) -> bool {
-        self.queue.iter().any(|line| matches!(command::parse(line), Ok(Command::Quit)))
+        self.queue
+            .iter()
+            .any(|line| matches!(command::parse(line), Ok(Command::Quit)))
     }
 
     /// A handle for work without a data connection.
     pub(super) fn no_data(&self) -> Handle {
-        Handle { abort: Arc::new(Notify::new()), meter: Arc::new(Meter::default()) }
+        Handle {
+            abort: Arc::new(Notify::new()),
+            meter: Arc::new(Meter::default()),
+        }
     }
 
     /// Bytes that one upload may have; 0 is no limit. The lower of both limits.
@@ -176,7 +183,11 @@ impl Transfer {
             Ok(channel) => Ok((channel, guard)),
             Err(error) => {
                 tracing::info!(session = &*session, client = %peer, error = ?error, "no data connection");
-                let code = if matches!(error, OpenError::Tls(_)) { 522 } else { 425 };
+                let code = if matches!(error, OpenError::Tls(_)) {
+                    522
+                } else {
+                    425
+                };
                 Err(Reply::new(code, error.to_string()))
             }
         }

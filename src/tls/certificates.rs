@@ -35,7 +35,12 @@ impl Identity {
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
             .map_err(|error| Error::file(setting, "certificate", certificate, &error))?;
         let Some(leaf) = chain.first() else {
-            return Err(Error::file(setting, "certificate", certificate, &"no certificate in it"));
+            return Err(Error::file(
+                setting,
+                "certificate",
+                certificate,
+                &"no certificate in it",
+            ));
         };
         let names = dns_names(leaf);
         let private = PrivateKeyDer::from_pem_file(key)
@@ -45,18 +50,31 @@ impl Identity {
             .load_private_key(private)
             .map_err(|error| Error::file(setting, "key", key, &error))?;
         let certified = CertifiedKey::new(chain, signing);
-        certified.keys_match().map_err(|error| Error::file(setting, "key", key, &error))?;
-        Ok(Self { key: Arc::new(certified), names })
+        certified
+            .keys_match()
+            .map_err(|error| Error::file(setting, "key", key, &error))?;
+        Ok(Self {
+            key: Arc::new(certified),
+            names,
+        })
     }
 }
 
 fn dns_names(leaf: &CertificateDer<'_>) -> Vec<String> {
-    let Ok((_, certificate)) = X509Certificate::from_der(leaf) else { return Vec::new() };
-    let Ok(Some(names)) = certificate.subject_alternative_name() else { return Vec::new() };
-    let names = names.value.general_names.iter().filter_map(|name| match name {
-        GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
-        _ => None,
-    });
+    let Ok((_, certificate)) = X509Certificate::from_der(leaf) else {
+        return Vec::new();
+    };
+    let Ok(Some(names)) = certificate.subject_alternative_name() else {
+        return Vec::new();
+    };
+    let names = names
+        .value
+        .general_names
+        .iter()
+        .filter_map(|name| match name {
+            GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
+            _ => None,
+        });
     names.collect()
 }
 
@@ -74,10 +92,15 @@ impl Resolver {
         let mut by_name = HashMap::new();
         for identity in std::iter::once(&default).chain(&others) {
             for name in &identity.names {
-                by_name.entry(name.clone()).or_insert_with(|| identity.key.clone());
+                by_name
+                    .entry(name.clone())
+                    .or_insert_with(|| identity.key.clone());
             }
         }
-        Self { default: default.key, by_name }
+        Self {
+            default: default.key,
+            by_name,
+        }
     }
 
     /// Whether one of the certificates is for this host.

@@ -41,7 +41,9 @@ pub fn verifier(
         ClientCertificates::Required => builder,
         _ => builder.allow_unauthenticated(),
     };
-    builder.build().map_err(|error| Error::file("tls", KEY, file, &error))
+    builder
+        .build()
+        .map_err(|error| Error::file("tls", KEY, file, &error))
 }
 
 fn read_roots(file: &Path) -> Result<RootCertStore, String> {
@@ -51,7 +53,11 @@ fn read_roots(file: &Path) -> Result<RootCertStore, String> {
         let certificate = certificate.map_err(|error| error.to_string())?;
         roots.add(certificate).map_err(|error| error.to_string())?;
     }
-    if roots.is_empty() { Err("no certificate in it".into()) } else { Ok(roots) }
+    if roots.is_empty() {
+        Err("no certificate in it".into())
+    } else {
+        Ok(roots)
+    }
 }
 
 /// What plugins are told of a certificate that has been verified.
@@ -61,7 +67,11 @@ pub fn describe(leaf: &CertificateDer<'_>) -> ClientCertificate {
         .map(|(_, certificate)| rfc4514(certificate.subject()))
         .unwrap_or_default();
     let sha256 = hex(digest::digest(&digest::SHA256, leaf).as_ref());
-    ClientCertificate { der: leaf.to_vec(), subject, sha256 }
+    ClientCertificate {
+        der: leaf.to_vec(),
+        subject,
+        sha256,
+    }
 }
 
 /// RFC 4514: the most specific part first, separated by commas, special characters escaped.

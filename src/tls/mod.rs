@@ -2,6 +2,7 @@
 
 pub mod certificates;
 pub mod clients;
+mod remembered;
 pub mod self_signed;
 pub mod session;
 pub mod tickets;
@@ -37,7 +38,10 @@ pub struct Error {
 
 impl Error {
     fn file(table: &str, key: &str, file: &Path, error: &dyn fmt::Display) -> Self {
-        Self { key: format!("{table}.{key}"), text: format!("{}: {error}", file.display()) }
+        Self {
+            key: format!("{table}.{key}"),
+            text: format!("{}: {error}", file.display()),
+        }
     }
 }
 
@@ -61,7 +65,12 @@ impl Tls {
         let mut others = Vec::new();
         for (index, host) in config.host.iter().enumerate() {
             let setting = format!("tls.host[{index}]");
-            others.push(Identity::read(&provider, &host.certificate, &host.key, &setting)?);
+            others.push(Identity::read(
+                &provider,
+                &host.certificate,
+                &host.key,
+                &setting,
+            )?);
         }
         let resolver = Arc::new(Resolver::new(default, others));
         let versions = match config.minimum_version {
@@ -70,14 +79,20 @@ impl Tls {
         };
         let mut base = ServerConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(versions)
-            .map_err(|error| Error { key: "tls".into(), text: error.to_string() })?
+            .map_err(|error| Error {
+                key: "tls".into(),
+                text: error.to_string(),
+            })?
             .with_client_cert_verifier(clients::verifier(config, &provider)?)
             .with_cert_resolver(resolver.clone());
-        // Tickets alone: an entry of a cache can be used once, and clients such as Python's ftplib
-        // resume the same session for every transfer.
+        // Tickets alone, but for what each session remembers for itself.
         base.session_storage = Arc::new(NoServerSessionStorage {});
         base.ignore_client_order = true;
-        Ok(Self { base, resolver, binding: config.data_binding })
+        Ok(Self {
+            base,
+            resolver,
+            binding: config.data_binding,
+        })
     }
 
     /// The TLS of one control connection and its data connections.
@@ -112,7 +127,12 @@ fn provider() -> CryptoProvider {
             suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
             suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
         ],
-        kx_groups: vec![group::X25519MLKEM768, group::X25519, group::SECP256R1, group::SECP384R1],
+        kx_groups: vec![
+            group::X25519MLKEM768,
+            group::X25519,
+            group::SECP256R1,
+            group::SECP384R1,
+        ],
         ..crypto::default_provider()
     }
 }

@@ -46,7 +46,10 @@ pub fn ensure_for(directory: &Path, addresses: &[IpAddr]) -> io::Result<(PathBuf
             );
             return Err(io::Error::new(io::ErrorKind::NotFound, text));
         }
-        _ => DirBuilder::new().recursive(true).mode(0o700).create(directory)?,
+        _ => DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)?,
     }
     // The key first: should the rest not happen, the next start goes on from there.
     let fresh = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(io::Error::other)?;
@@ -63,7 +66,9 @@ pub fn ensure_for(directory: &Path, addresses: &[IpAddr]) -> io::Result<(PathBuf
 fn params(names: Vec<String>) -> Result<CertificateParams, rcgen::Error> {
     let now = SystemTime::now();
     let mut params = CertificateParams::new(names)?;
-    params.distinguished_name.push(DnType::CommonName, "Portcullis self-signed");
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "Portcullis self-signed");
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
@@ -75,9 +80,18 @@ fn params(names: Vec<String>) -> Result<CertificateParams, rcgen::Error> {
 }
 
 fn names(addresses: &[IpAddr]) -> Vec<String> {
-    let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+    let mut names = vec![
+        "localhost".to_owned(),
+        "127.0.0.1".to_owned(),
+        "::1".to_owned(),
+    ];
     names.extend(host_name());
-    names.extend(addresses.iter().filter(|ip| !ip.is_unspecified()).map(ToString::to_string));
+    names.extend(
+        addresses
+            .iter()
+            .filter(|ip| !ip.is_unspecified())
+            .map(ToString::to_string),
+    );
     let mut seen = std::collections::BTreeSet::new();
     names.retain(|name| seen.insert(name.clone()));
     names
@@ -123,9 +137,15 @@ mod tests {
         let (certificate, key) = ensure_for(&tls, &[extra, "0.0.0.0".parse().unwrap()]).unwrap();
         let first = (fs::read(&certificate).unwrap(), fs::read(&key).unwrap());
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode(&tls), mode(&certificate), mode(&key)), (0o700, 0o644, 0o600));
+        assert_eq!(
+            (mode(&tls), mode(&certificate), mode(&key)),
+            (0o700, 0o644, 0o600)
+        );
         assert_eq!(ensure(&tls).unwrap(), (certificate.clone(), key.clone()));
-        assert_eq!(first, (fs::read(&certificate).unwrap(), fs::read(&key).unwrap()));
+        assert_eq!(
+            first,
+            (fs::read(&certificate).unwrap(), fs::read(&key).unwrap())
+        );
 
         fs::remove_file(&certificate).unwrap();
         ensure(&tls).unwrap();
@@ -150,10 +170,24 @@ mod tests {
             GeneralName::IPAddress(octets) => Some(octets.to_vec()),
             _ => None,
         });
-        let expected = [vec![127, 0, 0, 1], [vec![0; 15], vec![1]].concat(), vec![192, 0, 2, 7]];
+        let expected = [
+            vec![127, 0, 0, 1],
+            [vec![0; 15], vec![1]].concat(),
+            vec![192, 0, 2, 7],
+        ];
         assert_eq!(addresses.collect::<Vec<_>>(), expected);
-        assert!(names.general_names.contains(&GeneralName::DNSName("localhost")));
+        assert!(
+            names
+                .general_names
+                .contains(&GeneralName::DNSName("localhost"))
+        );
         assert!(!leaf.is_ca());
-        assert!(leaf.extended_key_usage().unwrap().unwrap().value.server_auth);
+        assert!(
+            leaf.extended_key_usage()
+                .unwrap()
+                .unwrap()
+                .value
+                .server_auth
+        );
     }
 }

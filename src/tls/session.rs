@@ -9,6 +9,7 @@ use rustls::{
 
 use super::{
     clients,
+    remembered::Remembered,
     tickets::{Issuer, SessionTickets},
 };
 use crate::{
@@ -34,6 +35,7 @@ pub enum Direction {
 pub struct SessionTls {
     control: Arc<ServerConfig>,
     tickets: Issuer,
+    for_data: Arc<Remembered>,
     binding: Binding,
 }
 
@@ -54,13 +56,21 @@ impl SessionTls {
             SessionTickets::control().map_err(|_| rustls::Error::FailedToGetRandomBytes)?;
         let mut control = base.clone();
         control.ticketer = Arc::new(tickets.clone()) as Arc<dyn ProducesTickets>;
+        let remembered = Remembered::default();
+        let for_data = Arc::new(remembered.read_only());
+        control.session_storage = Arc::new(remembered);
         control.send_tls13_tickets = match binding {
             Binding::Require => CONTROL_TICKETS_REQUIRED,
             _ => CONTROL_TICKETS,
         };
         // RFC 7301: another protocol's client is turned away by the handshake; none offered is fine.
         control.alpn_protocols = vec![b"ftp".to_vec()];
-        Ok(Self { control: Arc::new(control), tickets, binding })
+        Ok(Self {
+            control: Arc::new(control),
+            tickets,
+            for_data,
+            binding,
+        })
     }
 
     /// For the control connection.
@@ -80,8 +90,10 @@ impl SessionTls {
         let issuer = self.tickets.next();
         let mut data = ServerConfig::clone(&self.control);
         data.ticketer = Arc::new(issuer.clone());
+        data.session_storage = self.for_data.clone();
         data.send_tls13_tickets = match direction {
-            Direction::Send => 1,
+            // One for the one that was spent, one for an upload, which brings none.
+            Direction::Send => 2,
             Direction::Receive => 0,
         };
         // What FileZilla offers on data connections.
@@ -121,10 +133,17 @@ pub fn facts(connection: &ServerConnection) -> (TlsFacts, Option<Arc<ClientCerti
         Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
         _ => "TLSv1.3",
     };
-    let cipher_suite =
-        connection.negotiated_cipher_suite().map_or("unknown", |suite| iana_name(suite.suite()));
+    let cipher_suite = connection
+        .negotiated_cipher_suite()
+        .map_or("unknown", |suite| iana_name(suite.suite()));
     let certificate = leaf(connection).map(|leaf| Arc::new(clients::describe(leaf)));
-    (TlsFacts { version, cipher_suite }, certificate)
+    (
+        TlsFacts {
+            version,
+            cipher_suite,
+        },
+        certificate,
+    )
 }
 
 /// The name in IANA's registry; rustls writes `TLS13_…` where that has `TLS_…`.

@@ -58,12 +58,19 @@ impl SessionTickets {
             connections: AtomicU32::new(CONTROL),
             trusted: Mutex::default(),
         };
-        Ok(Issuer { session: Arc::new(session), number: CONTROL })
+        Ok(Issuer {
+            session: Arc::new(session),
+            number: CONTROL,
+        })
     }
 
     fn trusts(&self, number: u32) -> bool {
         number == CONTROL
-            || self.trusted.lock().unwrap_or_else(PoisonError::into_inner).contains(&number)
+            || self
+                .trusted
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .contains(&number)
     }
 }
 
@@ -71,13 +78,24 @@ impl Issuer {
     /// The issuer of a further connection of the same session, which is not trusted yet.
     #[must_use]
     pub fn next(&self) -> Self {
-        let number = self.session.connections.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
-        Self { session: self.session.clone(), number: number.max(CONTROL + 1) }
+        let number = self
+            .session
+            .connections
+            .fetch_add(1, Ordering::Relaxed)
+            .wrapping_add(1);
+        Self {
+            session: self.session.clone(),
+            number: number.max(CONTROL + 1),
+        }
     }
 
     /// This connection has proven itself: its tickets open from now on.
     pub fn trust(&self) {
-        let mut trusted = self.session.trusted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut trusted = self
+            .session
+            .trusted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if trusted.len() >= TRUSTED {
             trusted.pop_front();
         }
@@ -87,7 +105,10 @@ impl Issuer {
 
 impl fmt::Debug for Issuer {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Issuer").field("number", &self.number).finish_non_exhaustive()
+        formatter
+            .debug_struct("Issuer")
+            .field("number", &self.number)
+            .finish_non_exhaustive()
     }
 }
 
@@ -112,7 +133,9 @@ impl ProducesTickets for Issuer {
         let sealed = ticket.get_mut(NUMBER_LEN + NONCE_LEN..)?;
         let nonce = Nonce::assume_unique_for_key(nonce);
         let key = &self.session.key;
-        let tag = key.seal_in_place_separate_tag(nonce, Aad::from(number), sealed).ok()?;
+        let tag = key
+            .seal_in_place_separate_tag(nonce, Aad::from(number), sealed)
+            .ok()?;
         ticket.extend_from_slice(tag.as_ref());
         Some(ticket)
     }
@@ -126,7 +149,10 @@ impl ProducesTickets for Issuer {
         let mut sealed = sealed.to_vec();
         let nonce = Nonce::assume_unique_for_key(*nonce);
         let key = &self.session.key;
-        let length = key.open_in_place(nonce, Aad::from(*number), &mut sealed).ok()?.len();
+        let length = key
+            .open_in_place(nonce, Aad::from(*number), &mut sealed)
+            .ok()?
+            .len();
         sealed.truncate(length);
         Some(sealed)
     }
@@ -139,7 +165,10 @@ mod tests {
 
     #[test]
     fn only_the_session_that_sealed_a_ticket_opens_it() {
-        let (own, other) = (SessionTickets::control().unwrap(), SessionTickets::control().unwrap());
+        let (own, other) = (
+            SessionTickets::control().unwrap(),
+            SessionTickets::control().unwrap(),
+        );
         let ticket = own.encrypt(b"resumption secret").unwrap();
         assert_eq!(own.decrypt(&ticket).unwrap(), b"resumption secret");
         assert_eq!(
@@ -174,6 +203,11 @@ mod tests {
             control.next().trust();
         }
         assert_eq!(control.next().decrypt(&tickets[0]), None);
-        assert!(control.next().decrypt(&control.encrypt(b"secret").unwrap()).is_some());
+        assert!(
+            control
+                .next()
+                .decrypt(&control.encrypt(b"secret").unwrap())
+                .is_some()
+        );
     }
 }

@@ -6,7 +6,10 @@ use crate::support::Setup;
 
 /// Runs `check` on a configuration file with this text.
 fn check(text: &str) -> (i32, String) {
-    Setup::new().unset("data.passive-ports").tables(text).run(&["check"])
+    Setup::new()
+        .unset("data.passive-ports")
+        .tables(text)
+        .run(&["check"])
 }
 
 #[test]
@@ -20,16 +23,40 @@ fn what_is_right_is_right() {
 #[test]
 fn every_error_names_file_line_and_key() {
     for (text, line, words) in [
-        ("[limits]\nidle-timeuot = \"10s\"\n", 2, &["idle-timeuot"][..]),
-        ("[limits]\n\nidle-timeout = \"soon\"\n", 3, &["idle-timeout", "soon"]),
+        (
+            "[limits]\nidle-timeuot = \"10s\"\n",
+            2,
+            &["idle-timeuot"][..],
+        ),
+        (
+            "[limits]\n\nidle-timeout = \"soon\"\n",
+            3,
+            &["idle-timeout", "soon"],
+        ),
         ("[limits]\nsessions = \"many\"\n", 2, &["sessions"]),
         ("[limits]\nsessions = -1\n", 2, &["sessions"]),
-        ("[tls]\ndata-binding = \"perhaps\"\n", 2, &["data-binding", "prefer"]),
-        ("[data]\npassive-ports = \"30000-10000\"\n", 2, &["passive-ports"]),
-        ("[data]\npassive-ports = \"1-70000\"\n", 2, &["passive-ports"]),
+        (
+            "[tls]\ndata-binding = \"perhaps\"\n",
+            2,
+            &["data-binding", "prefer"],
+        ),
+        (
+            "[data]\npassive-ports = \"30000-10000\"\n",
+            2,
+            &["passive-ports"],
+        ),
+        (
+            "[data]\npassive-ports = \"1-70000\"\n",
+            2,
+            &["passive-ports"],
+        ),
         ("[sevrer]\n", 1, &["sevrer"]),
         ("[limits\n", 1, &[]),
-        ("[storage.default]\nfile-mode = \"999\"\n", 2, &["file-mode"]),
+        (
+            "[storage.default]\nfile-mode = \"999\"\n",
+            2,
+            &["file-mode"],
+        ),
         ("[[plugin]]\nname = \"x\"\n", 1, &["component"]),
     ] {
         let (status, said) = check(text);
@@ -50,8 +77,14 @@ fn every_error_names_file_line_and_key() {
 fn what_belongs_together_is_checked_together() {
     for (text, word) in [
         ("[tls]\ncertificate = \"nowhere.pem\"\n", "key"),
-        ("[tls]\ncertificate = \"nowhere.pem\"\nkey = \"nowhere.key\"\n", "nowhere"),
-        ("[tls]\nclient-certificates = \"required\"\n", "client-authorities"),
+        (
+            "[tls]\ncertificate = \"nowhere.pem\"\nkey = \"nowhere.key\"\n",
+            "nowhere",
+        ),
+        (
+            "[tls]\nclient-certificates = \"required\"\n",
+            "client-authorities",
+        ),
         (
             "[[plugin]]\nname = \"one\"\ncomponent = \"builtin:rules\"\n[[plugin]]\nname = \"one\"\ncomponent = \"builtin:rules\"\n",
             "one",
@@ -98,7 +131,10 @@ fn a_missing_file_is_named() {
 #[test]
 fn version_and_help() {
     let run = |words: &[&str]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_portcullis")).args(words).output().unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_portcullis"))
+            .args(words)
+            .output()
+            .unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         (output.status.code(), text)
     };
@@ -136,11 +172,22 @@ fn the_documented_configuration() {
         .current_dir(root)
         .output()
         .unwrap();
-    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let text = std::fs::read_to_string(root.join("config.toml")).unwrap();
-    for section in
-        ["[server]", "[tls]", "[data]", "[limits]", "[log]", "[plugin-host]", "[[plugin]]"]
-    {
+    for section in [
+        "[server]",
+        "[tls]",
+        "[data]",
+        "[limits]",
+        "[log]",
+        "[plugin-host]",
+        "[[plugin]]",
+    ] {
         assert!(text.contains(section), "{section}");
     }
 }

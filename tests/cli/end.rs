@@ -19,15 +19,23 @@ fn an_idle_server_ends_at_once() {
         let id = Pid::from_raw(i32::try_from(server.id()).unwrap()).unwrap();
         kill_process(id, signal).unwrap();
         assert_eq!(server.wait().code(), Some(0));
-        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        assert!(
+            begun.elapsed() < Duration::from_secs(5),
+            "{:?}",
+            begun.elapsed()
+        );
         drop(client);
     }
 }
 
 /// Whether nobody is let in any more.
 fn closed(server: &Server) -> bool {
-    let Ok(stream) = TcpStream::connect(server.address) else { return true };
-    Client::over(stream).try_reply().map_or(true, |reply| reply.code == 421)
+    let Ok(stream) = TcpStream::connect(server.address) else {
+        return true;
+    };
+    Client::over(stream)
+        .try_reply()
+        .map_or(true, |reply| reply.code == 421)
 }
 
 #[test]
@@ -45,26 +53,37 @@ fn a_running_transfer_is_finished() {
     data.finish().unwrap();
     client.reply().expect(226);
     assert_eq!(server.wait().code(), Some(0));
-    assert_eq!(fs::read(server.home().join("file")).unwrap(), b"first,second");
+    assert_eq!(
+        fs::read(server.home().join("file")).unwrap(),
+        b"first,second"
+    );
 }
 
 #[test]
 fn a_transfer_that_takes_too_long_is_ended() {
-    let mut server = Setup::new().set("server.drain-timeout", r#""300ms""#).start();
+    let mut server = Setup::new()
+        .set("server.drain-timeout", r#""300ms""#)
+        .start();
     let mut client = server.login();
     let mut data = client.begin("STOR file");
     data.send(b"first").unwrap();
     let begun = Instant::now();
     server.terminate();
     assert_eq!(server.wait().code(), Some(0));
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        begun.elapsed()
+    );
     assert!(!server.home().join("file").exists());
 }
 
 /// What was broken by the end is there to be resumed after the next start.
 #[test]
 fn a_broken_upload_outlives_the_server() {
-    let server = Setup::new().set("server.drain-timeout", r#""100ms""#).start();
+    let server = Setup::new()
+        .set("server.drain-timeout", r#""100ms""#)
+        .start();
     let mut client = server.login();
     let mut data = client.begin("STOR file");
     data.send(b"first,").unwrap();
@@ -76,7 +95,10 @@ fn a_broken_upload_outlives_the_server() {
     client.send("SIZE file").expect(213).saying("6");
     client.send("REST 6").expect(350);
     client.store("STOR file", b"second").expect(226);
-    assert_eq!(fs::read(server.home().join("file")).unwrap(), b"first,second");
+    assert_eq!(
+        fs::read(server.home().join("file")).unwrap(),
+        b"first,second"
+    );
 }
 
 /// Killed without a word: the old file is whole, and the next start works.

@@ -17,15 +17,30 @@ fn the_first_start_makes_what_it_needs() {
     assert!(users.contains("$argon2id$"), "{users}");
     private(&server.state().join("users.toml"));
     // The line is meant to be pasted.
-    if Command::new("curl").arg("--version").stdout(Stdio::null()).status().is_ok() {
+    if Command::new("curl")
+        .arg("--version")
+        .stdout(Stdio::null())
+        .status()
+        .is_ok()
+    {
         let line = &curl[curl.find("curl ").unwrap()..];
         let output = Command::new("sh").arg("-c").arg(line).output().unwrap();
-        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{line}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
     // The next start makes nothing new, and says where things are.
     let mut server = server.restart(|| {});
-    assert_eq!(fs::read_to_string(server.certificate()).unwrap(), certificate);
-    assert_eq!(fs::read_to_string(server.state().join("users.toml")).unwrap(), users);
+    assert_eq!(
+        fs::read_to_string(server.certificate()).unwrap(),
+        certificate
+    );
+    assert_eq!(
+        fs::read_to_string(server.state().join("users.toml")).unwrap(),
+        users
+    );
     let state = server.state();
     server.wait_for_line(|line| line.contains(state.to_str().unwrap()));
 }
@@ -72,7 +87,10 @@ fn the_documented_configuration_starts_as_it_is() {
         let rest = line.split("address=").nth(1)?;
         explicit.then(|| rest.split_whitespace().next().unwrap().to_owned())
     });
-    let address = address.expect("a line that says listening").parse().unwrap();
+    let address = address
+        .expect("a line that says listening")
+        .parse()
+        .unwrap();
     let mut client = Client::connect(address);
     client.auth_tls(&Tls::new());
     client.send("FEAT").expect(211);
@@ -96,8 +114,12 @@ fn an_address_in_use_is_named() {
 fn logs_for_machines() {
     let setup = Setup::new().set("log.format", r#""json""#);
     let server = setup.start_with(|line| line.contains("listening"));
-    let lines: Vec<String> =
-        server.log().lines().filter(|line| line.starts_with('{')).map(Into::into).collect();
+    let lines: Vec<String> = server
+        .log()
+        .lines()
+        .filter(|line| line.starts_with('{'))
+        .map(Into::into)
+        .collect();
     assert!(!lines.is_empty(), "{}", server.log());
     for line in lines {
         serde_json::from_str::<serde_json::Value>(&line).unwrap_or_else(|_| panic!("{line}"));

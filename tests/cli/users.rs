@@ -11,12 +11,18 @@ use crate::support::{Setup, Tls, eventually};
 /// Runs a command with a password on its standard input.
 fn run(setup: &Setup, words: &[&str], input: &str) -> (i32, String) {
     let mut command: Command = setup.command(words);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     let output = child.wait_with_output().unwrap();
     let said = [output.stdout, output.stderr].concat();
-    (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&said).into_owned())
+    (
+        output.status.code().unwrap_or(-1),
+        String::from_utf8_lossy(&said).into_owned(),
+    )
 }
 
 #[test]
@@ -28,7 +34,14 @@ fn users_come_and_go_while_the_server_runs() {
         client.send(&format!("USER {name}")).expect(331);
         client.send(&format!("PASS {password}")).code == 230
     };
-    let add = ["user", "add", "bob", "--password-stdin", "--home", "/bobs-home"];
+    let add = [
+        "user",
+        "add",
+        "bob",
+        "--password-stdin",
+        "--home",
+        "/bobs-home",
+    ];
     let (status, said) = run(setup, &add, "first secret\n");
     assert_eq!(status, 0, "{said}");
     assert!(!said.contains("first secret"), "{said}");
@@ -37,22 +50,34 @@ fn users_come_and_go_while_the_server_runs() {
     assert!(login("alice", "alice"), "the others are still there");
     let file = server.state().join("users.toml");
     let users = fs::read_to_string(&file).unwrap();
-    assert!(users.contains("$argon2id$") && !users.contains("first secret"), "{users}");
+    assert!(
+        users.contains("$argon2id$") && !users.contains("first secret"),
+        "{users}"
+    );
     let (status, said) = run(setup, &add, "another\n");
     assert_ne!(status, 0, "bob is there already: {said}");
     assert!(said.contains("bob"), "{said}");
     let (status, said) = run(setup, &["user", "list"], "");
     assert_eq!(status, 0);
-    assert!(said.contains("alice") && said.contains("bob") && !said.contains("$argon2"), "{said}");
-    let (status, said) =
-        run(setup, &["user", "passwd", "bob", "--password-stdin"], "second secret\n");
+    assert!(
+        said.contains("alice") && said.contains("bob") && !said.contains("$argon2"),
+        "{said}"
+    );
+    let (status, said) = run(
+        setup,
+        &["user", "passwd", "bob", "--password-stdin"],
+        "second secret\n",
+    );
     assert_eq!(status, 0, "{said}");
     eventually("the new password holds", || login("bob", "second secret"));
     assert!(!login("bob", "first secret"));
     let (status, said) = run(setup, &["user", "remove", "bob"], "");
     assert_eq!(status, 0, "{said}");
     eventually("bob is gone", || !login("bob", "second secret"));
-    for words in [&["user", "remove", "bob"][..], &["user", "passwd", "bob", "--password-stdin"]] {
+    for words in [
+        &["user", "remove", "bob"][..],
+        &["user", "passwd", "bob", "--password-stdin"],
+    ] {
         let (status, said) = run(setup, words, "x\n");
         assert_ne!(status, 0, "{said}");
         assert!(said.contains("bob"), "{said}");
@@ -67,25 +92,45 @@ fn comments_and_order_are_kept() {
     let setup = Setup::new();
     fs::create_dir_all(setup.state()).unwrap();
     let file = setup.state().join("users.toml");
-    fs::write(&file, "# by hand\n[zoe]\ngreeting = \"Hi\" # friendly\npassword = \"$x$\"\n")
-        .unwrap();
-    let (status, said) =
-        run(&setup, &["user", "add", "bob", "--password-stdin", "--home", "/b"], "secret\n");
+    fs::write(
+        &file,
+        "# by hand\n[zoe]\ngreeting = \"Hi\" # friendly\npassword = \"$x$\"\n",
+    )
+    .unwrap();
+    let (status, said) = run(
+        &setup,
+        &["user", "add", "bob", "--password-stdin", "--home", "/b"],
+        "secret\n",
+    );
     assert_eq!(status, 0, "{said}");
     let users = fs::read_to_string(&file).unwrap();
-    assert!(users.starts_with("# by hand\n[zoe]\ngreeting = \"Hi\" # friendly\n"), "{users}");
+    assert!(
+        users.starts_with("# by hand\n[zoe]\ngreeting = \"Hi\" # friendly\n"),
+        "{users}"
+    );
 }
 
 #[test]
 fn names_that_are_none_are_refused() {
     let setup = Setup::new();
     for name in ["", "a\nb", "a/../b"] {
-        let (status, said) = run(&setup, &["user", "add", name, "--password-stdin"], "secret\n");
+        let (status, said) = run(
+            &setup,
+            &["user", "add", name, "--password-stdin"],
+            "secret\n",
+        );
         assert_ne!(status, 0, "{name:?}: {said}");
     }
-    let (status, _) = run(&setup, &["user", "add", "bob", "--password-stdin", "--home", "/b"], "");
+    let (status, _) = run(
+        &setup,
+        &["user", "add", "bob", "--password-stdin", "--home", "/b"],
+        "",
+    );
     assert_ne!(status, 0, "no password at all");
-    let (status, _) =
-        run(&setup, &["user", "add", "bob", "--password-stdin", "--home", "../x"], "secret\n");
+    let (status, _) = run(
+        &setup,
+        &["user", "add", "bob", "--password-stdin", "--home", "../x"],
+        "secret\n",
+    );
     assert_ne!(status, 0, "a home that is no path");
 }

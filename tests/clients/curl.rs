@@ -24,7 +24,14 @@ impl Curl<'_> {
             ("ftp", self.server.address)
         };
         let mut command = Command::new("curl");
-        command.args(["--silent", "--show-error", "--disable", "--max-time", "60", "--ssl-reqd"]);
+        command.args([
+            "--silent",
+            "--show-error",
+            "--disable",
+            "--max-time",
+            "60",
+            "--ssl-reqd",
+        ]);
         command.args(match self.version {
             Version::V12 => ["--tlsv1.2", "--tls-max", "1.2"],
             Version::V13 => ["--tlsv1.3", "--tls-max", "1.3"],
@@ -53,7 +60,11 @@ fn everything(implicit: bool) {
     }
     for version in VERSIONS {
         let server = Server::start();
-        let curl = Curl { server: &server, version, implicit };
+        let curl = Curl {
+            server: &server,
+            version,
+            implicit,
+        };
         let home = server.home();
         let local = TempDir::new().unwrap();
         let file = local.path().join("file");
@@ -68,7 +79,10 @@ fn everything(implicit: bool) {
         assert!(fs::read(&copy).unwrap() == bytes);
         // Lists.
         let list = expect(&mut curl.at(""));
-        assert!(list.contains(" 2000000 ") && list.contains("file"), "{list}");
+        assert!(
+            list.contains(" 2000000 ") && list.contains("file"),
+            "{list}"
+        );
         assert_eq!(expect(curl.at("").arg("-l")).trim(), "file");
         let facts = expect(curl.at("").args(["-X", "MLSD"])).to_lowercase();
         assert!(facts.contains("size=2000000;"), "{facts}");
@@ -81,12 +95,18 @@ fn everything(implicit: bool) {
         fs::write(home.join("half"), &bytes[..900_000]).unwrap();
         expect(curl.at("half").args(["-C", "-", "-T"]).arg(&file));
         assert!(fs::read(home.join("half")).unwrap() == bytes);
-        let part = expect(curl.at("file").args(["-r", "0-9", "-w", "%{size_download}"]));
+        let part = expect(
+            curl.at("file")
+                .args(["-r", "0-9", "-w", "%{size_download}"]),
+        );
         assert!(part.ends_with("10"), "{part:?}");
         // Appends, renames, deletes.
         expect(curl.at("half").args(["--append", "-T"]).arg(&file));
         assert_eq!(fs::metadata(home.join("half")).unwrap().len(), 4_000_000);
-        expect(curl.at("").args(["-Q", "RNFR half", "-Q", "RNTO moved", "-Q", "DELE file"]));
+        expect(
+            curl.at("")
+                .args(["-Q", "RNFR half", "-Q", "RNTO moved", "-Q", "DELE file"]),
+        );
         assert!(home.join("moved").exists() && !home.join("half").exists());
         assert!(!home.join("file").exists());
         expect(curl.at("").args(["-Q", "DELE moved"]));
@@ -102,7 +122,9 @@ fn everything(implicit: bool) {
             for (name, _) in TREE {
                 let path = format!("tree/{name}");
                 let mut up = curl.at(&path);
-                up.args(["--ftp-method", method]).arg("-T").arg(tree.join(name));
+                up.args(["--ftp-method", method])
+                    .arg("-T")
+                    .arg(tree.join(name));
                 // Only by going there does curl find out what is missing.
                 if method == "multicwd" {
                     up.arg("--ftp-create-dirs");
@@ -110,7 +132,11 @@ fn everything(implicit: bool) {
                 expect(&mut up);
                 fs::create_dir_all(back.join(name).parent().unwrap()).unwrap();
                 let mut down = curl.at(&path);
-                expect(down.args(["--ftp-method", method]).arg("-o").arg(back.join(name)));
+                expect(
+                    down.args(["--ftp-method", method])
+                        .arg("-o")
+                        .arg(back.join(name)),
+                );
             }
             same(&tree, &home.join("tree"));
             same(&tree, &back);
@@ -134,8 +160,14 @@ fn many_files_on_one_connection_where_resumption_is_required() {
         return;
     }
     for version in VERSIONS {
-        let server = crate::support::Setup::new().set("tls.data-binding", "\"require\"").start();
-        let curl = Curl { server: &server, version, implicit: false };
+        let server = crate::support::Setup::new()
+            .set("tls.data-binding", "\"require\"")
+            .start();
+        let curl = Curl {
+            server: &server,
+            version,
+            implicit: false,
+        };
         for index in 0..10 {
             fs::write(server.home().join(format!("file{index}")), "content").unwrap();
         }
@@ -147,7 +179,11 @@ fn many_files_on_one_connection_where_resumption_is_required() {
         address.push("[0-9]");
         let words: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
         command = Command::new("curl");
-        command.args(&words[..words.len() - 1]).arg(address).arg("-o").arg(output);
+        command
+            .args(&words[..words.len() - 1])
+            .arg(address)
+            .arg("-o")
+            .arg(output);
         expect(&mut command);
         same(local.path(), &server.home());
     }
@@ -160,6 +196,10 @@ fn without_epsv() {
     }
     let server = Server::start();
     fs::write(server.home().join("file"), "content").unwrap();
-    let curl = Curl { server: &server, version: Version::V13, implicit: false };
+    let curl = Curl {
+        server: &server,
+        version: Version::V13,
+        implicit: false,
+    };
     assert_eq!(expect(curl.at("file").arg("--disable-epsv")), "content");
 }

@@ -31,7 +31,9 @@ fn everything(binding: &str, resume: bool) {
         return;
     }
     for version in VERSIONS {
-        let server = Setup::new().set("tls.data-binding", &format!("{binding:?}")).start();
+        let server = Setup::new()
+            .set("tls.data-binding", &format!("{binding:?}"))
+            .start();
         let place = TempDir::new().unwrap();
         make_tree(&place.path().join("tree"));
         expect(&mut script(&server, version, resume, place.path()));

@@ -26,9 +26,15 @@ fn lftp(server: &Server, version: Version, directory: &Path, script: &str) -> St
         server.address.port(),
     );
     let mut command = Command::new("lftp");
-    command.arg("--norc").arg("-c").arg(script).current_dir(directory);
+    command
+        .arg("--norc")
+        .arg("-c")
+        .arg(script)
+        .current_dir(directory);
     // No history, no bookmarks, no certificates of anybody's.
-    command.env("HOME", directory).env("LFTP_HOME", directory.join(".lftp"));
+    command
+        .env("HOME", directory)
+        .env("LFTP_HOME", directory.join(".lftp"));
     expect(&mut command)
 }
 
@@ -45,14 +51,24 @@ fn everything() {
         let bytes = content(2_000_000, 2);
         fs::write(local.join("file"), &bytes).unwrap();
 
-        let list = lftp(&server, version, local, "put file; ls; cls -l; get file -o copy");
+        let list = lftp(
+            &server,
+            version,
+            local,
+            "put file; ls; cls -l; get file -o copy",
+        );
         assert!(list.contains("2000000") && list.contains("file"), "{list}");
         assert!(fs::read(home.join("file")).unwrap() == bytes);
         assert!(fs::read(local.join("copy")).unwrap() == bytes);
         // Resumes both ways.
         fs::write(local.join("copy"), &bytes[..700_000]).unwrap();
         fs::write(home.join("half"), &bytes[..900_000]).unwrap();
-        lftp(&server, version, local, "get -c file -o copy; put -c file -o half");
+        lftp(
+            &server,
+            version,
+            local,
+            "get -c file -o copy; put -c file -o half",
+        );
         assert!(fs::read(local.join("copy")).unwrap() == bytes);
         assert!(fs::read(home.join("half")).unwrap() == bytes);
         // Renames, deletes, directories, modes.
@@ -93,7 +109,12 @@ fn where_resumption_is_required() {
         let server = Setup::new().set("tls.data-binding", "\"require\"").start();
         let place = TempDir::new().unwrap();
         make_tree(&place.path().join("tree"));
-        lftp(&server, version, place.path(), "mirror -R tree tree; mirror tree back");
+        lftp(
+            &server,
+            version,
+            place.path(),
+            "mirror -R tree tree; mirror tree back",
+        );
         same(&place.path().join("tree"), &place.path().join("back"));
     }
 }

@@ -47,7 +47,10 @@ fn installed(program: &str) -> bool {
 
 /// Runs a client to its end: whether it succeeded, and what it said.
 fn run(command: &mut Command) -> (bool, String) {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     command.env("LC_ALL", "C.UTF-8");
     let mut child = command.spawn().unwrap();
     let mut output = child.stdout.take().unwrap();
@@ -74,7 +77,10 @@ fn run(command: &mut Command) -> (bool, String) {
     let mut said = Vec::new();
     let _ = output.read_to_end(&mut said);
     said.extend(reader.join().unwrap());
-    (watch.join().unwrap(), String::from_utf8_lossy(&said).into_owned())
+    (
+        watch.join().unwrap(),
+        String::from_utf8_lossy(&said).into_owned(),
+    )
 }
 
 /// Runs a client that must succeed, and returns what it said.
@@ -109,7 +115,12 @@ fn make_tree(directory: &Path) {
 fn digests(directory: &Path) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     support::server::walk(directory, &mut |path| {
-        let name = path.strip_prefix(directory).unwrap().to_str().unwrap().to_owned();
+        let name = path
+            .strip_prefix(directory)
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_owned();
         let bytes = fs::read(path).unwrap();
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &bytes);
         found.insert(name, support::tls::hex(digest.as_ref()));

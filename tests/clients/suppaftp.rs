@@ -27,7 +27,9 @@ fn login(server: &Server, tls: &Tls) -> RustlsFtpStream {
 fn everything() {
     for binding in ["prefer", "require"] {
         for version in VERSIONS {
-            let server = Setup::new().set("tls.data-binding", &format!("{binding:?}")).start();
+            let server = Setup::new()
+                .set("tls.data-binding", &format!("{binding:?}"))
+                .start();
             let mut ftp = login(&server, &Tls::version(version));
             let home = server.home();
             let bytes = content(1_000_000, 4);
@@ -39,7 +41,10 @@ fn everything() {
             let entry = suppaftp::list::File::try_from(entries[0].as_str()).unwrap();
             assert_eq!((entry.name(), entry.size()), ("file", 1_000_000));
             let facts = ftp.mlsd(None).unwrap();
-            assert!(facts.iter().any(|line| line.ends_with(" file")), "{facts:?}");
+            assert!(
+                facts.iter().any(|line| line.ends_with(" file")),
+                "{facts:?}"
+            );
             assert_eq!(ftp.size("file").unwrap(), 1_000_000);
             ftp.mdtm("file").unwrap();
             ftp.feat().unwrap();
@@ -47,15 +52,20 @@ fn everything() {
             ftp.resume_transfer(400_000).unwrap();
             let rest = ftp.retr("file", |reader| {
                 let mut bytes = Vec::new();
-                reader.read_to_end(&mut bytes).map_err(suppaftp::FtpError::ConnectionError)?;
+                reader
+                    .read_to_end(&mut bytes)
+                    .map_err(suppaftp::FtpError::ConnectionError)?;
                 Ok(bytes)
             });
             assert!(rest.unwrap() == bytes[400_000..]);
-            ftp.put_file("half", &mut Cursor::new(&bytes[..300_000])).unwrap();
-            ftp.append_file("half", &mut Cursor::new(&bytes[300_000..])).unwrap();
+            ftp.put_file("half", &mut Cursor::new(&bytes[..300_000]))
+                .unwrap();
+            ftp.append_file("half", &mut Cursor::new(&bytes[300_000..]))
+                .unwrap();
             assert!(fs::read(home.join("half")).unwrap() == bytes);
             ftp.resume_transfer(500_000).unwrap();
-            ftp.put_file("half", &mut Cursor::new(&bytes[500_000..])).unwrap();
+            ftp.put_file("half", &mut Cursor::new(&bytes[500_000..]))
+                .unwrap();
             assert!(fs::read(home.join("half")).unwrap() == bytes);
             // Renames, deletes.
             ftp.rename("half", "moved").unwrap();
@@ -84,7 +94,8 @@ fn send(ftp: &mut RustlsFtpStream, local: &Path, remote: &str) {
         } else {
             // In TLS 1.3 rustls uses each ticket once, and uploads bring no new ones.
             ftp.nlst(Some(remote)).unwrap();
-            ftp.put_file(&name, &mut fs::File::open(entry.path()).unwrap()).unwrap();
+            ftp.put_file(&name, &mut fs::File::open(entry.path()).unwrap())
+                .unwrap();
         }
     }
 }
@@ -98,7 +109,11 @@ fn fetch(ftp: &mut RustlsFtpStream, remote: &str, local: &Path) {
         if facts.contains("type=dir;") {
             fetch(ftp, &from, &local.join(name));
         } else if facts.contains("type=file;") {
-            fs::write(local.join(name), ftp.retr_as_buffer(&from).unwrap().into_inner()).unwrap();
+            fs::write(
+                local.join(name),
+                ftp.retr_as_buffer(&from).unwrap().into_inner(),
+            )
+            .unwrap();
         }
     }
 }

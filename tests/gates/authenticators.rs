@@ -30,7 +30,11 @@ fn a_fault_is_a_refusal_and_is_logged() {
         let begun = Instant::now();
         let code = attempt(&server, name);
         assert!([421, 530].contains(&code), "{name}: {code}");
-        assert!(begun.elapsed() < Duration::from_secs(10), "{name}: {:?}", begun.elapsed());
+        assert!(
+            begun.elapsed() < Duration::from_secs(10),
+            "{name}: {:?}",
+            begun.elapsed()
+        );
         server.wait_for_line(|line| {
             line.contains("faulty-authenticator")
                 && (line.contains("ERROR") || line.contains("WARN"))
@@ -44,7 +48,10 @@ fn a_fault_is_a_refusal_and_is_logged() {
     assert!(server.is_running());
     let log = server.log();
     for word in ["trap", "late", "too big", "unavailable", "internal"] {
-        assert!(log.to_lowercase().contains(word), "{word} is not in the log");
+        assert!(
+            log.to_lowercase().contains(word),
+            "{word} is not in the log"
+        );
     }
 }
 
@@ -55,7 +62,11 @@ fn a_flood_of_log_lines_is_cut() {
     assert!([230, 421, 530].contains(&code), "{code}");
     assert_eq!(attempt(&server, USER), 230);
     // 64 KiB of lines for a call, and the plugin's name and the session before each.
-    assert!(server.log().len() < (2 << 20), "{} bytes of log", server.log().len());
+    assert!(
+        server.log().len() < (2 << 20),
+        "{} bytes of log",
+        server.log().len()
+    );
 }
 
 #[test]
@@ -81,7 +92,9 @@ fn a_challenge_is_a_second_factor() {
 
 #[test]
 fn failed_second_factors_are_counted() {
-    let server = with("authenticator").set("limits.login-attempts", "2").start();
+    let server = with("authenticator")
+        .set("limits.login-attempts", "2")
+        .start();
     let mut client = server.secure(&Tls::new());
     client.send("USER challenge").expect(331);
     client.send("PASS x").expect(332);
@@ -175,8 +188,11 @@ fn the_chain_is_asked_in_order() {
 #[test]
 fn on_failure_allow_does_not_let_in() {
     let faulty = built("faulty-authenticator");
-    let setup =
-        Setup::new().plugin("faulty", &faulty, &format!("on-failure = \"allow\"\n{LIMITS}"));
+    let setup = Setup::new().plugin(
+        "faulty",
+        &faulty,
+        &format!("on-failure = \"allow\"\n{LIMITS}"),
+    );
     let (status, said) = setup.run(&["check"]);
     if status == 0 {
         let server = setup.start();

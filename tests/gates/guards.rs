@@ -8,9 +8,13 @@ use crate::{
     with,
 };
 
-const FAULTS: &[&str] = &["trap", "loop", "memory", "short", "long", "stack", "internal"];
+const FAULTS: &[&str] = &[
+    "trap", "loop", "memory", "short", "long", "stack", "internal",
+];
 /// What the log calls them.
-const KINDS: &[&str] = &["trap", "late", "too big", "nonsense", "nonsense", "trap", "internal"];
+const KINDS: &[&str] = &[
+    "trap", "late", "too big", "nonsense", "nonsense", "trap", "internal",
+];
 
 fn server() -> Server {
     let server = with("guard").start();
@@ -24,7 +28,14 @@ fn a_fault_is_451() {
     let mut client = server.login();
     for (fault, kind) in FAULTS.iter().zip(KINDS) {
         fs::write(server.home().join(fault), "content").unwrap();
-        for command in ["DELE", "SIZE", "RNFR", "MFMT 20200101000000", "SITE CHMOD 600", "HASH"] {
+        for command in [
+            "DELE",
+            "SIZE",
+            "RNFR",
+            "MFMT 20200101000000",
+            "SITE CHMOD 600",
+            "HASH",
+        ] {
             client.send(&format!("{command} {fault}")).expect(451);
         }
         client.send(&format!("MKD new-{fault}")).expect(451);
@@ -56,7 +67,10 @@ fn a_listing_that_cannot_be_decided_shows_nothing() {
                 let mut shown = Vec::new();
                 let _ = client.protect(stream).read_to_end(&mut shown);
                 let shown = String::from_utf8_lossy(&shown);
-                assert!(!shown.contains(fault) && !shown.contains("file"), "{fault}: {shown}");
+                assert!(
+                    !shown.contains(fault) && !shown.contains("file"),
+                    "{fault}: {shown}"
+                );
                 client.reply().expect(451);
             } else {
                 reply.expect(451);
@@ -76,11 +90,21 @@ fn what_is_hidden_is_not_there() {
     for command in ["NLST", "LIST", "MLSD", "NLST *"] {
         assert!(!client.listing(command).contains("hide"), "{command}");
     }
-    let missing = client.send("SIZE none").expect(550).text().replace("none", "NAME");
-    let hidden = client.send("SIZE hide").expect(550).text().replace("hide", "NAME");
+    let missing = client
+        .send("SIZE none")
+        .expect(550)
+        .text()
+        .replace("none", "NAME");
+    let hidden = client
+        .send("SIZE hide")
+        .expect(550)
+        .text()
+        .replace("hide", "NAME");
     assert_eq!(missing, hidden);
     for command in ["DELE", "MLST", "MDTM", "RNFR", "HASH", "STAT"] {
-        client.send(&format!("{command} hide")).expect_one_of(&[450, 550]);
+        client
+            .send(&format!("{command} hide"))
+            .expect_one_of(&[450, 550]);
     }
     client.send("CWD hide-directory").expect(550);
     let stream = client.open();
@@ -112,7 +136,11 @@ fn a_fault_passes_where_configured_and_is_logged() {
     let faulty = built("faulty-guard");
     let mut server = Setup::new()
         .users_plugin()
-        .plugin("faulty", &faulty, &format!("on-failure = \"allow\"\n{LIMITS}"))
+        .plugin(
+            "faulty",
+            &faulty,
+            &format!("on-failure = \"allow\"\n{LIMITS}"),
+        )
         .start();
     fs::write(server.home().join("trap"), "content").unwrap();
     fs::write(server.home().join("deny"), "content").unwrap();
@@ -145,7 +173,9 @@ fn no_other_session_notices() {
                 let bytes = content(300_000, number);
                 let mut client = server.login();
                 for _ in 0..5 {
-                    client.store(&format!("STOR new{number}"), &bytes).expect(226);
+                    client
+                        .store(&format!("STOR new{number}"), &bytes)
+                        .expect(226);
                     assert!(client.retrieve(&format!("RETR new{number}")) == bytes);
                 }
             });

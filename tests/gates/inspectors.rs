@@ -47,7 +47,9 @@ fn a_verdict_may_come_early() {
     let bytes = large();
     client.store("STOR early-accept", &bytes).expect(226);
     assert!(fs::read(server.home().join("early-accept")).unwrap() == bytes);
-    client.store("STOR early-reject", &bytes).expect_one_of(&[550, 552, 553]);
+    client
+        .store("STOR early-reject", &bytes)
+        .expect_one_of(&[550, 552, 553]);
     assert!(!server.home().join("early-reject").exists());
     // It ends the transfer at once, while the client would go on for ever.
     let data = client.begin("STOR early-reject");
@@ -76,11 +78,17 @@ fn accepted_under_another_name() {
     let mut client = server.login();
     client.store("STOR accept-as", b"content").expect(226);
     assert!(!server.home().join("accept-as").exists());
-    assert_eq!(fs::read(server.home().join("renamed-by-inspector")).unwrap(), b"content");
+    assert_eq!(
+        fs::read(server.home().join("renamed-by-inspector")).unwrap(),
+        b"content"
+    );
     let reply = client.store("STOR accept-as-outside", b"planted");
     assert!([226, 451, 550, 553].contains(&reply.code), "{reply:?}");
     for path in server.files_with(b"planted") {
-        assert!(reply.code == 226 && path.starts_with(server.home()), "{path:?}");
+        assert!(
+            reply.code == 226 && path.starts_with(server.home()),
+            "{path:?}"
+        );
     }
 }
 
@@ -88,12 +96,17 @@ fn accepted_under_another_name() {
 fn what_is_in_quarantine_is_kept_and_not_seen() {
     let server = server();
     let mut client = server.login();
-    client.store("STOR quarantine", b"a suspect").expect_one_of(&[550, 552, 553]);
+    client
+        .store("STOR quarantine", b"a suspect")
+        .expect_one_of(&[550, 552, 553]);
     client.send("SIZE quarantine").expect(550);
     assert!(!server.home().join("quarantine").exists());
     let kept = server.files_with(b"a suspect");
     assert_eq!(kept.len(), 1, "{kept:?}");
-    assert!(!kept[0].starts_with(server.state().join("files")), "{kept:?}");
+    assert!(
+        !kept[0].starts_with(server.state().join("files")),
+        "{kept:?}"
+    );
 }
 
 #[test]
@@ -101,7 +114,9 @@ fn the_digest_is_of_the_whole_file() {
     let server = server();
     let mut client = server.login();
     let bytes = large();
-    client.store("STOR sha256", &bytes).expect_one_of(&[226, 550]);
+    client
+        .store("STOR sha256", &bytes)
+        .expect_one_of(&[226, 550]);
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &bytes);
     let digest = crate::support::tls::hex(digest.as_ref());
     crate::support::eventually("the digest is logged", || server.log().contains(&digest));
@@ -112,12 +127,19 @@ fn a_fault_passes_where_configured() {
     let faulty = built("faulty-inspector");
     let mut server = Setup::new()
         .users_plugin()
-        .plugin("faulty", &faulty, &format!("on-failure = \"allow\"\n{LIMITS}"))
+        .plugin(
+            "faulty",
+            &faulty,
+            &format!("on-failure = \"allow\"\n{LIMITS}"),
+        )
         .start();
     let mut client = server.login();
     client.store("STOR trap-before", b"content").expect(226);
     client.store("STOR trap-after", &large()).expect(226);
-    assert_eq!(fs::read(server.home().join("trap-before")).unwrap(), b"content");
+    assert_eq!(
+        fs::read(server.home().join("trap-before")).unwrap(),
+        b"content"
+    );
     server.wait_for_line(|line| line.contains("faulty") && line.contains("lets that pass"));
 }
 
@@ -134,9 +156,15 @@ fn every_inspector_must_accept() {
             .start();
         let mut client = server.login();
         client.store("STOR fine", b"content").expect(226);
-        client.store("STOR eicar.com", &crate::support::eicar()).expect_one_of(&[550, 552, 553]);
-        client.store("STOR early-accept", &crate::support::eicar()).expect_one_of(&[550, 552, 553]);
-        client.store("STOR early-reject", b"content").expect_one_of(&[550, 552, 553]);
+        client
+            .store("STOR eicar.com", &crate::support::eicar())
+            .expect_one_of(&[550, 552, 553]);
+        client
+            .store("STOR early-accept", &crate::support::eicar())
+            .expect_one_of(&[550, 552, 553]);
+        client
+            .store("STOR early-reject", b"content")
+            .expect_one_of(&[550, 552, 553]);
         let names: Vec<_> = fs::read_dir(server.home()).unwrap().flatten().collect();
         assert_eq!(names.len(), 1, "{names:?}");
     }
@@ -161,7 +189,9 @@ fn no_other_session_notices() {
             scope.spawn(move || {
                 let mut client = server.login();
                 for _ in 0..3 {
-                    client.store(&format!("STOR new{number}"), bytes).expect(226);
+                    client
+                        .store(&format!("STOR new{number}"), bytes)
+                        .expect(226);
                     assert!(&client.retrieve(&format!("RETR new{number}")) == bytes);
                 }
             });

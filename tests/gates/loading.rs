@@ -10,7 +10,9 @@ use crate::{
 /// What the start says of a component, which must be that it does not start.
 #[track_caller]
 fn refused(component: &str, more: &str) -> String {
-    let setup = Setup::new().users_plugin().plugin("the-odd-one", component, more);
+    let setup = Setup::new()
+        .users_plugin()
+        .plugin("the-odd-one", component, more);
     let (status, said) = setup.run(&["check"]);
     assert_eq!(status, 2, "{said}");
     assert!(said.contains("the-odd-one"), "{said}");
@@ -119,11 +121,20 @@ fn a_broken_cache_does_no_harm() {
 #[test]
 fn the_second_start_takes_the_cache() {
     let server = Setup::new().cold().start();
-    let entries = || std::fs::read_dir(server.state().join("cache")).unwrap().count();
+    let entries = || {
+        std::fs::read_dir(server.state().join("cache"))
+            .unwrap()
+            .count()
+    };
     let before = entries();
     assert!(before > 0, "nothing is cached");
 
     let server = server.restart(|| {});
-    assert_eq!(std::fs::read_dir(server.state().join("cache")).unwrap().count(), before);
+    assert_eq!(
+        std::fs::read_dir(server.state().join("cache"))
+            .unwrap()
+            .count(),
+        before
+    );
     server.login();
 }

@@ -27,7 +27,10 @@ fn built(name: &str) -> String {
         .join("tests/components/built")
         .join(name)
         .with_extension("wasm");
-    assert!(path.exists(), "tests/components/built/{name}.wasm is missing");
+    assert!(
+        path.exists(),
+        "tests/components/built/{name}.wasm is missing"
+    );
     path.to_str().unwrap().to_owned()
 }
 

@@ -17,9 +17,15 @@ fn rules_allow_deny_and_hide() {
     fs::write(home.join("keep/file"), "content").unwrap();
     fs::write(home.join(".secret"), "content").unwrap();
     let mut client = server.login();
-    client.send("DELE keep/file").expect(550).saying("It is kept");
+    client
+        .send("DELE keep/file")
+        .expect(550)
+        .saying("It is kept");
     // However the path is written.
-    client.send("DELE /./keep//../keep/file").expect(550).saying("It is kept");
+    client
+        .send("DELE /./keep//../keep/file")
+        .expect(550)
+        .saying("It is kept");
     client.send("SIZE .secret").expect(550);
     client.send("SIZE ./.secret").expect(550);
     client.send("SIZE keep/../.secret").expect(550);
@@ -49,7 +55,10 @@ fn the_upload_guard_looks_at_names_sizes_and_content() {
         ("program.EXE", b"MZ".to_vec()),
         ("x.tmp", b"x".to_vec()),
         ("large.bin", content(101 << 10, 1)),
-        ("picture.png", b"\x7fELF\x02\x01\x01\0 and no picture".to_vec()),
+        (
+            "picture.png",
+            b"\x7fELF\x02\x01\x01\0 and no picture".to_vec(),
+        ),
         ("eicar.txt", crate::support::eicar()),
     ] {
         let reply = client.store(&format!("STOR {name}"), &bytes);

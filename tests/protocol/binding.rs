@@ -23,7 +23,9 @@ fn server(binding: &str) -> Server {
 fn from_elsewhere(to: SocketAddr) -> TcpStream {
     use socket2::{Domain, Socket, Type};
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.bind(&SocketAddr::from((Ipv4Addr::new(127, 0, 0, 2), 0)).into()).unwrap();
+    socket
+        .bind(&SocketAddr::from((Ipv4Addr::new(127, 0, 0, 2), 0)).into())
+        .unwrap();
     socket.connect_timeout(&to.into(), PATIENCE).unwrap();
     let stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -85,7 +87,9 @@ fn a_client_that_uses_each_ticket_once_can_upload_and_download_in_turn() {
     let server = server("require");
     let mut client = server.login_as(USER, &Tls::version(Version::V13));
     for round in 0..10 {
-        client.store(&format!("STOR {round}"), b"content").expect(226);
+        client
+            .store(&format!("STOR {round}"), b"content")
+            .expect(226);
         assert_eq!(client.retrieve(&format!("RETR {round}")), b"content");
     }
 }

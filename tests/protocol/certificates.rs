@@ -25,8 +25,14 @@ fn optional_ones_must_verify() {
     let server = with("optional", &authority).start();
     for version in VERSIONS {
         assert!(works(&server, &Tls::version(version)));
-        assert!(works(&server, &Tls::certificate(version, &authority.client("alice"))));
-        assert!(!works(&server, &Tls::certificate(version, &stranger.client("alice"))));
+        assert!(works(
+            &server,
+            &Tls::certificate(version, &authority.client("alice"))
+        ));
+        assert!(!works(
+            &server,
+            &Tls::certificate(version, &stranger.client("alice"))
+        ));
     }
 }
 
@@ -36,8 +42,14 @@ fn without_a_required_one_there_is_no_session() {
     let server = with("required", &authority).start();
     for version in VERSIONS {
         assert!(!works(&server, &Tls::version(version)));
-        assert!(works(&server, &Tls::certificate(version, &authority.client("alice"))));
-        assert!(!works(&server, &Tls::certificate(version, &stranger.client("alice"))));
+        assert!(works(
+            &server,
+            &Tls::certificate(version, &authority.client("alice"))
+        ));
+        assert!(!works(
+            &server,
+            &Tls::certificate(version, &stranger.client("alice"))
+        ));
     }
 }
 
@@ -58,7 +70,10 @@ fn a_certificate_logs_in() {
             "carol",
             &format!("certificates = [\"sha256:{}\"]\n", carol.fingerprint()),
         )
-        .user("both", "certificates = [\"CN=bob\"]\nrequire-certificate = true\n")
+        .user(
+            "both",
+            "certificates = [\"CN=bob\"]\nrequire-certificate = true\n",
+        )
         .start();
     for version in VERSIONS {
         for (name, identity) in [("bob", &bob), ("carol", &carol)] {
@@ -99,7 +114,9 @@ fn transfers(client: &mut Client) {
 #[test]
 fn another_certificate_on_the_data_connection_is_refused() {
     let authority = Authority::new();
-    let server = with("required", &authority).set("limits.data-timeout", r#""1s""#).start();
+    let server = with("required", &authority)
+        .set("limits.data-timeout", r#""1s""#)
+        .start();
     for version in VERSIONS {
         let mut client =
             server.login_as(USER, &Tls::certificate(version, &authority.client("alice")));

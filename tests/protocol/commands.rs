@@ -256,8 +256,13 @@ fn feat_lists_just_what_is_there() {
     assert_eq!(last, "211 End");
     let mut named = Vec::new();
     for line in inner {
-        let feature = line.strip_prefix(' ').unwrap_or_else(|| panic!("no blank: {line:?}"));
-        assert!(!feature.starts_with(' ') && !feature.ends_with(' '), "{line:?}");
+        let feature = line
+            .strip_prefix(' ')
+            .unwrap_or_else(|| panic!("no blank: {line:?}"));
+        assert!(
+            !feature.starts_with(' ') && !feature.ends_with(' '),
+            "{line:?}"
+        );
         let name = feature.split(' ').next().unwrap().to_owned();
         let (_, command, replies) = FEATURES
             .iter()
@@ -271,17 +276,29 @@ fn feat_lists_just_what_is_there() {
         "AUTH", "AVBL", "CLNT", "EPSV", "HASH", "HOST", "MDTM", "MFMT", "MLST", "PBSZ", "PROT",
         "REST", "SIZE", "UTF8", "XCRC", "XMD5", "XSHA256",
     ] {
-        assert!(named.iter().any(|found| found == name), "{name} is missing: {named:?}");
+        assert!(
+            named.iter().any(|found| found == name),
+            "{name} is missing: {named:?}"
+        );
     }
     assert!(inner.contains(&" REST STREAM".to_owned()), "{inner:?}");
-    assert!(!named.iter().any(|name| name == "MLSD"), "MLSD has no line (RFC 3659 §7.8)");
+    assert!(
+        !named.iter().any(|name| name == "MLSD"),
+        "MLSD has no line (RFC 3659 §7.8)"
+    );
     let auth = inner.iter().find(|line| line.starts_with(" AUTH")).unwrap();
     assert!(auth.contains("TLS"), "{auth}");
-    let hash = inner.iter().find(|line| line.starts_with(" HASH ")).unwrap();
+    let hash = inner
+        .iter()
+        .find(|line| line.starts_with(" HASH "))
+        .unwrap();
     for algorithm in ["SHA-256", "SHA-512", "SHA-1", "MD5", "CRC32"] {
         assert!(hash.contains(algorithm), "{hash}");
     }
-    assert!(hash.contains("SHA-256*"), "the one in force has an asterisk: {hash}");
+    assert!(
+        hash.contains("SHA-256*"),
+        "the one in force has an asterisk: {hash}"
+    );
 }
 
 #[test]
@@ -291,25 +308,49 @@ fn opts_mlst_tells_and_changes_the_facts() {
     let mut client = server.login();
     let facts = |client: &mut crate::support::Client| {
         let reply = client.send("FEAT").expect(211);
-        reply.lines.iter().find(|line| line.starts_with(" MLST ")).unwrap().clone()
+        reply
+            .lines
+            .iter()
+            .find(|line| line.starts_with(" MLST "))
+            .unwrap()
+            .clone()
     };
     let before = facts(&mut client);
     for fact in ["type", "perm", "size", "unique", "modify", "UNIX.mode"] {
-        let found = before.to_lowercase().contains(&format!("{};", fact.to_lowercase()))
-            || before.to_lowercase().contains(&format!("{}*;", fact.to_lowercase()));
+        let found = before
+            .to_lowercase()
+            .contains(&format!("{};", fact.to_lowercase()))
+            || before
+                .to_lowercase()
+                .contains(&format!("{}*;", fact.to_lowercase()));
         assert!(found, "{fact}: {before}");
     }
-    assert!(before.contains("*;"), "facts that are on have an asterisk: {before}");
+    assert!(
+        before.contains("*;"),
+        "facts that are on have an asterisk: {before}"
+    );
     let reply = client.send("OPTS MLST size;TYPE;nosuch;").expect(200);
     let told = reply.text().to_lowercase();
     assert!(told.starts_with("mlst opts "), "{told}");
-    assert!(told.contains("type;") && told.contains("size;") && !told.contains("nosuch"), "{told}");
+    assert!(
+        told.contains("type;") && told.contains("size;") && !told.contains("nosuch"),
+        "{told}"
+    );
     let reply = client.send("MLST file").expect(250);
     let entry = reply.lines[1].to_lowercase();
-    assert!(entry.contains("size=7;") && entry.contains("type=file;"), "{entry}");
-    assert!(!entry.contains("modify=") && !entry.contains("perm="), "{entry}");
+    assert!(
+        entry.contains("size=7;") && entry.contains("type=file;"),
+        "{entry}"
+    );
+    assert!(
+        !entry.contains("modify=") && !entry.contains("perm="),
+        "{entry}"
+    );
     let after = facts(&mut client).to_lowercase();
-    assert!(after.contains("size*;") && after.contains("modify;"), "{after}");
+    assert!(
+        after.contains("size*;") && after.contains("modify;"),
+        "{after}"
+    );
     client.send("OPTS MLST").expect(200).saying("MLST OPTS");
     let reply = client.send("MLST file").expect(250);
     // RFC 3659 §7.2: a blank for the reply, and without facts the blank of the entry.
@@ -324,7 +365,10 @@ fn names_in_replies_are_quoted() {
     client.send("CWD a\"b").expect(250);
     let reply = client.send("PWD").expect(257);
     assert!(reply.text().starts_with("\"/a\"\"b\""), "{reply:?}");
-    client.send("MKD größe").expect(257).saying("\"/a\"\"b/größe\"");
+    client
+        .send("MKD größe")
+        .expect(257)
+        .saying("\"/a\"\"b/größe\"");
     client.send("CWD größe").expect(250);
     client.send("PWD").expect(257).saying("\"/a\"\"b/größe\"");
     client.send("CDUP").expect_one_of(&[200, 250]);
@@ -336,10 +380,19 @@ fn names_in_replies_are_quoted() {
 fn the_path_is_all_after_one_blank() {
     let server = Server::start();
     let mut client = server.login();
-    client.send("MKD  two blanks before").expect(257).saying("\"/ two blanks before\"");
-    client.send("MKD one behind ").expect(257).saying("\"/one behind \"");
+    client
+        .send("MKD  two blanks before")
+        .expect(257)
+        .saying("\"/ two blanks before\"");
+    client
+        .send("MKD one behind ")
+        .expect(257)
+        .saying("\"/one behind \"");
     client.send("MKD *").expect(257).saying("\"/*\"");
-    let names: Vec<_> = std::fs::read_dir(server.home()).unwrap().flatten().collect();
+    let names: Vec<_> = std::fs::read_dir(server.home())
+        .unwrap()
+        .flatten()
+        .collect();
     assert_eq!(names.len(), 3);
     client.send("RMD  two blanks before").expect(250);
     client.send("RMD one behind").expect(550);

@@ -14,7 +14,11 @@ fn with_file(setup: Setup) -> Server {
 }
 
 fn active() -> Server {
-    with_file(Setup::new().set("data.active", "true").set("limits.data-timeout", r#""2s""#))
+    with_file(
+        Setup::new()
+            .set("data.active", "true")
+            .set("limits.data-timeout", r#""2s""#),
+    )
 }
 
 #[test]
@@ -63,8 +67,10 @@ fn over_ipv6() {
         return;
     };
     drop(probe);
-    let server =
-        Setup::new().set("server.listen", r#"["[::1]:0"]"#).set("data.active", "true").start();
+    let server = Setup::new()
+        .set("server.listen", r#"["[::1]:0"]"#)
+        .set("data.active", "true")
+        .start();
     std::fs::write(server.home().join("file"), "content").unwrap();
     assert!(server.address.is_ipv6());
     let mut client = server.login();
@@ -132,7 +138,11 @@ fn nobody_comes() {
         reply = client.reply();
     }
     reply.expect(425);
-    assert!(begun.elapsed() >= Duration::from_millis(250), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() >= Duration::from_millis(250),
+        "{:?}",
+        begun.elapsed()
+    );
     assert_eq!(client.retrieve("RETR file"), b"content");
 }
 
@@ -143,7 +153,10 @@ fn a_new_epsv_replaces_the_old_one() {
     let first = client.epsv();
     let second = client.epsv();
     assert_ne!(first, second);
-    assert!(std::net::TcpStream::connect(first).is_err(), "the old port is still open");
+    assert!(
+        std::net::TcpStream::connect(first).is_err(),
+        "the old port is still open"
+    );
     let stream = client::connect(second);
     client.send("RETR file").expect_one_of(&[125, 150]);
     assert_eq!(client.protect(stream).receive(), b"content");
@@ -160,7 +173,9 @@ fn active_mode_is_off_by_default() {
     let port = listener.local_addr().unwrap().port();
     let command = format!("PORT 127,0,0,1,{},{}", port >> 8, port & 255);
     client.send(&command).expect_one_of(&[500, 501, 502]);
-    client.send(&format!("EPRT |1|127.0.0.1|{port}|")).expect_one_of(&[500, 501, 502]);
+    client
+        .send(&format!("EPRT |1|127.0.0.1|{port}|"))
+        .expect_one_of(&[500, 501, 502]);
     client.send("RETR file").expect(425);
     nobody_connects(&listener);
 }
@@ -173,9 +188,13 @@ fn active_mode_where_configured() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         if round == 0 {
-            client.send(&format!("PORT 127,0,0,1,{},{}", port >> 8, port & 255)).expect(200);
+            client
+                .send(&format!("PORT 127,0,0,1,{},{}", port >> 8, port & 255))
+                .expect(200);
         } else {
-            client.send(&format!("EPRT |1|127.0.0.1|{port}|")).expect(200);
+            client
+                .send(&format!("EPRT |1|127.0.0.1|{port}|"))
+                .expect(200);
         }
         client.write("RETR file\r\n");
         let (stream, _) = listener.accept().unwrap();
@@ -192,7 +211,10 @@ fn active_mode_where_configured() {
     data.send(b"content").unwrap();
     data.finish().unwrap();
     client.reply().expect(226);
-    assert_eq!(std::fs::read(server.home().join("new")).unwrap(), b"content");
+    assert_eq!(
+        std::fs::read(server.home().join("new")).unwrap(),
+        b"content"
+    );
 }
 
 /// CVE-1999-0017: refused before any connection is tried.
@@ -229,7 +251,10 @@ fn active_mode_goes_nowhere_else() {
     ] {
         client.send(command).expect_one_of(&[501]);
     }
-    client.send("EPRT |3|127.0.0.1|50000|").expect(522).saying("(1");
+    client
+        .send("EPRT |3|127.0.0.1|50000|")
+        .expect(522)
+        .saying("(1");
     nobody_connects(&elsewhere);
     client.send("NOOP").expect(200);
 }

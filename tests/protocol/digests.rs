@@ -40,7 +40,10 @@ fn hash_in_every_algorithm() {
             ("MD5", &expected.md5),
             ("CRC32", &expected.crc32),
         ] {
-            client.send(&format!("OPTS HASH {algorithm}")).expect(200).saying(algorithm);
+            client
+                .send(&format!("OPTS HASH {algorithm}"))
+                .expect(200)
+                .saying(algorithm);
             client.send("OPTS HASH").expect(200).saying(algorithm);
             let reply = client.send("HASH a file").expect(213);
             // draft-bryan-ftpext-hash: algorithm, range, digest, path.
@@ -65,11 +68,15 @@ fn the_older_verbs() {
     let bytes = content(100_000, 12);
     fs::write(server.home().join("a file"), &bytes).unwrap();
     let expected = of(&bytes);
-    for (verb, digest) in
-        [("XSHA256", &expected.sha256), ("XMD5", &expected.md5), ("XCRC", &expected.crc32)]
-    {
+    for (verb, digest) in [
+        ("XSHA256", &expected.sha256),
+        ("XMD5", &expected.md5),
+        ("XCRC", &expected.crc32),
+    ] {
         for name in ["a file", "\"a file\""] {
-            let reply = client.send(&format!("{verb} {name}")).expect_one_of(&[213, 250]);
+            let reply = client
+                .send(&format!("{verb} {name}"))
+                .expect_one_of(&[213, 250]);
             assert!(reply.text().to_lowercase().contains(digest), "{reply:?}");
         }
     }
@@ -79,7 +86,10 @@ fn the_older_verbs() {
 #[test]
 fn hashing_takes_the_permission_to_download() {
     let server = crate::support::Setup::new()
-        .user("writer", "home = \"/alice\"\npermissions = [\"list\", \"upload\"]")
+        .user(
+            "writer",
+            "home = \"/alice\"\npermissions = [\"list\", \"upload\"]",
+        )
         .start();
     fs::write(server.home().join("file"), "content").unwrap();
     let mut client = server.login_as("writer", &crate::support::Tls::new());

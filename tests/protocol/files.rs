@@ -12,14 +12,24 @@ use crate::support::{Client, Server, Setup, content};
 fn store_and_retrieve() {
     let server = Server::start();
     let mut client = server.login();
-    for (name, length) in
-        [("empty", 0), ("one", 1), ("some", 65_537), ("more", 3_000_001), ("größe ☃ .txt", 10)]
-    {
+    for (name, length) in [
+        ("empty", 0),
+        ("one", 1),
+        ("some", 65_537),
+        ("more", 3_000_001),
+        ("größe ☃ .txt", 10),
+    ] {
         let bytes = content(length, length as u64);
         client.store(&format!("STOR {name}"), &bytes).expect(226);
-        assert!(fs::read(server.home().join(name)).unwrap() == bytes, "{name}");
+        assert!(
+            fs::read(server.home().join(name)).unwrap() == bytes,
+            "{name}"
+        );
         assert!(client.retrieve(&format!("RETR {name}")) == bytes, "{name}");
-        client.send(&format!("SIZE {name}")).expect(213).saying(&length.to_string());
+        client
+            .send(&format!("SIZE {name}"))
+            .expect(213)
+            .saying(&length.to_string());
     }
 }
 
@@ -42,7 +52,13 @@ fn store_unique_tells_the_name() {
         let command = if round == 0 { "STOU" } else { "STOU wanted" };
         // RFC 1123 §4.1.2.9.
         let reply = client.send(command).expect_one_of(&[125, 150]);
-        let name = reply.text().split("FILE: ").nth(1).expect("FILE: name").trim().to_owned();
+        let name = reply
+            .text()
+            .split("FILE: ")
+            .nth(1)
+            .expect("FILE: name")
+            .trim()
+            .to_owned();
         let mut data = client.protect(stream);
         data.send(name.as_bytes()).unwrap();
         data.finish().unwrap();
@@ -95,7 +111,10 @@ fn restart_beyond_four_gigabytes() {
     let file = fs::File::create(server.home().join("sparse")).unwrap();
     let size = (5_u64 << 30) + 7;
     file.set_len(size).unwrap();
-    client.send("SIZE sparse").expect(213).saying(&size.to_string());
+    client
+        .send("SIZE sparse")
+        .expect(213)
+        .saying(&size.to_string());
     client.send(&format!("REST {}", size - 7)).expect(350);
     assert_eq!(client.retrieve("RETR sparse"), [0; 7]);
 }
@@ -120,7 +139,10 @@ fn type_a_converts_both_ways() {
     // CR and LF on two sides of every boundary that a buffer may have.
     let line = "0123456789\r\n".repeat(30_000);
     client.store("STOR text", line.as_bytes()).expect(226);
-    assert_eq!(fs::read(server.home().join("text")).unwrap(), line.replace('\r', "").as_bytes());
+    assert_eq!(
+        fs::read(server.home().join("text")).unwrap(),
+        line.replace('\r', "").as_bytes()
+    );
     assert!(client.retrieve("RETR text") == line.as_bytes());
     fs::write(server.home().join("unix"), "a\nb\n").unwrap();
     // SIZE depends on the type: what would go over the wire, or 550, and never an estimate.
@@ -189,7 +211,9 @@ fn rename() {
     client.send("RNFR two").expect(350);
     client.send("RNTO directory").expect_one_of(&[550, 553]);
     client.send("RNFR directory").expect(350);
-    client.send("RNTO directory/within").expect_one_of(&[550, 553]);
+    client
+        .send("RNTO directory/within")
+        .expect_one_of(&[550, 553]);
     client.send("RNFR directory").expect(350);
     client.send("RNTO moved").expect(250);
     client.send("RNFR two").expect(350);
@@ -221,18 +245,40 @@ fn times() {
     assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), expected);
     let reply = client.send("MDTM file").expect(213);
     assert_eq!(reply.text(), "20200229123456");
-    client.send("MFMT 20210101000000.5 file").expect_one_of(&[213]);
-    client.send("MDTM file").expect(213).saying("20210101000000");
-    client.send("SITE UTIME 20190101000000 file").expect_one_of(&[200, 213, 250]);
-    client.send("MDTM file").expect(213).saying("20190101000000");
+    client
+        .send("MFMT 20210101000000.5 file")
+        .expect_one_of(&[213]);
+    client
+        .send("MDTM file")
+        .expect(213)
+        .saying("20210101000000");
+    client
+        .send("SITE UTIME 20190101000000 file")
+        .expect_one_of(&[200, 213, 250]);
+    client
+        .send("MDTM file")
+        .expect(213)
+        .saying("20190101000000");
     client
         .send("SITE UTIME file 20180101000000 20180102000000 20180103000000 UTC")
         .expect_one_of(&[200, 213, 250]);
-    client.send("MDTM file").expect(213).saying("20180102000000");
-    for wrong in ["20200230000000", "2020", "20200101000000x", "20201301000000", "-0200101000000"] {
+    client
+        .send("MDTM file")
+        .expect(213)
+        .saying("20180102000000");
+    for wrong in [
+        "20200230000000",
+        "2020",
+        "20200101000000x",
+        "20201301000000",
+        "-0200101000000",
+    ] {
         client.send(&format!("MFMT {wrong} file")).expect(501);
     }
-    client.send("MDTM file").expect(213).saying("20180102000000");
+    client
+        .send("MDTM file")
+        .expect(213)
+        .saying("20180102000000");
 }
 
 #[test]
@@ -243,18 +289,28 @@ fn modes() {
     client.store("STOR file", b"x").expect(226);
     let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
     assert_eq!(mode(&path), 0o644);
-    client.send("SITE CHMOD 600 file").expect_one_of(&[200, 250]);
+    client
+        .send("SITE CHMOD 600 file")
+        .expect_one_of(&[200, 250]);
     assert_eq!(mode(&path), 0o600);
-    client.send("SITE CHMOD 0640 file").expect_one_of(&[200, 250]);
+    client
+        .send("SITE CHMOD 0640 file")
+        .expect_one_of(&[200, 250]);
     assert_eq!(mode(&path), 0o640);
     for wrong in ["888", "x", "rwx", "-1", "77777"] {
-        client.send(&format!("SITE CHMOD {wrong} file")).expect_one_of(&[501, 504, 550]);
+        client
+            .send(&format!("SITE CHMOD {wrong} file"))
+            .expect_one_of(&[501, 504, 550]);
     }
     assert_eq!(mode(&path), 0o640);
     // Nobody gets a program that runs as the server.
-    client.send("SITE CHMOD 4755 file").expect_one_of(&[501, 504, 550]);
+    client
+        .send("SITE CHMOD 4755 file")
+        .expect_one_of(&[501, 504, 550]);
     assert_eq!(mode(&path), 0o640);
-    client.send("site chmod 644 file").expect_one_of(&[200, 250]);
+    client
+        .send("site chmod 644 file")
+        .expect_one_of(&[200, 250]);
     client.send("MKD directory").expect(257);
     assert_eq!(mode(&server.home().join("directory")), 0o755);
 }
@@ -289,7 +345,9 @@ fn what_is_no_regular_file_is_not_served() {
         client.send(&format!("RETR {name}")).expect(550);
         drop(stream);
         let stream = client.open();
-        client.send(&format!("STOR {name}")).expect_one_of(&[550, 553]);
+        client
+            .send(&format!("STOR {name}"))
+            .expect_one_of(&[550, 553]);
         drop(stream);
     }
 }
@@ -313,7 +371,11 @@ fn the_tree_has_no_way_out() {
     fs::write(home.join("real/inside"), "inside").unwrap();
     symlink("real", home.join("within")).unwrap();
     let mut client = server.login();
-    let missing = client.send("SIZE none").expect(550).text().replace("none", "NAME");
+    let missing = client
+        .send("SIZE none")
+        .expect(550)
+        .text()
+        .replace("none", "NAME");
     for path in [
         "absolute/secret",
         "relative/secret",
@@ -336,7 +398,9 @@ fn the_tree_has_no_way_out() {
             "MFMT 20200101000000",
             "SITE CHMOD 777",
         ] {
-            let reply = client.send(&format!("{verb} {path}")).expect_one_of(&[450, 550]);
+            let reply = client
+                .send(&format!("{verb} {path}"))
+                .expect_one_of(&[450, 550]);
             if verb == "SIZE" {
                 assert_eq!(reply.text().replace(path, "NAME"), missing);
             }
@@ -350,7 +414,9 @@ fn the_tree_has_no_way_out() {
         client.send(&format!("CWD {path}")).expect(550);
         client.send(&format!("MKD {path}/new")).expect(550);
         let stream = client.open();
-        client.send(&format!("STOR {path}/planted")).expect_one_of(&[550, 553]);
+        client
+            .send(&format!("STOR {path}/planted"))
+            .expect_one_of(&[550, 553]);
         drop(stream);
     }
     // An upload over a link replaces the link, or is refused; it never follows it out.
@@ -363,7 +429,14 @@ fn the_tree_has_no_way_out() {
     }
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 1);
     assert_eq!(fs::read(outside.join("secret")).unwrap(), b"secret");
-    assert_eq!(fs::metadata(outside.join("secret")).unwrap().permissions().mode() & 0o111, 0);
+    assert_eq!(
+        fs::metadata(outside.join("secret"))
+            .unwrap()
+            .permissions()
+            .mode()
+            & 0o111,
+        0
+    );
     // Links within the tree work.
     assert_eq!(client.retrieve("RETR within/inside"), b"inside");
     client.send("CWD within").expect(250);
@@ -406,7 +479,12 @@ fn races_lead_nowhere() {
     let mut client = server.login();
     for _ in 0..60 {
         let stream = client.open();
-        if client.send("RETR swap/file").expect_one_of(&[125, 150, 550]).code < 200 {
+        if client
+            .send("RETR swap/file")
+            .expect_one_of(&[125, 150, 550])
+            .code
+            < 200
+        {
             assert_eq!(client.protect(stream).receive(), b"public");
             client.reply().expect(226);
         }

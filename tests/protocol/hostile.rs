@@ -8,7 +8,9 @@ use crate::support::{Server, Setup, Tls, USER};
 fn a_line_that_is_too_long_ends_the_session() {
     let server = Setup::new().set("limits.line-length", "1000").start();
     let mut client = server.login();
-    client.send(&format!("MKD {}", "x".repeat(900))).expect_one_of(&[501, 550, 553]);
+    client
+        .send(&format!("MKD {}", "x".repeat(900)))
+        .expect_one_of(&[501, 550, 553]);
     client.write(format!("MKD {}\r\n", "x".repeat(1100)));
     let rest = client.rest();
     assert!(rest.starts_with("500 "), "{rest}");
@@ -19,7 +21,11 @@ fn a_line_that_is_too_long_ends_the_session() {
 fn a_line_without_an_end_is_cut_off() {
     let server = Server::start();
     for secure in [false, true] {
-        let mut client = if secure { server.secure(&Tls::new()) } else { server.connect() };
+        let mut client = if secure {
+            server.secure(&Tls::new())
+        } else {
+            server.connect()
+        };
         let chunk = "x".repeat(64 << 10);
         let mut sent = 0;
         while sent < (8 << 20) && client.try_write(&chunk).is_ok() {
@@ -36,7 +42,9 @@ fn control_bytes_in_paths_are_501() {
     let server = Server::start();
     let mut client = server.login();
     for verb in ["MKD", "CWD", "DELE", "RETR", "STOR", "RNFR", "SIZE", "MLST"] {
-        client.send(&format!("{verb} a\0b")).expect_one_of(&[501, 550, 553]);
+        client
+            .send(&format!("{verb} a\0b"))
+            .expect_one_of(&[501, 550, 553]);
     }
     client.send("MKD a\rb").expect_one_of(&[501, 550, 553]);
     client.write(b"MKD \xfe\xff\xff\r\n");
@@ -72,14 +80,18 @@ fn telnet_sequences_are_skipped_and_not_answered() {
 
 #[test]
 fn urgent_data_before_abor() {
-    let server =
-        Setup::new().set("tls.required", "false").set("tls.data-required", "false").start();
+    let server = Setup::new()
+        .set("tls.required", "false")
+        .set("tls.data-required", "false")
+        .start();
     let mut client = server.connect();
     client.login(USER);
     // A read ends at the urgent byte although more has come: no reason to wait for still more.
     for _ in 0..50 {
         client.write(b"\xff\xf4\xff");
-        socket2::SockRef::from(client.socket()).send_out_of_band(b"\xf2").unwrap();
+        socket2::SockRef::from(client.socket())
+            .send_out_of_band(b"\xf2")
+            .unwrap();
         client.write("ABOR\r\n");
         client.reply().expect_one_of(&[225, 226]);
     }
@@ -123,7 +135,9 @@ fn the_queue_is_bounded() {
     let data = client.begin("STOR file");
     let flood = "NOOP\r\n".repeat(10_000);
     // Whether it stops to read or ends the session: it must not take everything.
-    let _ = client.socket().set_write_timeout(Some(Duration::from_millis(300)));
+    let _ = client
+        .socket()
+        .set_write_timeout(Some(Duration::from_millis(300)));
     let _ = client.try_write(flood);
     data.finish().unwrap();
     let mut other = server.login();
@@ -134,7 +148,11 @@ fn the_queue_is_bounded() {
 fn random_bytes_end_in_order() {
     let mut server = Server::start();
     for seed in 1..30 {
-        let mut client = if seed % 2 == 0 { server.secure(&Tls::new()) } else { server.connect() };
+        let mut client = if seed % 2 == 0 {
+            server.secure(&Tls::new())
+        } else {
+            server.connect()
+        };
         let _ = client.try_write(crate::support::content(3000, seed));
         let _ = client.try_write("\r\nQUIT\r\n");
         // What looks like telnet may have swallowed the QUIT.
@@ -151,7 +169,9 @@ fn a_connection_that_resets_is_no_trouble() {
     let mut server = Server::start();
     for _ in 0..20 {
         let client = server.login();
-        socket2::SockRef::from(client.socket()).set_linger(Some(Duration::ZERO)).unwrap();
+        socket2::SockRef::from(client.socket())
+            .set_linger(Some(Duration::ZERO))
+            .unwrap();
     }
     for _ in 0..20 {
         let stream = std::net::TcpStream::connect(server.address).unwrap();

@@ -39,12 +39,16 @@ fn sessions_of_an_address() {
 
 #[test]
 fn sessions_of_a_user() {
-    let server =
-        Setup::new().set("limits.sessions-per-user", "2").user("one", "max-sessions = 1").start();
+    let server = Setup::new()
+        .set("limits.sessions-per-user", "2")
+        .user("one", "max-sessions = 1")
+        .start();
     let attempt = |name: &str| {
         let mut client = server.secure(&Tls::new());
         client.send(&format!("USER {name}")).expect(331);
-        let reply = client.send(&format!("PASS {name}")).expect_one_of(&[230, 421, 530]);
+        let reply = client
+            .send(&format!("PASS {name}"))
+            .expect_one_of(&[230, 421, 530]);
         (reply.code == 230).then_some(client)
     };
     let first = [attempt(USER).unwrap(), attempt(USER).unwrap()];
@@ -59,7 +63,9 @@ fn sessions_of_a_user() {
 
 #[test]
 fn the_login_has_to_come_soon() {
-    let server = Setup::new().set("limits.login-timeout", r#""500ms""#).start();
+    let server = Setup::new()
+        .set("limits.login-timeout", r#""500ms""#)
+        .start();
     let begun = Instant::now();
     let mut client = server.secure(&Tls::new());
     while begun.elapsed() < Duration::from_secs(5) && client.try_write("NOOP\r\n").is_ok() {
@@ -72,7 +78,10 @@ fn the_login_has_to_come_soon() {
             Err(_) => break,
         }
     }
-    assert!(begun.elapsed() < Duration::from_secs(5), "it may NOOP for ever");
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "it may NOOP for ever"
+    );
     let mut client = server.login();
     std::thread::sleep(Duration::from_millis(700));
     client.send("NOOP").expect(200);
@@ -81,7 +90,9 @@ fn the_login_has_to_come_soon() {
 /// Slowloris.
 #[test]
 fn one_byte_now_and_then_is_not_enough() {
-    let server = Setup::new().set("limits.login-timeout", r#""500ms""#).start();
+    let server = Setup::new()
+        .set("limits.login-timeout", r#""500ms""#)
+        .start();
     let mut client = server.connect();
     let begun = Instant::now();
     while client.try_write("x").is_ok() && begun.elapsed() < Duration::from_secs(5) {
@@ -100,7 +111,11 @@ fn silence_ends_a_session() {
     let mut patient = server.login_as("patient", &Tls::new());
     let begun = Instant::now();
     client.reply().expect(421);
-    assert!(begun.elapsed() >= Duration::from_millis(300), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() >= Duration::from_millis(300),
+        "{:?}",
+        begun.elapsed()
+    );
     client.rest();
     patient.send("NOOP").expect(200);
 }
@@ -108,7 +123,9 @@ fn silence_ends_a_session() {
 /// RFC 1123 §4.1.3.2: a transfer is no silence.
 #[test]
 fn a_transfer_is_not_idle() {
-    let server = Setup::new().set("limits.idle-timeout", r#""400ms""#).start();
+    let server = Setup::new()
+        .set("limits.idle-timeout", r#""400ms""#)
+        .start();
     let mut client = server.login();
     let mut data = client.begin("STOR file");
     for _ in 0..10 {
@@ -127,21 +144,32 @@ fn the_size_of_an_upload() {
         .user("small", "max-upload-size = \"10KiB\"")
         .start();
     let mut client = server.login();
-    client.store("STOR fits", &content(100 << 10, 1)).expect(226);
-    client.store("STOR large", &content((100 << 10) + 1, 1)).expect(552);
+    client
+        .store("STOR fits", &content(100 << 10, 1))
+        .expect(226);
+    client
+        .store("STOR large", &content((100 << 10) + 1, 1))
+        .expect(552);
     client.store("APPE fits", b"x").expect(552);
-    assert_eq!(fs::metadata(server.home().join("fits")).unwrap().len(), 100 << 10);
+    assert_eq!(
+        fs::metadata(server.home().join("fits")).unwrap().len(),
+        100 << 10
+    );
     assert!(!server.home().join("large").exists());
     let stream = client.open();
     client.send("ALLO 1000000").expect_one_of(&[200, 202, 552]);
     drop(stream);
     let mut client = server.login_as("small", &Tls::new());
     client.store("STOR fits", &content(10 << 10, 1)).expect(226);
-    client.store("STOR large", &content(11 << 10, 1)).expect(552);
+    client
+        .store("STOR large", &content(11 << 10, 1))
+        .expect(552);
     client.send("SIZE large").expect(550);
     client.store("STOR sparse", b"x").expect(226);
     client.send("REST 1").expect(350);
-    client.store("STOR sparse", &content(10 << 10, 1)).expect(552);
+    client
+        .store("STOR sparse", &content(10 << 10, 1))
+        .expect(552);
 }
 
 #[test]
@@ -155,16 +183,24 @@ fn rates() {
     let begun = Instant::now();
     client.store("STOR file", &bytes).expect(226);
     let upload = begun.elapsed();
-    assert!(upload > Duration::from_millis(700), "{upload:?} for 2 MiB at 1 MiB/s");
+    assert!(
+        upload > Duration::from_millis(700),
+        "{upload:?} for 2 MiB at 1 MiB/s"
+    );
     let begun = Instant::now();
     assert!(client.retrieve("RETR file") == bytes);
     let download = begun.elapsed();
-    assert!(download > Duration::from_millis(700), "{download:?} for 2 MiB at 1 MiB/s");
+    assert!(
+        download > Duration::from_millis(700),
+        "{download:?} for 2 MiB at 1 MiB/s"
+    );
 }
 
 #[test]
 fn the_rate_of_a_user_is_shared_by_its_sessions() {
-    let server = Setup::new().user("slow", "download-rate = \"1MiB\"\nhome = \"/alice\"").start();
+    let server = Setup::new()
+        .user("slow", "download-rate = \"1MiB\"\nhome = \"/alice\"")
+        .start();
     fs::write(server.home().join("file"), content(1 << 20, 1)).unwrap();
     let begun = Instant::now();
     std::thread::scope(|scope| {
@@ -176,14 +212,20 @@ fn the_rate_of_a_user_is_shared_by_its_sessions() {
         }
     });
     let taken = begun.elapsed();
-    assert!(taken > Duration::from_millis(1500), "{taken:?} for 3 MiB at 1 MiB/s");
+    assert!(
+        taken > Duration::from_millis(1500),
+        "{taken:?} for 3 MiB at 1 MiB/s"
+    );
 }
 
 /// A slow client holds up nobody else.
 #[test]
 fn slow_clients_do_not_slow_others() {
     let server = Setup::new().start();
-    fs::File::create(server.home().join("large")).unwrap().set_len(64 << 20).unwrap();
+    fs::File::create(server.home().join("large"))
+        .unwrap()
+        .set_len(64 << 20)
+        .unwrap();
     let mut slow: Vec<(Client, _)> = (0..20)
         .map(|_| {
             let mut client = server.login();
@@ -198,7 +240,11 @@ fn slow_clients_do_not_slow_others() {
     let mut client = server.login();
     client.store("STOR file", &content(1 << 20, 1)).expect(226);
     assert_eq!(client.retrieve("RETR file").len(), 1 << 20);
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        begun.elapsed()
+    );
     for (_, data) in &mut slow {
         let _ = data.flush();
     }

@@ -23,11 +23,17 @@ fn a_wrong_password_is_as_wrong_as_a_wrong_name() {
     client.send(&format!("USER {USER}")).expect(331);
     let wrong = client.send("PASS secret-that-is-wrong").expect(530).lines;
     client.send("USER nobody").expect(331);
-    assert_eq!(client.send("PASS secret-that-is-wrong").expect(530).lines, wrong);
+    assert_eq!(
+        client.send("PASS secret-that-is-wrong").expect(530).lines,
+        wrong
+    );
     client.send("PWD").expect(530);
     client.login(USER);
     client.send("PWD").expect(257);
-    assert!(!server.log().contains("secret-that-is-wrong"), "a password is in the log");
+    assert!(
+        !server.log().contains("secret-that-is-wrong"),
+        "a password is in the log"
+    );
 }
 
 #[test]
@@ -79,19 +85,27 @@ fn control_bytes_in_names_and_passwords_are_501() {
     client.send(&format!("USER {USER}")).expect(331);
     client.send("PASS alice").expect(230);
     let log = server.log();
-    assert!(!log.contains('\0') && !log.contains('\x1b') && !log.contains('\r'), "{log:?}");
+    assert!(
+        !log.contains('\0') && !log.contains('\x1b') && !log.contains('\r'),
+        "{log:?}"
+    );
 }
 
 #[test]
 fn what_a_name_holds_is_escaped_in_the_log() {
     let server = Server::start();
     let mut client = server.secure(&Tls::new());
-    client.send("USER %n%s listening address=1.2.3.4:5 tls=explicit").expect(331);
+    client
+        .send("USER %n%s listening address=1.2.3.4:5 tls=explicit")
+        .expect(331);
     client.send("PASS x").expect(530);
     let log = server.log();
     let forged = log.lines().filter(|line| line.contains("1.2.3.4:5"));
     for line in forged {
-        assert!(line.contains("\"%n%s") || line.contains("%n%s listening"), "{line}");
+        assert!(
+            line.contains("\"%n%s") || line.contains("%n%s listening"),
+            "{line}"
+        );
         assert!(!line.trim_start().starts_with("listening"), "{line}");
     }
 }
@@ -102,7 +116,9 @@ fn a_name_is_no_path() {
     let mut client = server.secure(&Tls::new());
     for name in ["../../etc", "/", "..", "alice/../bob", "*"] {
         let mut client = server.secure(&Tls::new());
-        client.send(&format!("USER {name}")).expect_one_of(&[331, 501]);
+        client
+            .send(&format!("USER {name}"))
+            .expect_one_of(&[331, 501]);
         client.send("PASS x").expect_one_of(&[503, 530]);
     }
     client.send("NOOP").expect(200);
@@ -116,7 +132,9 @@ fn rein_takes_the_login_and_tls_away() {
     client.send("REIN").expect(220);
     // RFC 4217 §11: the reply is protected, what follows is not.
     client.clear();
-    client.send(&format!("USER {USER}")).expect_one_of(&[530, 534]);
+    client
+        .send(&format!("USER {USER}"))
+        .expect_one_of(&[530, 534]);
     client.auth_tls(&Tls::new());
     client.send("PWD").expect(530);
     client.login(USER);
@@ -137,7 +155,9 @@ fn user_after_the_login_starts_over_or_is_refused() {
 
 #[test]
 fn host_names_what_is_served() {
-    let server = Setup::new().set("server.hosts", r#"["files.example"]"#).start();
+    let server = Setup::new()
+        .set("server.hosts", r#"["files.example"]"#)
+        .start();
     let mut client = server.secure(&Tls::new().host("files.example"));
     client.send("HOST files.example").expect(220);
     client.send("HOST FILES.EXAMPLE").expect(220);
@@ -165,7 +185,10 @@ fn the_users_file_may_change_while_the_server_runs() {
     assert!(refused("carol"));
     let file = server.state().join("users.toml");
     let mut users = std::fs::read_to_string(&file).unwrap();
-    users.push_str(&server::entry("carol", &format!("password = {:?}", server::hash("carol"))));
+    users.push_str(&server::entry(
+        "carol",
+        &format!("password = {:?}", server::hash("carol")),
+    ));
     std::fs::write(&file, users).unwrap();
     eventually("carol may log in", || !refused("carol"));
     // Running sessions stay, new logins are refused.
@@ -185,19 +208,30 @@ fn the_users_file_may_change_while_the_server_runs() {
 #[test]
 fn what_the_users_file_says_of_a_user_holds() {
     let server = Setup::new()
-        .user("reader", "home = \"/alice\"\npermissions = [\"read\"]\ngreeting = \"Hello reader\"")
+        .user(
+            "reader",
+            "home = \"/alice\"\npermissions = [\"read\"]\ngreeting = \"Hello reader\"",
+        )
         .user("gone", "disabled = true")
         .user("far", "addresses = [\"192.0.2.0/24\"]")
         .start();
     std::fs::write(server.home().join("file"), "content").unwrap();
     let mut client = server.secure(&Tls::new());
     client.send("USER reader").expect(331);
-    client.send("PASS reader").expect(230).saying("Hello reader");
+    client
+        .send("PASS reader")
+        .expect(230)
+        .saying("Hello reader");
     for command in ["PBSZ 0", "PROT P", "TYPE I"] {
         client.send(command).expect(200);
     }
     assert_eq!(client.retrieve("RETR file"), b"content");
-    for command in ["DELE file", "MKD d", "MFMT 20200101000000 file", "SITE CHMOD 600 file"] {
+    for command in [
+        "DELE file",
+        "MKD d",
+        "MFMT 20200101000000 file",
+        "SITE CHMOD 600 file",
+    ] {
         client.send(command).expect(550);
     }
     if client.send("RNFR file").expect_one_of(&[350, 550]).code == 350 {
@@ -225,7 +259,9 @@ fn anonymous_only_where_configured() {
 
     let settings =
         r#"settings = { users = { file = "users.toml" }, anonymous = { home = "/public" } }"#;
-    let server = Setup::new().plugin("users", "builtin:users", settings).start();
+    let server = Setup::new()
+        .plugin("users", "builtin:users", settings)
+        .start();
     std::fs::write(server.home_of("public").join("file"), "for all").unwrap();
     for name in ["anonymous", "ftp"] {
         let mut client: Client = server.secure(&Tls::new());

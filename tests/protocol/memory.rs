@@ -14,6 +14,10 @@ fn idle_sessions_are_small() {
     let idle: Vec<Client> = (0..SESSIONS).map(|_| server.login()).collect();
     let each = server.resident().saturating_sub(before) / SESSIONS as u64;
     eprintln!("{} KiB for each idle session", each >> 10);
-    assert!(each < (128 << 10), "{} KiB for each idle session", each >> 10);
+    assert!(
+        each < (128 << 10),
+        "{} KiB for each idle session",
+        each >> 10
+    );
     drop((first, idle));
 }

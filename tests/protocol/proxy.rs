@@ -29,9 +29,13 @@ fn behind(server: &crate::support::Server, header: impl AsRef<[u8]>) -> Client {
 
 #[test]
 fn both_versions_tell_the_client() {
-    let mut server = trusting().user("far", "addresses = [\"192.0.2.7\"]").start();
-    for header in [b"PROXY TCP4 192.0.2.7 127.0.0.1 4711 21\r\n".to_vec(), v2([192, 0, 2, 7], 4711)]
-    {
+    let mut server = trusting()
+        .user("far", "addresses = [\"192.0.2.7\"]")
+        .start();
+    for header in [
+        b"PROXY TCP4 192.0.2.7 127.0.0.1 4711 21\r\n".to_vec(),
+        v2([192, 0, 2, 7], 4711),
+    ] {
         let mut client = behind(&server, header);
         client.auth_tls(&Tls::new());
         client.login("far");
@@ -64,13 +68,19 @@ fn data_connections_come_from_the_told_address_or_the_proxy() {
 #[test]
 fn a_local_health_check_and_an_unknown_client() {
     let server = trusting().start();
-    behind(&server, b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00").send("NOOP").expect(200);
-    behind(&server, "PROXY UNKNOWN\r\n").send("NOOP").expect(200);
+    behind(&server, b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00")
+        .send("NOOP")
+        .expect(200);
+    behind(&server, "PROXY UNKNOWN\r\n")
+        .send("NOOP")
+        .expect(200);
 }
 
 #[test]
 fn no_header_or_a_wrong_one_is_no_session() {
-    let server = trusting().set("limits.handshake-timeout", r#""500ms""#).start();
+    let server = trusting()
+        .set("limits.handshake-timeout", r#""500ms""#)
+        .start();
     for header in [
         &b"USER alice\r\n"[..],
         b"PROXY TCP4 x y 1 2\r\n",
@@ -81,7 +91,10 @@ fn no_header_or_a_wrong_one_is_no_session() {
         let mut client = Client::dial(server.address);
         client.write(header);
         let rest = client.rest();
-        assert!(!rest.contains("331 ") && !rest.starts_with("220 "), "{header:?}: {rest}");
+        assert!(
+            !rest.contains("331 ") && !rest.starts_with("220 "),
+            "{header:?}: {rest}"
+        );
     }
 }
 

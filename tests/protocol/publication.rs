@@ -43,8 +43,12 @@ fn the_old_file_is_whole_until_the_new_one_is() {
     let new = content(300_000, 3);
     let stop = Arc::new(AtomicBool::new(false));
     let watching = {
-        let (stop, path, old, new) =
-            (stop.clone(), server.home().join("file"), old.clone(), new.clone());
+        let (stop, path, old, new) = (
+            stop.clone(),
+            server.home().join("file"),
+            old.clone(),
+            new.clone(),
+        );
         std::thread::spawn(move || {
             while !stop.load(Ordering::Relaxed) {
                 let seen = fs::read(&path).unwrap();
@@ -63,7 +67,9 @@ fn the_old_file_is_whole_until_the_new_one_is() {
 /// A handshake that fails must not touch the file (some servers truncate it first).
 #[test]
 fn a_broken_data_handshake_leaves_the_old_file() {
-    let server = Setup::new().set("limits.handshake-timeout", r#""500ms""#).start();
+    let server = Setup::new()
+        .set("limits.handshake-timeout", r#""500ms""#)
+        .start();
     fs::write(server.home().join("file"), "old").unwrap();
     let mut client = server.login();
     for broken in [&b""[..], b"\x16\x03\x01\x00", b"GET / HTTP/1.1\r\n\r\n"] {
@@ -104,7 +110,10 @@ fn a_broken_upload_is_resumed_by_its_owner_only() {
             let size = owner.send(&format!("SIZE {name}")).expect(213);
             let size: usize = size.text().parse().unwrap();
             assert!(size > 0 && size <= 300_000, "{size}");
-            owner.send(&format!("MLST {name}")).expect(250).saying(&format!("size={size};"));
+            owner
+                .send(&format!("MLST {name}"))
+                .expect(250)
+                .saying(&format!("size={size};"));
             assert!(!server.home().join(&name).exists());
             let reply = if with_rest {
                 owner.send(&format!("REST {size}")).expect(350);
@@ -113,8 +122,14 @@ fn a_broken_upload_is_resumed_by_its_owner_only() {
                 owner.store(&format!("APPE {name}"), &bytes[size..])
             };
             reply.expect(226);
-            assert!(fs::read(server.home().join(&name)).unwrap() == bytes, "{name}");
-            other.send(&format!("SIZE {name}")).expect(213).saying("500000");
+            assert!(
+                fs::read(server.home().join(&name)).unwrap() == bytes,
+                "{name}"
+            );
+            other
+                .send(&format!("SIZE {name}"))
+                .expect(213)
+                .saying("500000");
         }
     }
 }
@@ -144,7 +159,9 @@ fn eicar_is_refused_in_one_piece() {
     for version in VERSIONS {
         let mut client = server.login_as("alice", &Tls::version(version));
         for command in ["STOR file", "APPE file", "STOU", "STOR file.txt"] {
-            client.store(command, &eicar()).expect_one_of(&[550, 552, 553]);
+            client
+                .store(command, &eicar())
+                .expect_one_of(&[550, 552, 553]);
         }
         client.send("SIZE file").expect(550);
     }
@@ -161,7 +178,9 @@ fn eicar_is_refused_however_it_is_split() {
     for split in (1..eicar.len()).step_by(7) {
         for verb in ["APPE", "STOR"] {
             let name = format!("{verb}-{split}.com");
-            client.store(&format!("STOR {name}"), &eicar[..split]).expect(226);
+            client
+                .store(&format!("STOR {name}"), &eicar[..split])
+                .expect(226);
             if verb == "STOR" {
                 client.send(&format!("REST {split}")).expect(350);
             }
@@ -169,7 +188,10 @@ fn eicar_is_refused_however_it_is_split() {
                 .store(&format!("{verb} {name}"), &eicar[split..])
                 .expect_one_of(&[550, 552, 553]);
             // The innocent half stays as it was.
-            assert_eq!(fs::read(server.home().join(&name)).unwrap(), &eicar[..split]);
+            assert_eq!(
+                fs::read(server.home().join(&name)).unwrap(),
+                &eicar[..split]
+            );
         }
         // Broken, and resumed.
         let name = format!("broken-{split}.com");
@@ -177,9 +199,14 @@ fn eicar_is_refused_however_it_is_split() {
         data.send(&eicar[..split]).unwrap();
         data.cut();
         client.reply().expect_one_of(&[426, 451]);
-        client.send(&format!("SIZE {name}")).expect(213).saying(&split.to_string());
+        client
+            .send(&format!("SIZE {name}"))
+            .expect(213)
+            .saying(&split.to_string());
         client.send(&format!("REST {split}")).expect(350);
-        client.store(&format!("STOR {name}"), &eicar[split..]).expect_one_of(&[550, 552, 553]);
+        client
+            .store(&format!("STOR {name}"), &eicar[split..])
+            .expect_one_of(&[550, 552, 553]);
         client.send(&format!("SIZE {name}")).expect(550);
     }
     assert!(server.files_with(&eicar).is_empty(), "it lies somewhere");
@@ -201,7 +228,9 @@ fn a_refused_file_is_never_visible() {
     };
     let mut client = server.login();
     for _ in 0..30 {
-        client.store("STOR file.com", &eicar()).expect_one_of(&[550, 552, 553]);
+        client
+            .store("STOR file.com", &eicar())
+            .expect_one_of(&[550, 552, 553]);
     }
     stop.store(true, Ordering::Relaxed);
     watching.join().unwrap();

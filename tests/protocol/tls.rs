@@ -38,9 +38,10 @@ fn auth_tls_p_and_ssl_may_protect_data_from_the_start() {
 #[test]
 fn both_versions_and_no_older_ones() {
     let server = Server::start();
-    for (version, expected) in
-        [(Version::V12, ProtocolVersion::TLSv1_2), (Version::V13, ProtocolVersion::TLSv1_3)]
-    {
+    for (version, expected) in [
+        (Version::V12, ProtocolVersion::TLSv1_2),
+        (Version::V13, ProtocolVersion::TLSv1_3),
+    ] {
         let mut client = server.secure(&Tls::version(version));
         assert_eq!(client.connection().protocol_version(), Some(expected));
         client.login(USER);
@@ -83,7 +84,9 @@ fn implicit_tls() {
         client.send("PBSZ 0").expect(200);
         client.send("PROT P").expect(200);
         client.send("TYPE I").expect(200);
-        client.store(&format!("STOR {version:?}"), b"content").expect(226);
+        client
+            .store(&format!("STOR {version:?}"), b"content")
+            .expect(226);
         assert_eq!(client.retrieve(&format!("RETR {version:?}")), b"content");
     }
     let mut client = Client::dial(server.implicit);
@@ -126,7 +129,9 @@ fn a_handshake_that_fails_ends_the_session_alone() {
 
 #[test]
 fn a_handshake_that_never_ends_is_ended() {
-    let server = Setup::new().set("limits.handshake-timeout", r#""300ms""#).start();
+    let server = Setup::new()
+        .set("limits.handshake-timeout", r#""300ms""#)
+        .start();
     let mut client = server.connect();
     client.send("AUTH TLS").expect(234);
     client.write([0x16, 3, 1]);
@@ -148,7 +153,10 @@ fn alpn_is_ftp_or_nothing() {
     for foreign in ["http/1.1", "h2", "imap"] {
         let mut client = server.connect();
         client.send("AUTH TLS").expect(234);
-        assert!(client.handshake(&Tls::new().alpn(&[foreign])).is_err(), "{foreign}");
+        assert!(
+            client.handshake(&Tls::new().alpn(&[foreign])).is_err(),
+            "{foreign}"
+        );
     }
 }
 
@@ -166,7 +174,11 @@ fn verbs_of_other_protocols_end_the_session() {
         "MAIL FROM:<a@example.com>\r\n",
     ] {
         for secure in [false, true] {
-            let mut client = if secure { server.secure(&Tls::new()) } else { server.connect() };
+            let mut client = if secure {
+                server.secure(&Tls::new())
+            } else {
+                server.connect()
+            };
             client.write(line);
             let rest = client.rest();
             assert!(!rest.contains("331 "), "{line}: {rest}");
@@ -200,7 +212,15 @@ fn data_must_be_protected_by_default() {
     // RFC 4217 §9: the level begins Clear, and the refusal comes with the transfer.
     let address = client.epsv();
     let stream = client::connect(address);
-    for command in ["RETR file", "LIST", "NLST", "MLSD", "STOR new", "APPE new", "STOU"] {
+    for command in [
+        "RETR file",
+        "LIST",
+        "NLST",
+        "MLSD",
+        "STOR new",
+        "APPE new",
+        "STOU",
+    ] {
         client.send(command).expect(521);
     }
     drop(stream);
@@ -227,8 +247,10 @@ fn data_may_be_in_the_clear_where_configured() {
 
 #[test]
 fn no_tls_at_all_where_configured() {
-    let server =
-        Setup::new().set("tls.required", "false").set("tls.data-required", "false").start();
+    let server = Setup::new()
+        .set("tls.required", "false")
+        .set("tls.data-required", "false")
+        .start();
     let mut client = server.connect();
     client.login(USER);
     client.send("TYPE I").expect(200);
@@ -280,7 +302,9 @@ fn who_ends_tls_without_a_word_is_no_trouble() {
 
 #[test]
 fn a_plain_data_connection_where_tls_is_told_fails() {
-    let server = Setup::new().set("limits.handshake-timeout", r#""1s""#).start();
+    let server = Setup::new()
+        .set("limits.handshake-timeout", r#""1s""#)
+        .start();
     std::fs::write(server.home().join("file"), "content").unwrap();
     let mut client = server.login();
     let mut stream = client.open();
@@ -300,7 +324,9 @@ fn nothing_of_a_file_goes_out_before_the_data_handshake() {
     let mut client = server.login();
     let stream = client.open();
     client.send("RETR file").expect_one_of(&[125, 150]);
-    stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_millis(200)))
+        .unwrap();
     assert_eq!(read_all(stream), b"");
     client.reply().expect_one_of(&[425, 426, 522]);
     client.send("NOOP").expect(200);
@@ -308,7 +334,10 @@ fn nothing_of_a_file_goes_out_before_the_data_handshake() {
 
 #[test]
 fn sni_chooses_the_certificate() {
-    let (first, second) = (Identity::server("one.example"), Identity::server("two.example"));
+    let (first, second) = (
+        Identity::server("one.example"),
+        Identity::server("two.example"),
+    );
     let setup = Setup::new();
     let path = |name: &str, text: &str| setup.file(name, text).to_str().unwrap().to_owned();
     let certificate = path("one.pem", &first.certificate_pem);
@@ -323,9 +352,11 @@ fn sni_chooses_the_certificate() {
         .set("tls.key", &format!("{key:?}"))
         .tables(&host)
         .start();
-    for (name, identity) in
-        [("one.example", &first), ("two.example", &second), ("three.example", &first)]
-    {
+    for (name, identity) in [
+        ("one.example", &first),
+        ("two.example", &second),
+        ("three.example", &first),
+    ] {
         let mut client = server.secure(&Tls::new().host(name));
         let shown = client.connection().peer_certificates().unwrap()[0].clone();
         assert_eq!(shown, identity.certificate, "{name}");
@@ -335,7 +366,10 @@ fn sni_chooses_the_certificate() {
         let data = client.begin("LIST");
         if let Data::Tls(stream) = &data {
             let shown = stream.conn.peer_certificates().unwrap()[0].clone();
-            assert_eq!(shown, identity.certificate, "the data connection for {name}");
+            assert_eq!(
+                shown, identity.certificate,
+                "the data connection for {name}"
+            );
         }
         data.receive();
         client.reply().expect(226);

@@ -9,7 +9,10 @@ const LARGE: u64 = 64 << 20;
 
 fn with_large_file() -> Server {
     let server = Server::start();
-    fs::File::create(server.home().join("large")).unwrap().set_len(LARGE).unwrap();
+    fs::File::create(server.home().join("large"))
+        .unwrap()
+        .set_len(LARGE)
+        .unwrap();
     server
 }
 
@@ -77,7 +80,11 @@ fn abor_at_any_time() {
     let mut server = with_large_file();
     let mut client = server.login();
     for round in 0..12 {
-        let command = if round % 2 == 0 { "RETR large" } else { "STOR new" };
+        let command = if round % 2 == 0 {
+            "RETR large"
+        } else {
+            "STOR new"
+        };
         let stream = client.open();
         client.write(format!("{command}\r\n"));
         std::thread::sleep(Duration::from_millis(round / 2));
@@ -122,7 +129,10 @@ fn quit_in_a_transfer_waits_for_its_end() {
     client.reply().expect(226);
     client.reply().expect(221);
     assert_eq!(client.rest(), "");
-    assert_eq!(fs::read(server.home().join("file")).unwrap(), b"first,second");
+    assert_eq!(
+        fs::read(server.home().join("file")).unwrap(),
+        b"first,second"
+    );
 }
 
 #[test]
@@ -169,8 +179,13 @@ fn an_upload_that_is_cut_is_not_published() {
 
 #[test]
 fn a_stalled_transfer_is_ended() {
-    let server = Setup::new().set("limits.stall-timeout", r#""300ms""#).start();
-    fs::File::create(server.home().join("large")).unwrap().set_len(LARGE).unwrap();
+    let server = Setup::new()
+        .set("limits.stall-timeout", r#""300ms""#)
+        .start();
+    fs::File::create(server.home().join("large"))
+        .unwrap()
+        .set_len(LARGE)
+        .unwrap();
     let mut client = server.login();
     // Zero window: the client takes nothing.
     let data = client.begin("RETR large");
@@ -224,7 +239,11 @@ fn a_download_goes_on_with_the_old_content() {
 #[test]
 fn files_and_sockets_are_given_back() {
     let server = with_large_file();
-    let open = || fs::read_dir(format!("/proc/{}/fd", server.id())).unwrap().count();
+    let open = || {
+        fs::read_dir(format!("/proc/{}/fd", server.id()))
+            .unwrap()
+            .count()
+    };
     let round = || {
         let mut client = server.login();
         let mut data: Data = client.begin("RETR large");

@@ -44,7 +44,11 @@ impl Client {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { stream: Stream::Plain(stream), buffer: Vec::new(), tls: None }
+        Self {
+            stream: Stream::Plain(stream),
+            buffer: Vec::new(),
+            tls: None,
+        }
     }
 
     /// TLS from the first byte.
@@ -154,7 +158,8 @@ impl Client {
     /// The next reply.
     #[track_caller]
     pub fn reply(&mut self) -> Reply {
-        self.try_reply().unwrap_or_else(|error| panic!("no reply: {error}"))
+        self.try_reply()
+            .unwrap_or_else(|error| panic!("no reply: {error}"))
     }
 
     /// The next reply, if one comes before the connection ends.
@@ -169,9 +174,17 @@ impl Client {
                 lines.push(self.line()?);
             }
         } else {
-            assert_eq!(first.as_bytes().get(3), Some(&b' '), "not a reply: {first:?}");
+            assert_eq!(
+                first.as_bytes().get(3),
+                Some(&b' '),
+                "not a reply: {first:?}"
+            );
         }
-        Ok(Reply { code, lines, to: String::new() })
+        Ok(Reply {
+            code,
+            lines,
+            to: String::new(),
+        })
     }
 
     fn line(&mut self) -> io::Result<String> {
@@ -231,8 +244,15 @@ impl Client {
     #[track_caller]
     pub fn epsv(&mut self) -> SocketAddr {
         let reply = self.send("EPSV").expect(229);
-        let inside = reply.text().split("(|||").nth(1).and_then(|rest| rest.split("|)").next());
-        let port = inside.unwrap_or_else(|| panic!("{reply:?}")).parse().unwrap();
+        let inside = reply
+            .text()
+            .split("(|||")
+            .nth(1)
+            .and_then(|rest| rest.split("|)").next());
+        let port = inside
+            .unwrap_or_else(|| panic!("{reply:?}"))
+            .parse()
+            .unwrap();
         SocketAddr::new(self.socket().peer_addr().unwrap().ip(), port)
     }
 
@@ -240,10 +260,19 @@ impl Client {
     #[track_caller]
     pub fn pasv(&mut self) -> SocketAddr {
         let reply = self.send("PASV").expect(227);
-        let inside = reply.text().split('(').nth(1).and_then(|rest| rest.split(')').next());
-        let numbers: Vec<u8> =
-            inside.unwrap().split(',').map(|number| number.parse().unwrap()).collect();
-        let [a, b, c, d, high, low] = numbers[..] else { panic!("{reply:?}") };
+        let inside = reply
+            .text()
+            .split('(')
+            .nth(1)
+            .and_then(|rest| rest.split(')').next());
+        let numbers: Vec<u8> = inside
+            .unwrap()
+            .split(',')
+            .map(|number| number.parse().unwrap())
+            .collect();
+        let [a, b, c, d, high, low] = numbers[..] else {
+            panic!("{reply:?}")
+        };
         SocketAddr::from((Ipv4Addr::new(a, b, c, d), u16::from_be_bytes([high, low])))
     }
 
@@ -254,7 +283,8 @@ impl Client {
         let listener = TcpListener::bind((own, 0)).unwrap();
         let family = if own.is_ipv4() { 1 } else { 2 };
         let port = listener.local_addr().unwrap().port();
-        self.send(&format!("EPRT |{family}|{own}|{port}|")).expect(200);
+        self.send(&format!("EPRT |{family}|{own}|{port}|"))
+            .expect(200);
         listener
     }
 
@@ -335,7 +365,10 @@ pub fn connect(address: SocketAddr) -> TcpStream {
 }
 
 fn timed_out(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+    )
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -55,7 +55,8 @@ impl Data {
     #[track_caller]
     pub fn receive(mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        self.read_to_end(&mut bytes).expect("the data connection ends cleanly");
+        self.read_to_end(&mut bytes)
+            .expect("the data connection ends cleanly");
         bytes
     }
 

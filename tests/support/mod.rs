@@ -19,9 +19,12 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The EICAR test string, in two halves, so that no scanner takes this file for a find.
 pub fn eicar() -> Vec<u8> {
-    [r"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-", "STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"]
-        .concat()
-        .into_bytes()
+    [
+        r"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-",
+        "STANDARD-ANTIVIRUS-TEST-FILE!$H+H*",
+    ]
+    .concat()
+    .into_bytes()
 }
 
 /// Bytes without a pattern that a wrong offset would repeat.

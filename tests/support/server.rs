@@ -35,7 +35,10 @@ impl Setup {
     /// The defaults, but for ports that the system chooses, and for failed logins that are answered
     /// soon.
     pub fn new() -> Self {
-        let directory = tempfile::Builder::new().prefix("portcullis-test-").tempdir().unwrap();
+        let directory = tempfile::Builder::new()
+            .prefix("portcullis-test-")
+            .tempdir()
+            .unwrap();
         let setup = Self {
             directory,
             sets: BTreeMap::new(),
@@ -85,17 +88,26 @@ impl Setup {
 
     /// The plugins that ship, of which a test wants to replace others.
     pub fn plugin(self, name: &str, component: &str, more: &str) -> Self {
-        self.tables(&format!("[[plugin]]\nname = {name:?}\ncomponent = {component:?}\n{more}"))
+        self.tables(&format!(
+            "[[plugin]]\nname = {name:?}\ncomponent = {component:?}\n{more}"
+        ))
     }
 
     /// The users plugin as configured by default.
     pub fn users_plugin(self) -> Self {
-        self.plugin("users", "builtin:users", r#"settings = { users = { file = "users.toml" } }"#)
+        self.plugin(
+            "users",
+            "builtin:users",
+            r#"settings = { users = { file = "users.toml" } }"#,
+        )
     }
 
     /// One more user, whose password is the name; `more` are further lines of the table.
     pub fn user(mut self, name: &str, more: &str) -> Self {
-        self.users.push_str(&entry(name, &format!("password = {:?}\n{more}", hash(name))));
+        self.users.push_str(&entry(
+            name,
+            &format!("password = {:?}\n{more}", hash(name)),
+        ));
         self
     }
 
@@ -123,7 +135,9 @@ impl Setup {
         fs::create_dir_all(self.state()).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
         command.arg("--config").arg(config);
-        command.arg("--set").arg(format!("server.state={:?}", self.state()));
+        command
+            .arg("--set")
+            .arg(format!("server.state={:?}", self.state()));
         for (key, value) in &self.sets {
             command.arg("--set").arg(format!("{key}={value}"));
         }
@@ -180,12 +194,22 @@ impl Setup {
         }
         let (child, log) = self.spawn();
         let nowhere = SocketAddr::from(([0; 4], 0));
-        Server { setup: self, child, log, address: nowhere, implicit: nowhere }
+        Server {
+            setup: self,
+            child,
+            log,
+            address: nowhere,
+            implicit: nowhere,
+        }
     }
 
     fn spawn(&self) -> (Child, Log) {
-        let mut child =
-            self.command(&[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = self
+            .command(&[])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let log = Log::default();
         log.follow(child.stderr.take().unwrap());
         log.follow(child.stdout.take().unwrap());
@@ -196,11 +220,17 @@ impl Setup {
     #[track_caller]
     pub fn run(&self, words: &[&str]) -> (i32, String) {
         self.write_users();
-        let mut child =
-            self.command(words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = self
+            .command(words)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let log = Log::default();
-        let readers =
-            [log.follow(child.stderr.take().unwrap()), log.follow(child.stdout.take().unwrap())];
+        let readers = [
+            log.follow(child.stderr.take().unwrap()),
+            log.follow(child.stdout.take().unwrap()),
+        ];
         let status = wait(&mut child);
         for reader in readers {
             reader.join().unwrap();
@@ -226,7 +256,9 @@ fn copy_entries(from: &Path, to: &Path) {
         if name.to_string_lossy().starts_with('.') || to.join(&name).exists() {
             continue;
         }
-        let Ok(fresh) = tempfile::NamedTempFile::with_prefix_in(".new-", to) else { return };
+        let Ok(fresh) = tempfile::NamedTempFile::with_prefix_in(".new-", to) else {
+            return;
+        };
         if fs::copy(entry.path(), fresh.path()).is_ok() {
             let _ = fresh.persist(to.join(&name));
         }
@@ -240,10 +272,16 @@ pub fn entry(name: &str, lines: &str) -> String {
 
 /// The hash of a password at the least cost there is.
 pub fn hash(password: &str) -> String {
-    let cheap =
-        Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(8, 1, 1, None).unwrap());
+    let cheap = Argon2::new(
+        Algorithm::Argon2id,
+        Version::V0x13,
+        Params::new(8, 1, 1, None).unwrap(),
+    );
     let salt = SaltString::encode_b64(b"of no importance").unwrap();
-    cheap.hash_password(password.as_bytes(), &salt).unwrap().to_string()
+    cheap
+        .hash_password(password.as_bytes(), &salt)
+        .unwrap()
+        .to_string()
 }
 
 /// A running server. Dropped, it is killed; when a test fails, its log is printed.
@@ -294,7 +332,10 @@ impl Server {
         let line = self.wait_for_line(|line| {
             line.contains("listening") && line.replace('"', "").contains(&tls)
         });
-        let address = line.split("address=").nth(1).and_then(|rest| rest.split_whitespace().next());
+        let address = line
+            .split("address=")
+            .nth(1)
+            .and_then(|rest| rest.split_whitespace().next());
         self.setup.keep_compiled();
         address.unwrap().trim_matches('"').parse().unwrap()
     }
@@ -377,8 +418,16 @@ impl Server {
     /// Bytes of its memory that are resident.
     pub fn resident(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .unwrap();
+        line.split_whitespace()
+            .nth(1)
+            .unwrap()
+            .parse::<u64>()
+            .unwrap()
+            * 1024
     }
 
     /// All that it has logged.
@@ -464,19 +513,33 @@ impl Log {
         let log = self.clone();
         std::thread::spawn(move || {
             for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
-                log.0.0.lock().unwrap().push(String::from_utf8_lossy(&line).into_owned());
+                log.0
+                    .0
+                    .lock()
+                    .unwrap()
+                    .push(String::from_utf8_lossy(&line).into_owned());
                 log.0.1.notify_all();
             }
         })
     }
 
     fn find(&self, wanted: impl Fn(&str) -> bool) -> Option<String> {
-        self.0.0.lock().unwrap().iter().find(|line| wanted(line)).cloned()
+        self.0
+            .0
+            .lock()
+            .unwrap()
+            .iter()
+            .find(|line| wanted(line))
+            .cloned()
     }
 
     fn wait(&self) {
         let lines = self.0.0.lock().unwrap();
-        drop(self.0.1.wait_timeout(lines, std::time::Duration::from_millis(50)));
+        drop(
+            self.0
+                .1
+                .wait_timeout(lines, std::time::Duration::from_millis(50)),
+        );
     }
 
     fn text(&self) -> String {

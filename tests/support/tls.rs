@@ -85,7 +85,10 @@ impl Tls {
                 .with_client_auth_cert(vec![identity.certificate.clone()], identity.key())
                 .unwrap(),
         };
-        Self { config: Arc::new(config), name: ServerName::try_from("localhost").unwrap() }
+        Self {
+            config: Arc::new(config),
+            name: ServerName::try_from("localhost").unwrap(),
+        }
     }
 
     /// The same settings with a cache of their own.
@@ -101,19 +104,28 @@ impl Tls {
     /// Offers these application protocols.
     pub fn alpn(&self, protocols: &[&str]) -> Self {
         self.change(|config| {
-            config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+            config.alpn_protocols = protocols
+                .iter()
+                .map(|name| name.as_bytes().to_vec())
+                .collect();
         })
     }
 
     /// Asks for this host.
     pub fn host(&self, name: &str) -> Self {
-        Self { config: self.config.clone(), name: ServerName::try_from(name.to_owned()).unwrap() }
+        Self {
+            config: self.config.clone(),
+            name: ServerName::try_from(name.to_owned()).unwrap(),
+        }
     }
 
     fn change(&self, change: impl FnOnce(&mut ClientConfig)) -> Self {
         let mut config = (*self.config).clone();
         change(&mut config);
-        Self { config: Arc::new(config), name: self.name.clone() }
+        Self {
+            config: Arc::new(config),
+            name: self.name.clone(),
+        }
     }
 }
 
@@ -225,9 +237,14 @@ impl Authority {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        params.distinguished_name.push(DnType::CommonName, "Authority of a test");
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "Authority of a test");
         let pem = params.self_signed(&key).unwrap().pem();
-        Self { issuer: Issuer::new(params, key), pem }
+        Self {
+            issuer: Issuer::new(params, key),
+            pem,
+        }
     }
 
     /// A certificate with the subject `CN=name`.

@@ -20,7 +20,11 @@ impl<'a> Argument<'a> {
     /// name (RFC 2640 §2.2) nor a password goes on with NUL, CR or LF in it.
     pub(super) fn text(self) -> Result<&'a str, ParseError> {
         let text = std::str::from_utf8(self.bytes).map_err(|_| ParseError::NotUtf8)?;
-        if text.bytes().any(is_control) { Err(ParseError::ControlCharacter) } else { Ok(text) }
+        if text.bytes().any(is_control) {
+            Err(ParseError::ControlCharacter)
+        } else {
+            Ok(text)
+        }
     }
 
     /// The argument of a command that needs one.
@@ -38,7 +42,9 @@ impl<'a> Argument<'a> {
 
     /// The argument of a command that can do without.
     pub(super) fn optional(self) -> Result<Option<String>, ParseError> {
-        Ok(Some(self.text()?).filter(|text| !text.is_empty()).map(str::to_owned))
+        Ok(Some(self.text()?)
+            .filter(|text| !text.is_empty())
+            .map(str::to_owned))
     }
 
     /// That there is no argument.

@@ -65,7 +65,10 @@ impl fmt::Display for ParseError {
             Self::NotUtf8 => write!(formatter, "The argument is not UTF-8"),
             Self::ControlCharacter => write!(formatter, "The argument holds a control character"),
             Self::UnknownAlgorithm => {
-                write!(formatter, "Unknown algorithm, the current selection is not changed")
+                write!(
+                    formatter,
+                    "Unknown algorithm, the current selection is not changed"
+                )
             }
             Self::NotImplemented(verb) => {
                 write!(formatter, "{verb} is not implemented for that parameter")

@@ -19,7 +19,11 @@ pub(super) fn parse_host(argument: &str) -> Option<String> {
     let name = host.strip_suffix('.').unwrap_or(&host);
     let fits = name.len() <= 253 && name.split('.').all(is_label);
     // RFC 1123 §2.1: digits in the last place are an address, here one that is wrong.
-    let numeric = name.rsplit('.').next()?.bytes().all(|byte| byte.is_ascii_digit());
+    let numeric = name
+        .rsplit('.')
+        .next()?
+        .bytes()
+        .all(|byte| byte.is_ascii_digit());
     (fits && !numeric).then(|| name.to_owned())
 }
 

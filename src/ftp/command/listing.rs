@@ -25,7 +25,9 @@ impl ListArguments {
             found.long |= letters.contains('l');
             rest = after;
         }
-        found.path = Some(rest).filter(|path| !path.is_empty()).map(str::to_owned);
+        found.path = Some(rest)
+            .filter(|path| !path.is_empty())
+            .map(str::to_owned);
         found
     }
 }
@@ -33,8 +35,13 @@ impl ListArguments {
 /// The letters of the option in front, and what follows the blank behind it.
 fn option(text: &str) -> Option<(&str, &str)> {
     let (word, after) = text.split_once(' ').unwrap_or((text, ""));
-    let letters = word.strip_prefix('-').filter(|letters| !letters.is_empty())?;
-    letters.chars().all(|letter| LETTERS.contains(letter)).then_some((letters, after))
+    let letters = word
+        .strip_prefix('-')
+        .filter(|letters| !letters.is_empty())?;
+    letters
+        .chars()
+        .all(|letter| LETTERS.contains(letter))
+        .then_some((letters, after))
 }
 
 #[cfg(test)]
@@ -65,7 +72,10 @@ mod tests {
             ("./-a", false, false, Some("./-a")),
         ] {
             let path = path.map(str::to_owned);
-            assert_eq!(ListArguments::parse(argument), ListArguments { all, long, path });
+            assert_eq!(
+                ListArguments::parse(argument),
+                ListArguments { all, long, path }
+            );
         }
     }
 }

@@ -26,7 +26,10 @@ pub fn parse(line: &[u8]) -> Result<Command, ParseError> {
         return Ok(Command::Foreign(Foreign::Tls));
     }
     let mut parts = line.splitn(2, |byte| *byte == b' ');
-    let verb = parts.next().and_then(|verb| std::str::from_utf8(verb).ok()).unwrap_or_default();
+    let verb = parts
+        .next()
+        .and_then(|verb| std::str::from_utf8(verb).ok())
+        .unwrap_or_default();
     let known = (1..=LONGEST_VERB).contains(&verb.len());
     if !known || !verb.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return Err(ParseError::NoVerb);
@@ -143,14 +146,18 @@ fn epsv(argument: Argument<'_>) -> Result<Epsv, ParseError> {
 }
 
 fn port(argument: Argument<'_>) -> Result<Command, ParseError> {
-    parse_port(argument.required()?).map(Command::Port).map_err(|_| argument.malformed())
+    parse_port(argument.required()?)
+        .map(Command::Port)
+        .map_err(|_| argument.malformed())
 }
 
 fn eprt(argument: Argument<'_>) -> Result<Command, ParseError> {
-    parse_eprt(argument.required()?).map(Command::Eprt).map_err(|error| match error {
-        EprtError::Syntax => argument.malformed(),
-        EprtError::UnknownFamily => ParseError::UnknownFamily,
-    })
+    parse_eprt(argument.required()?)
+        .map(Command::Eprt)
+        .map_err(|error| match error {
+            EprtError::Syntax => argument.malformed(),
+            EprtError::UnknownFamily => ParseError::UnknownFamily,
+        })
 }
 
 fn representation(argument: Argument<'_>) -> Result<Type, ParseError> {
@@ -183,7 +190,11 @@ fn letter<T>(argument: Argument<'_>, wanted: char, value: T) -> Result<T, ParseE
 /// RFC 959 §5.4: a letter that stands for nothing here is 504, what is no letter is 501.
 fn unknown_letter(argument: Argument<'_>, text: &str) -> ParseError {
     let letters = text.bytes().all(|byte| byte.is_ascii_alphabetic());
-    if letters { argument.not_implemented() } else { argument.malformed() }
+    if letters {
+        argument.not_implemented()
+    } else {
+        argument.malformed()
+    }
 }
 
 /// `bytes` or `bytes R record-size`.
@@ -223,13 +234,18 @@ fn mff(argument: Argument<'_>) -> Result<Command, ParseError> {
         Some((name.to_ascii_lowercase(), value.to_owned()))
     });
     let facts: Option<Vec<_>> = facts.collect();
-    Ok(Command::Mff(facts.ok_or(argument.malformed())?, path.to_owned()))
+    Ok(Command::Mff(
+        facts.ok_or(argument.malformed())?,
+        path.to_owned(),
+    ))
 }
 
 /// A first word, and all that follows one blank.
 fn words<'a>(argument: Argument<'a>) -> Result<(&'a str, &'a str), ParseError> {
     let parts = argument.required()?.split_once(' ');
-    parts.filter(|(_, rest)| !rest.is_empty()).ok_or(argument.malformed())
+    parts
+        .filter(|(_, rest)| !rest.is_empty())
+        .ok_or(argument.malformed())
 }
 
 fn opts(argument: Argument<'_>) -> Result<Opts, ParseError> {
@@ -244,7 +260,9 @@ fn opts(argument: Argument<'_>) -> Result<Opts, ParseError> {
         },
         "MLST" => Opts::Mlst(Facts::select(rest)),
         "HASH" if rest.is_empty() => Opts::Hash(None),
-        "HASH" => Opts::Hash(Some(Algorithm::parse(rest).ok_or(ParseError::UnknownAlgorithm)?)),
+        "HASH" => Opts::Hash(Some(
+            Algorithm::parse(rest).ok_or(ParseError::UnknownAlgorithm)?,
+        )),
         "" => return Err(argument.malformed()),
         other => Opts::Unknown(other.to_owned()),
     })
@@ -253,8 +271,13 @@ fn opts(argument: Argument<'_>) -> Result<Opts, ParseError> {
 /// A path, in quotes or without: clients of these commands send both.
 fn digest(algorithm: Algorithm, bytes: &[u8]) -> Result<Command, ParseError> {
     let text = Argument::new(algorithm.verb(), bytes).required()?;
-    let inside = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
-    let path = inside.filter(|inside| !inside.is_empty()).unwrap_or(text).to_owned();
+    let inside = text
+        .strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'));
+    let path = inside
+        .filter(|inside| !inside.is_empty())
+        .unwrap_or(text)
+        .to_owned();
     Ok(Command::Digest { algorithm, path })
 }
 
@@ -264,5 +287,9 @@ fn rang(argument: Argument<'_>) -> Result<Command, ParseError> {
     // A range that ends before it begins is none, but for the one that takes back the last.
     let (first, last): (u64, u64) = range.ok_or(argument.malformed())?;
     let sound = first <= last || (first, last) == (1, 0);
-    if sound { Ok(Command::Rang(first, last)) } else { Err(argument.malformed()) }
+    if sound {
+        Ok(Command::Rang(first, last))
+    } else {
+        Err(argument.malformed())
+    }
 }

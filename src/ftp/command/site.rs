@@ -50,7 +50,9 @@ fn chmod(rest: &str) -> Option<Site> {
 /// One to four octal digits, or five with a zero in front.
 fn parse_mode(text: &str) -> Option<u32> {
     digits::<u32>(text)?;
-    u32::from_str_radix(text, 8).ok().filter(|mode| text.len() <= 5 && *mode <= 0o7777)
+    u32::from_str_radix(text, 8)
+        .ok()
+        .filter(|mode| text.len() <= 5 && *mode <= 0o7777)
 }
 
 fn utime(rest: &str) -> Option<Site> {
@@ -64,7 +66,9 @@ fn utime(rest: &str) -> Option<Site> {
 
 fn utime_of_three(rest: &str) -> Option<(&str, Timestamp)> {
     let mut words = rest.rsplitn(5, ' ');
-    words.next().filter(|zone| zone.eq_ignore_ascii_case("UTC"))?;
+    words
+        .next()
+        .filter(|zone| zone.eq_ignore_ascii_case("UTC"))?;
     let (changed, modified, accessed) = (words.next()?, words.next()?, words.next()?);
     parse_minutes(changed).and(parse_minutes(accessed))?;
     Some((words.next()?, parse_minutes(modified)?))
@@ -104,7 +108,10 @@ mod tests {
                 "utime a b 20200101000000 20240102030405 20200101000000 utc",
                 Site::Utime(time, "a b".into()),
             ),
-            ("UTIME 20240102030405 x UTC", Site::Utime(time, "x UTC".into())),
+            (
+                "UTIME 20240102030405 x UTC",
+                Site::Utime(time, "x UTC".into()),
+            ),
             ("Quota", Site::Quota),
             ("WHO", Site::Who),
             ("HELP", Site::Help(None)),

@@ -16,7 +16,11 @@ fn code(line: &[u8]) -> Option<u16> {
 }
 
 fn list(all: bool, long: bool, path: Option<&str>) -> ListArguments {
-    ListArguments { all, long, path: path.map(str::to_owned) }
+    ListArguments {
+        all,
+        long,
+        path: path.map(str::to_owned),
+    }
 }
 
 #[test]
@@ -26,7 +30,10 @@ fn commands() {
     for (line, expected) in [
         ("USER bob", Command::User(text("bob"))),
         ("user bob smith ", Command::User(text("bob smith "))),
-        ("USER bob@example.com", Command::User(text("bob@example.com"))),
+        (
+            "USER bob@example.com",
+            Command::User(text("bob@example.com")),
+        ),
         ("PASS a b ", Command::Pass(Secret::new("a b "))),
         ("PASS pässwort", Command::Pass(Secret::new("pässwort"))),
         ("PASS", Command::Pass(Secret::new(""))),
@@ -34,7 +41,10 @@ fn commands() {
         ("ACCT x", Command::Acct(Secret::new("x"))),
         ("REIN", Command::Rein),
         ("QUIT", Command::Quit),
-        ("HOST FTP.example.com", Command::Host(text("ftp.example.com"))),
+        (
+            "HOST FTP.example.com",
+            Command::Host(text("ftp.example.com")),
+        ),
         ("AUTH tls", Command::Auth(text("TLS"))),
         ("AUTH TLS-C", Command::Auth(text("TLS-C"))),
         ("AUTH nonsense", Command::Auth(text("NONSENSE"))),
@@ -49,8 +59,14 @@ fn commands() {
         ("EPSV 1", Command::Epsv(Epsv::V4)),
         ("EPSV 2", Command::Epsv(Epsv::V6)),
         ("epsv all", Command::Epsv(Epsv::All)),
-        ("PORT 192,0,2,1,24,131", Command::Port("192.0.2.1:6275".parse().unwrap())),
-        ("EPRT |2|::1|5282|", Command::Eprt("[::1]:5282".parse().unwrap())),
+        (
+            "PORT 192,0,2,1,24,131",
+            Command::Port("192.0.2.1:6275".parse().unwrap()),
+        ),
+        (
+            "EPRT |2|::1|5282|",
+            Command::Eprt("[::1]:5282".parse().unwrap()),
+        ),
         ("TYPE A", Command::Type(Type::Ascii)),
         ("type a n", Command::Type(Type::Ascii)),
         ("TYPE I", Command::Type(Type::Image)),
@@ -82,15 +98,28 @@ fn commands() {
         ("XRMD a", Command::Rmd(text("a"))),
         ("SIZE a", Command::Size(text("a"))),
         ("MDTM a b", Command::Mdtm(Mdtm::Get(text("a b")))),
-        ("MDTM 20240102030405", Command::Mdtm(Mdtm::Get(text("20240102030405")))),
-        ("MDTM 20241302030405 a", Command::Mdtm(Mdtm::Get(text("20241302030405 a")))),
+        (
+            "MDTM 20240102030405",
+            Command::Mdtm(Mdtm::Get(text("20240102030405"))),
+        ),
+        (
+            "MDTM 20241302030405 a",
+            Command::Mdtm(Mdtm::Get(text("20241302030405 a"))),
+        ),
         (
             "MDTM 20240102030405 a b",
-            Command::Mdtm(Mdtm::Set { time, path: text("a b"), whole: text("20240102030405 a b") }),
+            Command::Mdtm(Mdtm::Set {
+                time,
+                path: text("a b"),
+                whole: text("20240102030405 a b"),
+            }),
         ),
         ("MFMT 20240102030405 a b", Command::Mfmt(time, text("a b"))),
         ("MFMT 20240102030405  a", Command::Mfmt(time, text(" a"))),
-        ("MFF Modify=1; a b", Command::Mff(vec![(text("modify"), text("1"))], text("a b"))),
+        (
+            "MFF Modify=1; a b",
+            Command::Mff(vec![(text("modify"), text("1"))], text("a b")),
+        ),
         (
             "MFF modify=1;UNIX.mode=; a",
             Command::Mff(
@@ -105,7 +134,10 @@ fn commands() {
         ("LIST", Command::List(list(false, false, None))),
         ("LIST -al", Command::List(list(true, true, None))),
         ("LIST -a b c", Command::List(list(true, false, Some("b c")))),
-        ("NLST *.txt", Command::Nlst(list(false, false, Some("*.txt")))),
+        (
+            "NLST *.txt",
+            Command::Nlst(list(false, false, Some("*.txt"))),
+        ),
         ("STAT", Command::Stat(None)),
         ("STAT a", Command::Stat(Some(text("a")))),
         ("HELP", Command::Help(None)),
@@ -118,21 +150,72 @@ fn commands() {
         ("OPTS UTF-8 OFF", Command::Opts(Opts::Utf8(false))),
         ("OPTS UTF8", Command::Opts(Opts::Utf8(true))),
         ("OPTS MLST", Command::Opts(Opts::Mlst(Facts::select("")))),
-        ("OPTS mlst Type;size;", Command::Opts(Opts::Mlst(Facts::select("type;size;")))),
+        (
+            "OPTS mlst Type;size;",
+            Command::Opts(Opts::Mlst(Facts::select("type;size;"))),
+        ),
         ("OPTS HASH", Command::Opts(Opts::Hash(None))),
-        ("OPTS HASH sha-512", Command::Opts(Opts::Hash(Some(Algorithm::Sha512)))),
-        ("OPTS mode Z LEVEL 9", Command::Opts(Opts::Unknown(text("MODE")))),
-        ("SITE CHMOD 0644 a b", Command::Site(Site::Chmod(0o644, text("a b")))),
+        (
+            "OPTS HASH sha-512",
+            Command::Opts(Opts::Hash(Some(Algorithm::Sha512))),
+        ),
+        (
+            "OPTS mode Z LEVEL 9",
+            Command::Opts(Opts::Unknown(text("MODE"))),
+        ),
+        (
+            "SITE CHMOD 0644 a b",
+            Command::Site(Site::Chmod(0o644, text("a b"))),
+        ),
         ("site help", Command::Site(Site::Help(None))),
         ("CLNT a 1.0", Command::Clnt(text("a 1.0"))),
-        ("CSID Name=a; Version=1;", Command::Csid(text("Name=a; Version=1;"))),
+        (
+            "CSID Name=a; Version=1;",
+            Command::Csid(text("Name=a; Version=1;")),
+        ),
         ("HASH a", Command::Hash(text("a"))),
-        ("XCRC a b", Command::Digest { algorithm: Algorithm::Crc32, path: text("a b") }),
-        ("XMD5 \"a b\"", Command::Digest { algorithm: Algorithm::Md5, path: text("a b") }),
-        ("XSHA a", Command::Digest { algorithm: Algorithm::Sha1, path: text("a") }),
-        ("XSHA1 \"", Command::Digest { algorithm: Algorithm::Sha1, path: text("\"") }),
-        ("XSHA256 \"\"", Command::Digest { algorithm: Algorithm::Sha256, path: text("\"\"") }),
-        ("XSHA512 \"a", Command::Digest { algorithm: Algorithm::Sha512, path: text("\"a") }),
+        (
+            "XCRC a b",
+            Command::Digest {
+                algorithm: Algorithm::Crc32,
+                path: text("a b"),
+            },
+        ),
+        (
+            "XMD5 \"a b\"",
+            Command::Digest {
+                algorithm: Algorithm::Md5,
+                path: text("a b"),
+            },
+        ),
+        (
+            "XSHA a",
+            Command::Digest {
+                algorithm: Algorithm::Sha1,
+                path: text("a"),
+            },
+        ),
+        (
+            "XSHA1 \"",
+            Command::Digest {
+                algorithm: Algorithm::Sha1,
+                path: text("\""),
+            },
+        ),
+        (
+            "XSHA256 \"\"",
+            Command::Digest {
+                algorithm: Algorithm::Sha256,
+                path: text("\"\""),
+            },
+        ),
+        (
+            "XSHA512 \"a",
+            Command::Digest {
+                algorithm: Algorithm::Sha512,
+                path: text("\"a"),
+            },
+        ),
         ("RANG 0 99", Command::Rang(0, 99)),
         ("RANG 5 5", Command::Rang(5, 5)),
         ("RANG 1 0", Command::Rang(1, 0)),
@@ -160,41 +243,168 @@ fn wrong_arguments() {
     for (expected, lines) in [
         (
             500,
-            &["", " ", " USER a", "\tUSER a", "USER\ta", "US-ER a", "ÜSER a", "HTTP/1.1", "*"][..],
+            &[
+                "", " ", " USER a", "\tUSER a", "USER\ta", "US-ER a", "ÜSER a", "HTTP/1.1", "*",
+            ][..],
         ),
-        (500, &["ABCDEFGHIJKLMNOPQ", "USER\0", "USER\r", "Host: example.com"]),
-        (501, &["USER", "USER ", "ACCT", "HOST", "AUTH", "PBSZ", "PROT", "PORT", "EPRT", "TYPE"]),
-        (501, &["MODE", "STRU", "CWD", "RETR", "RETR ", "STOR", "APPE", "REST", "ALLO", "DELE"]),
-        (501, &["RNFR", "RNTO", "MKD", "RMD", "SIZE", "MDTM", "MFMT", "MFF", "OPTS", "SITE"]),
-        (501, &["CLNT", "CSID", "HASH", "XCRC", "XMD5", "XSHA1", "XSHA256", "XSHA512", "RANG"]),
+        (
+            500,
+            &["ABCDEFGHIJKLMNOPQ", "USER\0", "USER\r", "Host: example.com"],
+        ),
+        (
+            501,
+            &[
+                "USER", "USER ", "ACCT", "HOST", "AUTH", "PBSZ", "PROT", "PORT", "EPRT", "TYPE",
+            ],
+        ),
+        (
+            501,
+            &[
+                "MODE", "STRU", "CWD", "RETR", "RETR ", "STOR", "APPE", "REST", "ALLO", "DELE",
+            ],
+        ),
+        (
+            501,
+            &[
+                "RNFR", "RNTO", "MKD", "RMD", "SIZE", "MDTM", "MFMT", "MFF", "OPTS", "SITE",
+            ],
+        ),
+        (
+            501,
+            &[
+                "CLNT", "CSID", "HASH", "XCRC", "XMD5", "XSHA1", "XSHA256", "XSHA512", "RANG",
+            ],
+        ),
         (501, &["SMNT", "XCWD", "XMKD", "XRMD"]),
-        (501, &["FEAT x", "FEAT  ", "REIN x", "CCC x", "CDUP x", "XCUP x"]),
-        (501, &["USER a\0b", "USER a\rb", "USER a\tb", "USER a\u{7f}", "PASS \0", "ACCT \u{1b}"]),
-        (501, &["RETR a\0b", "RETR a\rb", "CWD \0", "SITE CHMOD 644 a\0"]),
+        (
+            501,
+            &["FEAT x", "FEAT  ", "REIN x", "CCC x", "CDUP x", "XCUP x"],
+        ),
+        (
+            501,
+            &[
+                "USER a\0b",
+                "USER a\rb",
+                "USER a\tb",
+                "USER a\u{7f}",
+                "PASS \0",
+                "ACCT \u{1b}",
+            ],
+        ),
+        (
+            501,
+            &["RETR a\0b", "RETR a\rb", "CWD \0", "SITE CHMOD 644 a\0"],
+        ),
         (501, &["HOST a:21", "HOST a b", "HOST ", "HOST 2001:db8::1"]),
         (501, &["PBSZ x", "PBSZ -1", "PBSZ 4294967296", "PBSZ 0 "]),
         (504, &["PROT X", "PROT PC", "PROT é"]),
         (536, &["PROT S", "PROT e"]),
         (501, &["EPSV x", "EPSV -1", "EPSV 1 ", "EPSV ALLO"]),
-        (522, &["EPSV 0", "EPSV 3", "EPSV 99999999999999999999999", "EPRT |3|a|1|"]),
+        (
+            522,
+            &[
+                "EPSV 0",
+                "EPSV 3",
+                "EPSV 99999999999999999999999",
+                "EPRT |3|a|1|",
+            ],
+        ),
         (501, &["PORT 1,2,3,4,5", "PORT a", "EPRT |1|a|1|", "EPRT x"]),
-        (504, &["TYPE E", "TYPE E N", "TYPE A T", "TYPE A C", "TYPE L 7", "TYPE L 36", "TYPE X"]),
-        (501, &["TYPE 1", "TYPE AA", "TYPE A X", "TYPE I N", "TYPE L", "TYPE L x", "TYPE  "]),
-        (501, &["TYPE A N N", "TYPE L -8", "TYPE é", "TYPE ASCII"]),
-        (504, &["MODE B", "MODE C", "MODE Z", "MODE X", "STRU R", "STRU P"]),
-        (501, &["MODE SS", "MODE 1", "MODE é", "STRU FILE", "STRU  "]),
-        (501, &["REST -1", "REST +1", "REST 1 ", "REST  1", "REST x", "REST 1.5", "REST 0x10"]),
-        (501, &["REST 18446744073709551616", "REST 99999999999999999999999999999"]),
-        (501, &["ALLO x", "ALLO -1", "ALLO 1 R", "ALLO 1 R x", "ALLO 1 X 1", "ALLO 1 R 1 1"]),
+        (
+            504,
+            &[
+                "TYPE E",
+                "TYPE E N",
+                "TYPE A T",
+                "TYPE A C",
+                "TYPE L 7",
+                "TYPE L 36",
+                "TYPE X",
+            ],
+        ),
         (
             501,
-            &["MFMT 20240102030405", "MFMT 20240102030405 ", "MFMT x a", "MFMT 20230229000000 a"],
+            &[
+                "TYPE 1", "TYPE AA", "TYPE A X", "TYPE I N", "TYPE L", "TYPE L x", "TYPE  ",
+            ],
         ),
-        (501, &["MFF a", "MFF modify a", "MFF modify=1 a", "MFF modify=1;", "MFF =1; a"]),
+        (501, &["TYPE A N N", "TYPE L -8", "TYPE é", "TYPE ASCII"]),
+        (
+            504,
+            &["MODE B", "MODE C", "MODE Z", "MODE X", "STRU R", "STRU P"],
+        ),
+        (501, &["MODE SS", "MODE 1", "MODE é", "STRU FILE", "STRU  "]),
+        (
+            501,
+            &[
+                "REST -1",
+                "REST +1",
+                "REST 1 ",
+                "REST  1",
+                "REST x",
+                "REST 1.5",
+                "REST 0x10",
+            ],
+        ),
+        (
+            501,
+            &[
+                "REST 18446744073709551616",
+                "REST 99999999999999999999999999999",
+            ],
+        ),
+        (
+            501,
+            &[
+                "ALLO x",
+                "ALLO -1",
+                "ALLO 1 R",
+                "ALLO 1 R x",
+                "ALLO 1 X 1",
+                "ALLO 1 R 1 1",
+            ],
+        ),
+        (
+            501,
+            &[
+                "MFMT 20240102030405",
+                "MFMT 20240102030405 ",
+                "MFMT x a",
+                "MFMT 20230229000000 a",
+            ],
+        ),
+        (
+            501,
+            &[
+                "MFF a",
+                "MFF modify a",
+                "MFF modify=1 a",
+                "MFF modify=1;",
+                "MFF =1; a",
+            ],
+        ),
         (501, &["MFF ; a", "MFF modify=1;; a", "MFF modify=1; "]),
         (501, &["OPTS UTF8 MAYBE", "OPTS HASH CRC-64", "OPTS  MLST"]),
-        (501, &["SITE CHMOD", "SITE CHMOD 9 a", "SITE  CHMOD 644 a", "SITE UTIME a"]),
-        (501, &["RANG 1", "RANG a b", "RANG 2 1", "RANG -1 1", "RANG 0 1 2", "RANG 2 0"]),
+        (
+            501,
+            &[
+                "SITE CHMOD",
+                "SITE CHMOD 9 a",
+                "SITE  CHMOD 644 a",
+                "SITE UTIME a",
+            ],
+        ),
+        (
+            501,
+            &[
+                "RANG 1",
+                "RANG a b",
+                "RANG 2 1",
+                "RANG -1 1",
+                "RANG 0 1 2",
+                "RANG 2 0",
+            ],
+        ),
     ] {
         for line in lines {
             assert_eq!(code(line.as_bytes()), Some(expected), "{line:?}");
@@ -215,11 +425,23 @@ fn commands_that_servers_take_with_anything_behind() {
 
 #[test]
 fn arguments_are_utf8() {
-    for verb in ["USER", "PASS", "ACCT", "RETR", "STOR", "LIST", "MLST", "SITE", "OPTS", "HELP"] {
-        for argument in [&b"\xff"[..], b"a\xe9", b"\xc0\xaf", b"\xed\xa0\x80", b"\xf5\x80\x80\x80"]
-        {
+    for verb in [
+        "USER", "PASS", "ACCT", "RETR", "STOR", "LIST", "MLST", "SITE", "OPTS", "HELP",
+    ] {
+        for argument in [
+            &b"\xff"[..],
+            b"a\xe9",
+            b"\xc0\xaf",
+            b"\xed\xa0\x80",
+            b"\xf5\x80\x80\x80",
+        ] {
             let line = [verb.as_bytes(), b" ", argument].concat();
-            assert_eq!(parse(&line), Err(ParseError::NotUtf8), "{}", line.escape_ascii());
+            assert_eq!(
+                parse(&line),
+                Err(ParseError::NotUtf8),
+                "{}",
+                line.escape_ascii()
+            );
         }
     }
 }
@@ -240,7 +462,18 @@ fn regression_the_path_is_all_after_one_blank() {
         ("SIZE", Command::Size),
         ("MLST", |path| Command::Mlst(Some(path))),
     ];
-    for path in [" a", "a ", "  ", " ", "a  b", "-a", "*", "\"a\"", "227 Entering", "ünï"] {
+    for path in [
+        " a",
+        "a ",
+        "  ",
+        " ",
+        "a  b",
+        "-a",
+        "*",
+        "\"a\"",
+        "227 Entering",
+        "ünï",
+    ] {
         for (verb, command) in commands {
             assert_eq!(ok(&format!("{verb} {path}")), command(path.to_owned()));
         }
@@ -269,7 +502,12 @@ fn regression_foreign_protocols_are_recognised() {
         (b"\x16\x03\x01\x02\0\x01", Foreign::Tls),
         (b"\x16\x03", Foreign::Tls),
     ] {
-        assert_eq!(parse(line), Ok(Command::Foreign(expected)), "{}", line.escape_ascii());
+        assert_eq!(
+            parse(line),
+            Ok(Command::Foreign(expected)),
+            "{}",
+            line.escape_ascii()
+        );
     }
 }
 
@@ -277,7 +515,17 @@ fn regression_foreign_protocols_are_recognised() {
 fn every_command_of_the_help_is_parsed_in_every_case() {
     // `HELP` shows what exists, and no more.
     for (verb, _) in COMMANDS {
-        let samples = ["", "a", "0", "1 2", "C", "S", "F", "1,2,3,4,5,6", "|1|1.2.3.4|5|"];
+        let samples = [
+            "",
+            "a",
+            "0",
+            "1 2",
+            "C",
+            "S",
+            "F",
+            "1,2,3,4,5,6",
+            "|1|1.2.3.4|5|",
+        ];
         let dated = ["20240102030405 a", "modify=1; a"];
         let parsed = samples.iter().chain(&dated).find_map(|argument| {
             let upper = parse(format!("{verb} {argument}").as_bytes()).ok()?;
@@ -301,7 +549,14 @@ fn secrets_do_not_show() {
 
 #[test]
 fn errors_repeat_nothing_of_the_line() {
-    for line in ["RETR zq\0", "zq\0", "TYPE zq", "SITE CHMOD zq a", "OPTS HASH zq", "PROT zq"] {
+    for line in [
+        "RETR zq\0",
+        "zq\0",
+        "TYPE zq",
+        "SITE CHMOD zq a",
+        "OPTS HASH zq",
+        "PROT zq",
+    ] {
         let text = parse(line.as_bytes()).unwrap_err().to_string();
         assert!(!text.contains("zq"), "{text}");
     }
@@ -310,7 +565,9 @@ fn errors_repeat_nothing_of_the_line() {
 #[test]
 fn any_bytes_are_a_command_or_an_error() {
     // No byte, wherever it stands, does more than that.
-    let lines = COMMANDS.iter().map(|(verb, _)| format!("{verb} 20240102030405 a=b; |1|"));
+    let lines = COMMANDS
+        .iter()
+        .map(|(verb, _)| format!("{verb} 20240102030405 a=b; |1|"));
     for line in lines {
         let mut line = line.into_bytes();
         for place in 0..line.len() {

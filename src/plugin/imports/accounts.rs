@@ -59,7 +59,10 @@ impl HostAccount for Call {
     }
 
     fn set_groups(&mut self, account: Resource<Account>, groups: Vec<String>) -> Result<()> {
-        let bytes = groups.iter().map(|group| group.len() + size_of::<String>()).sum();
+        let bytes = groups
+            .iter()
+            .map(|group| group.len() + size_of::<String>())
+            .sum();
         Ok(self.draft(&account, bytes)?.set_groups(groups)?)
     }
 

@@ -58,17 +58,23 @@ impl types::HostSession for Call {
 
     fn client_certificate(&mut self, session: Resource<Session>) -> Result<Option<Vec<u8>>> {
         let certificate = &self.facts(&session)?.certificate;
-        Ok(certificate.as_ref().map(|certificate| certificate.der.clone()))
+        Ok(certificate
+            .as_ref()
+            .map(|certificate| certificate.der.clone()))
     }
 
     fn client_certificate_subject(&mut self, session: Resource<Session>) -> Result<Option<String>> {
         let certificate = &self.facts(&session)?.certificate;
-        Ok(certificate.as_ref().map(|certificate| certificate.subject.clone()))
+        Ok(certificate
+            .as_ref()
+            .map(|certificate| certificate.subject.clone()))
     }
 
     fn client_certificate_sha256(&mut self, session: Resource<Session>) -> Result<Option<String>> {
         let certificate = &self.facts(&session)?.certificate;
-        Ok(certificate.as_ref().map(|certificate| certificate.sha256.clone()))
+        Ok(certificate
+            .as_ref()
+            .map(|certificate| certificate.sha256.clone()))
     }
 
     fn user(&mut self, session: Resource<Session>) -> Result<Option<String>> {

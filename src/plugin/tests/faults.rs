@@ -19,7 +19,11 @@ async fn each_fault_has_its_kind() {
         ("accounts", FaultKind::TooBig, "handles"),
         ("list", FaultKind::TooBig, "groups"),
         ("home", FaultKind::Nonsense, "../../etc"),
-        ("unavailable", FaultKind::Unavailable, "unavailable on purpose"),
+        (
+            "unavailable",
+            FaultKind::Unavailable,
+            "unavailable on purpose",
+        ),
         ("internal", FaultKind::Internal, "internal on purpose"),
     ] {
         let fault = login(gate, user, "").await.expect_err(user);
@@ -27,9 +31,16 @@ async fn each_fault_has_its_kind() {
         assert!(fault.text.contains(text), "{user}: {fault}");
         assert!(!fault.text.contains(char::is_control), "{user}: {fault}");
         assert_eq!(&*fault.plugin, "test");
-        assert!(matches!(login(gate, "ok", "").await, Ok(Outcome::Accept(_))), "after {user}");
+        assert!(
+            matches!(login(gate, "ok", "").await, Ok(Outcome::Accept(_))),
+            "after {user}"
+        );
     }
-    for (user, said) in [("deny", "Deny"), ("challenge", "Challenge"), ("nobody", "Abstain")] {
+    for (user, said) in [
+        ("deny", "Deny"),
+        ("challenge", "Challenge"),
+        ("nobody", "Abstain"),
+    ] {
         let outcome = login(gate, user, "").await;
         assert!(format!("{outcome:?}").contains(said), "{outcome:?}");
     }
@@ -49,7 +60,9 @@ async fn a_flood_of_log_lines_is_cut_off() {
 #[tokio::test]
 async fn a_loop_holds_up_nobody_else() {
     let fixture = Fixture::new();
-    let gates = fixture.gates(&[configured(component("faulty-authenticator"), "")]).await;
+    let gates = fixture
+        .gates(&[configured(component("faulty-authenticator"), "")])
+        .await;
     let gate = gates.authenticators[0].gate.clone();
     let looping = tokio::spawn({
         let gate = gate.clone();
@@ -57,7 +70,10 @@ async fn a_loop_holds_up_nobody_else() {
     });
     tokio::task::yield_now().await;
     let start = std::time::Instant::now();
-    assert!(matches!(login(&*gate, "ok", "").await, Ok(Outcome::Accept(_))));
+    assert!(matches!(
+        login(&*gate, "ok", "").await,
+        Ok(Outcome::Accept(_))
+    ));
     assert!(start.elapsed() < millis(150), "{:?}", start.elapsed());
     assert!(!looping.is_finished());
     assert_eq!(looping.await.unwrap().unwrap_err().kind, FaultKind::Late);
@@ -66,7 +82,9 @@ async fn a_loop_holds_up_nobody_else() {
 #[tokio::test]
 async fn a_cancelled_call_takes_its_instance_along() {
     let fixture = Fixture::new();
-    let gates = fixture.gates(&[configured(component("faulty-authenticator"), "")]).await;
+    let gates = fixture
+        .gates(&[configured(component("faulty-authenticator"), "")])
+        .await;
     let gate = &*gates.authenticators[0].gate;
     for _ in 0..100 {
         // More often than there are instances, so that each has to be given back.
@@ -83,7 +101,9 @@ async fn the_wall_clock_ends_what_the_epoch_does_not() {
     plugin.limits.cpu_time = Duration::from_secs(60);
     plugin.limits.wall_time = millis(60);
     let gates = fixture.gates(&[plugin]).await;
-    let fault = login(&*gates.authenticators[0].gate, "loop", "").await.unwrap_err();
+    let fault = login(&*gates.authenticators[0].gate, "loop", "")
+        .await
+        .unwrap_err();
     assert_eq!(fault.kind, FaultKind::Late);
     assert!(fault.text.contains("limits.wall-time"), "{fault}");
 }
@@ -99,7 +119,9 @@ async fn the_busy_wait_for_an_instance() {
         slots.push(slot);
     }
     assert_eq!(slots.len(), 64);
-    let fault = login(&*gates.authenticators[0].gate, "ok", "").await.unwrap_err();
+    let fault = login(&*gates.authenticators[0].gate, "ok", "")
+        .await
+        .unwrap_err();
     assert_eq!(fault.kind, FaultKind::Busy);
     drop(slots);
     fixture.still_works().await;

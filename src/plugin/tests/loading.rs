@@ -9,7 +9,10 @@ use crate::{
 };
 
 async fn refused(fixture: &Fixture, plugin: config::Plugin) -> LoadError {
-    let loaded = fixture.host.gates(&[plugin], fixture.directory.path()).await;
+    let loaded = fixture
+        .host
+        .gates(&[plugin], fixture.directory.path())
+        .await;
     let error = loaded.err().unwrap();
     assert_eq!(error.plugin.as_deref(), Some("test"));
     assert_eq!(error.index, Some(0));
@@ -20,7 +23,10 @@ async fn refused(fixture: &Fixture, plugin: config::Plugin) -> LoadError {
 async fn what_does_not_fit_is_named() {
     let fixture = Fixture::new();
     for (name, texts) in [
-        ("wrong-world", ["it exports", "portcullis:plugin/authentication@0.1.0"]),
+        (
+            "wrong-world",
+            ["it exports", "portcullis:plugin/authentication@0.1.0"],
+        ),
         ("wrong-version", ["is built for version", "speaks 0.1.0"]),
         ("wants-sockets", ["imports wasi:sockets/", "not granted"]),
         ("wants-http", ["imports wasi:http/", "not granted"]),
@@ -44,13 +50,22 @@ async fn builtin_components_load_and_unknown_ones_name_those() {
         name: name.into(),
         ..configured(format!("builtin:{name}"), settings)
     };
-    let plugins = [named("users", settings), named("rules", ""), named("upload-guard", "")];
+    let plugins = [
+        named("users", settings),
+        named("rules", ""),
+        named("upload-guard", ""),
+    ];
     let gates = fixture.gates(&plugins).await;
     assert_eq!(gates.authenticators.len(), 1);
     assert_eq!(gates.policies.len(), 1);
     assert_eq!(gates.inspectors.len(), 1);
     let error = refused(&fixture, configured("builtin:nobody".into(), "")).await;
-    assert!(error.text.contains("builtin:users, builtin:rules, builtin:upload-guard"), "{error}");
+    assert!(
+        error
+            .text
+            .contains("builtin:users, builtin:rules, builtin:upload-guard"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -107,8 +122,18 @@ async fn a_bad_cache_is_a_miss() {
     let fixture = Fixture::new();
     fixture.still_works().await;
     let cache = fixture.directory.path().join("cache");
-    assert_eq!(fs::metadata(&cache).unwrap().permissions().mode() & 0o777, 0o700);
-    let entry = || fs::read_dir(&cache).unwrap().next().unwrap().unwrap().path();
+    assert_eq!(
+        fs::metadata(&cache).unwrap().permissions().mode() & 0o777,
+        0o700
+    );
+    let entry = || {
+        fs::read_dir(&cache)
+            .unwrap()
+            .next()
+            .unwrap()
+            .unwrap()
+            .path()
+    };
     let whole = fs::read(entry()).unwrap();
     let mut damaged = whole.clone();
     *damaged.last_mut().unwrap() ^= 1;
@@ -118,18 +143,29 @@ async fn a_bad_cache_is_a_miss() {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, code);
     foreign.extend_from_slice(digest.as_ref());
     foreign.extend_from_slice(code);
-    for bad in [&[][..], &whole[..10], &whole[..40], &whole[..whole.len() - 1], &damaged, &foreign]
-    {
+    for bad in [
+        &[][..],
+        &whole[..10],
+        &whole[..40],
+        &whole[..whole.len() - 1],
+        &damaged,
+        &foreign,
+    ] {
         fs::write(entry(), bad).unwrap();
         fixture.still_works().await;
-        assert!(fs::read(entry()).unwrap() == whole, "the entry is not replaced");
+        assert!(
+            fs::read(entry()).unwrap() == whole,
+            "the entry is not replaced"
+        );
     }
     // A directory that others can look into is not trusted.
     fs::set_permissions(&cache, fs::Permissions::from_mode(0o755)).unwrap();
     fs::write(entry(), b"not even looked at").unwrap();
     let host = Host::new(&config::PluginHost::default(), &cache).unwrap();
     let plugin = configured(component("faulty-authenticator"), "");
-    host.gates(&[plugin], fixture.directory.path()).await.unwrap();
+    host.gates(&[plugin], fixture.directory.path())
+        .await
+        .unwrap();
     assert_eq!(fs::read(entry()).unwrap(), b"not even looked at");
 }
 
@@ -143,7 +179,10 @@ fn inspection_tells_all() {
     }
     let report = inspect(&fs::read(component("wants-http")).unwrap()).unwrap();
     assert_eq!(report.kind, Some(Kind::Authenticator));
-    assert!(report.to_string().contains("NOT GRANTED: HTTP requests"), "{report}");
+    assert!(
+        report.to_string().contains("NOT GRANTED: HTTP requests"),
+        "{report}"
+    );
 }
 
 /// The engine of a host that is gone is gone, and the thread of its clock with it.

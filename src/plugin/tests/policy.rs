@@ -18,8 +18,13 @@ async fn guard(fixture: &Fixture) -> (Named<dyn PathPolicy>, Box<dyn Guard>) {
 
 async fn ask(guard: &dyn Guard, names: &[&str]) -> Result<Vec<Decision>, Fault> {
     let path = |name: &&str| VirtualPath::parse(name, &VirtualPath::root()).unwrap();
-    let requests =
-        names.iter().map(|name| Request { operation: Operation::See, path: path(name) }).collect();
+    let requests = names
+        .iter()
+        .map(|name| Request {
+            operation: Operation::See,
+            path: path(name),
+        })
+        .collect();
     guard.decide(session("alice"), requests).await
 }
 

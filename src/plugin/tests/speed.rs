@@ -32,8 +32,13 @@ async fn what_calls_cost() {
     let users = "anonymous.home = '/public'";
     let faulty = configured(component("faulty-authenticator"), "");
     let plain = configured(component("faulty-guard"), "");
-    let plugins =
-        [faulty, named("users", users), plain, named("rules", rules), named("upload-guard", "")];
+    let plugins = [
+        faulty,
+        named("users", users),
+        plain,
+        named("rules", rules),
+        named("upload-guard", ""),
+    ];
     println!("{}", fixture.host.shared.allocation);
     let start = Instant::now();
     let gates = fixture.gates(&plugins).await;
@@ -42,7 +47,10 @@ async fn what_calls_cost() {
     fixture.gates(&plugins).await;
     report("load, compiled", start, 1);
 
-    for (index, what) in ["a fresh login, plain", "a fresh login, users"].iter().enumerate() {
+    for (index, what) in ["a fresh login, plain", "a fresh login, users"]
+        .iter()
+        .enumerate()
+    {
         let gate = &*gates.authenticators[index].gate;
         for rounds in [100, 1000] {
             let start = Instant::now();
@@ -67,7 +75,10 @@ async fn what_calls_cost() {
     let mut inspection = Inspection::start(&gates.inspectors, &facts, &upload);
     let start = Instant::now();
     for _ in 0..4096 {
-        inspection.push(Bytes::from(vec![b'a'; 64 << 10])).await.unwrap();
+        inspection
+            .push(Bytes::from(vec![b'a'; 64 << 10]))
+            .await
+            .unwrap();
     }
     inspection.finish().await.unwrap();
     report("256 MiB inspected, in all", start, 1);
@@ -75,8 +86,11 @@ async fn what_calls_cost() {
 
 async fn paths(guard: &dyn Guard, what: &str) {
     let facts = session("alice");
-    let one: Arc<[Request]> =
-        [Request { operation: Operation::Download, path: path("/a/b.txt") }].into();
+    let one: Arc<[Request]> = [Request {
+        operation: Operation::Download,
+        path: path("/a/b.txt"),
+    }]
+    .into();
     guard.decide(facts.clone(), one.clone()).await.unwrap();
     let start = Instant::now();
     for _ in 0..10_000 {
@@ -84,7 +98,10 @@ async fn paths(guard: &dyn Guard, what: &str) {
     }
     assert!(report(&format!("a path, {what}"), start, 10_000) < millis(1));
     let many: Arc<[Request]> = (0..10_000)
-        .map(|n| Request { operation: Operation::See, path: path(&format!("/a/file-{n}.txt")) })
+        .map(|n| Request {
+            operation: Operation::See,
+            path: path(&format!("/a/file-{n}.txt")),
+        })
         .collect();
     let start = Instant::now();
     for _ in 0..10 {

@@ -13,7 +13,12 @@ const EICAR: &[u8] = br"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-STANDARD-ANTIVIRUS-TES
 
 fn upload(path: &str) -> UploadFacts {
     let path = VirtualPath::parse(path, &VirtualPath::root()).unwrap();
-    UploadFacts { path, mode: UploadMode::Create, announced_size: None, staged: None }
+    UploadFacts {
+        path,
+        mode: UploadMode::Create,
+        announced_size: None,
+        staged: None,
+    }
 }
 
 async fn send(
@@ -39,17 +44,28 @@ async fn faulty(fixture: &Fixture) -> Vec<Named<dyn Inspector>> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn eicar_is_found_at_each_split() {
     let fixture = Fixture::new();
-    let chain = fixture.gates(&[configured("builtin:upload-guard".into(), "eicar = true")]).await;
+    let chain = fixture
+        .gates(&[configured("builtin:upload-guard".into(), "eicar = true")])
+        .await;
     let chain = chain.inspectors;
     for at in 0..=EICAR.len() {
         let (head, tail) = EICAR.split_at(at);
         let sent = send(&chain, "/x.txt", &[head, tail]).await;
-        assert!(matches!(sent, Err(Refusal::Rejected(..))), "cut at {at}: {sent:?}");
+        assert!(
+            matches!(sent, Err(Refusal::Rejected(..))),
+            "cut at {at}: {sent:?}"
+        );
     }
     let bytes: Vec<&[u8]> = EICAR.chunks(1).collect();
-    assert!(matches!(send(&chain, "/x", &bytes).await, Err(Refusal::Rejected(..))));
+    assert!(matches!(
+        send(&chain, "/x", &bytes).await,
+        Err(Refusal::Rejected(..))
+    ));
     let clean = vec![b'a'; 300_000];
-    assert!(matches!(send(&chain, "/x", &[&clean, &clean]).await, Ok(None)));
+    assert!(matches!(
+        send(&chain, "/x", &[&clean, &clean]).await,
+        Ok(None)
+    ));
     assert!(matches!(send(&chain, "/x", &[]).await, Ok(None)));
 }
 

@@ -52,28 +52,54 @@ impl Directory {
     /// # Errors
     /// When the system has no `openat2`.
     pub(super) fn new(handle: OwnedFd) -> io::Result<Self> {
-        openat2(&handle, c".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), RESOLVE)?;
+        openat2(
+            &handle,
+            c".",
+            OFlags::PATH | OFlags::CLOEXEC,
+            Mode::empty(),
+            RESOLVE,
+        )?;
         let resolve = RESOLVE | ResolveFlags::CACHED;
-        let cached = openat2(&handle, c".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve);
-        Ok(Self { handle, cached: !matches!(cached, Err(Errno::INVAL)) })
+        let cached = openat2(
+            &handle,
+            c".",
+            OFlags::PATH | OFlags::CLOEXEC,
+            Mode::empty(),
+            resolve,
+        );
+        Ok(Self {
+            handle,
+            cached: !matches!(cached, Err(Errno::INVAL)),
+        })
     }
 
     /// Another directory of the same system.
     pub(super) fn within(&self, handle: OwnedFd) -> Self {
-        Self { handle, cached: self.cached }
+        Self {
+            handle,
+            cached: self.cached,
+        }
     }
 
     /// One of which the kernel remembers nothing.
     #[cfg(test)]
     pub(super) fn cold(handle: OwnedFd) -> Self {
-        Self { handle, cached: false }
+        Self {
+            handle,
+            cached: false,
+        }
     }
 
     /// Opens, waiting for the disk if need be.
     pub(super) fn open(&self, path: &str, flags: OFlags) -> Result<OwnedFd> {
         for _ in 0..TRIES {
-            let opened =
-                openat2(&self.handle, path, flags | OFlags::CLOEXEC, Mode::empty(), RESOLVE);
+            let opened = openat2(
+                &self.handle,
+                path,
+                flags | OFlags::CLOEXEC,
+                Mode::empty(),
+                RESOLVE,
+            );
             match opened {
                 Err(Errno::AGAIN | Errno::INTR) => std::thread::yield_now(),
                 opened => return opened.map_err(unresolved),
@@ -110,12 +136,17 @@ impl Directory {
             return Ok((Parent::Top(self.clone()), path.relative()));
         };
         if access == Access::Sync {
-            match self.open_soon(parent, OFlags::RDONLY | OFlags::DIRECTORY).await {
+            match self
+                .open_soon(parent, OFlags::RDONLY | OFlags::DIRECTORY)
+                .await
+            {
                 Err(Error::Denied) => {}
                 handle => return Ok((Parent::Below(handle?), name)),
             }
         }
-        let handle = self.open_soon(parent, OFlags::PATH | OFlags::DIRECTORY).await?;
+        let handle = self
+            .open_soon(parent, OFlags::PATH | OFlags::DIRECTORY)
+            .await?;
         Ok((Parent::Below(handle), name))
     }
 
@@ -200,7 +231,10 @@ pub(super) fn kind(facts: &Statx) -> Kind {
 }
 
 pub(super) fn unique(facts: &Statx) -> (u64, u64) {
-    (rustix::fs::makedev(facts.stx_dev_major, facts.stx_dev_minor), facts.stx_ino)
+    (
+        rustix::fs::makedev(facts.stx_dev_major, facts.stx_dev_minor),
+        facts.stx_ino,
+    )
 }
 
 pub(super) fn describe(facts: &Statx) -> Metadata {

@@ -22,7 +22,9 @@ impl Key {
 
     /// What [`digits`](Self::digits) gave.
     pub(super) fn from_digits(text: &str) -> Option<Self> {
-        let (digits, []) = text.as_bytes().as_chunks::<2>() else { return None };
+        let (digits, []) = text.as_bytes().as_chunks::<2>() else {
+            return None;
+        };
         let mut key = [0; 32];
         if digits.len() != key.len() {
             return None;

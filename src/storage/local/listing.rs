@@ -36,7 +36,10 @@ impl LocalListing {
     pub(super) async fn open(home: Arc<Directory>, path: &VirtualPath) -> Result<Self> {
         let path = path.clone();
         let (first, reader) = pool(move || Reader::open(home, &path)?.batch()).await?;
-        Ok(Self { first: Some(first), reading: reader.map(Reader::ahead) })
+        Ok(Self {
+            first: Some(first),
+            reading: reader.map(Reader::ahead),
+        })
     }
 }
 
@@ -77,9 +80,20 @@ struct Place {
 impl Reader {
     fn open(home: Arc<Directory>, path: &VirtualPath) -> Result<Self> {
         let directory = home.open(path.relative(), OFlags::RDONLY | OFlags::DIRECTORY)?;
-        let prefix = if path.is_root() { String::new() } else { format!("{}/", path.relative()) };
-        let place = Place { home, directory, prefix };
-        Ok(Self { place, buffer: Vec::with_capacity(BUFFER) })
+        let prefix = if path.is_root() {
+            String::new()
+        } else {
+            format!("{}/", path.relative())
+        };
+        let place = Place {
+            home,
+            directory,
+            prefix,
+        };
+        Ok(Self {
+            place,
+            buffer: Vec::with_capacity(BUFFER),
+        })
     }
 
     fn ahead(self) -> JoinHandle<Batch> {
@@ -97,9 +111,14 @@ impl Reader {
                 Some(Err(error)) => return Err(error.into()),
                 Some(Ok(found)) => {
                     let name = found.file_name();
-                    let Some(text) = presentable(name) else { continue };
+                    let Some(text) = presentable(name) else {
+                        continue;
+                    };
                     if let Some(metadata) = self.place.metadata(name, text) {
-                        entries.push(Entry { name: text.to_owned(), metadata });
+                        entries.push(Entry {
+                            name: text.to_owned(),
+                            metadata,
+                        });
                     }
                 }
             }

@@ -70,7 +70,9 @@ impl Local {
     /// # Errors
     /// With a text for people that names the key.
     pub fn open(name: &str, config: &config::Storage, state: &Path) -> io::Result<Self> {
-        setup::open(name, config, state).map(|shared| Self { shared: Arc::new(shared) })
+        setup::open(name, config, state).map(|shared| Self {
+            shared: Arc::new(shared),
+        })
     }
 
     /// Removes broken uploads that nobody has come back for in time, and says how many. Call it from
@@ -115,7 +117,11 @@ impl Storage for Local {
             let tree: Arc<dyn Tree> = Arc::new(LocalTree {
                 shared: shared.clone(),
                 home: Arc::new(shared.root.within(handle)),
-                home_path: if home.is_root() { "".into() } else { home.as_str().into() },
+                home_path: if home.is_root() {
+                    "".into()
+                } else {
+                    home.as_str().into()
+                },
                 owner: owner.into(),
             });
             Ok(tree)
@@ -129,7 +135,9 @@ impl Shared {
         match self.root.open_soon(path.relative(), flags).await {
             // Enough to work with what is in it. A handle to read gives its entry durability.
             Err(Error::Denied) => {
-                self.root.open_soon(path.relative(), OFlags::PATH | OFlags::DIRECTORY).await
+                self.root
+                    .open_soon(path.relative(), OFlags::PATH | OFlags::DIRECTORY)
+                    .await
             }
             handle => handle,
         }
@@ -137,10 +145,15 @@ impl Shared {
 
     fn make_home(&self, path: &VirtualPath) -> Result<()> {
         let relative = path.relative();
-        let ends = relative.match_indices('/').map(|(end, _)| end).chain([relative.len()]);
+        let ends = relative
+            .match_indices('/')
+            .map(|(end, _)| end)
+            .chain([relative.len()]);
         let mut above = ".";
         for end in ends {
-            let Some(this) = relative.get(..end) else { continue };
+            let Some(this) = relative.get(..end) else {
+                continue;
+            };
             let name = this.rsplit('/').next().unwrap_or(this);
             let parent = self.root.open(above, OFlags::PATH | OFlags::DIRECTORY)?;
             match self.make_directory(&parent, name) {
@@ -156,7 +169,9 @@ impl Shared {
         let parent = parent.as_fd();
         mkdirat(parent, name, Mode::from_raw_mode(self.directory_mode))?;
         if self.chmod_directories {
-            let parent = self.root.within(parent.try_clone_to_owned().map_err(Error::Io)?);
+            let parent = self
+                .root
+                .within(parent.try_clone_to_owned().map_err(Error::Io)?);
             tree::set_mode(&parent, name, self.directory_mode)?;
         }
         Ok(())

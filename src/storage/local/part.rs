@@ -70,7 +70,9 @@ impl Part for LocalPart {
                 return Err(Error::IsDirectory);
             }
             if self.lost {
-                return Err(Error::Io(io::Error::other("the upload could not be written")));
+                return Err(Error::Io(io::Error::other(
+                    "the upload could not be written",
+                )));
             }
             let durability = self.shared.durability;
             let access = match durability {
@@ -151,7 +153,11 @@ impl LocalPart {
         let staging = self.progress.staging().clone();
         let quarantine = staging.quarantine()?;
         let now = jiff::Timestamp::now();
-        let name = format!("{}-{:x}", now.strftime("%Y%m%dT%H%M%S.%fZ"), staging.number());
+        let name = format!(
+            "{}-{:x}",
+            now.strftime("%Y%m%dT%H%M%S.%fZ"),
+            staging.number()
+        );
         let note = serde_json::json!({
             "time": now.to_string(),
             "storage": &self.shared.name,
@@ -167,7 +173,14 @@ impl LocalPart {
         io::Write::write_all(&mut file, format!("{note:#}\n").as_bytes()).map_err(Error::Io)?;
         fchmod(&*self.progress.file, Mode::from_raw_mode(0o600))?;
         let flags = RenameFlags::NOREPLACE;
-        rename(&staging, self.progress.name()?, &quarantine, &name, flags, Kind::File)?;
+        rename(
+            &staging,
+            self.progress.name()?,
+            &quarantine,
+            &name,
+            flags,
+            Kind::File,
+        )?;
         self.progress.moved();
         Ok(name)
     }
@@ -212,13 +225,21 @@ impl Publication {
             };
             if self.durability != Durability::None {
                 // What has been set a moment ago is on the disk with `fsync` alone.
-                let synced = if changed { fsync(&*self.file) } else { fdatasync(&*self.file) };
+                let synced = if changed {
+                    fsync(&*self.file)
+                } else {
+                    fdatasync(&*self.file)
+                };
                 if let Err(error) = synced {
                     return Outcome::Lost(error.into());
                 }
             }
             let over = self.replace && self.replaces;
-            let flags = if over { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
+            let flags = if over {
+                RenameFlags::empty()
+            } else {
+                RenameFlags::NOREPLACE
+            };
             let (to, name) = (&self.parent, &self.name);
             match rename(&self.staging, &self.staged, to, name, flags, Kind::File) {
                 Ok(()) => break replaced,

@@ -77,7 +77,11 @@ fn copy(from: &OwnedFd, to: &Arc<OwnedFd>, length: u64, wanted: &Weak<()>) -> Re
         if available > length {
             ftruncate(&**to, length)?;
         }
-        return if available < length { Err(Error::Offset { available }) } else { Ok(()) };
+        return if available < length {
+            Err(Error::Offset { available })
+        } else {
+            Ok(())
+        };
     }
     let mut at = 0;
     let mut by_kernel = true;

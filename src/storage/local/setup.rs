@@ -33,8 +33,15 @@ pub(super) fn open(name: &str, config: &config::Storage, state: &Path) -> io::Re
     let root_path = make_root(config, state)
         .map_err(|error| about(name, "root", &config.root, "it cannot be made", &error))?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let handle = openat(CWD, &root_path, flags, Mode::empty())
-        .map_err(|error| about(name, "root", &config.root, "it cannot be opened", &error.into()))?;
+    let handle = openat(CWD, &root_path, flags, Mode::empty()).map_err(|error| {
+        about(
+            name,
+            "root",
+            &config.root,
+            "it cannot be opened",
+            &error.into(),
+        )
+    })?;
     let read_only =
         fstatvfs(&handle).is_ok_and(|facts| facts.f_flag.contains(StatVfsMountFlags::RDONLY));
     let root = Directory::new(handle).map_err(|error| {
@@ -43,7 +50,13 @@ pub(super) fn open(name: &str, config: &config::Storage, state: &Path) -> io::Re
              (openat2, Linux 5.6 or later, which a sandbox may forbid): {error}"
         ))
     })?;
-    let choice = Choice { name, root: &root, root_path: &root_path, config, read_only };
+    let choice = Choice {
+        name,
+        root: &root,
+        root_path: &root_path,
+        config,
+        read_only,
+    };
     let (staging, staging_path) = choice.choose(state)?;
     let surviving = staging
         .surviving_mode()
@@ -78,7 +91,10 @@ fn make_root(config: &config::Storage, state: &Path) -> io::Result<PathBuf> {
     let root = &config.root;
     if !root.exists() {
         let recursive = root.starts_with(state);
-        DirBuilder::new().mode(config.directory_mode & 0o777).recursive(recursive).create(root)?;
+        DirBuilder::new()
+            .mode(config.directory_mode & 0o777)
+            .recursive(recursive)
+            .create(root)?;
     }
     root.canonicalize()
 }
@@ -106,18 +122,22 @@ impl Choice<'_> {
             };
         }
         let in_state = state.join("staging").join(self.name);
-        if let Some(chosen) =
-            self.consider(&in_state).map_err(|error| self.refusal(&in_state, &error))?
+        if let Some(chosen) = self
+            .consider(&in_state)
+            .map_err(|error| self.refusal(&in_state, &error))?
         {
             return Ok(chosen);
         }
         let beside =
-            self.root_path.parent().zip(self.root_path.file_name()).map(|(parent, root)| {
-                let mut name = std::ffi::OsString::from(".");
-                name.push(root);
-                name.push(".portcullis-staging");
-                parent.join(name)
-            });
+            self.root_path
+                .parent()
+                .zip(self.root_path.file_name())
+                .map(|(parent, root)| {
+                    let mut name = std::ffi::OsString::from(".");
+                    name.push(root);
+                    name.push(".portcullis-staging");
+                    parent.join(name)
+                });
         let why = match beside.as_deref().map(|path| self.consider(path)) {
             Some(Ok(Some(chosen))) => return Ok(chosen),
             Some(Err(error)) => format!(", and a directory beside it cannot be used ({error})"),
@@ -132,7 +152,13 @@ impl Choice<'_> {
     }
 
     fn refusal(&self, path: &Path, error: &io::Error) -> io::Error {
-        about(self.name, "staging", path, "uploads cannot wait there", error)
+        about(
+            self.name,
+            "staging",
+            path,
+            "uploads cannot wait there",
+            error,
+        )
     }
 
     /// Makes and opens it; `None` if it is on another file system or within the root.

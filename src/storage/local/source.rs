@@ -27,8 +27,12 @@ impl Source for LocalSource {
     }
 
     fn try_read_at(&self, buffer: &mut [u8], offset: u64) -> Result<Option<usize>> {
-        let read =
-            preadv2(&*self.file, &mut [IoSliceMut::new(buffer)], offset, ReadWriteFlags::NOWAIT);
+        let read = preadv2(
+            &*self.file,
+            &mut [IoSliceMut::new(buffer)],
+            offset,
+            ReadWriteFlags::NOWAIT,
+        );
         match read {
             // Some file systems said 0 where they would have had to wait.
             Ok(0) if offset < self.metadata.size => Ok(None),

@@ -79,7 +79,9 @@ impl Staging {
         let found = facts(&directory).map_err(io::Error::other)?;
         if found.stx_mode & 0o077 != 0 {
             let mode = found.stx_mode & 0o777;
-            return Err(io::Error::other(format!("others may enter it (mode {mode:o}, not 700)")));
+            return Err(io::Error::other(format!(
+                "others may enter it (mode {mode:o}, not 700)"
+            )));
         }
         let id = unique(&found);
         let mut open = locked(&OPEN);
@@ -94,8 +96,12 @@ impl Staging {
             Errno::WOULDBLOCK => io::Error::other("another server is using it"),
             error => error.into(),
         })?;
-        let staging =
-            Self { directory, slots: Mutex::default(), counter: AtomicU64::new(0), _lock: lock };
+        let staging = Self {
+            directory,
+            slots: Mutex::default(),
+            counter: AtomicU64::new(0),
+            _lock: lock,
+        };
         staging.adopt(age).map_err(io::Error::other)?;
         let staging = Arc::new(staging);
         open.push((id, Arc::downgrade(&staging)));
@@ -108,12 +114,16 @@ impl Staging {
         let mut newest: HashMap<Key, (SystemTime, String)> = HashMap::new();
         for entry in Dir::read_from(&self.directory)? {
             let entry = entry?;
-            let Ok(name) = entry.file_name().to_str() else { continue };
+            let Ok(name) = entry.file_name().to_str() else {
+                continue;
+            };
             let text = name.strip_suffix(PART).or_else(|| {
                 let (key, number) = name.strip_suffix(NEW)?.split_once('.')?;
                 u64::from_str_radix(number, 16).ok().map(|_| key)
             });
-            let Some(key) = text.and_then(Key::from_digits) else { continue };
+            let Some(key) = text.and_then(Key::from_digits) else {
+                continue;
+            };
             let found = describe(&facts_at(&self.directory, name)?);
             if found.size == 0 || is_over(now, found.modified, age) {
                 unlinkat(&self.directory, name, AtFlags::empty())?;
@@ -150,7 +160,9 @@ impl Staging {
         for key in waiting {
             let name = part_of(key);
             // The handle keeps the content until the lock is free again: freeing may take long.
-            let Ok(part) = self.open_name(&name, OFlags::PATH) else { continue };
+            let Ok(part) = self.open_name(&name, OFlags::PATH) else {
+                continue;
+            };
             let mut slots = locked(&self.slots);
             let modified = facts_at(&self.directory, &name).map(|found| describe(&found).modified);
             if modified.is_ok_and(|modified| is_over(now, modified, age))
@@ -212,7 +224,11 @@ impl Staging {
             return Err(Error::Busy);
         }
         *active += 1;
-        Ok(Claim { staging: self.clone(), key, released: false })
+        Ok(Claim {
+            staging: self.clone(),
+            key,
+            released: false,
+        })
     }
 
     /// The directory that uploads are moved to for a person to look at.
@@ -245,7 +261,12 @@ impl Staging {
 
     pub(super) fn create(&self, name: &str, mode: u32) -> Result<OwnedFd> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        Ok(openat(&self.directory, name, flags, Mode::from_raw_mode(mode))?)
+        Ok(openat(
+            &self.directory,
+            name,
+            flags,
+            Mode::from_raw_mode(mode),
+        )?)
     }
 
     pub(super) fn number(&self) -> u64 {
@@ -260,7 +281,8 @@ impl AsFd for Staging {
 }
 
 fn is_over(now: SystemTime, modified: SystemTime, age: Duration) -> bool {
-    now.duration_since(modified).is_ok_and(|waited| waited > age)
+    now.duration_since(modified)
+        .is_ok_and(|waited| waited > age)
 }
 
 /// An upload counts as going on while this is held.
@@ -329,11 +351,21 @@ impl Claim {
         let available = fstat(&file)?.st_size.unsigned_abs();
         let length = length(available)?;
         let name = self.new_name();
-        renameat(&self.staging.directory, part, &self.staging.directory, &name)?;
+        renameat(
+            &self.staging.directory,
+            part,
+            &self.staging.directory,
+            &name,
+        )?;
         slots.waiting.remove(&self.key);
         drop(slots);
-        let progress =
-            Progress { file: Arc::new(file), length, mode: None, name: Some(name), claim: self };
+        let progress = Progress {
+            file: Arc::new(file),
+            length,
+            mode: None,
+            name: Some(name),
+            claim: self,
+        };
         if length < available {
             rustix::fs::ftruncate(&*progress.file, length)?;
         }

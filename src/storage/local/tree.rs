@@ -67,7 +67,10 @@ impl Tree for LocalTree {
                 Kind::Directory => return Err(Error::IsDirectory),
                 Kind::Link | Kind::Other => return Err(Error::NotRegular),
             }
-            let source: Box<dyn Source> = Box::new(LocalSource { file: Arc::new(file), metadata });
+            let source: Box<dyn Source> = Box::new(LocalSource {
+                file: Arc::new(file),
+                metadata,
+            });
             Ok(source)
         })
     }
@@ -196,7 +199,13 @@ impl Tree for LocalTree {
     ) -> Answer<'a, Result<()>> {
         Box::pin(async move {
             let times = Timestamps {
-                last_access: accessed.map_or(Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT }, timespec),
+                last_access: accessed.map_or(
+                    Timespec {
+                        tv_sec: 0,
+                        tv_nsec: UTIME_OMIT,
+                    },
+                    timespec,
+                ),
                 last_modification: timespec(modified),
             };
             let (parent, name) = self.home.parent(path, Access::Names).await?;
@@ -204,7 +213,11 @@ impl Tree for LocalTree {
                 Kind::File | Kind::Directory => {}
                 // One that leads outside is not there.
                 Kind::Link => {
-                    return self.home.metadata_soon(path).await.and(Err(Error::Unsupported));
+                    return self
+                        .home
+                        .metadata_soon(path)
+                        .await
+                        .and(Err(Error::Unsupported));
                 }
                 Kind::Other => return Err(Error::NotRegular),
             }
@@ -233,7 +246,12 @@ impl Tree for LocalTree {
 
 impl LocalTree {
     fn key(&self, path: &VirtualPath) -> Key {
-        Key::new(&self.shared.name, &self.owner, &self.home_path, path.as_str())
+        Key::new(
+            &self.shared.name,
+            &self.owner,
+            &self.home_path,
+            path.as_str(),
+        )
     }
 
     /// The directory must be there, and at the name nothing but a file. Whether anything is.
@@ -277,7 +295,10 @@ impl LocalTree {
 pub(super) fn set_mode(directory: &Directory, path: &str, mode: u32) -> Result<()> {
     let (handle, readable) = match directory.open(path, READ | OFlags::NOFOLLOW) {
         // The owner may change the mode of what he may not read.
-        Err(Error::Denied) => (directory.open(path, OFlags::PATH | OFlags::NOFOLLOW)?, false),
+        Err(Error::Denied) => (
+            directory.open(path, OFlags::PATH | OFlags::NOFOLLOW)?,
+            false,
+        ),
         handle => (handle?, true),
     };
     let found = facts(&handle)?;

@@ -12,7 +12,14 @@ async fn links_that_lead_outside_do_not_exist() {
     link(Path::new(".."), "up");
     link(&fixture.outside().join("secret"), "secret");
     link(&fixture.home(), "absolute-but-inside");
-    for name in ["absolute", "relative", "magic", "cwd", "up", "absolute-but-inside"] {
+    for name in [
+        "absolute",
+        "relative",
+        "magic",
+        "cwd",
+        "up",
+        "absolute-but-inside",
+    ] {
         let (link, below) = (path(name), path(&format!("{name}/secret")));
         let tree = &fixture.tree;
         assert_error!(tree.metadata(&link).await, Error::NotFound);
@@ -23,20 +30,32 @@ async fn links_that_lead_outside_do_not_exist() {
         assert_error!(tree.make_directory(&below).await, Error::NotFound);
         assert_error!(tree.remove_file(&below).await, Error::NotFound);
         assert_error!(tree.remove_directory(&below).await, Error::NotFound);
-        assert_error!(tree.rename(&below, &path("/stolen"), true).await, Error::NotFound);
+        assert_error!(
+            tree.rename(&below, &path("/stolen"), true).await,
+            Error::NotFound
+        );
         assert_error!(tree.set_mode(&below, 0o777).await, Error::NotFound);
         let now = SystemTime::now();
         assert_error!(tree.set_times(&below, now, None).await, Error::NotFound);
         assert_error!(tree.available(&link).await, Error::NotFound);
         // The link itself neither.
         assert_error!(tree.remove_file(&link).await, Error::NotFound);
-        assert_error!(tree.rename(&link, &path("/stolen"), true).await, Error::NotFound);
+        assert_error!(
+            tree.rename(&link, &path("/stolen"), true).await,
+            Error::NotFound
+        );
         assert_error!(tree.make_directory(&link).await, Error::Exists);
         let mut part = fixture.stage("/new", From::Start, "x").await;
         assert_error!(part.publish(&below, true).await, Error::NotFound);
     }
-    assert_error!(fixture.tree.set_mode(&path("/secret"), 0o777).await, Error::NotFound);
-    let times = fixture.tree.set_times(&path("/secret"), SystemTime::now(), None).await;
+    assert_error!(
+        fixture.tree.set_mode(&path("/secret"), 0o777).await,
+        Error::NotFound
+    );
+    let times = fixture
+        .tree
+        .set_times(&path("/secret"), SystemTime::now(), None)
+        .await;
     assert_error!(times, Error::NotFound);
     assert_error!(
         fixture.tree.stage(&path("/secret"), From::Offset(1)).await,
@@ -65,11 +84,21 @@ async fn links_within_the_tree_work() {
     fixture.put("/down/new", "new").await.unwrap();
     assert_eq!(fixture.content("a/b/new"), "new");
     assert_error!(fixture.put("/down", "x").await, Error::IsDirectory);
-    assert_error!(fixture.tree.set_mode(&path("/down"), 0o700).await, Error::Unsupported);
-    let times = fixture.tree.set_times(&path("/down"), SystemTime::now(), None).await;
+    assert_error!(
+        fixture.tree.set_mode(&path("/down"), 0o700).await,
+        Error::Unsupported
+    );
+    let times = fixture
+        .tree
+        .set_times(&path("/down"), SystemTime::now(), None)
+        .await;
     assert_error!(times, Error::Unsupported);
     // What is renamed and removed is the link.
-    fixture.tree.rename(&path("/a/b/up"), &path("/a/b/other"), false).await.unwrap();
+    fixture
+        .tree
+        .rename(&path("/a/b/up"), &path("/a/b/other"), false)
+        .await
+        .unwrap();
     fixture.tree.remove_file(&path("/a/b/other")).await.unwrap();
     fixture.tree.remove_file(&path("/down")).await.unwrap();
     assert_eq!(fixture.content("a/file"), "content");
@@ -124,12 +153,28 @@ async fn regression_no_race_leads_outside() {
             let published = part.publish(&path("/swap/new"), true).await;
             count(published.is_ok());
         }
-        count(tree.rename(&path("/mine"), &path("/swap/mine"), true).await.is_ok());
-        count(tree.rename(&path("/swap/mine"), &path("/mine"), true).await.is_ok());
+        count(
+            tree.rename(&path("/mine"), &path("/swap/mine"), true)
+                .await
+                .is_ok(),
+        );
+        count(
+            tree.rename(&path("/swap/mine"), &path("/mine"), true)
+                .await
+                .is_ok(),
+        );
         count(tree.make_directory(&path("/swap/directory")).await.is_ok());
-        count(tree.remove_directory(&path("/swap/directory")).await.is_ok());
+        count(
+            tree.remove_directory(&path("/swap/directory"))
+                .await
+                .is_ok(),
+        );
         count(tree.set_mode(&secret, 0o600 | (round % 8)).await.is_ok());
-        count(tree.set_times(&secret, SystemTime::UNIX_EPOCH, None).await.is_ok());
+        count(
+            tree.set_times(&secret, SystemTime::UNIX_EPOCH, None)
+                .await
+                .is_ok(),
+        );
         if let Ok(entries) = fixture.list("/swap").await {
             // Outside there is one alone.
             let found = entries.iter().find(|entry| entry.name == "secret").unwrap();
@@ -139,7 +184,10 @@ async fn regression_no_race_leads_outside() {
     }
     stop.store(true, Ordering::Relaxed);
     assert!(swapping.join().unwrap() > 1000);
-    assert!(inside > 0 && refused > 0, "{inside} worked, {refused} refused");
+    assert!(
+        inside > 0 && refused > 0,
+        "{inside} worked, {refused} refused"
+    );
     fixture.assert_outside_untouched();
     let outside = fs::metadata(fixture.outside().join("secret")).unwrap();
     assert!(outside.modified().unwrap() > SystemTime::UNIX_EPOCH);

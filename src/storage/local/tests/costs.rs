@@ -46,7 +46,12 @@ async fn costs() {
         let mut names = RawDir::new(&directory, buffer.spare_capacity_mut());
         while let Some(entry) = names.next() {
             let (entry, flags) = (entry.unwrap(), AtFlags::SYMLINK_NOFOLLOW);
-            let facts = statx(&directory, entry.file_name(), flags, super::super::beneath::FACTS);
+            let facts = statx(
+                &directory,
+                entry.file_name(),
+                flags,
+                super::super::beneath::FACTS,
+            );
             std::hint::black_box(facts.unwrap());
         }
     })

@@ -25,7 +25,13 @@ async fn entries_are_what_they_lead_to() {
     let entries = fixture.list("/").await.unwrap();
     let shown: Vec<_> = entries
         .iter()
-        .map(|entry| (entry.name.as_str(), entry.metadata.kind, entry.metadata.size))
+        .map(|entry| {
+            (
+                entry.name.as_str(),
+                entry.metadata.kind,
+                entry.metadata.size,
+            )
+        })
         .map(|(name, kind, size)| (name, kind, if kind == Kind::File { size } else { 0 }))
         .collect();
     assert_eq!(

@@ -1,4 +1,9 @@
-#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
 
 mod changes;
 mod confinement;
@@ -55,16 +60,31 @@ impl Fixture {
         change(&mut config);
         let local = Local::open("test", &config, &directory.path().join("state")).unwrap();
         let tree = local.open(&path("/home"), "bob").await.unwrap();
-        Self { directory, config, local, tree }
+        Self {
+            directory,
+            config,
+            local,
+            tree,
+        }
     }
 
     /// Everything anew, as after a restart. Parts that are still held would keep the old one.
     async fn restart(self) -> Self {
-        let Self { directory, config, local, tree } = self;
+        let Self {
+            directory,
+            config,
+            local,
+            tree,
+        } = self;
         drop((local, tree));
         let local = Local::open("test", &config, &directory.path().join("state")).unwrap();
         let tree = local.open(&path("/home"), "bob").await.unwrap();
-        Self { directory, config, local, tree }
+        Self {
+            directory,
+            config,
+            local,
+            tree,
+        }
     }
 
     fn outside(&self) -> PathBuf {
@@ -101,8 +121,14 @@ impl Fixture {
     fn assert_outside_untouched(&self) {
         let names: Vec<_> = fs::read_dir(self.outside()).unwrap().collect();
         assert_eq!(names.len(), 1, "{names:?}");
-        assert_eq!(fs::read_to_string(self.outside().join("secret")).unwrap(), "outside");
-        assert_eq!(fs::read_to_string(self.directory.path().join("secret")).unwrap(), "outside");
+        assert_eq!(
+            fs::read_to_string(self.outside().join("secret")).unwrap(),
+            "outside"
+        );
+        assert_eq!(
+            fs::read_to_string(self.directory.path().join("secret")).unwrap(),
+            "outside"
+        );
     }
 
     async fn stage(&self, name: &str, from: From, content: &str) -> Box<dyn Part> {
@@ -134,7 +160,12 @@ impl Fixture {
     }
 
     async fn names(&self, name: &str) -> Vec<String> {
-        self.list(name).await.unwrap().into_iter().map(|entry| entry.name).collect()
+        self.list(name)
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|entry| entry.name)
+            .collect()
     }
 }
 

@@ -30,15 +30,27 @@ async fn what_is_no_regular_file_is_not_read_and_blocks_nobody() {
     rustix::fs::mknodat(place, fixture.home().join("pipe"), fifo, mode, 0).unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(fixture.home().join("socket")).unwrap();
     fixture.write("file", "");
-    assert_error!(fixture.tree.read(&path("/directory")).await, Error::IsDirectory);
+    assert_error!(
+        fixture.tree.read(&path("/directory")).await,
+        Error::IsDirectory
+    );
     assert_error!(fixture.tree.read(&path("/")).await, Error::IsDirectory);
     assert_error!(fixture.tree.read(&path("/pipe")).await, Error::NotRegular);
     assert_error!(fixture.tree.read(&path("/socket")).await, Error::NotRegular);
     assert_error!(fixture.tree.read(&path("/none")).await, Error::NotFound);
-    assert_error!(fixture.tree.read(&path("/none/file")).await, Error::NotFound);
-    assert_error!(fixture.tree.read(&path("/file/file")).await, Error::NotDirectory);
+    assert_error!(
+        fixture.tree.read(&path("/none/file")).await,
+        Error::NotFound
+    );
+    assert_error!(
+        fixture.tree.read(&path("/file/file")).await,
+        Error::NotDirectory
+    );
     assert_error!(fixture.put("/pipe", "x").await, Error::NotRegular);
-    assert_error!(fixture.tree.stage(&path("/pipe"), From::End).await, Error::NotRegular);
+    assert_error!(
+        fixture.tree.stage(&path("/pipe"), From::End).await,
+        Error::NotRegular
+    );
     let pipe = fixture.tree.metadata(&path("/pipe")).await.unwrap();
     assert_eq!(pipe.kind, Kind::Other);
 }
@@ -48,12 +60,21 @@ async fn metadata_is_the_systems() {
     let fixture = Fixture::new().await;
     fixture.write("file", "12345");
     let modified = SystemTime::UNIX_EPOCH + Duration::new(1_000_000_000, 123_456_789);
-    let file = fs::File::options().write(true).open(fixture.home().join("file")).unwrap();
+    let file = fs::File::options()
+        .write(true)
+        .open(fixture.home().join("file"))
+        .unwrap();
     file.set_modified(modified).unwrap();
     let known = fs::metadata(fixture.home().join("file")).unwrap();
     let found = fixture.tree.metadata(&path("/file")).await.unwrap();
-    assert_eq!((found.kind, found.size, found.modified), (Kind::File, 5, modified));
-    assert_eq!((found.mode, found.links), (known.mode() & 0o7777, known.nlink()));
+    assert_eq!(
+        (found.kind, found.size, found.modified),
+        (Kind::File, 5, modified)
+    );
+    assert_eq!(
+        (found.mode, found.links),
+        (known.mode() & 0o7777, known.nlink())
+    );
     assert_eq!((found.owner, found.group), (known.uid(), known.gid()));
     assert_eq!(found.unique, (known.dev(), known.ino()));
     let root = fixture.tree.metadata(&path("/")).await.unwrap();
@@ -86,11 +107,18 @@ async fn what_is_not_in_the_cache_is_opened_in_the_pool() {
         home_path: "/home".into(),
         owner: "bob".into(),
     };
-    let fixture = Fixture { tree: Arc::new(tree), ..fixture };
+    let fixture = Fixture {
+        tree: Arc::new(tree),
+        ..fixture
+    };
     fixture.put("/below/file", "content").await.unwrap();
     assert_eq!(fixture.get("/below/file").await.unwrap(), "content");
     assert_eq!(fixture.names("/below").await, ["file"]);
     assert_error!(fixture.get("/below/none").await, Error::NotFound);
-    fixture.tree.rename(&path("/below/file"), &path("/file"), false).await.unwrap();
+    fixture
+        .tree
+        .rename(&path("/below/file"), &path("/file"), false)
+        .await
+        .unwrap();
     assert_eq!(fixture.tree.metadata(&path("/file")).await.unwrap().size, 7);
 }

@@ -15,16 +15,24 @@ async fn staging_is_in_the_state_directory() {
     assert_eq!(fixture.local.root(), state.join("files"));
     let staging = fs::metadata(fixture.local.staging()).unwrap();
     assert_eq!(staging.mode() & 0o777, 0o700);
-    assert_eq!(fs::read_dir(fixture.local.root()).unwrap().count(), 1, "only the home");
+    assert_eq!(
+        fs::read_dir(fixture.local.root()).unwrap().count(),
+        1,
+        "only the home"
+    );
 }
 
 #[tokio::test]
 async fn staging_is_beside_a_root_elsewhere() {
     let state = tempfile::tempdir_in("/dev/shm");
     let place = tempfile::tempdir().unwrap();
-    let (Ok(state), config) =
-        (state, config::Storage { root: place.path().join("files"), ..config::Storage::default() })
-    else {
+    let (Ok(state), config) = (
+        state,
+        config::Storage {
+            root: place.path().join("files"),
+            ..config::Storage::default()
+        },
+    ) else {
         return;
     };
     let device = |path: &Path| fs::metadata(path).unwrap().dev();
@@ -47,21 +55,36 @@ async fn staging_is_never_in_reach_of_clients() {
     let place = tempfile::tempdir().unwrap();
     let root = place.path().join("root");
     fs::create_dir(&root).unwrap();
-    let config = config::Storage { root: root.clone(), ..config::Storage::default() };
+    let config = config::Storage {
+        root: root.clone(),
+        ..config::Storage::default()
+    };
     for staging in [root.join("staging"), root.clone(), place.path().to_owned()] {
-        let config = config::Storage { staging: Some(staging), ..config.clone() };
+        let config = config::Storage {
+            staging: Some(staging),
+            ..config.clone()
+        };
         let text = refusal(&config, &place.path().join("state"));
         assert!(text.starts_with("storage.x.staging: "), "{text}");
     }
     assert!(!root.join("staging").exists());
     // A state directory in the root: beside it, then.
     let local = Local::open("x", &config, &root.join("state")).unwrap();
-    assert_eq!(local.staging(), place.path().join(".root.portcullis-staging"));
+    assert_eq!(
+        local.staging(),
+        place.path().join(".root.portcullis-staging")
+    );
     // Others may look into it.
     let open = place.path().join("open");
     fs::create_dir(&open).unwrap();
     fs::set_permissions(&open, fs::Permissions::from_mode(0o755)).unwrap();
-    let text = refusal(&config::Storage { staging: Some(open), ..config }, place.path());
+    let text = refusal(
+        &config::Storage {
+            staging: Some(open),
+            ..config
+        },
+        place.path(),
+    );
     assert!(text.contains("mode 755"), "{text}");
 }
 
@@ -70,12 +93,22 @@ async fn a_root_is_made_but_not_a_whole_path() {
     let place = tempfile::tempdir().unwrap();
     let state = place.path().join("state");
     let open = |root: PathBuf| {
-        Local::open("x", &config::Storage { root, ..config::Storage::default() }, &state)
+        Local::open(
+            "x",
+            &config::Storage {
+                root,
+                ..config::Storage::default()
+            },
+            &state,
+        )
     };
     open(place.path().join("new")).unwrap();
     open(state.join("a/b/c")).unwrap();
     let error = open(place.path().join("a/b")).err().unwrap().to_string();
-    assert!(error.starts_with("storage.x.root: ") && error.contains("/a/b"), "{error}");
+    assert!(
+        error.starts_with("storage.x.root: ") && error.contains("/a/b"),
+        "{error}"
+    );
     fs::write(place.path().join("file"), "").unwrap();
     let error = open(place.path().join("file")).err().unwrap().to_string();
     assert!(error.starts_with("storage.x.root: "), "{error}");
@@ -92,11 +125,22 @@ async fn two_servers_do_not_share_staging() {
     part.keep().await.unwrap();
     let tree = again.open(&path("/home"), "bob").await.unwrap();
     assert_eq!(tree.partial(&path("/file")).await.unwrap(), Some(1));
-    let Fixture { directory: _directory, local, tree: old, .. } = fixture;
+    let Fixture {
+        directory: _directory,
+        local,
+        tree: old,
+        ..
+    } = fixture;
     drop((local, old, tree, again));
     let other = fs::File::open(staging.join("lock")).unwrap();
     other.lock().unwrap();
-    let text = refusal(&config::Storage { staging: Some(staging), ..config }, &state);
+    let text = refusal(
+        &config::Storage {
+            staging: Some(staging),
+            ..config
+        },
+        &state,
+    );
     assert!(text.contains("another server is using it"), "{text}");
 }
 
@@ -105,7 +149,11 @@ async fn a_crash_leaves_what_can_be_resumed() {
     let fixture = Fixture::new().await;
     let file = path("/file");
     let copy = |suffix: &str, content: &str, seconds| {
-        let name = fixture.staged().into_iter().find(|name| name.ends_with(".new")).unwrap();
+        let name = fixture
+            .staged()
+            .into_iter()
+            .find(|name| name.ends_with(".new"))
+            .unwrap();
         let leftover = fixture.local.staging().join(name.replace(".new", suffix));
         fs::write(&leftover, content).unwrap();
         age(&leftover, Duration::from_secs(seconds));
@@ -123,7 +171,10 @@ async fn a_crash_leaves_what_can_be_resumed() {
     assert_eq!(fixture.tree.partial(&file).await.unwrap(), Some(10));
     assert_eq!(fixture.tree.partial(&path("/old")).await.unwrap(), None);
     let left = fixture.staged();
-    assert!(left.len() == 2 && left[0].ends_with(".part") && left[1] == "README", "{left:?}");
+    assert!(
+        left.len() == 2 && left[0].ends_with(".part") && left[1] == "README",
+        "{left:?}"
+    );
     let mut part = fixture.stage("/file", From::End, "!").await;
     part.publish(&file, true).await.unwrap();
     assert_eq!(fixture.content("file"), "the newest!");
@@ -133,7 +184,12 @@ async fn a_crash_leaves_what_can_be_resumed() {
 async fn what_nobody_resumes_expires() {
     let fixture = Fixture::new().await;
     for name in ["/old", "/new"] {
-        fixture.stage(name, From::Start, "x").await.keep().await.unwrap();
+        fixture
+            .stage(name, From::Start, "x")
+            .await
+            .keep()
+            .await
+            .unwrap();
         if name == "/old" {
             let part = fixture.local.staging().join(&fixture.staged()[0]);
             age(&part, Duration::from_secs(25 * 3600));
@@ -156,7 +212,10 @@ async fn homes_are_made_if_the_configuration_says_so() {
     assert!(fixture.config.root.join("a/b/d").is_dir());
     fs::write(fixture.config.root.join("file"), "").unwrap();
     for home in ["/file", "/file/below"] {
-        assert_error!(fixture.local.open(&path(home), "bob").await, Error::NotDirectory);
+        assert_error!(
+            fixture.local.open(&path(home), "bob").await,
+            Error::NotDirectory
+        );
     }
     symlink(fixture.outside(), fixture.config.root.join("link")).unwrap();
     for home in ["/link", "/link/below"] {
@@ -165,7 +224,10 @@ async fn homes_are_made_if_the_configuration_says_so() {
     }
     fixture.assert_outside_untouched();
     let fixture = Fixture::with(|config| config.create_homes = true).await;
-    let config = config::Storage { create_homes: false, ..fixture.config.clone() };
+    let config = config::Storage {
+        create_homes: false,
+        ..fixture.config.clone()
+    };
     let local = Local::open("test", &config, &fixture.directory.path().join("state")).unwrap();
     assert_error!(local.open(&path("/none"), "bob").await, Error::NotFound);
     local.open(&path("/home"), "bob").await.unwrap();

@@ -2,7 +2,11 @@ use super::*;
 
 #[tokio::test]
 async fn an_upload_is_seen_whole_or_not_at_all() {
-    for durability in [Durability::None, Durability::File, Durability::FileAndDirectory] {
+    for durability in [
+        Durability::None,
+        Durability::File,
+        Durability::FileAndDirectory,
+    ] {
         let fixture = Fixture::with(|config| config.durability = durability).await;
         fs::create_dir(fixture.home().join("below")).unwrap();
         for name in ["/file", "/below/file"] {
@@ -46,24 +50,40 @@ async fn where_nothing_can_be_published() {
     let fixture = Fixture::new().await;
     fs::create_dir(fixture.home().join("directory")).unwrap();
     fixture.write("file", "old");
-    let stage = |name| fixture.tree.stage(Box::leak(Box::new(path(name))), From::Start);
+    let stage = |name| {
+        fixture
+            .tree
+            .stage(Box::leak(Box::new(path(name))), From::Start)
+    };
     assert_error!(stage("/directory").await, Error::IsDirectory);
     assert_error!(stage("/").await, Error::IsDirectory);
     assert_error!(stage("/none/file").await, Error::NotFound);
     assert_error!(stage("/file/file").await, Error::NotDirectory);
 
     let mut part = fixture.stage("/new", From::Start, "x").await;
-    assert_error!(part.publish(&path("/directory"), true).await, Error::IsDirectory);
-    assert_error!(part.publish(&path("/directory"), false).await, Error::Exists);
+    assert_error!(
+        part.publish(&path("/directory"), true).await,
+        Error::IsDirectory
+    );
+    assert_error!(
+        part.publish(&path("/directory"), false).await,
+        Error::Exists
+    );
     assert_error!(part.publish(&path("/"), true).await, Error::IsDirectory);
-    assert_error!(part.publish(&path("/none/file"), true).await, Error::NotFound);
+    assert_error!(
+        part.publish(&path("/none/file"), true).await,
+        Error::NotFound
+    );
     // After all that it is as good as new.
     part.publish(&path("/directory/new"), true).await.unwrap();
     assert_eq!(fixture.content("directory/new"), "x");
 
     let mut part = fixture.stage("/directory/other", From::Start, "x").await;
     fs::remove_dir_all(fixture.home().join("directory")).unwrap();
-    assert_error!(part.publish(&path("/directory/other"), true).await, Error::NotFound);
+    assert_error!(
+        part.publish(&path("/directory/other"), true).await,
+        Error::NotFound
+    );
     // The path means another directory now.
     fs::create_dir(fixture.home().join("directory")).unwrap();
     part.publish(&path("/directory/other"), true).await.unwrap();
@@ -76,8 +96,11 @@ async fn modes_are_exact() {
         let fixture = Fixture::with(|config| config.file_mode = file_mode).await;
         fixture.put("/file", "").await.unwrap();
         assert_eq!(fixture.mode("file"), file_mode);
-        fs::set_permissions(fixture.home().join("file"), fs::Permissions::from_mode(0o4751))
-            .unwrap();
+        fs::set_permissions(
+            fixture.home().join("file"),
+            fs::Permissions::from_mode(0o4751),
+        )
+        .unwrap();
         fixture.put("/file", "new").await.unwrap();
         assert_eq!(fixture.mode("file"), 0o751);
         let part = fixture.stage("/other", From::Start, "x").await;
@@ -88,7 +111,11 @@ async fn modes_are_exact() {
     }
     for directory_mode in [0o700, 0o755, 0o777, 0o773] {
         let fixture = Fixture::with(|config| config.directory_mode = directory_mode).await;
-        fixture.tree.make_directory(&path("/directory")).await.unwrap();
+        fixture
+            .tree
+            .make_directory(&path("/directory"))
+            .await
+            .unwrap();
         assert_eq!(fixture.mode("directory"), directory_mode);
         assert_eq!(fixture.mode(""), directory_mode);
     }
@@ -104,12 +131,18 @@ async fn a_file_that_appears_meanwhile_keeps_its_mode_too() {
         fs::set_permissions(fixture.home().join("file"), mode).unwrap();
         assert_error!(part.publish(&path("/file"), false).await, Error::Exists);
         part.publish(&path("/file"), true).await.unwrap();
-        assert_eq!((fixture.content("file"), fixture.mode("file")), ("new".into(), 0o600));
+        assert_eq!(
+            (fixture.content("file"), fixture.mode("file")),
+            ("new".into(), 0o600)
+        );
         // And one that goes away is no hindrance.
         let mut part = fixture.stage("/file", From::Start, "newer").await;
         fs::remove_file(fixture.home().join("file")).unwrap();
         part.publish(&path("/file"), true).await.unwrap();
-        assert_eq!((fixture.content("file"), fixture.mode("file")), ("newer".into(), 0o644));
+        assert_eq!(
+            (fixture.content("file"), fixture.mode("file")),
+            ("newer".into(), 0o644)
+        );
     }
 }
 
@@ -118,14 +151,24 @@ async fn a_part_that_cannot_be_written_to_the_disk_is_given_up() {
     let fixture = Fixture::new().await;
     let progress = || {
         let key = super::super::key::Key::new("test", "bob", "/home", "/file");
-        fixture.local.shared.staging.claim(key, false).unwrap().create(0o600).unwrap()
+        fixture
+            .local
+            .shared
+            .staging
+            .claim(key, false)
+            .unwrap()
+            .create(0o600)
+            .unwrap()
     };
     let mut part = super::super::part::LocalPart {
         shared: fixture.local.shared.clone(),
         home: fixture.local.shared.root.clone(),
         progress: progress(),
         replaces: false,
-        label: super::super::part::Label { owner: "bob".into(), path: "/home/file".into() },
+        label: super::super::part::Label {
+            owner: "bob".into(),
+            path: "/home/file".into(),
+        },
         lost: false,
     };
     append(&mut part, "content").await;
@@ -150,10 +193,21 @@ async fn a_directory_with_the_group_bit_gives_its_group() {
     std::os::unix::fs::chown(shared.join("file"), Some(1234), Some(5678)).unwrap();
     fixture.put("/shared/file", "y").await.unwrap();
     let found = fs::metadata(shared.join("file")).unwrap();
-    assert_eq!((found.uid(), found.gid(), found.mode() & 0o7777), (1234, 5678, 0o644));
-    fixture.tree.make_directory(&path("/shared/below")).await.unwrap();
+    assert_eq!(
+        (found.uid(), found.gid(), found.mode() & 0o7777),
+        (1234, 5678, 0o644)
+    );
+    fixture
+        .tree
+        .make_directory(&path("/shared/below"))
+        .await
+        .unwrap();
     assert_eq!(fixture.mode("shared/below"), 0o2755);
-    fixture.tree.set_mode(&path("/shared/below"), 0o700).await.unwrap();
+    fixture
+        .tree
+        .set_mode(&path("/shared/below"), 0o700)
+        .await
+        .unwrap();
     assert_eq!(fixture.mode("shared/below"), 0o2700);
 }
 
@@ -162,7 +216,12 @@ async fn a_broken_upload_is_resumed_by_its_owner_alone() {
     let fixture = Fixture::new().await;
     let file = path("/file");
     fixture.write("file", "old");
-    fixture.stage("/file", From::Start, "0123456789").await.keep().await.unwrap();
+    fixture
+        .stage("/file", From::Start, "0123456789")
+        .await
+        .keep()
+        .await
+        .unwrap();
     assert_eq!(fixture.content("file"), "old");
     assert_eq!(fixture.tree.partial(&file).await.unwrap(), Some(10));
     assert_eq!(fixture.tree.partial(&path("/other")).await.unwrap(), None);
@@ -192,14 +251,20 @@ async fn a_broken_upload_is_resumed_by_its_owner_alone() {
 async fn without_a_broken_upload_the_file_goes_on() {
     let fixture = Fixture::new().await;
     let file = path("/file");
-    assert_error!(fixture.tree.stage(&file, From::Offset(1)).await, Error::Offset { available: 0 });
+    assert_error!(
+        fixture.tree.stage(&file, From::Offset(1)).await,
+        Error::Offset { available: 0 }
+    );
     let mut part = fixture.stage("/file", From::End, "one ").await;
     part.publish(&file, false).await.unwrap();
     let mut part = fixture.stage("/file", From::End, "two").await;
     assert_eq!(fixture.content("file"), "one ");
     part.publish(&file, true).await.unwrap();
     assert_eq!(fixture.content("file"), "one two");
-    assert_error!(fixture.tree.stage(&file, From::Offset(8)).await, Error::Offset { available: 7 });
+    assert_error!(
+        fixture.tree.stage(&file, From::Offset(8)).await,
+        Error::Offset { available: 7 }
+    );
     drop(part);
     let mut part = fixture.stage("/file", From::Offset(3), "+").await;
     part.publish(&file, true).await.unwrap();
@@ -208,9 +273,15 @@ async fn without_a_broken_upload_the_file_goes_on() {
     // A big one, that takes several steps.
     let big = "0123456789abcdef".repeat(1 << 18);
     fixture.write("big", &big);
-    let part = fixture.stage("/big", From::Offset(big.len() as u64 - 1), "!").await;
+    let part = fixture
+        .stage("/big", From::Offset(big.len() as u64 - 1), "!")
+        .await;
     assert_eq!(part.length(), big.len() as u64);
-    let tail = part.staged().read_at(big.len() as u64 - 4, 10).await.unwrap();
+    let tail = part
+        .staged()
+        .read_at(big.len() as u64 - 4, 10)
+        .await
+        .unwrap();
     assert_eq!(tail, "cde!");
 }
 
@@ -218,7 +289,12 @@ async fn without_a_broken_upload_the_file_goes_on() {
 async fn a_new_start_forgets() {
     let fixture = Fixture::new().await;
     for from in [From::Start, From::Offset(0)] {
-        fixture.stage("/file", From::Start, "0123456789").await.keep().await.unwrap();
+        fixture
+            .stage("/file", From::Start, "0123456789")
+            .await
+            .keep()
+            .await
+            .unwrap();
         let part = fixture.tree.stage(&path("/file"), from).await.unwrap();
         assert_eq!(part.length(), 0);
         assert_eq!(fixture.tree.partial(&path("/file")).await.unwrap(), None);
@@ -226,10 +302,18 @@ async fn a_new_start_forgets() {
         assert_eq!(fixture.staged(), [""; 0], "an empty one is not kept");
     }
     // So does a removal, which takes what the client sees.
-    fixture.stage("/file", From::Start, "012").await.keep().await.unwrap();
+    fixture
+        .stage("/file", From::Start, "012")
+        .await
+        .keep()
+        .await
+        .unwrap();
     fixture.tree.remove_file(&path("/file")).await.unwrap();
     assert_eq!(fixture.staged(), [""; 0]);
-    assert_error!(fixture.tree.remove_file(&path("/file")).await, Error::NotFound);
+    assert_error!(
+        fixture.tree.remove_file(&path("/file")).await,
+        Error::NotFound
+    );
 }
 
 #[tokio::test]
@@ -240,7 +324,10 @@ async fn two_uploads_to_one_path() {
     let mut two = fixture.stage("/file", From::Start, "two").await;
     // What either has sent so far is no base for a third.
     assert_error!(fixture.tree.stage(&file, From::End).await, Error::Busy);
-    assert_error!(fixture.tree.stage(&file, From::Offset(1)).await, Error::Busy);
+    assert_error!(
+        fixture.tree.stage(&file, From::Offset(1)).await,
+        Error::Busy
+    );
     append(&mut *one, " more").await;
     one.publish(&file, true).await.unwrap();
     assert_eq!(fixture.content("file"), "one more");
@@ -290,7 +377,10 @@ async fn regression_many_uploads_to_one_path_leave_one_whole_file() {
         assert!(piece.iter().all(|byte| *byte == piece[0]));
     }
     let left = fixture.staged();
-    assert!(left.len() <= 1 && left.iter().all(|name| name.ends_with(".part")), "{left:?}");
+    assert!(
+        left.len() <= 1 && left.iter().all(|name| name.ends_with(".part")),
+        "{left:?}"
+    );
 }
 
 #[tokio::test]
@@ -300,7 +390,10 @@ async fn quarantine_is_out_of_sight() {
     let name = part.quarantine("it \"looks\" bad").await.unwrap();
     let directory = fixture.local.staging().join("quarantine");
     assert_eq!(fs::read_to_string(directory.join(&name)).unwrap(), "virus");
-    assert_eq!(fs::metadata(directory.join(&name)).unwrap().mode() & 0o777, 0o600);
+    assert_eq!(
+        fs::metadata(directory.join(&name)).unwrap().mode() & 0o777,
+        0o600
+    );
     assert_eq!(fs::metadata(&directory).unwrap().mode() & 0o777, 0o700);
     let note = fs::read_to_string(directory.join(name + ".json")).unwrap();
     let note: serde_json::Value = serde_json::from_str(&note).unwrap();
@@ -312,6 +405,11 @@ async fn quarantine_is_out_of_sight() {
     assert_eq!(fixture.names("/").await, [""; 0]);
     // A second one beside it, also after a restart.
     let fixture = fixture.restart().await;
-    fixture.stage("/evil", From::Start, "virus").await.quarantine("").await.unwrap();
+    fixture
+        .stage("/evil", From::Start, "virus")
+        .await
+        .quarantine("")
+        .await
+        .unwrap();
     assert_eq!(fs::read_dir(directory).unwrap().count(), 4);
 }
