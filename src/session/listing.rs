@@ -182,7 +182,7 @@ impl Session {
         };
         let entries = entries(&*user.tree, &user.policy, &path, directory, facts).await?;
         let around = if facts {
-            around(&*user.tree, &path).await?
+            around(&*user.tree, &user.policy, &path).await?
         } else {
             Vec::new()
         };
@@ -203,10 +203,13 @@ impl Session {
 /// `cdir` and, below the root, `pdir`.
 async fn around(
     tree: &dyn Tree,
+    policy: &Policy,
     path: &VirtualPath,
 ) -> Result<Vec<(&'static str, EntryKind, Metadata)>, Failure> {
     let mut around = vec![(".", EntryKind::Current, tree.metadata(path).await?)];
-    if let Some(parent) = path.parent() {
+    if let Some(parent) = path.parent()
+        && policy.check(Operation::See, &parent).await.is_ok()
+    {
         around.push(("..", EntryKind::Parent, tree.metadata(&parent).await?));
     }
     Ok(around)

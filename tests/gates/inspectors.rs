@@ -65,7 +65,13 @@ fn a_verdict_may_come_early() {
 
 #[test]
 fn a_verdict_that_is_late_is_a_fault() {
-    let server = server();
+    // It computes for some hundred milliseconds, less on a quick machine.
+    let limits = "[plugin.limits]\ncpu-time = \"20ms\"\n";
+    let name = "faulty-inspector";
+    let server = Setup::new()
+        .plugin(name, &built(name), limits)
+        .users_plugin()
+        .start();
     let mut client = server.login();
     client.store("STOR late", b"content").expect(451);
     assert!(!server.home().join("late").exists());
