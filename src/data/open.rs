@@ -216,11 +216,15 @@ impl Wait<'_> {
                     Poll::Pending => break,
                 }
             }
+            let tls = self.opening.tls.as_ref();
+            let prefers = tls.is_some_and(|tls| tls.binding() == Binding::Prefer);
             let before = self.candidates.len();
             let mut at = 0;
             while let Some(candidate) = self.candidates.get_mut(at) {
                 match candidate.as_mut().poll(context) {
-                    Poll::Ready(Ok((channel, Proof::Session))) => return Poll::Ready(Ok(channel)),
+                    Poll::Ready(Ok((channel, proof))) if proof == Proof::Session || !prefers => {
+                        return Poll::Ready(Ok(channel));
+                    }
                     Poll::Ready(Ok((channel, _))) => {
                         drop(self.candidates.swap_remove(at));
                         self.held

@@ -184,6 +184,24 @@ fn the_right_client_is_served_although_another_one_was_first() {
     }
 }
 
+/// A full handshake brings a ticket before it can be refused: always in TLS 1.2, and in TLS 1.3
+/// where the server sends.
+#[test]
+fn regression_a_stranger_does_not_come_back_with_the_ticket_it_was_given() {
+    let server = server("require");
+    for version in VERSIONS {
+        let mut client = server.login_as(USER, &Tls::version(version));
+        let address = client.epsv();
+        let (first, second) = (client::connect(address), client::connect(address));
+        client.write("RETR file\r\n".to_owned());
+        client.reply().expect_one_of(&[125, 150]);
+        let stranger = Tls::version(version);
+        assert_eq!(loot(first, Some(&stranger)), b"", "{version:?}");
+        assert_eq!(loot(second, Some(&stranger)), b"", "{version:?}");
+        client.reply().expect(522);
+    }
+}
+
 #[test]
 fn another_address_is_dropped_and_the_right_one_still_served() {
     for binding in ["off", "prefer", "require"] {

@@ -2,8 +2,7 @@
 
 use crate::support::{Client, Server};
 
-/// An idle logged-in TLS session costs at most 64 KiB; twice that leaves room for what an
-/// allocator keeps and for what a build for debugging adds.
+/// An idle logged-in TLS session costs at most 64 KiB.
 #[test]
 fn idle_sessions_are_small() {
     const SESSIONS: usize = 200;
@@ -15,7 +14,7 @@ fn idle_sessions_are_small() {
     let each = server.resident().saturating_sub(before) / SESSIONS as u64;
     eprintln!("{} KiB for each idle session", each >> 10);
     assert!(
-        each < (128 << 10),
+        each < (64 << 10),
         "{} KiB for each idle session",
         each >> 10
     );
