@@ -10,7 +10,6 @@
 mod faults;
 mod loading;
 mod policy;
-mod speed;
 mod uploads;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};

@@ -193,7 +193,7 @@ fn regression_a_stranger_does_not_come_back_with_the_ticket_it_was_given() {
         let mut client = server.login_as(USER, &Tls::version(version));
         let address = client.epsv();
         let (first, second) = (client::connect(address), client::connect(address));
-        client.write("RETR file\r\n".to_owned());
+        client.write("RETR file\r\n");
         client.reply().expect_one_of(&[125, 150]);
         let stranger = Tls::version(version);
         assert_eq!(loot(first, Some(&stranger)), b"", "{version:?}");

@@ -7,7 +7,6 @@
 
 mod changes;
 mod confinement;
-mod costs;
 mod listings;
 mod reading;
 mod start;
