@@ -153,7 +153,7 @@ fn errors_of_the_system_are_told_apart() {
     assert!(matches!(Error::from(Errno::IO), Error::Io(_)));
 }
 
-/// Needs to mount: `sudo -E cargo test --lib storage -- --ignored mounted`.
+/// Needs to mount, so `./test` runs it where that is possible.
 #[tokio::test]
 #[ignore = "mounts a file system"]
 async fn a_mounted_file_system() {
