@@ -253,7 +253,7 @@ impl Inspection {
     /// # Errors
     /// As soon as one of them refuses.
     pub async fn push(&mut self, bytes: Bytes) -> Result<(), Refusal> {
-        self.send(&Piece::Bytes(bytes)).await
+        self.send(Piece::Bytes(bytes)).await
     }
 
     /// Ends the upload and waits for all verdicts.
@@ -261,7 +261,7 @@ impl Inspection {
     /// # Errors
     /// When one of them refuses.
     pub async fn finish(mut self) -> Result<Option<String>, Refusal> {
-        self.send(&Piece::End).await?;
+        self.send(Piece::End).await?;
         for member in &mut self.members {
             member.pieces = None;
         }
@@ -273,7 +273,7 @@ impl Inspection {
 
     /// Tells the inspectors that the upload is larger than allowed.
     pub async fn too_large(mut self) {
-        let _ = self.send(&Piece::TooLarge).await;
+        let _ = self.send(Piece::TooLarge).await;
     }
 
     /// Waits until an inspector refuses: for ever when none does. Safe to cancel.
@@ -326,7 +326,12 @@ impl Inspection {
         Err(refusal)
     }
 
-    async fn send(&mut self, piece: &Piece) -> Result<(), Refusal> {
+    async fn send(&mut self, mut piece: Piece) -> Result<(), Refusal> {
+        // The last one gets the piece itself: what nobody else holds goes on without a copy.
+        let last = self
+            .members
+            .iter()
+            .rposition(|member| member.pieces.is_some());
         for index in 0..self.members.len() {
             // A verdict that comes while this one's queue is full may end the wait.
             while let Some(pieces) = self
@@ -338,6 +343,9 @@ impl Inspection {
                     biased;
                     permit = pieces.reserve() => {
                         match (permit, self.members.get_mut(index)) {
+                            (Ok(permit), _) if Some(index) == last => {
+                                permit.send(std::mem::replace(&mut piece, Piece::End));
+                            }
                             (Ok(permit), _) => permit.send(piece.clone()),
                             (Err(_), Some(member)) => member.pieces = None,
                             (Err(_), None) => {}
