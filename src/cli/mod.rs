@@ -3,8 +3,8 @@
 mod check;
 mod files;
 pub mod first_start;
-mod inspect;
 mod output;
+mod plugin;
 mod serve;
 mod user;
 mod users_file;
@@ -65,9 +65,9 @@ enum Command {
     /// Add, change, list and remove users
     #[command(subcommand)]
     User(user::Command),
-    /// Look at plugins
+    /// Make plugins, try them, and look at them
     #[command(subcommand)]
-    Plugin(inspect::Command),
+    Plugin(plugin::Command),
 }
 
 /// Why a command failed: which exit status it has.
@@ -135,7 +135,7 @@ fn run(line: CommandLine) -> Result<(), Failure> {
         Some(Command::Serve { source: later }) => serve::run(&source.then(later)),
         Some(Command::Check { source: later }) => check::run(&source.then(later)),
         Some(Command::User(command)) => user::run(source, command),
-        Some(Command::Plugin(command)) => inspect::run(&command),
+        Some(Command::Plugin(command)) => plugin::run(&command),
     }
 }
 

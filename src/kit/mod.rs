@@ -1,0 +1,4 @@
+//! What the author of a plugin needs, apart from the command line: making a component of a module.
+
+pub mod componentize;
+pub mod contract;
