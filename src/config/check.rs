@@ -275,6 +275,9 @@ fn plugins(config: &Config, findings: &mut Findings) {
     if config.plugin_host.instances == 0 {
         findings.error("plugin-host.instances", "expected 1 or more, found 0");
     }
+    if config.plugin_host.event_queue < 64 << 10 {
+        findings.error("plugin-host.event-queue", "expected 64KiB or more");
+    }
     let mut names: BTreeMap<&str, usize> = BTreeMap::new();
     for (index, plugin) in config.plugin.iter().enumerate() {
         let key = |key: &str| format!("plugin[{index}].{key}");
@@ -316,9 +319,14 @@ fn one_plugin(plugin: &Plugin, key: &dyn Fn(&str) -> String, findings: &mut Find
     if !((64 << 10)..=(4 << 30)).contains(&plugin.limits.memory) {
         findings.error(key("limits.memory"), "expected 64KiB to 4GiB");
     }
+    if plugin.limits.pool_calls == 0 {
+        findings.error(key("limits.pool-calls"), "expected 1 or more, found 0");
+    }
     for (name, duration) in [
         ("limits.cpu-time", plugin.limits.cpu_time),
         ("limits.wall-time", plugin.limits.wall_time),
+        ("limits.pool-wait", plugin.limits.pool_wait),
+        ("limits.pool-age", plugin.limits.pool_age),
     ] {
         if duration < Duration::from_millis(1) {
             findings.error(key(name), "expected 1ms or more");

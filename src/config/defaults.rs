@@ -166,6 +166,7 @@ impl Default for PluginHost {
         Self {
             instances: 1000,
             idle_instance_timeout: Duration::from_secs(10),
+            event_queue: 8 << 20,
         }
     }
 }
@@ -178,6 +179,10 @@ impl Default for PluginLimits {
             wall_time: Duration::from_secs(5),
             log: 64 << 10,
             state: 16 << 20,
+            instances: 0,
+            pool_wait: Duration::from_secs(5),
+            pool_calls: 1000,
+            pool_age: Duration::from_secs(300),
         }
     }
 }

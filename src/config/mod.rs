@@ -288,6 +288,9 @@ pub struct PluginHost {
     /// How long a session keeps its path guards when it asks nothing.
     #[serde(with = "value::duration")]
     pub idle_instance_timeout: Duration,
+    /// Bytes of events that wait for one event-listener; what comes beyond is dropped, and counted.
+    #[serde(with = "value::size")]
+    pub event_queue: u64,
 }
 
 /// `[[plugin]]`
@@ -307,9 +310,24 @@ pub struct Plugin {
     /// The plugin's own; `{ file = "…" }` in it is read from the state directory and watched.
     #[serde(default)]
     pub settings: toml::Table,
-    /// What one call may take.
+    /// How long an instance lives; unset, as suits what the plugin decides.
+    #[serde(default)]
+    pub instances: Option<Instances>,
+    /// What one call may take, and how many at once.
     #[serde(default)]
     pub limits: PluginLimits,
+}
+
+/// How long an instance of a plugin lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Instances {
+    /// One call: nothing that it was told outlives it.
+    PerCall,
+    /// A session's questions, one after the other, while it asks; path guards alone.
+    PerSession,
+    /// Many calls of anybody's, for components that are costly to start.
+    Pool,
 }
 
 /// `[plugin.limits]`
@@ -331,4 +349,14 @@ pub struct PluginLimits {
     /// Bytes of all values in `state`.
     #[serde(with = "value::size")]
     pub state: u64,
+    /// Instances of this plugin at once; 0: as many as `plugin-host.instances` has room for.
+    pub instances: u32,
+    /// How long a call waits for an instance, before it is refused for now.
+    #[serde(with = "value::duration")]
+    pub pool_wait: Duration,
+    /// Calls after which a pooled instance is retired.
+    pub pool_calls: u32,
+    /// Time after which a pooled instance is retired.
+    #[serde(with = "value::duration")]
+    pub pool_age: Duration,
 }

@@ -97,6 +97,7 @@ impl Call {
         self.settings = settings;
         self.output.restart();
         self.limiter.restart();
+        self.drafts = 0;
         if Arc::ptr_eq(&facts, &self.facts) {
             return;
         }

@@ -21,10 +21,17 @@ pub enum Kind {
     PathGuard,
     /// Which upload is ever seen.
     UploadInspector,
+    /// Nothing: it hears of what has happened.
+    EventListener,
 }
 
 impl Kind {
-    const ALL: [Self; 3] = [Self::Authenticator, Self::PathGuard, Self::UploadInspector];
+    const ALL: [Self; 4] = [
+        Self::Authenticator,
+        Self::PathGuard,
+        Self::UploadInspector,
+        Self::EventListener,
+    ];
 
     /// The interface that a component of this kind exports.
     fn interface(self) -> &'static str {
@@ -32,6 +39,7 @@ impl Kind {
             Self::Authenticator => "authentication",
             Self::PathGuard => "path-policy",
             Self::UploadInspector => "upload-inspection",
+            Self::EventListener => "events",
         }
     }
 }
@@ -42,6 +50,7 @@ impl fmt::Display for Kind {
             Self::Authenticator => "authenticator",
             Self::PathGuard => "path-guard",
             Self::UploadInspector => "upload-inspector",
+            Self::EventListener => "event-listener",
         })
     }
 }
@@ -98,6 +107,8 @@ impl fmt::Display for Grant {
 pub struct Report {
     /// What it decides; `None` when it fits no world.
     pub kind: Option<Kind>,
+    /// Whether it hears of events, besides what it decides.
+    pub listens: bool,
     /// The version of the contract that it was built for.
     pub contract: Option<String>,
     /// What it imports, and what that needs.
@@ -117,7 +128,9 @@ impl fmt::Display for Report {
         let kind = self
             .kind
             .map_or_else(|| "none".to_owned(), |kind| kind.to_string());
-        writeln!(formatter, "kind      {kind}")?;
+        let listens = self.listens && self.kind != Some(Kind::EventListener);
+        let also = if listens { ", and hears of events" } else { "" };
+        writeln!(formatter, "kind      {kind}{also}")?;
         let contract = self.contract.as_deref().unwrap_or("none");
         writeln!(
             formatter,
@@ -224,7 +237,8 @@ pub(super) fn examine(component: &Component, bytes: &[u8]) -> Report {
         })
         .collect();
     let kind = match kinds.as_slice() {
-        [kind] => Some(*kind),
+        // A plugin that decides may listen as well.
+        [kind] | [kind, Kind::EventListener] => Some(*kind),
         [] => {
             problems.push(nothing(&exports));
             None
@@ -241,6 +255,7 @@ pub(super) fn examine(component: &Component, bytes: &[u8]) -> Report {
     let sha256 = hex(digest(&SHA256, bytes).as_ref());
     Report {
         kind,
+        listens: kinds.contains(&Kind::EventListener),
         contract,
         imports,
         exports,
@@ -273,14 +288,6 @@ fn nothing(exports: &[String]) -> String {
         .map(|kind| format!("{PACKAGE}/{}@{VERSION} ({kind})", kind.interface()))
         .collect();
     let wanted = wanted.join(", ");
-    if exports
-        .iter()
-        .any(|export| exported(export) == Some("events"))
-    {
-        return format!(
-            "it is an event-listener, which this server does not run yet; it runs {wanted}"
-        );
-    }
     match exports {
         [] => format!("it exports nothing; a plugin exports one of {wanted}"),
         exports => format!(

@@ -15,7 +15,9 @@ mod engine;
 mod fault;
 mod imports;
 mod inspector;
+mod instances;
 mod limiter;
+mod listener;
 mod load;
 mod output;
 mod path_guard;
@@ -91,7 +93,7 @@ impl Host {
             added.map_err(|error| error.of(index, &plugin.name))?;
         }
         self.shared
-            .retain_states(|name| plugins.iter().any(|plugin| plugin.name == name));
+            .retain(|name| plugins.iter().any(|plugin| plugin.name == name));
         Ok(gates)
     }
 }

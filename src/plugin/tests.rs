@@ -38,6 +38,7 @@ fn configured(component: String, settings: &str) -> config::Plugin {
         sha256: None,
         on_failure: OnFailure::Deny,
         settings: settings.parse().unwrap(),
+        instances: None,
         limits: config::PluginLimits::default(),
     }
 }
