@@ -39,6 +39,7 @@ fn configured(component: String, settings: &str) -> config::Plugin {
         on_failure: OnFailure::Deny,
         settings: settings.parse().unwrap(),
         limits: config::PluginLimits::default(),
+        grants: config::Grants::default(),
     }
 }
 
