@@ -200,6 +200,9 @@ impl Loaded {
                     plugin.component = text;
                 }
             }
+            for (key, path) in plugin.grants.paths() {
+                join(base(&format!("plugin[{index}].grants.{key}")), path);
+            }
         }
     }
 }
@@ -261,9 +264,10 @@ fn typed(source: &mut Source) -> Result<Config, ConfigError> {
             };
             problems.push((source.origins.line(&path), problem));
         }
-        if missing.is_some() {
-            // All fields that must be there are text.
+        if missing.is_some() && !taken.contains(&key) {
+            // Any text will do for most fields that must be there; else their table goes, too.
             put_placeholder(&mut table, &key);
+            taken.push(key);
         } else if !take_out(&mut table, &mut taken, path) {
             break;
         }

@@ -10,6 +10,7 @@ mod check;
 mod defaults;
 mod error;
 mod explain;
+pub mod grants;
 mod keys;
 mod load;
 mod path;
@@ -32,6 +33,7 @@ use serde::Deserialize;
 use crate::{gate::OnFailure, storage::Durability};
 
 pub use error::{ConfigError, Problem};
+pub use grants::Grants;
 pub use load::{Loaded, load};
 
 /// The whole configuration.
@@ -316,6 +318,9 @@ pub struct Plugin {
     /// What one call may take, and how many at once.
     #[serde(default)]
     pub limits: PluginLimits,
+    /// What it may reach outside of itself.
+    #[serde(default)]
+    pub grants: Grants,
 }
 
 /// How long an instance of a plugin lives.
