@@ -1,4 +1,6 @@
-//! What the author of a plugin needs, apart from the command line: making a component of a module.
+//! What the author of a plugin needs, apart from the command line: making a project, and a component of a
+//! module.
 
 pub mod componentize;
 pub mod contract;
+pub mod project;

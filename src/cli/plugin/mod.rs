@@ -2,6 +2,7 @@
 
 mod componentize;
 mod inspect;
+mod new;
 
 use super::{Failure, files, output};
 
@@ -9,6 +10,8 @@ use super::{Failure, files, output};
 pub enum Command {
     #[command(flatten)]
     Inspect(inspect::Command),
+    /// Write a project: a plugin that works, to be changed
+    New(new::Arguments),
     /// Make a component of a module that a compiler made
     Componentize(componentize::Arguments),
 }
@@ -16,6 +19,7 @@ pub enum Command {
 pub fn run(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Inspect(command) => inspect::run(command),
+        Command::New(arguments) => new::run(arguments),
         Command::Componentize(arguments) => componentize::run(arguments),
     }
 }
