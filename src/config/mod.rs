@@ -8,6 +8,7 @@
 
 mod check;
 mod defaults;
+mod document;
 mod error;
 mod explain;
 pub mod grants;
@@ -18,7 +19,7 @@ mod source;
 #[cfg(test)]
 #[allow(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used)]
 mod tests;
-mod value;
+pub(crate) mod value;
 
 use std::{
     collections::BTreeMap,
@@ -32,6 +33,7 @@ use serde::Deserialize;
 
 use crate::{gate::OnFailure, storage::Durability};
 
+pub use document::Document;
 pub use error::{ConfigError, Problem};
 pub use grants::Grants;
 pub use load::{Loaded, load};

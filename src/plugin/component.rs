@@ -75,6 +75,12 @@ impl Shared {
         (kept.state.clone(), kept.vitals.clone())
     }
 
+    /// The state of the plugin of that name, if it was ever loaded.
+    pub(super) fn state(&self, plugin: &str) -> Option<Arc<State>> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.get(plugin).map(|kept| kept.state.clone())
+    }
+
     /// Forgets plugins that the configuration does not name any more.
     pub(super) fn retain(&self, named: impl Fn(&str) -> bool) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);

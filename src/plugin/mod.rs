@@ -23,7 +23,7 @@ mod output;
 mod path_guard;
 mod resources;
 mod settings;
-mod settings_file;
+pub(crate) mod settings_file;
 mod slots;
 mod state;
 #[cfg(test)]
@@ -34,6 +34,7 @@ use std::{fmt, path::Path, sync::Arc};
 use wasmtime::component::{HasSelf, Linker};
 
 pub use contract::{Grant, Kind, Report, inspect};
+pub use fault::spread;
 
 use crate::{config, gate::Gates};
 
@@ -95,6 +96,12 @@ impl Host {
         self.shared
             .retain(|name| plugins.iter().any(|plugin| plugin.name == name));
         Ok(gates)
+    }
+
+    /// A value in the `state` of the plugin of that name.
+    #[must_use]
+    pub fn state(&self, plugin: &str, key: &str) -> Option<Vec<u8>> {
+        self.shared.state(plugin)?.get(key)
     }
 }
 
