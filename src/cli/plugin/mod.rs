@@ -3,6 +3,7 @@
 mod componentize;
 mod inspect;
 mod new;
+mod run;
 
 use super::{Failure, files, output};
 
@@ -14,6 +15,8 @@ pub enum Command {
     New(new::Arguments),
     /// Make a component of a module that a compiler made
     Componentize(componentize::Arguments),
+    /// Call a plugin without a server, as a case file says, and compare what comes of it
+    Run(run::Arguments),
 }
 
 pub fn run(command: &Command) -> Result<(), Failure> {
@@ -21,5 +24,6 @@ pub fn run(command: &Command) -> Result<(), Failure> {
         Command::Inspect(command) => inspect::run(command),
         Command::New(arguments) => new::run(arguments),
         Command::Componentize(arguments) => componentize::run(arguments),
+        Command::Run(arguments) => run::run(arguments),
     }
 }
