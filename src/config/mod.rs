@@ -32,7 +32,7 @@ use serde::Deserialize;
 use crate::{gate::OnFailure, storage::Durability};
 
 pub use error::{ConfigError, Problem};
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, state};
 
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq, Deserialize)]

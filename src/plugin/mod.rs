@@ -92,9 +92,13 @@ impl Host {
             let added = load::add(&self.shared, plugin, state, &mut gates).await;
             added.map_err(|error| error.of(index, &plugin.name))?;
         }
-        self.shared
-            .retain(|name| plugins.iter().any(|plugin| plugin.name == name));
         Ok(gates)
+    }
+
+    /// Forgets the state and the counters of all other plugins.
+    pub fn retain(&self, plugins: &[config::Plugin]) {
+        let named = |name: &str| plugins.iter().any(|plugin| plugin.name == name);
+        self.shared.retain(named);
     }
 }
 
