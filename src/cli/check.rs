@@ -165,7 +165,7 @@ fn plugins(loaded: &Loaded) -> Result<Vec<String>, Failure> {
 }
 
 /// What the plugins of each name decide.
-struct Kinds([(&'static str, BTreeSet<String>); 3]);
+struct Kinds([(&'static str, BTreeSet<String>); 4]);
 
 impl Kinds {
     fn new(gates: &Gates) -> Self {
@@ -190,6 +190,14 @@ impl Kinds {
                 "upload inspector",
                 gates
                     .inspectors
+                    .iter()
+                    .map(|gate| gate.name.to_string())
+                    .collect(),
+            ),
+            (
+                "event listener",
+                gates
+                    .listeners
                     .iter()
                     .map(|gate| gate.name.to_string())
                     .collect(),

@@ -55,6 +55,43 @@ pub fn load(file: Option<&Path>, sets: &[String]) -> Result<Loaded, ConfigError>
     load_in(&working, file, sets)
 }
 
+/// The state directory that [`load`] would find, though the rest of the configuration be wrong.
+///
+/// # Errors
+/// When the file cannot be read at all.
+pub fn state(file: Option<&Path>, sets: &[String]) -> Result<PathBuf, ConfigError> {
+    let working = std::env::current_dir()
+        .map_err(|error| ConfigError::one("the working directory", error.to_string()))?;
+    let request = Request {
+        working,
+        file: file.map(Path::to_owned),
+        sets: sets.to_vec(),
+    };
+    let (file, mut source) = request.read()?;
+    for set in sets {
+        source.set(set).map_err(|problem| ConfigError {
+            problems: vec![problem],
+        })?;
+    }
+    let mut config = Config::default();
+    let configured = source
+        .table
+        .get("server")
+        .and_then(|server| server.get("state"));
+    if let Some(state) = configured.and_then(Value::as_str) {
+        config.server.state = state.into();
+    }
+    let mut loaded = Loaded {
+        config,
+        file,
+        warnings: Vec::new(),
+        origins: source.origins,
+        request,
+    };
+    loaded.make_absolute(&loaded.request.working.clone());
+    Ok(loaded.config.server.state)
+}
+
 /// The same with this working directory.
 pub(super) fn load_in(
     working: &Path,

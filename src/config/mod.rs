@@ -36,7 +36,7 @@ use crate::{gate::OnFailure, storage::Durability};
 pub use document::Document;
 pub use error::{ConfigError, Problem};
 pub use grants::Grants;
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, state};
 
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq, Deserialize)]

@@ -93,8 +93,6 @@ impl Host {
             let added = load::add(&self.shared, plugin, state, &mut gates).await;
             added.map_err(|error| error.of(index, &plugin.name))?;
         }
-        self.shared
-            .retain(|name| plugins.iter().any(|plugin| plugin.name == name));
         Ok(gates)
     }
 
@@ -102,6 +100,12 @@ impl Host {
     #[must_use]
     pub fn state(&self, plugin: &str, key: &str) -> Option<Vec<u8>> {
         self.shared.state(plugin)?.get(key)
+    }
+
+    /// Forgets the state and the counters of all other plugins.
+    pub fn retain(&self, plugins: &[config::Plugin]) {
+        let named = |name: &str| plugins.iter().any(|plugin| plugin.name == name);
+        self.shared.retain(named);
     }
 }
 

@@ -129,7 +129,12 @@ impl Expect {
         state: impl Fn(&str) -> Option<Vec<u8>>,
     ) -> Vec<String> {
         let mut told = Vec::new();
-        match self.outcome.as_ref().or(self.verdict.as_ref()) {
+        // The server does not look at the verdict on an upload that was broken off.
+        let verdict = self
+            .verdict
+            .as_ref()
+            .filter(|_| answer.word != "interrupted");
+        match self.outcome.as_ref().or(verdict) {
             Some(word) if word != answer.word => {
                 let key = if self.outcome.is_some() {
                     "outcome"
