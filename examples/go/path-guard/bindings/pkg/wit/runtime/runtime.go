@@ -7,26 +7,19 @@ import (
 	"unsafe"
 )
 
-const (
-	block   = 1 << 20
-	largest = 320 << 10 // what one call brings: a chunk of 256 KiB and its company
-)
+// While the server hands something over, a plugin may call nothing, and Go's collector asks for the
+// time. So nothing may be allocated then: what is handed over is cut from memory that was made
+// before. What does not fit, or comes before there is a heap, is cut from a reserve and never given
+// back; from then on there is room for as much.
+const block = 1 << 20
 
 var (
-	// Go's start already asks the server for things, and its adapter for memory (its stack and
-	// its state, 64 KiB each), before there is a heap.
-	early     [256 << 10]byte
-	earlyUsed uintptr
-	ready     bool
-
-	spare  []byte   // what is left of the last block
-	larger [][]byte // what did not fit, until the bindings have lifted it
+	room    uintptr       = 320 << 10 // for what one call brings: a chunk of 256 KiB and its company
+	brought uintptr                   // what this call has brought
+	spare   []byte                    // what is left to cut from
+	reserve [8 << 20]byte             // takes no memory until it is used
+	used    uintptr                   // of the reserve; set before there is a heap, so not by an init
 )
-
-func init() {
-	spare = make([]byte, block)
-	ready = true
-}
 
 // Allocate returns memory for the server to write into, alive as long as pinner holds it. Bindings
 // call it ahead of each call that brings something back.
@@ -40,46 +33,33 @@ func Allocate(pinner *runtime.Pinner, size, align uintptr) unsafe.Pointer {
 
 // Unpin lets go of what the server wrote; what was lifted from it keeps itself alive.
 func Unpin() {
-	larger = nil
-	if len(spare) < largest {
-		spare = make([]byte, block)
+	room, brought = max(room, brought), 0
+	if uintptr(len(spare)) < room {
+		spare = make([]byte, room+block)
 	}
 }
 
-// While the server hands something over, a plugin may call nothing. Go's collector asks for the
-// time, so this cuts from memory that was made before; where there is not enough of it, the
-// adapter answers with the time it knows.
-//
 //go:wasmexport cabi_realloc
 func cabiRealloc(old unsafe.Pointer, oldSize, align, size uintptr) unsafe.Pointer {
 	if size == 0 {
 		return unsafe.Pointer(align)
 	}
-	if !ready {
-		start := (earlyUsed + align - 1) &^ (align - 1)
-		if earlyUsed = start + size; earlyUsed > uintptr(len(early)) {
-			return nil
-		}
-		return unsafe.Pointer(&early[start])
-	}
-	gap := -uintptr(unsafe.Pointer(unsafe.SliceData(spare))) & (align - 1)
 	var cut []byte
-	if end := gap + size; end < uintptr(len(spare)) {
-		cut, spare = spare[gap:end:end], spare[end:]
+	if uintptr(len(spare)) >= size+align {
+		start := -uintptr(unsafe.Pointer(unsafe.SliceData(spare))) & (align - 1)
+		cut, spare = spare[start:start+size], spare[start+size:]
 	} else {
-		setClockPaused(true)
-		cut = unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(make([]uint64, size/8+1)))), size)
-		larger = append(larger, cut)
-		setClockPaused(false)
+		base := uintptr(unsafe.Pointer(&reserve))
+		start := (base+used+align-1)&^(align-1) - base
+		used = start + size
+		cut = reserve[start:used]
 	}
+	brought += size + align
 	if oldSize > 0 {
 		copy(cut, unsafe.Slice((*byte)(old), oldSize))
 	}
 	return unsafe.Pointer(unsafe.SliceData(cut))
 }
-
-//go:wasmimport wasi_snapshot_preview1 adapter_monotonic_clock_set_paused
-func setClockPaused(paused bool)
 
 // Handle is a resource of the server's; none once it was given away.
 type Handle struct{ value int32 }
