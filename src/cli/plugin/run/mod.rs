@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Loading takes this long only where something is compiled that takes even longer.
-const PATIENCE: Duration = Duration::from_millis(300);
+const PATIENCE: Duration = Duration::from_millis(800);
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
