@@ -135,7 +135,7 @@ fn run(line: CommandLine) -> Result<(), Failure> {
         Some(Command::Serve { source: later }) => serve::run(&source.then(later)),
         Some(Command::Check { source: later }) => check::run(&source.then(later)),
         Some(Command::User(command)) => user::run(source, command),
-        Some(Command::Plugin(command)) => inspect::run(&command),
+        Some(Command::Plugin(command)) => inspect::run(source, command),
     }
 }
 

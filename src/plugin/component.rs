@@ -15,6 +15,7 @@ use super::{
     clock::Late,
     engine::Allocation,
     fault,
+    grants::Granted,
     settings::{Settings, Version},
     slots::{Slot, Slots},
     state::State,
@@ -78,6 +79,7 @@ impl Shared {
 pub(super) struct Plugin {
     pub(super) name: Arc<str>,
     pub(super) limits: PluginLimits,
+    pub(super) granted: Granted,
     pub(super) settings: Settings,
     pub(super) state: Arc<State>,
     /// The linear memories of one instance: what it takes of the pool.

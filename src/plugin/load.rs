@@ -3,7 +3,10 @@
 use std::{borrow::Cow, fs, net::SocketAddr, path::Path, sync::Arc};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use wasmtime::{Store, component::Component};
+use wasmtime::{
+    Store,
+    component::{Component, Linker},
+};
 
 use super::{
     BUILTIN, LoadError,
@@ -16,6 +19,7 @@ use super::{
     component::{Plugin, Shared, Term},
     contract::{self, Kind},
     engine::MEMORIES,
+    grants::Granted,
     inspector::ComponentInspector,
     path_guard::ComponentPolicy,
     settings::Settings,
@@ -32,7 +36,7 @@ pub(super) async fn add(
     state: &Path,
     gates: &mut Gates,
 ) -> Result<(), LoadError> {
-    let (component, kind, settings) = {
+    let (component, kind, settings, granted) = {
         let (shared, configured, state) = (shared.clone(), configured.clone(), state.to_owned());
         // Reading, compiling and parsing block.
         let loaded = tokio::task::spawn_blocking(move || load(&shared, &configured, &state));
@@ -51,12 +55,16 @@ pub(super) async fn add(
     let plugin = Arc::new(Plugin {
         name: configured.name.as_str().into(),
         limits: configured.limits.clone(),
+        granted,
         settings,
         state: shared.state(&configured.name, configured.limits.state),
         memories: memories(&component)?,
         shared: shared.clone(),
     });
-    let linked = Linked::new(shared, &component, kind).map_err(|error| misfit(&error))?;
+    let mut linker = shared.linker.clone();
+    let linked = Granted::link(&configured.grants, &mut linker)
+        .and_then(|()| Linked::new(&linker, &component, kind));
+    let linked = linked.map_err(|error| misfit(&error))?;
     start(&plugin, &linked).await?;
     let (name, on_failure) = (plugin.name.clone(), configured.on_failure);
     match linked {
@@ -85,7 +93,8 @@ pub(super) async fn add(
             });
         }
     }
-    tracing::info!(plugin = configured.name, %kind, "the plugin is loaded");
+    let grants = &configured.grants;
+    tracing::info!(plugin = configured.name, %kind, %grants, "the plugin is loaded");
     Ok(())
 }
 
@@ -93,7 +102,7 @@ fn load(
     shared: &Shared,
     configured: &config::Plugin,
     state: &Path,
-) -> Result<(Component, Kind, Settings), LoadError> {
+) -> Result<(Component, Kind, Settings, Granted), LoadError> {
     let bytes = bytes(&configured.component)?;
     // Before anything looks at the bytes.
     if let Some(pinned) = &configured.sha256 {
@@ -119,16 +128,24 @@ fn load(
     let component = shared.cache.component(&shared.engine, &bytes);
     let component = component.map_err(|error| LoadError::component(contract::invalid(&error)))?;
     let report = contract::examine(&component, &bytes);
+    if let Some(text) = report.ungranted(&configured.grants) {
+        return Err(LoadError::new("grants", text));
+    }
     let kind = match (report.kind, report.problems.is_empty()) {
         (Some(kind), true) => kind,
         _ => return Err(LoadError::component(report.problems.join("; "))),
     };
     let settings = Settings::load(configured.name.as_str().into(), &configured.settings, state);
     let settings = settings.map_err(|text| LoadError::new("settings", text))?;
-    Ok((component, kind, settings))
+    let granted = Granted::new(&configured.grants)?;
+    Ok((component, kind, settings, granted))
 }
 
-fn bytes(component: &str) -> Result<Cow<'static, [u8]>, LoadError> {
+/// The component of a `[[plugin]]`.
+///
+/// # Errors
+/// When the file cannot be read, or no component of that name ships.
+pub fn bytes(component: &str) -> Result<Cow<'static, [u8]>, LoadError> {
     let Some(name) = component.strip_prefix("builtin:") else {
         let read = fs::read(component).map(Cow::Owned);
         return read.map_err(|error| LoadError::component(format!("{component}: {error}")));
@@ -166,8 +183,8 @@ enum Linked {
 }
 
 impl Linked {
-    fn new(shared: &Shared, component: &Component, kind: Kind) -> wasmtime::Result<Self> {
-        let linked = shared.linker.instantiate_pre(component)?;
+    fn new(linker: &Linker<Call>, component: &Component, kind: Kind) -> wasmtime::Result<Self> {
+        let linked = linker.instantiate_pre(component)?;
         Ok(match kind {
             Kind::Authenticator => Self::Authenticator(AuthenticatorPre::new(linked)?),
             Kind::PathGuard => Self::PathGuard(PathGuardPre::new(linked)?),
