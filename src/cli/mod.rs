@@ -159,7 +159,7 @@ fn run(line: CommandLine) -> Result<(), Failure> {
             source: later,
         }) => control::status(&source.then(later), json),
         Some(Command::User(command)) => user::run(source, command),
-        Some(Command::Plugin(command)) => plugin::run(&command),
+        Some(Command::Plugin(command)) => plugin::run(source, command),
     }
 }
 

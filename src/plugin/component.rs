@@ -16,6 +16,7 @@ use super::{
     clock::Late,
     engine::Allocation,
     fault,
+    grants::Granted,
     settings::{Settings, Version},
     slots::{self, Slot, Slots},
     state::State,
@@ -92,6 +93,7 @@ impl Shared {
 pub(super) struct Plugin {
     pub(super) name: Arc<str>,
     pub(super) limits: PluginLimits,
+    pub(super) granted: Granted,
     pub(super) settings: Settings,
     pub(super) state: Arc<State>,
     pub(super) vitals: Arc<Vitals>,

@@ -13,6 +13,7 @@ mod component;
 pub mod contract;
 mod engine;
 mod fault;
+mod grants;
 mod imports;
 mod inspector;
 mod instances;
@@ -21,6 +22,7 @@ mod listener;
 mod load;
 mod output;
 mod path_guard;
+mod producers;
 mod resources;
 mod settings;
 pub(crate) mod settings_file;
@@ -35,6 +37,7 @@ use wasmtime::component::{HasSelf, Linker};
 
 pub use contract::{Grant, Kind, Report, inspect};
 pub use fault::spread;
+pub use load::bytes;
 
 use crate::{config, gate::Gates};
 
@@ -67,7 +70,7 @@ impl Host {
         let failed = |error: wasmtime::Error| LoadError::new("instances", format!("{error:#}"));
         let (engine, allocation) = engine::engine(instances).map_err(failed)?;
         let mut linker = Linker::new(&engine);
-        // All of WASI 0.2, with nothing in it; `contract` refuses what was not granted.
+        // All of WASI 0.2 but HTTP; `grants` says what is in it.
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(failed)?;
         bindings::imports::Imports::add_to_linker::<_, HasSelf<_>>(&mut linker, |call| call)
             .map_err(failed)?;
@@ -124,11 +127,12 @@ pub struct LoadError {
 
 impl LoadError {
     fn new(key: &'static str, text: String) -> Self {
+        let lines: Vec<_> = text.lines().map(output::harmless).collect();
         Self {
             plugin: None,
             index: None,
             key,
-            text: output::harmless(&text).into_owned(),
+            text: lines.join("\n"),
         }
     }
 

@@ -5,7 +5,7 @@ mod inspect;
 mod new;
 mod run;
 
-use super::{Failure, files, output};
+use super::{Failure, Source, files, output};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -19,11 +19,11 @@ pub enum Command {
     Run(run::Arguments),
 }
 
-pub fn run(command: &Command) -> Result<(), Failure> {
+pub fn run(source: Source, command: Command) -> Result<(), Failure> {
     match command {
-        Command::Inspect(command) => inspect::run(command),
-        Command::New(arguments) => new::run(arguments),
-        Command::Componentize(arguments) => componentize::run(arguments),
-        Command::Run(arguments) => run::run(arguments),
+        Command::Inspect(command) => inspect::run(source, command),
+        Command::New(arguments) => new::run(&arguments),
+        Command::Componentize(arguments) => componentize::run(&arguments),
+        Command::Run(arguments) => run::run(&arguments),
     }
 }
