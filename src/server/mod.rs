@@ -92,12 +92,12 @@ impl Server {
     /// What is wrong, with its place in the configuration.
     pub async fn start(loaded: Loaded) -> Result<Self, Problem> {
         signal::raise_open_files();
+        let control = Control::listen(&loaded.config.server.state)
+            .map_err(|error| loaded.problem("server.state", error.to_string()))?;
         let (ended, told) = mpsc::channel(1);
         let lasting = Lasting::new(&loaded, ended)?;
         let context = lasting.context(&loaded).await?;
         let listeners = bind(&loaded, &[])?;
-        let control = Control::listen(&loaded.config.server.state)
-            .map_err(|error| loaded.problem("server.state", error.to_string()))?;
         Ok(Self {
             loaded,
             context,
