@@ -150,7 +150,8 @@ fn plugins(loaded: &Loaded) -> Result<Vec<String>, Failure> {
         files::replace(&empty, b"")?;
         users_file::set_path(&mut config, &empty);
     }
-    let host = Host::new(&config.plugin_host, &cache).map_err(|error| in_plugin(loaded, &error))?;
+    let host =
+        Host::new(&config.plugin_host, &cache, None).map_err(|error| in_plugin(loaded, &error))?;
     let gates = runtime.block_on(host.gates(&config.plugin, &config.server.state));
     let kinds = Kinds::new(&gates.map_err(|error| in_plugin(loaded, &error))?);
     let describe = |plugin: &crate::config::Plugin| {

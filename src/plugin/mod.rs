@@ -26,6 +26,7 @@ mod settings;
 mod settings_file;
 mod slots;
 mod state;
+mod state_file;
 #[cfg(test)]
 mod tests;
 
@@ -57,13 +58,19 @@ pub struct Host {
 }
 
 impl Host {
-    /// A host; `cache` is the directory for compiled code, made with mode 0700.
+    /// A host; `cache` is the directory for compiled code, made with mode 0700. What plugins keep
+    /// in `state` is in memory, and in `state_file` if there is one.
     ///
     /// # Errors
-    /// When there is no engine to be had.
-    pub fn new(config: &config::PluginHost, cache: &Path) -> Result<Self, LoadError> {
+    /// When there is no engine to be had, or the file cannot be opened.
+    pub fn new(
+        config: &config::PluginHost,
+        cache: &Path,
+        state_file: Option<&Path>,
+    ) -> Result<Self, LoadError> {
         let instances = config.instances.max(FEWEST);
-        let failed = |error: wasmtime::Error| LoadError::new("instances", format!("{error:#}"));
+        let failed =
+            |error: wasmtime::Error| LoadError::new("plugin-host.instances", format!("{error:#}"));
         let (engine, allocation) = engine::engine(instances).map_err(failed)?;
         let mut linker = Linker::new(&engine);
         // All of WASI 0.2, with nothing in it; `contract` refuses what was not granted.
@@ -71,7 +78,10 @@ impl Host {
         bindings::imports::Imports::add_to_linker::<_, HasSelf<_>>(&mut linker, |call| call)
             .map_err(failed)?;
         let cache = cache::Cache::new(cache);
-        let shared = component::Shared::new(engine, allocation, linker, instances, cache);
+        let state_file = state_file.map(state_file::StateFile::open).transpose();
+        let state_file = state_file.map_err(|text| LoadError::new("state.file", text))?;
+        let shared =
+            component::Shared::new(engine, allocation, linker, instances, cache, state_file);
         Ok(Self {
             shared: Arc::new(shared),
         })
@@ -95,7 +105,14 @@ impl Host {
         Ok(gates)
     }
 
-    /// Forgets the state and the counters of all other plugins.
+    /// Waits until `state` is on the disk. Blocks.
+    pub fn flush(&self) {
+        if let Some(file) = &self.shared.state_file {
+            file.flush();
+        }
+    }
+
+    /// Forgets the counters of all other plugins, and their state, but for what a file has of it.
     pub fn retain(&self, plugins: &[config::Plugin]) {
         let named = |name: &str| plugins.iter().any(|plugin| plugin.name == name);
         self.shared.retain(named);
@@ -109,7 +126,7 @@ pub struct LoadError {
     pub plugin: Option<String>,
     /// Its place among the `[[plugin]]`s.
     pub index: Option<usize>,
-    /// The key that the text is about.
+    /// The key that the text is about, a plugin's or the whole configuration's.
     pub key: &'static str,
     /// For people: what is wrong, and what to do.
     pub text: String,
@@ -142,7 +159,7 @@ impl LoadError {
     pub fn problem(&self, loaded: &config::Loaded) -> config::Problem {
         let key = match self.index {
             Some(index) => format!("plugin[{index}].{}", self.key),
-            None => format!("plugin-host.{}", self.key),
+            None => self.key.to_owned(),
         };
         let name = self
             .plugin

@@ -184,12 +184,16 @@ impl Server {
             () = signals.stop() => tracing::warn!("a second signal: transfers are cut off"),
         }
         let _ = (expiry.await, control.await);
+        // With it goes the last that keeps listeners waiting for events.
+        let host = running.lasting.host();
         drop(running);
         tokio::select! {
             _ = told.recv() => {}
             () = sleep(LAST_EVENTS) => tracing::warn!("event listeners were cut off"),
             () = signals.stop() => tracing::warn!("a second signal: event listeners are cut off"),
         }
+        // Last, since listeners keep things, too.
+        let _ = tokio::task::spawn_blocking(move || host.flush()).await;
         Ok(())
     }
 }

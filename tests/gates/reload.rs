@@ -187,6 +187,34 @@ fn state_survives_a_reload() {
 }
 
 #[test]
+fn state_survives_a_restart_where_there_is_a_file() {
+    for kept in [true, false] {
+        let mut setup = Setup::new();
+        if kept {
+            setup = setup.set("state.file", "\"state.redb\"");
+        }
+        let server = setup
+            .plugin("listens", &built("listens"), "settings.failures = 2")
+            .users_plugin()
+            .start();
+        for _ in 0..2 {
+            let mut client = server.secure(&Tls::new());
+            client.send(&format!("USER {USER}")).expect(331);
+            client.send("PASS wrong").expect(530);
+        }
+        // What happened in the last moment counts, too.
+        let server = server.restart(|| {});
+        assert_eq!(attempt(&server, USER), if kept { 530 } else { 230 });
+        if kept {
+            let id = Pid::from_raw(i32::try_from(server.id()).unwrap()).unwrap();
+            kill_process(id, Signal::KILL).unwrap();
+            let server = server.revive();
+            assert_eq!(attempt(&server, USER), 530, "also after a kill");
+        }
+    }
+}
+
+#[test]
 fn status_tells_how_plugins_fare() {
     let server = Setup::new()
         .plugin("faulty", &built("faulty-authenticator"), "")

@@ -161,7 +161,7 @@ async fn a_bad_cache_is_a_miss() {
     // A directory that others can look into is not trusted.
     fs::set_permissions(&cache, fs::Permissions::from_mode(0o755)).unwrap();
     fs::write(entry(), b"not even looked at").unwrap();
-    let host = Host::new(&config::PluginHost::default(), &cache).unwrap();
+    let host = Host::new(&config::PluginHost::default(), &cache, None).unwrap();
     let plugin = configured(component("faulty-authenticator"), "");
     host.gates(&[plugin], fixture.directory.path())
         .await
