@@ -4,8 +4,8 @@ mod check;
 mod control;
 mod files;
 pub mod first_start;
-mod inspect;
 mod output;
+mod plugin;
 mod serve;
 mod user;
 mod users_file;
@@ -79,9 +79,9 @@ enum Command {
     /// Add, change, list and remove users
     #[command(subcommand)]
     User(user::Command),
-    /// Look at plugins
+    /// Make plugins, try them, and look at them
     #[command(subcommand)]
-    Plugin(inspect::Command),
+    Plugin(plugin::Command),
 }
 
 /// Why a command failed: which exit status it has.
@@ -159,7 +159,7 @@ fn run(line: CommandLine) -> Result<(), Failure> {
             source: later,
         }) => control::status(&source.then(later), json),
         Some(Command::User(command)) => user::run(source, command),
-        Some(Command::Plugin(command)) => inspect::run(&command),
+        Some(Command::Plugin(command)) => plugin::run(source, command),
     }
 }
 

@@ -5,11 +5,12 @@ use std::{
     path::{Path, PathBuf, absolute},
 };
 
+use serde::de::DeserializeOwned;
 use serde_path_to_error::deserialize;
 use toml::Value;
 
 use super::{
-    Config, ConfigError, Problem, check, explain,
+    Config, ConfigError, Problem, check, explain, keys,
     path::{KeyPath, Step},
     source::{Origin, Origins, Source},
 };
@@ -144,7 +145,7 @@ impl Request {
         if !wrong.is_empty() {
             return Err(ConfigError { problems: wrong });
         }
-        let config = typed(&mut source)?;
+        let config = typed(&mut source, keys::known)?;
         let mut loaded = Loaded {
             config,
             file,
@@ -243,6 +244,9 @@ impl Loaded {
                     plugin.component = text;
                 }
             }
+            for (key, path) in plugin.grants.paths() {
+                join(base(&format!("plugin[{index}].grants.{key}")), path);
+            }
         }
     }
 }
@@ -262,7 +266,12 @@ impl From<Config> for Loaded {
 
 /// Gives the tree its types. What does not fit is noted and taken out, and the rest tried again, so
 /// that all of it is found at once.
-fn typed(source: &mut Source) -> Result<Config, ConfigError> {
+///
+/// `known` are the keys of the whole tree, to say where one that is not known here belongs.
+pub(super) fn typed<T: DeserializeOwned>(
+    source: &mut Source,
+    known: fn() -> Vec<String>,
+) -> Result<T, ConfigError> {
     let mut table = source.table.clone();
     let mut problems: Vec<(usize, Problem)> = Vec::new();
     let mut taken: Vec<KeyPath> = Vec::new();
@@ -284,7 +293,7 @@ fn typed(source: &mut Source) -> Result<Config, ConfigError> {
             if let Some(place) = path.find_mut(&mut with_text) {
                 *place = text;
             }
-            let again = deserialize::<_, Config>(Value::Table(with_text.clone()));
+            let again = deserialize::<_, T>(Value::Table(with_text.clone()));
             if again.map_or_else(|error| KeyPath::from_serde(error.path()) != path, |_| true) {
                 table = with_text;
                 continue;
@@ -295,7 +304,7 @@ fn typed(source: &mut Source) -> Result<Config, ConfigError> {
             .and_then(|rest| rest.split('`').next());
         let key = missing.map_or_else(|| path.clone(), |field| path.key(field));
         if !taken.contains(&key) {
-            let text = explain::explain(message, &path, path.find(&table));
+            let text = explain::explain(message, &path, path.find(&table), known);
             let place = source.origins.place(&path);
             let problem = Problem {
                 place,
@@ -304,9 +313,10 @@ fn typed(source: &mut Source) -> Result<Config, ConfigError> {
             };
             problems.push((source.origins.line(&path), problem));
         }
-        if missing.is_some() {
-            // All fields that must be there are text.
+        if missing.is_some() && !taken.contains(&key) {
+            // Any text will do for most fields that must be there; else their table goes, too.
             put_placeholder(&mut table, &key);
+            taken.push(key);
         } else if !take_out(&mut table, &mut taken, path) {
             break;
         }

@@ -8,8 +8,10 @@
 
 mod check;
 mod defaults;
+mod document;
 mod error;
 mod explain;
+pub mod grants;
 mod keys;
 mod load;
 mod path;
@@ -17,7 +19,7 @@ mod source;
 #[cfg(test)]
 #[allow(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used)]
 mod tests;
-mod value;
+pub(crate) mod value;
 
 use std::{
     collections::BTreeMap,
@@ -31,7 +33,9 @@ use serde::Deserialize;
 
 use crate::{gate::OnFailure, storage::Durability};
 
+pub use document::Document;
 pub use error::{ConfigError, Problem};
+pub use grants::Grants;
 pub use load::{Loaded, load, state};
 
 /// The whole configuration.
@@ -326,6 +330,9 @@ pub struct Plugin {
     /// What one call may take, and how many at once.
     #[serde(default)]
     pub limits: PluginLimits,
+    /// What it may reach outside of itself.
+    #[serde(default)]
+    pub grants: Grants,
 }
 
 /// How long an instance of a plugin lives.

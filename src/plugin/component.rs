@@ -16,6 +16,7 @@ use super::{
     clock::Late,
     engine::Allocation,
     fault,
+    grants::Granted,
     settings::{Settings, Version},
     slots::{self, Slot, Slots},
     state::State,
@@ -97,6 +98,12 @@ impl Shared {
         Ok((kept.state.clone(), kept.vitals.clone()))
     }
 
+    /// The state of the plugin of that name, if it was ever loaded.
+    pub(super) fn state(&self, plugin: &str) -> Option<Arc<State>> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.get(plugin).map(|kept| kept.state.clone())
+    }
+
     /// Forgets plugins that the configuration does not name any more.
     pub(super) fn retain(&self, named: impl Fn(&str) -> bool) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -108,6 +115,7 @@ impl Shared {
 pub(super) struct Plugin {
     pub(super) name: Arc<str>,
     pub(super) limits: PluginLimits,
+    pub(super) granted: Granted,
     pub(super) settings: Settings,
     pub(super) state: Arc<State>,
     pub(super) vitals: Arc<Vitals>,

@@ -20,6 +20,7 @@ use super::{
     component::{Plugin, Shared, Term},
     contract::{self, Kind},
     engine::MEMORIES,
+    grants::Granted,
     inspector::ComponentInspector,
     instances::Pool,
     listener::{ComponentListener, nobody},
@@ -38,7 +39,7 @@ pub(super) async fn add(
     state: &Path,
     gates: &mut Gates,
 ) -> Result<(), LoadError> {
-    let (component, kind, listens, settings) = {
+    let (component, kind, listens, settings, granted) = {
         let (shared, configured, state) = (shared.clone(), configured.clone(), state.to_owned());
         // Reading, compiling and parsing block.
         let loaded = tokio::task::spawn_blocking(move || load(&shared, &configured, &state));
@@ -63,6 +64,7 @@ pub(super) async fn add(
     let plugin = Arc::new(Plugin {
         name: configured.name.as_str().into(),
         limits: configured.limits.clone(),
+        granted,
         settings,
         state,
         vitals: vitals.clone(),
@@ -71,7 +73,9 @@ pub(super) async fn add(
         memories: memories(&component)?,
         shared: shared.clone(),
     });
-    let linked = shared.linker.instantiate_pre(&component);
+    let mut linker = shared.linker.clone();
+    let linked = Granted::link(&configured.grants, &mut linker)
+        .and_then(|()| linker.instantiate_pre(&component));
     let linked = linked.map_err(|error| misfit(&error))?;
     let heard = match listens {
         true => Some(EventListenerPre::new(linked.clone()).map_err(|error| misfit(&error))?),
@@ -105,7 +109,8 @@ pub(super) async fn add(
         Linked::EventListener(_) => {}
     }
     gates.vitals.push(vitals);
-    tracing::info!(plugin = configured.name, %kind, "the plugin is loaded");
+    let grants = &configured.grants;
+    tracing::info!(plugin = configured.name, %kind, %grants, "the plugin is loaded");
     Ok(())
 }
 
@@ -138,7 +143,7 @@ fn load(
     shared: &Shared,
     configured: &config::Plugin,
     state: &Path,
-) -> Result<(Component, Kind, bool, Settings), LoadError> {
+) -> Result<(Component, Kind, bool, Settings, Granted), LoadError> {
     let bytes = bytes(&configured.component)?;
     // Before anything looks at the bytes.
     if let Some(pinned) = &configured.sha256 {
@@ -164,16 +169,24 @@ fn load(
     let component = shared.cache.component(&shared.engine, &bytes);
     let component = component.map_err(|error| LoadError::component(contract::invalid(&error)))?;
     let report = contract::examine(&component, &bytes);
+    if let Some(text) = report.ungranted(&configured.grants) {
+        return Err(LoadError::new("grants", text));
+    }
     let kind = match (report.kind, report.problems.is_empty()) {
         (Some(kind), true) => kind,
         _ => return Err(LoadError::component(report.problems.join("; "))),
     };
     let settings = Settings::load(configured.name.as_str().into(), &configured.settings, state);
     let settings = settings.map_err(|text| LoadError::new("settings", text))?;
-    Ok((component, kind, report.listens, settings))
+    let granted = Granted::new(&configured.grants)?;
+    Ok((component, kind, report.listens, settings, granted))
 }
 
-fn bytes(component: &str) -> Result<Cow<'static, [u8]>, LoadError> {
+/// The component of a `[[plugin]]`.
+///
+/// # Errors
+/// When the file cannot be read, or no component of that name ships.
+pub fn bytes(component: &str) -> Result<Cow<'static, [u8]>, LoadError> {
     let Some(name) = component.strip_prefix("builtin:") else {
         let read = fs::read(component).map(Cow::Owned);
         return read.map_err(|error| LoadError::component(format!("{component}: {error}")));

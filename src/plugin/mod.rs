@@ -13,6 +13,7 @@ mod component;
 pub mod contract;
 mod engine;
 mod fault;
+mod grants;
 mod imports;
 mod inspector;
 mod instances;
@@ -21,9 +22,10 @@ mod listener;
 mod load;
 mod output;
 mod path_guard;
+mod producers;
 mod resources;
 mod settings;
-mod settings_file;
+pub(crate) mod settings_file;
 mod slots;
 mod state;
 mod state_file;
@@ -35,6 +37,8 @@ use std::{fmt, path::Path, sync::Arc};
 use wasmtime::component::{HasSelf, Linker};
 
 pub use contract::{Grant, Kind, Report, inspect};
+pub use fault::spread;
+pub use load::bytes;
 
 use crate::{config, gate::Gates};
 
@@ -73,7 +77,7 @@ impl Host {
             |error: wasmtime::Error| LoadError::new("plugin-host.instances", format!("{error:#}"));
         let (engine, allocation) = engine::engine(instances).map_err(failed)?;
         let mut linker = Linker::new(&engine);
-        // All of WASI 0.2, with nothing in it; `contract` refuses what was not granted.
+        // All of WASI 0.2 but HTTP; `grants` says what is in it.
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(failed)?;
         bindings::imports::Imports::add_to_linker::<_, HasSelf<_>>(&mut linker, |call| call)
             .map_err(failed)?;
@@ -112,6 +116,12 @@ impl Host {
         }
     }
 
+    /// A value in the `state` of the plugin of that name.
+    #[must_use]
+    pub fn state(&self, plugin: &str, key: &str) -> Option<Vec<u8>> {
+        self.shared.state(plugin)?.get(key)
+    }
+
     /// Forgets the counters of all other plugins, and their state, but for what a file has of it.
     pub fn retain(&self, plugins: &[config::Plugin]) {
         let named = |name: &str| plugins.iter().any(|plugin| plugin.name == name);
@@ -134,11 +144,12 @@ pub struct LoadError {
 
 impl LoadError {
     fn new(key: &'static str, text: String) -> Self {
+        let lines: Vec<_> = text.lines().map(output::harmless).collect();
         Self {
             plugin: None,
             index: None,
             key,
-            text: output::harmless(&text).into_owned(),
+            text: lines.join("\n"),
         }
     }
 

@@ -40,6 +40,7 @@ fn configured(component: String, settings: &str) -> config::Plugin {
         settings: settings.parse().unwrap(),
         instances: None,
         limits: config::PluginLimits::default(),
+        grants: config::Grants::default(),
     }
 }
 
