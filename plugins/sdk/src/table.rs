@@ -3,8 +3,7 @@
 //! A [`Table`] is read by taking its keys away one by one; what is then left was misspelt, and
 //! [`Table::finish`] says so. A typing error must never silently widen what somebody may do.
 
-mod units;
-
+use crate::units;
 use serde_json::Map;
 pub use serde_json::Value;
 
@@ -116,6 +115,11 @@ impl Table {
             Value::Array(values) => Ok(values),
             other => Err(other),
         })
+    }
+
+    /// Whatever it is.
+    pub fn any(&mut self, key: &str) -> Option<Value> {
+        self.keys.remove(key)
     }
 
     /// The names of the keys that are left.
