@@ -80,6 +80,14 @@ impl Table {
         })
     }
 
+    /// A number from 0 on.
+    pub fn number(&mut self, key: &str) -> Result<Option<u32>, Error> {
+        self.take(key, "a number from 0 on", |value| {
+            let number = value.as_u64().and_then(|number| number.try_into().ok());
+            number.ok_or(value)
+        })
+    }
+
     /// Seconds, as a number or as a text such as "10m".
     pub fn seconds(&mut self, key: &str) -> Result<Option<u32>, Error> {
         let expected = "a number of seconds from 1 on, or a text such as \"10m\"";
