@@ -43,12 +43,32 @@ pub use load::bytes;
 use crate::{config, gate::Gates};
 
 /// The components that ship with the server, for `component = "builtin:NAME"`.
-pub const BUILTIN: [(&str, &[u8]); 3] = [
+pub const BUILTIN: [(&str, &[u8]); 8] = [
     ("users", include_bytes!("../../plugins/built/users.wasm")),
+    (
+        "auth-http",
+        include_bytes!("../../plugins/built/auth-http.wasm"),
+    ),
+    (
+        "auth-ldap",
+        include_bytes!("../../plugins/built/auth-ldap.wasm"),
+    ),
+    (
+        "auth-totp",
+        include_bytes!("../../plugins/built/auth-totp.wasm"),
+    ),
+    (
+        "lockout",
+        include_bytes!("../../plugins/built/lockout.wasm"),
+    ),
     ("rules", include_bytes!("../../plugins/built/rules.wasm")),
     (
         "upload-guard",
         include_bytes!("../../plugins/built/upload-guard.wasm"),
+    ),
+    (
+        "webhook",
+        include_bytes!("../../plugins/built/webhook.wasm"),
     ),
 ];
 
