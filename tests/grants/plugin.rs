@@ -33,7 +33,7 @@ fn host() -> &'static Host {
             instances: 64,
             ..Default::default()
         };
-        Host::new(&config, &cache).unwrap()
+        Host::new(&config, &cache, None).unwrap()
     })
 }
 
@@ -53,6 +53,7 @@ impl Plugin {
             sha256: None,
             on_failure: OnFailure::Deny,
             settings: toml::Table::new(),
+            instances: None,
             limits: config::PluginLimits {
                 wall_time: WALL_TIME,
                 ..Default::default()
