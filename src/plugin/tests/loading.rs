@@ -87,16 +87,17 @@ async fn builtin_components_load_and_unknown_ones_name_those() {
         named("users", settings),
         named("rules", ""),
         named("upload-guard", ""),
+        named("lockout", ""),
+        named("auth-totp", settings),
     ];
     let gates = fixture.gates(&plugins).await;
-    assert_eq!(gates.authenticators.len(), 1);
+    assert_eq!(gates.authenticators.len(), 3);
     assert_eq!(gates.policies.len(), 1);
     assert_eq!(gates.inspectors.len(), 1);
+    assert_eq!(gates.listeners.len(), 1, "lockout hears of logins");
     let error = refused(&fixture, configured("builtin:nobody".into(), "")).await;
     assert!(
-        error
-            .text
-            .contains("builtin:users, builtin:rules, builtin:upload-guard"),
+        error.text.contains("builtin:users, builtin:auth-http"),
         "{error}"
     );
 }
