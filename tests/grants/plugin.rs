@@ -52,6 +52,7 @@ impl Plugin {
             component: built("tries"),
             sha256: None,
             on_failure: OnFailure::Deny,
+            instances: None,
             settings: toml::Table::new(),
             instances: None,
             limits: config::PluginLimits {
