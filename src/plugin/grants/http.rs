@@ -250,3 +250,28 @@ impl<B: Body<Data = Bytes, Error = Error> + Unpin> Body for Limited<B> {
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_leads_to_public_addresses_or_to_its_networks() {
+        let inside = [
+            "10.0.0.5",
+            "::ffff:10.0.0.5",
+            "127.0.0.1",
+            "169.254.169.254",
+        ];
+        let permits = |service: &Service, address: &str| permits(service, address.parse().unwrap());
+        let mut service: Service = "https://auth.example.org".parse().unwrap();
+        assert!(permits(&service, "1.1.1.1"));
+        assert!(inside.iter().all(|address| !permits(&service, address)));
+        service.networks = vec!["10.0.0.0/8".parse().unwrap()];
+        assert!(permits(&service, "10.0.0.5") && permits(&service, "::ffff:10.0.0.5"));
+        assert!(!permits(&service, "1.1.1.1") && !permits(&service, "127.0.0.1"));
+        let itself: Service = "http://127.0.0.1:8080".parse().unwrap();
+        assert!(permits(&itself, "127.0.0.1") && !permits(&itself, "127.0.0.2"));
+    }
+}
