@@ -18,6 +18,7 @@ mod imports;
 mod inspector;
 mod limiter;
 mod load;
+mod need;
 mod output;
 mod path_guard;
 mod producers;
@@ -33,8 +34,9 @@ use std::{fmt, path::Path, sync::Arc};
 
 use wasmtime::component::{HasSelf, Linker};
 
-pub use contract::{Grant, Kind, Report, inspect};
+pub use contract::{Kind, Report, inspect};
 pub use load::bytes;
+pub use need::Grant;
 
 use crate::{config, gate::Gates};
 
