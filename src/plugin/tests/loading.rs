@@ -65,6 +65,11 @@ async fn what_is_granted_must_be_there() {
     plugin.grants.authorities = Some(missing.clone());
     let error = refused(&fixture, plugin.clone()).await;
     assert_eq!(error.key, "grants.authorities");
+    let empty = fixture.directory.path().join("empty.pem");
+    fs::write(&empty, "no certificate").unwrap();
+    plugin.grants.authorities = Some(empty);
+    let error = refused(&fixture, plugin.clone()).await;
+    assert!(error.text.ends_with("no certificate in it"), "{error}");
     plugin.grants = format!("directories = [{{ host = {missing:?}, guest = '/x' }}]")
         .parse::<toml::Table>()
         .unwrap()
