@@ -2,13 +2,14 @@
 //!
 //! A line comes in, becomes a command ([`ftp`]), meets the session's state ([`session`]), asks the
 //! [`gate`], touches [`storage`] and leaves as a reply; bytes move over [`data`] connections. The
-//! gates are answered by components in a sandbox ([`plugin`]).
+//! gates are answered by components in a sandbox ([`plugin`]), whose authors have the [`kit`].
 
 pub mod cli;
 pub mod config;
 pub mod data;
 pub mod ftp;
 pub mod gate;
+pub mod kit;
 pub mod observe;
 pub mod passwords;
 pub mod plugin;

@@ -150,7 +150,8 @@ fn plugins(loaded: &Loaded) -> Result<Vec<String>, Failure> {
         files::replace(&empty, b"")?;
         users_file::set_path(&mut config, &empty);
     }
-    let host = Host::new(&config.plugin_host, &cache).map_err(|error| in_plugin(loaded, &error))?;
+    let host =
+        Host::new(&config.plugin_host, &cache, None).map_err(|error| in_plugin(loaded, &error))?;
     let gates = runtime.block_on(host.gates(&config.plugin, &config.server.state));
     let kinds = Kinds::new(&gates.map_err(|error| in_plugin(loaded, &error))?);
     let describe = |plugin: &crate::config::Plugin| {
@@ -165,7 +166,7 @@ fn plugins(loaded: &Loaded) -> Result<Vec<String>, Failure> {
 }
 
 /// What the plugins of each name decide.
-struct Kinds([(&'static str, BTreeSet<String>); 3]);
+struct Kinds([(&'static str, BTreeSet<String>); 4]);
 
 impl Kinds {
     fn new(gates: &Gates) -> Self {
@@ -190,6 +191,14 @@ impl Kinds {
                 "upload inspector",
                 gates
                     .inspectors
+                    .iter()
+                    .map(|gate| gate.name.to_string())
+                    .collect(),
+            ),
+            (
+                "event listener",
+                gates
+                    .listeners
                     .iter()
                     .map(|gate| gate.name.to_string())
                     .collect(),

@@ -1,10 +1,11 @@
 //! The command line.
 
 mod check;
+mod control;
 mod files;
 pub mod first_start;
-mod inspect;
 mod output;
+mod plugin;
 mod serve;
 mod user;
 mod users_file;
@@ -62,12 +63,25 @@ enum Command {
         #[command(flatten)]
         source: Source,
     },
+    /// Have the running server read configuration, certificates and plugins again
+    Reload {
+        #[command(flatten)]
+        source: Source,
+    },
+    /// Show how the running server and its plugins are
+    Status {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        source: Source,
+    },
     /// Add, change, list and remove users
     #[command(subcommand)]
     User(user::Command),
-    /// Look at plugins
+    /// Make plugins, try them, and look at them
     #[command(subcommand)]
-    Plugin(inspect::Command),
+    Plugin(plugin::Command),
 }
 
 /// Why a command failed: which exit status it has.
@@ -109,6 +123,11 @@ impl Source {
     fn load(&self) -> Result<Loaded, ConfigError> {
         config::load(self.config.as_deref(), &self.sets)
     }
+
+    /// The state directory alone, which is known though the rest may be wrong.
+    fn state(&self) -> Result<PathBuf, ConfigError> {
+        config::state(self.config.as_deref(), &self.sets)
+    }
 }
 
 /// Does what the command line says; the exit status is 0, 1 for errors while running, or 2 for a
@@ -134,8 +153,13 @@ fn run(line: CommandLine) -> Result<(), Failure> {
         None => serve::run(&source),
         Some(Command::Serve { source: later }) => serve::run(&source.then(later)),
         Some(Command::Check { source: later }) => check::run(&source.then(later)),
+        Some(Command::Reload { source: later }) => control::reload(&source.then(later)),
+        Some(Command::Status {
+            json,
+            source: later,
+        }) => control::status(&source.then(later), json),
         Some(Command::User(command)) => user::run(source, command),
-        Some(Command::Plugin(command)) => inspect::run(&command),
+        Some(Command::Plugin(command)) => plugin::run(source, command),
     }
 }
 

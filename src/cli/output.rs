@@ -8,7 +8,7 @@ pub fn print(text: &str) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-/// Prints errors, a line each.
+/// Prints errors, a line each. Indented lines belong to the one before, as they are.
 pub fn errors(text: &str) {
     messages("error", "1;31", text);
 }
@@ -22,7 +22,10 @@ fn messages(kind: &str, colour: &str, text: &str) {
     let mut out = io::stderr().lock();
     let label = painted(kind, colour, coloured(out.is_terminal()));
     for line in text.lines() {
-        let _ = writeln!(out, "{label}: {line}");
+        let _ = match line.starts_with("    ") {
+            true => writeln!(out, "{line}"),
+            false => writeln!(out, "{label}: {line}"),
+        };
     }
 }
 

@@ -29,15 +29,21 @@ pub fn run(source: &Source) -> Result<(), Failure> {
     let runtime = builder
         .build()
         .map_err(|error| format!("no threads to serve with: {error}"))?;
-    runtime.block_on(serve(&loaded, &info))
+    runtime.block_on(serve(loaded, &info))
 }
 
-async fn serve(loaded: &Loaded, info: &Info) -> Result<(), Failure> {
+async fn serve(loaded: Loaded, info: &Info) -> Result<(), Failure> {
+    let first = loaded.clone();
+    let again = move || {
+        let mut loaded = first.again().map_err(|error| error.to_string())?;
+        first_start::prepare(&mut loaded)?;
+        Ok(loaded)
+    };
     let server = Server::start(loaded).await;
     let server = server.map_err(|problem| Failure::Configuration(problem.to_string()))?;
     first_start::announce(info, &server.listening());
     server
-        .run()
+        .run(Box::new(again))
         .await
         .map_err(|error| Failure::Running(error.to_string()))
 }

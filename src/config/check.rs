@@ -1,13 +1,15 @@
 //! What the types cannot say: values that make no sense, alone or together.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
     path::Path,
     time::Duration,
 };
 
-use super::{Advertise, Binding, ClientCertificates, Config, Plugin, path::KeyPath};
+use super::{
+    Advertise, Binding, ClientCertificates, Config, Grants, Plugin, grants::Place, path::KeyPath,
+};
 use crate::gate::OnFailure;
 
 /// What was found, each with its key.
@@ -275,6 +277,9 @@ fn plugins(config: &Config, findings: &mut Findings) {
     if config.plugin_host.instances == 0 {
         findings.error("plugin-host.instances", "expected 1 or more, found 0");
     }
+    if config.plugin_host.event_queue < 64 << 10 {
+        findings.error("plugin-host.event-queue", "expected 64KiB or more");
+    }
     let mut names: BTreeMap<&str, usize> = BTreeMap::new();
     for (index, plugin) in config.plugin.iter().enumerate() {
         let key = |key: &str| format!("plugin[{index}].{key}");
@@ -316,18 +321,78 @@ fn one_plugin(plugin: &Plugin, key: &dyn Fn(&str) -> String, findings: &mut Find
     if !((64 << 10)..=(4 << 30)).contains(&plugin.limits.memory) {
         findings.error(key("limits.memory"), "expected 64KiB to 4GiB");
     }
+    if plugin.limits.pool_calls == 0 {
+        findings.error(key("limits.pool-calls"), "expected 1 or more, found 0");
+    }
     for (name, duration) in [
         ("limits.cpu-time", plugin.limits.cpu_time),
         ("limits.wall-time", plugin.limits.wall_time),
+        ("limits.pool-wait", plugin.limits.pool_wait),
+        ("limits.pool-age", plugin.limits.pool_age),
     ] {
         if duration < Duration::from_millis(1) {
             findings.error(key(name), "expected 1ms or more");
         }
     }
+    grants(
+        &plugin.grants,
+        &|name| key(&format!("grants.{name}")),
+        findings,
+    );
+}
+
+fn grants(grants: &Grants, key: &dyn Fn(&str) -> String, findings: &mut Findings) {
+    let mut guests = BTreeSet::new();
+    for (index, directory) in grants.directories.iter().enumerate() {
+        let key = |name: &str| key(&format!("directories[{index}].{name}"));
+        findings.path(key("host"), &directory.host);
+        let guest = &directory.guest;
+        let mut names = guest.split('/').skip(1);
+        let plain = guest == "/" || names.all(|name| !matches!(name, "" | "." | ".."));
+        if !guest.starts_with('/') || !plain || guest.contains(char::is_control) {
+            findings.error(
+                key("guest"),
+                format!("expected an absolute path such as \"/lists\", found {guest:?}"),
+            );
+        }
+        if !guests.insert(guest) {
+            findings.error(key("guest"), format!("{guest:?} is granted already"));
+        }
+    }
+    for (index, endpoint) in grants.tcp.iter().enumerate() {
+        match &endpoint.place {
+            Place::Name(name) if !grants.dns => findings.warn(
+                key(&format!("tcp[{index}]")),
+                format!("grants.dns is not set: the plugin cannot look up {name}"),
+            ),
+            Place::Network(network) if network.prefix_len() == 0 => findings.warn(
+                key(&format!("tcp[{index}]")),
+                "is every address: the plugin reaches this machine and all networks around it",
+            ),
+            Place::Name(_) | Place::Network(_) => {}
+        }
+    }
+    for (index, name) in grants.environment.iter().enumerate() {
+        if name.is_empty() || name.contains(['=', '\0']) {
+            findings.error(
+                key(&format!("environment[{index}]")),
+                format!("expected the name of a variable, found {name:?}"),
+            );
+        }
+    }
+    if let Some(authorities) = &grants.authorities {
+        findings.path(key("authorities"), authorities);
+        if grants.tcp.is_empty() && grants.http.is_empty() {
+            findings.warn(
+                key("authorities"),
+                "is of no use without grants.http or grants.tcp",
+            );
+        }
+    }
 }
 
 /// Letters, digits and hyphens between dots (RFC 1123 §2.1), or an underscore, which is met.
-fn is_dns_name(name: &str) -> bool {
+pub(super) fn is_dns_name(name: &str) -> bool {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
             && !label.starts_with('-')

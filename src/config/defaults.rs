@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use super::{
     Binding, ClientCertificates, Config, Data, Limits, Log, LogFormat, Plugin, PluginHost,
-    PluginLimits, Server, Storage, Tls, TlsVersion,
+    PluginLimits, Server, State, Storage, Tls, TlsVersion,
 };
 use crate::storage::Durability;
 
@@ -17,6 +17,7 @@ impl Default for Config {
             limits: Limits::default(),
             log: Log::default(),
             storage: default_storages(),
+            state: State::default(),
             plugin_host: PluginHost::default(),
             plugin: default_plugins(),
         }
@@ -166,6 +167,7 @@ impl Default for PluginHost {
         Self {
             instances: 1000,
             idle_instance_timeout: Duration::from_secs(10),
+            event_queue: 8 << 20,
         }
     }
 }
@@ -178,6 +180,10 @@ impl Default for PluginLimits {
             wall_time: Duration::from_secs(5),
             log: 64 << 10,
             state: 16 << 20,
+            instances: 0,
+            pool_wait: Duration::from_secs(5),
+            pool_calls: 1000,
+            pool_age: Duration::from_secs(300),
         }
     }
 }

@@ -7,11 +7,17 @@ use super::{
     path::{KeyPath, Step},
 };
 
-/// What to say about `message`, which serde gave for `path`, where `value` was found.
-pub fn explain(message: &str, path: &KeyPath, value: Option<&Value>) -> String {
+/// What to say about `message`, which serde gave for `path`, where `value` was found, in a tree that
+/// has the keys `known`.
+pub fn explain(
+    message: &str,
+    path: &KeyPath,
+    value: Option<&Value>,
+    known: fn() -> Vec<String>,
+) -> String {
     let found = value.map_or_else(String::new, |value| format!(", found {}", describe(value)));
     if message.starts_with("unknown field") {
-        return unknown(path, &keys::alternatives(message));
+        return unknown(path, &keys::alternatives(message), known);
     }
     if let Some(field) = message.strip_prefix("missing field ") {
         return format!("{} is missing", field.replace('`', "\""));
@@ -71,7 +77,7 @@ fn in_toml(expected: &str) -> String {
     name.to_owned()
 }
 
-fn unknown(path: &KeyPath, here: &[&str]) -> String {
+fn unknown(path: &KeyPath, here: &[&str], known: fn() -> Vec<String>) -> String {
     let Some(Step::Key(wrong)) = path.0.last() else {
         return "unknown key".to_owned();
     };
@@ -81,7 +87,7 @@ fn unknown(path: &KeyPath, here: &[&str]) -> String {
     {
         return format!("unknown key; did you mean {key:?}?");
     }
-    let elsewhere: Vec<_> = keys::known()
+    let elsewhere: Vec<_> = known()
         .into_iter()
         .filter(|known| known.rsplit('.').next() == Some(wrong.as_str()))
         .collect();

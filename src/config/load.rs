@@ -5,11 +5,12 @@ use std::{
     path::{Path, PathBuf, absolute},
 };
 
+use serde::de::DeserializeOwned;
 use serde_path_to_error::deserialize;
 use toml::Value;
 
 use super::{
-    Config, ConfigError, Problem, check, explain,
+    Config, ConfigError, Problem, check, explain, keys,
     path::{KeyPath, Step},
     source::{Origin, Origins, Source},
 };
@@ -52,6 +53,43 @@ pub fn load(file: Option<&Path>, sets: &[String]) -> Result<Loaded, ConfigError>
     let working = std::env::current_dir()
         .map_err(|error| ConfigError::one("the working directory", error.to_string()))?;
     load_in(&working, file, sets)
+}
+
+/// The state directory that [`load`] would find, though the rest of the configuration be wrong.
+///
+/// # Errors
+/// When the file cannot be read at all.
+pub fn state(file: Option<&Path>, sets: &[String]) -> Result<PathBuf, ConfigError> {
+    let working = std::env::current_dir()
+        .map_err(|error| ConfigError::one("the working directory", error.to_string()))?;
+    let request = Request {
+        working,
+        file: file.map(Path::to_owned),
+        sets: sets.to_vec(),
+    };
+    let (file, mut source) = request.read()?;
+    for set in sets {
+        source.set(set).map_err(|problem| ConfigError {
+            problems: vec![problem],
+        })?;
+    }
+    let mut config = Config::default();
+    let configured = source
+        .table
+        .get("server")
+        .and_then(|server| server.get("state"));
+    if let Some(state) = configured.and_then(Value::as_str) {
+        config.server.state = state.into();
+    }
+    let mut loaded = Loaded {
+        config,
+        file,
+        warnings: Vec::new(),
+        origins: source.origins,
+        request,
+    };
+    loaded.make_absolute(&loaded.request.working.clone());
+    Ok(loaded.config.server.state)
 }
 
 /// The same with this working directory.
@@ -107,7 +145,7 @@ impl Request {
         if !wrong.is_empty() {
             return Err(ConfigError { problems: wrong });
         }
-        let config = typed(&mut source)?;
+        let config = typed(&mut source, keys::known)?;
         let mut loaded = Loaded {
             config,
             file,
@@ -175,6 +213,12 @@ impl Loaded {
                 .iter_mut()
                 .for_each(|staging| join(&config.server.state, staging));
         }
+        let state = &config.server.state;
+        config
+            .state
+            .file
+            .iter_mut()
+            .for_each(|file| join(state, file));
         let tls = &mut config.tls;
         tls.certificate
             .iter_mut()
@@ -200,6 +244,9 @@ impl Loaded {
                     plugin.component = text;
                 }
             }
+            for (key, path) in plugin.grants.paths() {
+                join(base(&format!("plugin[{index}].grants.{key}")), path);
+            }
         }
     }
 }
@@ -219,7 +266,12 @@ impl From<Config> for Loaded {
 
 /// Gives the tree its types. What does not fit is noted and taken out, and the rest tried again, so
 /// that all of it is found at once.
-fn typed(source: &mut Source) -> Result<Config, ConfigError> {
+///
+/// `known` are the keys of the whole tree, to say where one that is not known here belongs.
+pub(super) fn typed<T: DeserializeOwned>(
+    source: &mut Source,
+    known: fn() -> Vec<String>,
+) -> Result<T, ConfigError> {
     let mut table = source.table.clone();
     let mut problems: Vec<(usize, Problem)> = Vec::new();
     let mut taken: Vec<KeyPath> = Vec::new();
@@ -241,7 +293,7 @@ fn typed(source: &mut Source) -> Result<Config, ConfigError> {
             if let Some(place) = path.find_mut(&mut with_text) {
                 *place = text;
             }
-            let again = deserialize::<_, Config>(Value::Table(with_text.clone()));
+            let again = deserialize::<_, T>(Value::Table(with_text.clone()));
             if again.map_or_else(|error| KeyPath::from_serde(error.path()) != path, |_| true) {
                 table = with_text;
                 continue;
@@ -252,7 +304,7 @@ fn typed(source: &mut Source) -> Result<Config, ConfigError> {
             .and_then(|rest| rest.split('`').next());
         let key = missing.map_or_else(|| path.clone(), |field| path.key(field));
         if !taken.contains(&key) {
-            let text = explain::explain(message, &path, path.find(&table));
+            let text = explain::explain(message, &path, path.find(&table), known);
             let place = source.origins.place(&path);
             let problem = Problem {
                 place,
@@ -261,9 +313,10 @@ fn typed(source: &mut Source) -> Result<Config, ConfigError> {
             };
             problems.push((source.origins.line(&path), problem));
         }
-        if missing.is_some() {
-            // All fields that must be there are text.
+        if missing.is_some() && !taken.contains(&key) {
+            // Any text will do for most fields that must be there; else their table goes, too.
             put_placeholder(&mut table, &key);
+            taken.push(key);
         } else if !take_out(&mut table, &mut taken, path) {
             break;
         }

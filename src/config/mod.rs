@@ -8,8 +8,10 @@
 
 mod check;
 mod defaults;
+mod document;
 mod error;
 mod explain;
+pub mod grants;
 mod keys;
 mod load;
 mod path;
@@ -17,7 +19,7 @@ mod source;
 #[cfg(test)]
 #[allow(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used)]
 mod tests;
-mod value;
+pub(crate) mod value;
 
 use std::{
     collections::BTreeMap,
@@ -31,8 +33,10 @@ use serde::Deserialize;
 
 use crate::{gate::OnFailure, storage::Durability};
 
+pub use document::Document;
 pub use error::{ConfigError, Problem};
-pub use load::{Loaded, load};
+pub use grants::Grants;
+pub use load::{Loaded, load, state};
 
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -51,6 +55,8 @@ pub struct Config {
     /// `[storage.NAME]`, in the order of their names; an account that names none gets `default`,
     /// or the only one.
     pub storage: BTreeMap<String, Storage>,
+    /// `[state]`: what plugins keep.
+    pub state: State,
     /// `[plugin-host]`: what all plugins share.
     pub plugin_host: PluginHost,
     /// `[[plugin]]`: the chains, in this order.
@@ -279,6 +285,14 @@ pub struct Storage {
     pub partial_age: Duration,
 }
 
+/// `[state]`
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct State {
+    /// Where it outlives the server, relative to the state directory; unset, it is kept in memory.
+    pub file: Option<PathBuf>,
+}
+
 /// `[plugin-host]`
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -288,6 +302,9 @@ pub struct PluginHost {
     /// How long a session keeps its path guards when it asks nothing.
     #[serde(with = "value::duration")]
     pub idle_instance_timeout: Duration,
+    /// Bytes of events that wait for one event-listener; what comes beyond is dropped, and counted.
+    #[serde(with = "value::size")]
+    pub event_queue: u64,
 }
 
 /// `[[plugin]]`
@@ -307,9 +324,27 @@ pub struct Plugin {
     /// The plugin's own; `{ file = "…" }` in it is read from the state directory and watched.
     #[serde(default)]
     pub settings: toml::Table,
-    /// What one call may take.
+    /// How long an instance lives; unset, as suits what the plugin decides.
+    #[serde(default)]
+    pub instances: Option<Instances>,
+    /// What one call may take, and how many at once.
     #[serde(default)]
     pub limits: PluginLimits,
+    /// What it may reach outside of itself.
+    #[serde(default)]
+    pub grants: Grants,
+}
+
+/// How long an instance of a plugin lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Instances {
+    /// One call: nothing that it was told outlives it.
+    PerCall,
+    /// A session's questions, one after the other, while it asks; path guards alone.
+    PerSession,
+    /// Many calls of anybody's, for components that are costly to start.
+    Pool,
 }
 
 /// `[plugin.limits]`
@@ -331,4 +366,14 @@ pub struct PluginLimits {
     /// Bytes of all values in `state`.
     #[serde(with = "value::size")]
     pub state: u64,
+    /// Instances of this plugin at once; 0: as many as `plugin-host.instances` has room for.
+    pub instances: u32,
+    /// How long a call waits for an instance, before it is refused for now.
+    #[serde(with = "value::duration")]
+    pub pool_wait: Duration,
+    /// Calls after which a pooled instance is retired.
+    pub pool_calls: u32,
+    /// Time after which a pooled instance is retired.
+    #[serde(with = "value::duration")]
+    pub pool_age: Duration,
 }

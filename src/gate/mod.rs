@@ -6,14 +6,17 @@
 
 pub mod account;
 pub mod authentication;
+pub mod events;
 pub mod path_policy;
 pub mod session;
 pub mod upload;
+pub mod vitals;
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
 pub use account::{Account, Permissions};
 pub use session::SessionFacts;
+pub use vitals::{Usage, Vitals};
 
 /// What a gate's call returns: a future that may wait for a component.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -114,4 +117,8 @@ pub struct Gates {
     pub policies: Vec<Named<dyn path_policy::PathPolicy>>,
     /// All must accept.
     pub inspectors: Vec<Named<dyn upload::Inspector>>,
+    /// All hear of everything.
+    pub listeners: Vec<Named<dyn events::Listener>>,
+    /// How each plugin fares, in the configuration's order.
+    pub vitals: Vec<Arc<Vitals>>,
 }

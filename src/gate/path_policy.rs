@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Account, Answer, Fault, Named, OnFailure, Permissions, SessionFacts};
+use super::{
+    Account, Answer, Fault, Named, OnFailure, Permissions, SessionFacts,
+    events::{Event, Events, Kind},
+};
 use crate::ftp::path::VirtualPath;
 
 /// What happens to what is there already.
@@ -54,6 +57,25 @@ impl Operation {
             Self::MakeDirectory => Permissions::MAKE_DIRECTORY,
             Self::RemoveDirectory => Permissions::REMOVE_DIRECTORY,
             Self::ChangeMetadata => Permissions::CHANGE_METADATA,
+        }
+    }
+}
+
+impl Operation {
+    /// The contract's word for it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::See => "see",
+            Self::List => "list",
+            Self::Download => "download",
+            Self::Upload(_) => "upload",
+            Self::Delete => "delete",
+            Self::RenameFrom(_) => "rename-from",
+            Self::RenameTo(_) => "rename-to",
+            Self::MakeDirectory => "make-directory",
+            Self::RemoveDirectory => "remove-directory",
+            Self::ChangeMetadata => "change-metadata",
         }
     }
 }
@@ -114,6 +136,7 @@ pub struct Policy {
     session: Arc<SessionFacts>,
     permissions: Permissions,
     guards: Vec<(Named<dyn PathPolicy>, Box<dyn Guard>)>,
+    events: Events,
 }
 
 impl Policy {
@@ -123,6 +146,7 @@ impl Policy {
         session: Arc<SessionFacts>,
         account: &Account,
         chain: &[Named<dyn PathPolicy>],
+        events: Events,
     ) -> Self {
         let guards = chain
             .iter()
@@ -132,6 +156,7 @@ impl Policy {
             session,
             permissions: account.permissions,
             guards,
+            events,
         }
     }
 
@@ -160,6 +185,44 @@ impl Policy {
     /// # Errors
     /// When a guard could not decide at all.
     pub async fn check_all(&self, requests: Vec<Request>) -> Result<Vec<Option<Refusal>>, Refusal> {
+        let requests: Arc<[Request]> = requests.into();
+        let answers = self.decide(&requests).await;
+        match &answers {
+            Ok(answers) => {
+                for (request, answer) in requests.iter().zip(answers) {
+                    self.tell(request, answer.as_ref());
+                }
+            }
+            Err(refusal) => {
+                if let Some(request) = requests.first() {
+                    self.tell(request, Some(refusal));
+                }
+            }
+        }
+        answers
+    }
+
+    /// Listeners hear of what was refused; entries that a listing leaves out were not asked for.
+    fn tell(&self, request: &Request, refusal: Option<&Refusal>) {
+        let operation = request.operation.name();
+        let event = |kind| {
+            Event::of(kind, &self.session)
+                .path(&request.path)
+                .operation(operation)
+        };
+        match refusal {
+            Some(Refusal::Denied(reason)) if request.operation != Operation::See => {
+                self.events.tell(|| event(Kind::Denied).reason(reason));
+            }
+            Some(Refusal::Hidden) if request.operation != Operation::See => {
+                self.events.tell(|| event(Kind::Denied));
+            }
+            Some(Refusal::Failed(fault)) => self.events.tell(|| event(Kind::Fault).fault(fault)),
+            _ => {}
+        }
+    }
+
+    async fn decide(&self, requests: &Arc<[Request]>) -> Result<Vec<Option<Refusal>>, Refusal> {
         let mut answers: Vec<Option<Refusal>> = requests
             .iter()
             .map(|request| {
@@ -170,7 +233,6 @@ impl Policy {
         if self.guards.is_empty() || answers.iter().all(Option::is_some) {
             return Ok(answers);
         }
-        let requests: Arc<[Request]> = requests.into();
         for (named, guard) in &self.guards {
             let decisions = match guard.decide(self.session.clone(), requests.clone()).await {
                 Ok(decisions) if decisions.len() == answers.len() => decisions,

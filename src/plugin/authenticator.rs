@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
+use wasmtime::Store;
+
 use super::{
     bindings::authenticator::{
-        AuthenticatorPre,
+        self as bindings, AuthenticatorPre,
         exports::portcullis::plugin::authentication::{Credentials as Given, Outcome as Answered},
     },
     call::Call,
-    component::{Plugin, Term},
+    component::Term,
     fault::bounded,
+    instances::{Component, Pool},
     output::one_line,
 };
 use crate::{
@@ -20,11 +23,16 @@ use crate::{
     },
 };
 
-/// A fresh instance for every attempt: no password outlives its call.
-pub(super) struct ComponentAuthenticator {
-    pub(super) plugin: Arc<Plugin>,
-    pub(super) component: AuthenticatorPre<Call>,
+impl Component for AuthenticatorPre<Call> {
+    type Instance = bindings::Authenticator;
+
+    async fn instantiate(&self, store: &mut Store<Call>) -> wasmtime::Result<Self::Instance> {
+        self.instantiate_async(store).await
+    }
 }
+
+/// By default a fresh instance for every attempt: no password outlives its call.
+pub(super) struct ComponentAuthenticator(pub(super) Pool<AuthenticatorPre<Call>>);
 
 impl Authenticator for ComponentAuthenticator {
     fn authenticate(
@@ -32,7 +40,11 @@ impl Authenticator for ComponentAuthenticator {
         session: Arc<SessionFacts>,
         credentials: Credentials,
     ) -> Answer<'_, Result<Outcome, Fault>> {
-        Box::pin(self.ask(session, credentials))
+        Box::pin(async {
+            let outcome = self.ask(session, credentials).await;
+            self.0.plugin.vitals.note(&outcome);
+            outcome
+        })
     }
 }
 
@@ -42,34 +54,37 @@ impl ComponentAuthenticator {
         session: Arc<SessionFacts>,
         credentials: Credentials,
     ) -> Result<Outcome, Fault> {
-        let plugin = &self.plugin;
-        let settings = plugin.settings.current().await;
-        let _slot = plugin.slot(Term::Short).await?;
-        let mut store = plugin.store(settings, session);
-        let clock = store.data().clock.clone();
+        let plugin = &self.0.plugin;
+        let mut lease = self.0.lease(session, Term::Short).await?;
+        let clock = lease.store.data().clock.clone();
         let given = Given {
             user: &credentials.user,
             password: credentials.password.as_ref().map(Secret::expose),
             one_time_code: credentials.one_time_code.as_ref().map(Secret::expose),
         };
         let call = async {
-            let session = store.data_mut().lend_session()?;
-            let instance = self.component.instantiate_async(&mut store).await?;
+            let session = lease.store.data_mut().lend_session()?;
+            let instance = self.0.instance(&mut lease).await?;
             let authentication = instance.portcullis_plugin_authentication();
-            authentication
-                .call_authenticate(&mut store, session, given)
-                .await
+            let store = &mut lease.store;
+            let answer = authentication
+                .call_authenticate(store, session, given)
+                .await?;
+            lease.ended(instance);
+            Ok(answer)
         };
         let answer = clock.time(plugin.limits.wall_time, call).await;
-        match plugin.conclude(&store, answer)? {
+        let outcome = match plugin.conclude(&lease.store, answer)? {
             Answered::Accept(account) => {
-                let account = store.data_mut().take_account(account);
+                let account = lease.store.data_mut().take_account(account);
                 let account = account.map_err(|why| plugin.fault(FaultKind::Nonsense, why))?;
-                Ok(Outcome::Accept(Box::new(account)))
+                Outcome::Accept(Box::new(account))
             }
-            Answered::Deny(why) => Ok(Outcome::Deny(bounded(why))),
-            Answered::Challenge(prompt) => Ok(Outcome::Challenge(one_line(prompt))),
-            Answered::Abstain => Ok(Outcome::Abstain),
-        }
+            Answered::Deny(why) => Outcome::Deny(bounded(why)),
+            Answered::Challenge(prompt) => Outcome::Challenge(one_line(prompt)),
+            Answered::Abstain => Outcome::Abstain,
+        };
+        self.0.put_back(lease);
+        Ok(outcome)
     }
 }

@@ -66,6 +66,16 @@ pub mod upload_inspector {
     });
 }
 
+pub mod event_listener {
+    wasmtime::component::bindgen!({
+        world: "portcullis:plugin/event-listener",
+        path: "wit",
+        exports: { default: async },
+        ownership: Borrowing { duplicate_if_necessary: false },
+        with: { "portcullis:plugin": crate::plugin::bindings::imports::portcullis::plugin },
+    });
+}
+
 use imports::portcullis::plugin::types::Failure;
 
 /// `bindgen` does this only where a world returns it as an error, and [`imports`] has no such call.

@@ -7,12 +7,15 @@ use wasmtime::{
     component::{Resource, ResourceTable},
 };
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+use wasmtime_wasi_tls::{WasiTlsCtx, WasiTlsCtxView, WasiTlsView};
 
 use super::{
     clock::Clock,
     component::Plugin,
+    grants::{Asker, Web},
     limiter::{Excess, Limiter},
-    output::{Output, Voice},
+    output::Output,
     resources::{Account, Draft, Session},
     settings::Version,
 };
@@ -44,8 +47,10 @@ pub(super) struct Call {
     /// Handles that were lent and not given back.
     lent: usize,
     drafts: usize,
-    /// Made when it is first asked for: plugins in Rust and C never do.
+    /// These are made when they are first asked for: most plugins in Rust and C never do.
     wasi: Option<WasiCtx>,
+    tls: Option<WasiTlsCtx>,
+    http: Option<(WasiHttpCtx, Web)>,
 }
 
 /// A store for a call of `plugin` about the session.
@@ -70,6 +75,8 @@ pub(super) fn store(
         lent: 0,
         drafts: 0,
         wasi: None,
+        tls: None,
+        http: None,
     };
     let mut store = Store::new(engine, call);
     store.limiter(|call| &mut call.limiter);
@@ -97,6 +104,7 @@ impl Call {
         self.settings = settings;
         self.output.restart();
         self.limiter.restart();
+        self.drafts = 0;
         if Arc::ptr_eq(&facts, &self.facts) {
             return;
         }
@@ -198,22 +206,53 @@ impl Call {
     }
 }
 
+impl Call {
+    fn asker(&self) -> Asker {
+        Asker {
+            plugin: self.plugin.name.clone(),
+            session: self.facts.id.clone(),
+        }
+    }
+}
+
 impl WasiView for Call {
-    /// WASI with nothing in it: no directory, no variable, no address.
+    /// WASI with what was granted in it.
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let output = &self.output;
-        let ctx = self.wasi.get_or_insert_with(|| {
-            let mut wasi = WasiCtx::builder();
-            wasi.stdout(Voice::stdout(output))
-                .stderr(Voice::stderr(output));
-            wasi.allow_tcp(false)
-                .allow_udp(false)
-                .allow_ip_name_lookup(false);
-            wasi.build()
-        });
+        if self.wasi.is_none() {
+            self.wasi = Some(self.plugin.granted.wasi(self.asker(), &self.output));
+        }
         WasiCtxView {
+            ctx: self.wasi.get_or_insert_default(),
+            table: &mut self.table,
+        }
+    }
+}
+
+impl WasiTlsView for Call {
+    fn tls(&mut self) -> WasiTlsCtxView<'_> {
+        let asker = self.asker();
+        let ctx = self
+            .tls
+            .get_or_insert_with(|| self.plugin.granted.tls(asker));
+        WasiTlsCtxView {
             ctx,
             table: &mut self.table,
+        }
+    }
+}
+
+impl WasiHttpView for Call {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        let asker = self.asker();
+        let (ctx, web) = self.http.get_or_insert_with(|| {
+            let patience = self.plugin.limits.wall_time;
+            let web = self.plugin.granted.web(asker, patience);
+            (WasiHttpCtx::new(), web)
+        });
+        WasiHttpCtxView {
+            ctx,
+            table: &mut self.table,
+            hooks: web,
         }
     }
 }

@@ -20,6 +20,9 @@ pub(super) struct Clock {
     started: AtomicU64,
     /// Spent in polls, up to the last one.
     spent: AtomicU64,
+    /// Spent, and gone by, before both began to count anew.
+    spent_before: AtomicU64,
+    gone_before: AtomicU64,
     /// When the current poll, or what counts of it, began.
     polled: AtomicU64,
     /// When the current pause began.
@@ -33,15 +36,27 @@ impl Clock {
             base: Instant::now(),
             started: AtomicU64::new(0),
             spent: AtomicU64::new(0),
+            spent_before: AtomicU64::new(0),
+            gone_before: AtomicU64::new(0),
             polled: AtomicU64::new(0),
             paused_at: AtomicU64::new(0),
             paused: AtomicBool::new(false),
         }
     }
 
+    /// A call begins.
+    fn begin(&self) {
+        self.restart();
+        self.spent_before.store(0, Relaxed);
+        self.gone_before.store(0, Relaxed);
+    }
+
     /// Both limits count from here on.
     pub(super) fn restart(&self) {
         let now = self.now();
+        self.spent_before.fetch_add(to_nanos(self.spent()), Relaxed);
+        let gone = now.saturating_sub(self.started.load(Relaxed));
+        self.gone_before.fetch_add(gone, Relaxed);
         self.started.store(now, Relaxed);
         self.polled.store(now, Relaxed);
         self.spent.store(0, Relaxed);
@@ -72,6 +87,15 @@ impl Clock {
         Duration::from_nanos(self.spent.load(Relaxed).saturating_add(current))
     }
 
+    /// What the call took from its beginning: computing time, and time from end to end without
+    /// pauses. For when it is over.
+    pub(super) fn taken(&self) -> (Duration, Duration) {
+        let spent = self.spent_before.load(Relaxed) + self.spent.load(Relaxed);
+        let gone = self.now().saturating_sub(self.started.load(Relaxed));
+        let gone = self.gone_before.load(Relaxed).saturating_add(gone);
+        (Duration::from_nanos(spent), Duration::from_nanos(gone))
+    }
+
     /// What is left of `wall`; a pause stops the clock.
     fn left(&self, wall: Duration) -> Duration {
         let now = if self.paused.load(Relaxed) {
@@ -85,7 +109,7 @@ impl Clock {
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.base.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        to_nanos(self.base.elapsed())
     }
 
     fn poll_begins(&self) {
@@ -99,8 +123,9 @@ impl Clock {
         }
     }
 
-    /// Polls `call`, and gives up on it when `wall` has gone by without it.
+    /// Polls `call`, whose time counts from here on, and gives up on it when `wall` has gone by without it.
     pub(super) async fn time<F: Future>(&self, wall: Duration, call: F) -> Result<F::Output, Late> {
+        self.begin();
         let mut call = pin!(call);
         // Costs nothing until it is polled, which a call that never waits does not come to.
         let mut alarm = pin!(tokio::time::sleep(wall));
@@ -122,6 +147,10 @@ impl Clock {
         })
         .await
     }
+}
+
+fn to_nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// The call took longer than its wall-clock limit.

@@ -1,8 +1,9 @@
 //! A loaded plugin: what all of its instances share.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     sync::{Arc, Mutex, PoisonError},
+    time::Instant,
 };
 
 use tokio::sync::Semaphore;
@@ -15,13 +16,15 @@ use super::{
     clock::Late,
     engine::Allocation,
     fault,
+    grants::Granted,
     settings::{Settings, Version},
-    slots::{Slot, Slots},
+    slots::{self, Slot, Slots},
     state::State,
+    state_file::StateFile,
 };
 use crate::{
-    config::PluginLimits,
-    gate::{Fault, FaultKind, SessionFacts},
+    config::{Instances, PluginLimits},
+    gate::{Fault, FaultKind, SessionFacts, Usage, Vitals},
 };
 
 /// What all plugins share.
@@ -34,7 +37,15 @@ pub(super) struct Shared {
     pub(super) hashing: Arc<Semaphore>,
     pub(super) cache: Cache,
     /// By the plugins' names: a reload takes over what is there.
-    states: Mutex<HashMap<String, Arc<State>>>,
+    kept: Mutex<HashMap<String, Kept>>,
+    /// Where their state outlives the server.
+    pub(super) state_file: Option<Arc<StateFile>>,
+}
+
+/// What outlives a reload.
+struct Kept {
+    state: Arc<State>,
+    vitals: Arc<Vitals>,
 }
 
 impl Shared {
@@ -44,6 +55,7 @@ impl Shared {
         linker: Linker<Call>,
         instances: u32,
         cache: Cache,
+        state_file: Option<StateFile>,
     ) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, Into::into);
         Self {
@@ -53,24 +65,49 @@ impl Shared {
             slots: Slots::new(instances),
             hashing: Arc::new(Semaphore::new(cores)),
             cache,
-            states: Mutex::default(),
+            kept: Mutex::default(),
+            state_file: state_file.map(Arc::new),
         }
     }
 
-    /// The state of the plugin of that name.
-    pub(super) fn state(&self, plugin: &str, limit: u64) -> Arc<State> {
-        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
-        let state = states
-            .entry(plugin.to_owned())
-            .or_insert_with(|| Arc::new(State::new(limit)));
-        state.set_limit(limit);
-        state.clone()
+    /// The state and the counters of the plugin of that name. Reads the file, if there is one, and
+    /// so may block for a moment.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub(super) fn kept(
+        &self,
+        plugin: &str,
+        limit: u64,
+    ) -> Result<(Arc<State>, Arc<Vitals>), String> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = match kept.entry(plugin.to_owned()) {
+            Entry::Occupied(kept) => kept.into_mut(),
+            Entry::Vacant(place) => {
+                let state = match &self.state_file {
+                    Some(file) => State::kept(limit, plugin, file)?,
+                    None => State::new(limit),
+                };
+                place.insert(Kept {
+                    state: Arc::new(state),
+                    vitals: Arc::new(Vitals::new(plugin.into())),
+                })
+            }
+        };
+        kept.state.set_limit(limit);
+        Ok((kept.state.clone(), kept.vitals.clone()))
     }
 
-    /// Forgets the state of plugins that the configuration does not name any more.
-    pub(super) fn retain_states(&self, named: impl Fn(&str) -> bool) {
-        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
-        states.retain(|name, _| named(name));
+    /// The state of the plugin of that name, if it was ever loaded.
+    pub(super) fn state(&self, plugin: &str) -> Option<Arc<State>> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.get(plugin).map(|kept| kept.state.clone())
+    }
+
+    /// Forgets plugins that the configuration does not name any more.
+    pub(super) fn retain(&self, named: impl Fn(&str) -> bool) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|name, _| named(name));
     }
 }
 
@@ -78,8 +115,14 @@ impl Shared {
 pub(super) struct Plugin {
     pub(super) name: Arc<str>,
     pub(super) limits: PluginLimits,
+    pub(super) granted: Granted,
     pub(super) settings: Settings,
     pub(super) state: Arc<State>,
+    pub(super) vitals: Arc<Vitals>,
+    /// How long its instances live.
+    pub(super) instances: Instances,
+    /// Where the configuration limits them.
+    pub(super) at_once: Option<Arc<Semaphore>>,
     /// The linear memories of one instance: what it takes of the pool.
     pub(super) memories: u32,
     pub(super) shared: Arc<Shared>,
@@ -95,15 +138,30 @@ pub(super) enum Term {
 }
 
 impl Plugin {
-    /// The right to an instance, when one is free in time.
-    pub(super) async fn slot(&self, term: Term) -> Result<Slot, Fault> {
-        let (slots, patience) = (&self.shared.slots, self.limits.wall_time);
-        let slot = match term {
-            Term::Short => slots.short(self.memories, patience).await,
-            Term::Long => slots.long(self.memories, patience).await,
+    /// The right to an instance, when one is free in time; the wait began at `since`.
+    pub(super) async fn slot(&self, term: Term, since: Instant) -> Result<Slot, Fault> {
+        let limits = &self.limits;
+        let patience = || limits.pool_wait.saturating_sub(since.elapsed());
+        let busy = |what: &str| {
+            let text = format!(
+                "no instance became free in {:?}: see {what}",
+                limits.pool_wait
+            );
+            self.fault(FaultKind::Busy, text)
         };
-        let busy = || format!("no instance became free in {patience:?}: see plugin-host.instances");
-        slot.ok_or_else(|| self.fault(FaultKind::Busy, busy()))
+        let own = match &self.at_once {
+            None => None,
+            Some(own) => {
+                let permit = slots::permit(own, 1, patience()).await;
+                Some(permit.ok_or_else(|| busy("limits.instances"))?)
+            }
+        };
+        let slots = &self.shared.slots;
+        let slot = match term {
+            Term::Short => slots.short(self.memories, patience(), own).await,
+            Term::Long => slots.long(self.memories, patience(), own).await,
+        };
+        slot.ok_or_else(|| busy("plugin-host.instances"))
     }
 
     /// A store for an instance.
@@ -122,6 +180,9 @@ impl Plugin {
         answer: Result<wasmtime::Result<Result<T, Failure>>, Late>,
     ) -> Result<T, Fault> {
         let call = store.data();
+        let (cpu, wall) = call.clock.taken();
+        let memory = call.limiter.peak();
+        self.vitals.used(Usage { cpu, wall, memory });
         let fault = match answer {
             Ok(Ok(Ok(answer))) => {
                 call.output.finish();

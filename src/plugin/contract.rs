@@ -5,8 +5,11 @@ use std::fmt;
 use aws_lc_rs::digest::{SHA256, digest};
 use wasmtime::{Config, Engine, OptLevel, component::Component};
 
+use wit_component::DecodedWasm;
+use wit_parser::WorldKey;
+
 use super::LoadError;
-use crate::gate::upload::hex;
+use crate::{config::Grants, gate::upload::hex};
 
 /// The contract that this server speaks.
 pub const VERSION: &str = "0.1.0";
@@ -21,10 +24,17 @@ pub enum Kind {
     PathGuard,
     /// Which upload is ever seen.
     UploadInspector,
+    /// Nothing: it hears of what has happened.
+    EventListener,
 }
 
 impl Kind {
-    const ALL: [Self; 3] = [Self::Authenticator, Self::PathGuard, Self::UploadInspector];
+    const ALL: [Self; 4] = [
+        Self::Authenticator,
+        Self::PathGuard,
+        Self::UploadInspector,
+        Self::EventListener,
+    ];
 
     /// The interface that a component of this kind exports.
     fn interface(self) -> &'static str {
@@ -32,6 +42,7 @@ impl Kind {
             Self::Authenticator => "authentication",
             Self::PathGuard => "path-policy",
             Self::UploadInspector => "upload-inspection",
+            Self::EventListener => "events",
         }
     }
 }
@@ -42,6 +53,7 @@ impl fmt::Display for Kind {
             Self::Authenticator => "authenticator",
             Self::PathGuard => "path-guard",
             Self::UploadInspector => "upload-inspector",
+            Self::EventListener => "event-listener",
         })
     }
 }
@@ -53,10 +65,18 @@ pub enum Grant {
     None,
     /// Nothing: it is there with nothing in it, since the libraries of some languages ask for it.
     Empty,
-    /// Network connections.
-    Network,
-    /// HTTP requests.
+    /// It is there, and `grants.directories` says what is in it.
+    Directories,
+    /// It is there, and `grants.environment` says what is in it.
+    Environment,
+    /// It is there, and `grants.tcp` says where it leads.
+    Tcp,
+    /// It is there, and answers where `grants.dns` is set.
+    Dns,
+    /// `grants.http`, without which it is not there.
     Http,
+    /// `grants.tcp`, without which it is not there.
+    Tls,
     /// The server does not have it.
     Unknown,
 }
@@ -73,10 +93,40 @@ impl Grant {
             // A `use` of a type imports the interface that it is from.
             (PACKAGE, "path-policy" | "authentication" | "upload-inspection") => Self::Unknown,
             ("wasi:clocks" | "wasi:random" | "wasi:io", _) => Self::None,
-            ("wasi:cli" | "wasi:filesystem", _) => Self::Empty,
-            ("wasi:sockets", _) => Self::Network,
+            ("wasi:cli", "environment") => Self::Environment,
+            ("wasi:cli", _) => Self::Empty,
+            ("wasi:filesystem", _) => Self::Directories,
+            ("wasi:sockets", "ip-name-lookup") => Self::Dns,
+            ("wasi:sockets", "udp" | "udp-create-socket") => Self::Empty,
+            ("wasi:sockets", _) => Self::Tcp,
             ("wasi:http", _) => Self::Http,
+            ("wasi:tls", _) => Self::Tls,
             _ => Self::Unknown,
+        }
+    }
+
+    /// The line of `[plugin.grants]` that gives it something, and whether it needs that to load.
+    fn line(self) -> Option<(&'static str, bool)> {
+        match self {
+            Self::Http => Some(("http = [\"https://HOST\"]", true)),
+            Self::Tls => Some(("tcp = [\"HOST:PORT\"]", true)),
+            Self::Tcp => Some(("tcp = [\"HOST:PORT\"]", false)),
+            Self::Dns => Some(("dns = true", false)),
+            Self::Directories => Some((
+                "directories = [{ host = \"DIRECTORY\", guest = \"/NAME\" }]",
+                false,
+            )),
+            Self::Environment => Some(("environment = [\"NAME\"]", false)),
+            Self::None | Self::Empty | Self::Unknown => None,
+        }
+    }
+
+    /// Whether a component that imports it is not loaded with these grants.
+    fn is_missing(self, grants: &Grants) -> bool {
+        match self {
+            Self::Http => grants.http.is_empty(),
+            Self::Tls => grants.tcp.is_empty(),
+            _ => false,
         }
     }
 }
@@ -86,8 +136,12 @@ impl fmt::Display for Grant {
         formatter.write_str(match self {
             Self::None => "granted to all",
             Self::Empty => "there, with nothing in it",
-            Self::Network => "NOT GRANTED: network connections",
-            Self::Http => "NOT GRANTED: HTTP requests",
+            Self::Directories => "there, with what grants.directories names",
+            Self::Environment => "there, with what grants.environment names",
+            Self::Tcp => "there, leads to what grants.tcp names",
+            Self::Dns => "there, answers with grants.dns",
+            Self::Http => "NEEDS grants.http",
+            Self::Tls => "NEEDS grants.tcp",
             Self::Unknown => "UNKNOWN to this server",
         })
     }
@@ -98,6 +152,8 @@ impl fmt::Display for Grant {
 pub struct Report {
     /// What it decides; `None` when it fits no world.
     pub kind: Option<Kind>,
+    /// Whether it hears of events, besides what it decides.
+    pub listens: bool,
     /// The version of the contract that it was built for.
     pub contract: Option<String>,
     /// What it imports, and what that needs.
@@ -108,8 +164,53 @@ pub struct Report {
     pub size: usize,
     /// The digest that `sha256` in the configuration pins.
     pub sha256: String,
+    /// What made it, as far as it tells: "Rust 1.96.0".
+    pub made_by: Vec<String>,
     /// Why this server does not load it, for people.
     pub problems: Vec<String>,
+}
+
+impl Report {
+    /// The lines that a configuration needs for it, and as comments those that it may need.
+    fn lines(&self) -> Vec<String> {
+        let mut lines: Vec<(&str, bool)> = Vec::new();
+        for (line, needed) in self.imports.iter().filter_map(|(_, grant)| grant.line()) {
+            match lines.iter_mut().find(|(known, _)| *known == line) {
+                Some((_, before)) => *before |= needed,
+                None => lines.push((line, needed)),
+            }
+        }
+        lines.sort_by_key(|(_, needed)| !needed);
+        let lines = lines.into_iter().map(|(line, needed)| match needed {
+            true => line.to_owned(),
+            false => format!("# {line}"),
+        });
+        lines.collect()
+    }
+
+    /// Why these grants do not do, with the lines to add.
+    #[must_use]
+    pub fn ungranted(&self, grants: &Grants) -> Option<String> {
+        let missing = || {
+            self.imports
+                .iter()
+                .filter(|(_, need)| need.is_missing(grants))
+        };
+        let names: Vec<&str> = missing().map(|(name, _)| name.as_str()).collect();
+        let mut lines: Vec<&str> = missing()
+            .filter_map(|(_, need)| Some(need.line()?.0))
+            .collect();
+        lines.sort_unstable();
+        lines.dedup();
+        (!names.is_empty()).then(|| {
+            format!(
+                "it imports {}, which it is not granted: grant it below its [[plugin]]\n    \
+                [plugin.grants]\n    {}",
+                names.join(", "),
+                lines.join("\n    ")
+            )
+        })
+    }
 }
 
 impl fmt::Display for Report {
@@ -117,7 +218,9 @@ impl fmt::Display for Report {
         let kind = self
             .kind
             .map_or_else(|| "none".to_owned(), |kind| kind.to_string());
-        writeln!(formatter, "kind      {kind}")?;
+        let listens = self.listens && self.kind != Some(Kind::EventListener);
+        let also = if listens { ", and hears of events" } else { "" };
+        writeln!(formatter, "kind      {kind}{also}")?;
         let contract = self.contract.as_deref().unwrap_or("none");
         writeln!(
             formatter,
@@ -125,11 +228,21 @@ impl fmt::Display for Report {
         )?;
         writeln!(formatter, "size      {} bytes", self.size)?;
         writeln!(formatter, "sha256    {}", self.sha256)?;
+        if !self.made_by.is_empty() {
+            writeln!(formatter, "made by   {}", self.made_by.join(", "))?;
+        }
         for export in &self.exports {
             writeln!(formatter, "exports   {export}")?;
         }
         for (import, grant) in &self.imports {
             writeln!(formatter, "imports   {import}: {grant}")?;
+        }
+        let lines = self.lines();
+        if !lines.is_empty() {
+            writeln!(formatter, "grants    [plugin.grants]")?;
+        }
+        for line in lines {
+            writeln!(formatter, "          {line}")?;
         }
         for problem in &self.problems {
             writeln!(formatter, "problem   {problem}")?;
@@ -138,20 +251,46 @@ impl fmt::Display for Report {
     }
 }
 
-/// Looks at a component without running any of it.
+/// Looks at a component without running or compiling any of it.
 ///
 /// # Errors
 /// When the bytes are no component at all.
 pub fn inspect(bytes: &[u8]) -> Result<Report, LoadError> {
     is_component(bytes).map_err(LoadError::component)?;
-    let mut config = Config::new();
-    // The types are all that is asked for: the quickest code will do.
-    config
-        .wasm_component_model(true)
-        .cranelift_opt_level(OptLevel::None);
-    let component = Engine::new(&config).and_then(|engine| Component::new(&engine, bytes));
-    let component = component.map_err(|error| LoadError::component(invalid(&error)))?;
-    Ok(examine(&component, bytes))
+    let (imports, exports) = match decoded(bytes) {
+        Some(names) => names,
+        None => {
+            // What cannot be said in WIT; or an error, which the engine tells best.
+            let mut config = Config::new();
+            config
+                .wasm_component_model(true)
+                .cranelift_opt_level(OptLevel::None);
+            let component = Engine::new(&config).and_then(|engine| Component::new(&engine, bytes));
+            let component = component.map_err(|error| LoadError::component(invalid(&error)))?;
+            names(&component)
+        }
+    };
+    Ok(report(imports, exports, bytes))
+}
+
+type Names = (Vec<String>, Vec<String>);
+
+/// The names of imports and exports as the component's types have them.
+fn decoded(bytes: &[u8]) -> Option<Names> {
+    let DecodedWasm::Component(resolve, world) = wit_component::decode(bytes).ok()? else {
+        return None;
+    };
+    let world = resolve.worlds.get(world)?;
+    let name = |key: &WorldKey| resolve.name_world_key(key);
+    let imports = world.imports.keys().map(name).collect();
+    Some((imports, world.exports.keys().map(name).collect()))
+}
+
+fn names(component: &Component) -> Names {
+    let (engine, of) = (component.engine(), component.component_type());
+    let imports = of.imports(engine).map(|(name, _)| name.to_owned());
+    let exports = of.exports(engine).map(|(name, _)| name.to_owned());
+    (imports.collect(), exports.collect())
 }
 
 /// Tells apart what people take for a component.
@@ -176,17 +315,17 @@ pub(super) fn invalid(error: &wasmtime::Error) -> String {
     format!("this is not a valid component: {}", causes.join(": "))
 }
 
-/// Compares a component with the contract.
+/// Compares a compiled component with the contract.
 pub(super) fn examine(component: &Component, bytes: &[u8]) -> Report {
-    let engine = component.engine();
-    let of = component.component_type();
-    let imports: Vec<(String, Grant)> = of
-        .imports(engine)
-        .map(|(name, _)| (name.to_owned(), Grant::needed(name)))
-        .collect();
-    let exports: Vec<String> = of
-        .exports(engine)
-        .map(|(name, _)| name.to_owned())
+    let (imports, exports) = names(component);
+    report(imports, exports, bytes)
+}
+
+fn report(imports: Vec<String>, exports: Vec<String>, bytes: &[u8]) -> Report {
+    let imports: Vec<(String, Grant)> = imports
+        .into_iter()
+        .map(|name| (Grant::needed(&name), name))
+        .map(|(grant, name)| (name, grant))
         .collect();
     let names = imports.iter().map(|(name, _)| name).chain(&exports);
     let versions: Vec<(&str, &str)> = names
@@ -206,14 +345,16 @@ pub(super) fn examine(component: &Component, bytes: &[u8]) -> Report {
              {VERSION}: build it with the wit/ of this server, or take the server that it is made for"
         ));
     }
-    for grant in [Grant::Network, Grant::Http, Grant::Unknown] {
-        let missing = imports.iter().filter(|(_, needed)| *needed == grant);
-        // Imports of another version of the contract have been spoken of.
-        let missing = missing.filter(|(name, _)| foreign.is_none() || !name.starts_with(PACKAGE));
-        let missing: Vec<&str> = missing.map(|(name, _)| name.as_str()).collect();
-        if !missing.is_empty() {
-            problems.push(refused(&missing.join(", "), grant));
-        }
+    let unknown = imports.iter().filter(|(_, grant)| *grant == Grant::Unknown);
+    // Imports of another version of the contract have been spoken of.
+    let unknown = unknown.filter(|(name, _)| foreign.is_none() || !name.starts_with(PACKAGE));
+    let unknown: Vec<&str> = unknown.map(|(name, _)| name.as_str()).collect();
+    if !unknown.is_empty() {
+        problems.push(format!(
+            "it imports {}, which this server does not have: plugins import what \
+             {PACKAGE}@{VERSION} says, and WASI 0.2",
+            unknown.join(", ")
+        ));
     }
     let kinds: Vec<Kind> = Kind::ALL
         .into_iter()
@@ -224,7 +365,8 @@ pub(super) fn examine(component: &Component, bytes: &[u8]) -> Report {
         })
         .collect();
     let kind = match kinds.as_slice() {
-        [kind] => Some(*kind),
+        // A plugin that decides may listen as well.
+        [kind] | [kind, Kind::EventListener] => Some(*kind),
         [] => {
             problems.push(nothing(&exports));
             None
@@ -241,29 +383,14 @@ pub(super) fn examine(component: &Component, bytes: &[u8]) -> Report {
     let sha256 = hex(digest(&SHA256, bytes).as_ref());
     Report {
         kind,
+        listens: kinds.contains(&Kind::EventListener),
         contract,
         imports,
         exports,
         size: bytes.len(),
         sha256,
+        made_by: super::producers::of(bytes),
         problems,
-    }
-}
-
-/// Why a component with these imports is not loaded.
-fn refused(imports: &str, grant: Grant) -> String {
-    match grant {
-        Grant::Network => format!(
-            "it imports {imports}, and network connections are not granted to it: build it without \
-             (Python: `componentize-py componentize --stub-wasi`)"
-        ),
-        Grant::Http => format!(
-            "it imports {imports}, and HTTP requests are not granted to it: build it without"
-        ),
-        Grant::None | Grant::Empty | Grant::Unknown => format!(
-            "it imports {imports}, which this server does not have: plugins import what \
-             {PACKAGE}@{VERSION} says, and WASI 0.2"
-        ),
     }
 }
 
@@ -273,14 +400,6 @@ fn nothing(exports: &[String]) -> String {
         .map(|kind| format!("{PACKAGE}/{}@{VERSION} ({kind})", kind.interface()))
         .collect();
     let wanted = wanted.join(", ");
-    if exports
-        .iter()
-        .any(|export| exported(export) == Some("events"))
-    {
-        return format!(
-            "it is an event-listener, which this server does not run yet; it runs {wanted}"
-        );
-    }
     match exports {
         [] => format!("it exports nothing; a plugin exports one of {wanted}"),
         exports => format!(

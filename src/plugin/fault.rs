@@ -35,6 +35,19 @@ pub(super) fn stderr(call: &Call, text: &mut String) {
     }
 }
 
+/// A fault's text for people who have more than one line: what happened, each function that it
+/// happened in, and each line that the guest wrote to stderr.
+#[must_use]
+pub fn spread(text: &str) -> (String, Vec<String>, Vec<String>) {
+    let (text, stderr) = text.split_once("; stderr: ").unwrap_or((text, ""));
+    let (what, frames) = text.split_once("; in ").unwrap_or((text, ""));
+    let lines = |text: &str, separator| -> Vec<String> {
+        let lines = text.split(separator).filter(|line| !line.is_empty());
+        lines.map(str::to_owned).collect()
+    };
+    (what.to_owned(), lines(frames, " < "), lines(stderr, " | "))
+}
+
 /// Text of a plugin's own for the log: one line, bounded.
 pub(super) fn bounded(text: String) -> String {
     let mut text = match harmless(&text) {
@@ -99,5 +112,21 @@ fn frames(backtrace: &WasmBacktrace, text: &mut String) {
     let more = backtrace.frames().len().saturating_sub(FRAMES);
     if more > 0 {
         let _ = write!(text, " < {more} more");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_is_spread_over_lines() {
+        let text =
+            "unreachable; in a (x.rs:1) < <T as U>::b < 3 more; stderr: panic: no | goroutine 1";
+        let (what, frames, stderr) = spread(text);
+        assert_eq!(what, "unreachable");
+        assert_eq!(frames, ["a (x.rs:1)", "<T as U>::b", "3 more"]);
+        assert_eq!(stderr, ["panic: no", "goroutine 1"]);
+        assert_eq!(spread("late"), ("late".to_owned(), Vec::new(), Vec::new()));
     }
 }

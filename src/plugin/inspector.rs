@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
+use wasmtime::{Store, component::Resource};
+
 use super::{
     bindings::upload_inspector::{
-        UploadInspectorPre, exports::portcullis::plugin::upload_inspection::Verdict as Answered,
+        UploadInspector, UploadInspectorPre,
+        exports::portcullis::plugin::upload_inspection::Verdict as Answered,
     },
     call::Call,
-    component::{Plugin, Term},
+    component::Term,
+    instances::{Component, Pool},
     output::one_line,
 };
 use crate::{
@@ -18,12 +22,17 @@ use crate::{
     },
 };
 
-/// A fresh instance for every upload: no content outlives its call.
-#[derive(Clone)]
-pub(super) struct ComponentInspector {
-    pub(super) plugin: Arc<Plugin>,
-    pub(super) component: UploadInspectorPre<Call>,
+impl Component for UploadInspectorPre<Call> {
+    type Instance = UploadInspector;
+
+    async fn instantiate(&self, store: &mut Store<Call>) -> wasmtime::Result<Self::Instance> {
+        self.instantiate_async(store).await
+    }
 }
+
+/// By default a fresh instance for every upload: no content outlives its call.
+#[derive(Clone)]
+pub(super) struct ComponentInspector(pub(super) Pool<UploadInspectorPre<Call>>);
 
 impl Inspector for ComponentInspector {
     fn inspect(
@@ -31,36 +40,48 @@ impl Inspector for ComponentInspector {
         session: Arc<SessionFacts>,
         upload: Upload,
     ) -> Answer<'static, Result<Verdict, Fault>> {
-        Box::pin(self.clone().ask(session, upload))
+        let inspector = self.clone();
+        Box::pin(async move {
+            let verdict = inspector.ask(session, upload).await;
+            inspector.0.plugin.vitals.note(&verdict);
+            verdict
+        })
     }
 }
 
 impl ComponentInspector {
-    async fn ask(self, session: Arc<SessionFacts>, upload: Upload) -> Result<Verdict, Fault> {
-        let plugin = &self.plugin;
-        let settings = plugin.settings.current().await;
-        let _slot = plugin.slot(Term::Long).await?;
-        let mut store = plugin.store(settings, session);
-        let clock = store.data().clock.clone();
+    async fn ask(&self, session: Arc<SessionFacts>, upload: Upload) -> Result<Verdict, Fault> {
+        let plugin = &self.0.plugin;
+        let mut lease = self.0.lease(session, Term::Long).await?;
+        let clock = lease.store.data().clock.clone();
         let call = async {
-            let session = store.data_mut().lend_session()?;
-            let upload = store.data_mut().table.push(upload)?;
-            let instance = self.component.instantiate_async(&mut store).await?;
+            let session = lease.store.data_mut().lend_session()?;
+            let upload = lease.store.data_mut().table.push(upload)?;
+            let handle = upload.rep();
+            let instance = self.0.instance(&mut lease).await?;
             let inspection = instance.portcullis_plugin_upload_inspection();
-            inspection.call_inspect(&mut store, session, upload).await
+            let store = &mut lease.store;
+            let answer = inspection.call_inspect(store, session, upload).await?;
+            // The guest's handle is gone, or stays with an instance that is used again.
+            let table = &mut lease.store.data_mut().table;
+            table.delete(Resource::<Upload>::new_own(handle))?;
+            lease.ended(instance);
+            Ok(answer)
         };
         let answer = clock.time(plugin.limits.wall_time, call).await;
-        match plugin.conclude(&store, answer)? {
-            Answered::Accept => Ok(Verdict::Accept),
+        let verdict = match plugin.conclude(&lease.store, answer)? {
+            Answered::Accept => Verdict::Accept,
             Answered::AcceptAs(path) => match VirtualPath::parse(&path, &VirtualPath::root()) {
-                Ok(_) => Ok(Verdict::AcceptAs(path)),
+                Ok(_) => Verdict::AcceptAs(path),
                 Err(error) => {
                     let text = format!("it accepts as {path:?}: {error}");
-                    Err(plugin.fault(FaultKind::Nonsense, text))
+                    return Err(plugin.fault(FaultKind::Nonsense, text));
                 }
             },
-            Answered::Reject(reason) => Ok(Verdict::Reject(one_line(reason))),
-            Answered::Quarantine(reason) => Ok(Verdict::Quarantine(one_line(reason))),
-        }
+            Answered::Reject(reason) => Verdict::Reject(one_line(reason)),
+            Answered::Quarantine(reason) => Verdict::Quarantine(one_line(reason)),
+        };
+        self.0.put_back(lease);
+        Ok(verdict)
     }
 }

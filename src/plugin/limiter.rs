@@ -26,6 +26,11 @@ impl Limiter {
         }
     }
 
+    /// Bytes of linear memory that the instances of the store have had at most: memory never shrinks.
+    pub(super) fn peak(&self) -> u64 {
+        self.used
+    }
+
     /// What was denied first.
     pub(super) fn denied(&self) -> Option<Excess> {
         self.denied

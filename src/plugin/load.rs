@@ -1,28 +1,35 @@
 //! From a `[[plugin]]` of the configuration to a gate.
 
-use std::{borrow::Cow, fs, net::SocketAddr, path::Path, sync::Arc};
+use std::{borrow::Cow, fs, path::Path, sync::Arc, time::Instant};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use wasmtime::{Store, component::Component};
+use tokio::sync::Semaphore;
+use wasmtime::{
+    Store,
+    component::{Component, InstancePre},
+};
 
 use super::{
     BUILTIN, LoadError,
     authenticator::ComponentAuthenticator,
     bindings::{
-        authenticator::AuthenticatorPre, path_guard::PathGuardPre,
-        upload_inspector::UploadInspectorPre,
+        authenticator::AuthenticatorPre, event_listener::EventListenerPre,
+        path_guard::PathGuardPre, upload_inspector::UploadInspectorPre,
     },
     call::Call,
     component::{Plugin, Shared, Term},
     contract::{self, Kind},
     engine::MEMORIES,
+    grants::Granted,
     inspector::ComponentInspector,
+    instances::Pool,
+    listener::{ComponentListener, nobody},
     path_guard::ComponentPolicy,
     settings::Settings,
 };
 use crate::{
-    config,
-    gate::{Gates, Named, OnFailure, SessionFacts, upload::hex},
+    config::{self, Instances},
+    gate::{Gates, Named, OnFailure, upload::hex},
 };
 
 /// Loads one plugin and puts it into its chain.
@@ -32,7 +39,7 @@ pub(super) async fn add(
     state: &Path,
     gates: &mut Gates,
 ) -> Result<(), LoadError> {
-    let (component, kind, settings) = {
+    let (component, kind, listens, settings, granted) = {
         let (shared, configured, state) = (shared.clone(), configured.clone(), state.to_owned());
         // Reading, compiling and parsing block.
         let loaded = tokio::task::spawn_blocking(move || load(&shared, &configured, &state));
@@ -48,52 +55,95 @@ pub(super) async fn add(
                 .into(),
         ));
     }
+    let kept = shared.kept(&configured.name, configured.limits.state);
+    let (state, vitals) = kept.map_err(|text| LoadError::new("limits.state", text))?;
+    let at_once = match configured.limits.instances {
+        0 => None,
+        count => Some(Arc::new(Semaphore::new(count as usize))),
+    };
     let plugin = Arc::new(Plugin {
         name: configured.name.as_str().into(),
         limits: configured.limits.clone(),
+        granted,
         settings,
-        state: shared.state(&configured.name, configured.limits.state),
+        state,
+        vitals: vitals.clone(),
+        instances: instances(kind, configured.instances)?,
+        at_once,
         memories: memories(&component)?,
         shared: shared.clone(),
     });
-    let linked = Linked::new(shared, &component, kind).map_err(|error| misfit(&error))?;
+    let mut linker = shared.linker.clone();
+    let linked = Granted::link(&configured.grants, &mut linker)
+        .and_then(|()| linker.instantiate_pre(&component));
+    let linked = linked.map_err(|error| misfit(&error))?;
+    let heard = match listens {
+        true => Some(EventListenerPre::new(linked.clone()).map_err(|error| misfit(&error))?),
+        false => None,
+    };
+    let kind_of = kind;
+    let linked = Linked::new(linked, kind).map_err(|error| misfit(&error))?;
     start(&plugin, &linked).await?;
-    let (name, on_failure) = (plugin.name.clone(), configured.on_failure);
+    if let Some(listener) = &heard
+        && kind_of != Kind::EventListener
+    {
+        start(&plugin, &Linked::EventListener(listener.clone())).await?;
+    }
+    if let Some(component) = heard {
+        let gate = ComponentListener(Pool::new(plugin.clone(), component));
+        gates.listeners.push(named(configured, Arc::new(gate)));
+    }
     match linked {
         Linked::Authenticator(component) => {
-            let gate = Arc::new(ComponentAuthenticator { plugin, component });
-            gates.authenticators.push(Named {
-                name,
-                on_failure,
-                gate,
-            });
+            let gate = ComponentAuthenticator(Pool::new(plugin, component));
+            gates.authenticators.push(named(configured, Arc::new(gate)));
         }
         Linked::PathGuard(component) => {
-            let gate = Arc::new(ComponentPolicy { plugin, component });
-            gates.policies.push(Named {
-                name,
-                on_failure,
-                gate,
-            });
+            let gate = ComponentPolicy(Pool::new(plugin, component));
+            gates.policies.push(named(configured, Arc::new(gate)));
         }
         Linked::UploadInspector(component) => {
-            let gate = Arc::new(ComponentInspector { plugin, component });
-            gates.inspectors.push(Named {
-                name,
-                on_failure,
-                gate,
-            });
+            let gate = ComponentInspector(Pool::new(plugin, component));
+            gates.inspectors.push(named(configured, Arc::new(gate)));
         }
+        Linked::EventListener(_) => {}
     }
-    tracing::info!(plugin = configured.name, %kind, "the plugin is loaded");
+    gates.vitals.push(vitals);
+    let grants = &configured.grants;
+    tracing::info!(plugin = configured.name, %kind, %grants, "the plugin is loaded");
     Ok(())
+}
+
+fn named<T: ?Sized>(configured: &config::Plugin, gate: Arc<T>) -> Named<T> {
+    Named {
+        name: configured.name.as_str().into(),
+        on_failure: configured.on_failure,
+        gate,
+    }
+}
+
+/// How long instances live: as is said, where that makes sense.
+fn instances(kind: Kind, configured: Option<Instances>) -> Result<Instances, LoadError> {
+    match (kind, configured) {
+        (Kind::PathGuard, None) => Ok(Instances::PerSession),
+        (_, None) => Ok(Instances::PerCall),
+        (Kind::PathGuard, Some(instances)) => Ok(instances),
+        (_, Some(Instances::PerSession)) => {
+            let text = format!(
+                "\"per-session\" is for path guards, which a session asks often; this is an {kind}: \
+                 \"per-call\" or \"pool\""
+            );
+            Err(LoadError::new("instances", text))
+        }
+        (_, Some(instances)) => Ok(instances),
+    }
 }
 
 fn load(
     shared: &Shared,
     configured: &config::Plugin,
     state: &Path,
-) -> Result<(Component, Kind, Settings), LoadError> {
+) -> Result<(Component, Kind, bool, Settings, Granted), LoadError> {
     let bytes = bytes(&configured.component)?;
     // Before anything looks at the bytes.
     if let Some(pinned) = &configured.sha256 {
@@ -119,16 +169,24 @@ fn load(
     let component = shared.cache.component(&shared.engine, &bytes);
     let component = component.map_err(|error| LoadError::component(contract::invalid(&error)))?;
     let report = contract::examine(&component, &bytes);
+    if let Some(text) = report.ungranted(&configured.grants) {
+        return Err(LoadError::new("grants", text));
+    }
     let kind = match (report.kind, report.problems.is_empty()) {
         (Some(kind), true) => kind,
         _ => return Err(LoadError::component(report.problems.join("; "))),
     };
     let settings = Settings::load(configured.name.as_str().into(), &configured.settings, state);
     let settings = settings.map_err(|text| LoadError::new("settings", text))?;
-    Ok((component, kind, settings))
+    let granted = Granted::new(&configured.grants)?;
+    Ok((component, kind, report.listens, settings, granted))
 }
 
-fn bytes(component: &str) -> Result<Cow<'static, [u8]>, LoadError> {
+/// The component of a `[[plugin]]`.
+///
+/// # Errors
+/// When the file cannot be read, or no component of that name ships.
+pub fn bytes(component: &str) -> Result<Cow<'static, [u8]>, LoadError> {
     let Some(name) = component.strip_prefix("builtin:") else {
         let read = fs::read(component).map(Cow::Owned);
         return read.map_err(|error| LoadError::component(format!("{component}: {error}")));
@@ -163,15 +221,16 @@ enum Linked {
     Authenticator(AuthenticatorPre<Call>),
     PathGuard(PathGuardPre<Call>),
     UploadInspector(UploadInspectorPre<Call>),
+    EventListener(EventListenerPre<Call>),
 }
 
 impl Linked {
-    fn new(shared: &Shared, component: &Component, kind: Kind) -> wasmtime::Result<Self> {
-        let linked = shared.linker.instantiate_pre(component)?;
+    fn new(linked: InstancePre<Call>, kind: Kind) -> wasmtime::Result<Self> {
         Ok(match kind {
             Kind::Authenticator => Self::Authenticator(AuthenticatorPre::new(linked)?),
             Kind::PathGuard => Self::PathGuard(PathGuardPre::new(linked)?),
             Kind::UploadInspector => Self::UploadInspector(UploadInspectorPre::new(linked)?),
+            Kind::EventListener => Self::EventListener(EventListenerPre::new(linked)?),
         })
     }
 
@@ -187,6 +246,9 @@ impl Linked {
             Self::UploadInspector(component) => {
                 component.instantiate_async(store).await?;
             }
+            Self::EventListener(component) => {
+                component.instantiate_async(store).await?;
+            }
         }
         Ok(())
     }
@@ -195,22 +257,11 @@ impl Linked {
 /// Starts an instance once, so that what cannot start is known now and not at the first login.
 async fn start(plugin: &Arc<Plugin>, linked: &Linked) -> Result<(), LoadError> {
     let failed = |text: String| LoadError::component(format!("it does not start: {text}"));
-    let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
-    let facts = SessionFacts {
-        id: "load".into(),
-        client: nowhere,
-        server: nowhere,
-        host: None,
-        tls: None,
-        certificate: None,
-        user: None,
-        account: None,
-    };
     let _slot = plugin
-        .slot(Term::Short)
+        .slot(Term::Short, Instant::now())
         .await
         .map_err(|fault| failed(fault.text))?;
-    let mut store = plugin.store(plugin.settings.current().await, Arc::new(facts));
+    let mut store = plugin.store(plugin.settings.current().await, nobody("load"));
     let clock = store.data().clock.clone();
     let call = async { linked.start(&mut store).await.map(Ok) };
     let answer = clock.time(plugin.limits.wall_time, call).await;

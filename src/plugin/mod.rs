@@ -13,17 +13,22 @@ mod component;
 pub mod contract;
 mod engine;
 mod fault;
+mod grants;
 mod imports;
 mod inspector;
+mod instances;
 mod limiter;
+mod listener;
 mod load;
 mod output;
 mod path_guard;
+mod producers;
 mod resources;
 mod settings;
-mod settings_file;
+pub(crate) mod settings_file;
 mod slots;
 mod state;
+mod state_file;
 #[cfg(test)]
 mod tests;
 
@@ -32,16 +37,38 @@ use std::{fmt, path::Path, sync::Arc};
 use wasmtime::component::{HasSelf, Linker};
 
 pub use contract::{Grant, Kind, Report, inspect};
+pub use fault::spread;
+pub use load::bytes;
 
 use crate::{config, gate::Gates};
 
 /// The components that ship with the server, for `component = "builtin:NAME"`.
-pub const BUILTIN: [(&str, &[u8]); 3] = [
+pub const BUILTIN: [(&str, &[u8]); 8] = [
     ("users", include_bytes!("../../plugins/built/users.wasm")),
+    (
+        "auth-http",
+        include_bytes!("../../plugins/built/auth-http.wasm"),
+    ),
+    (
+        "auth-ldap",
+        include_bytes!("../../plugins/built/auth-ldap.wasm"),
+    ),
+    (
+        "auth-totp",
+        include_bytes!("../../plugins/built/auth-totp.wasm"),
+    ),
+    (
+        "lockout",
+        include_bytes!("../../plugins/built/lockout.wasm"),
+    ),
     ("rules", include_bytes!("../../plugins/built/rules.wasm")),
     (
         "upload-guard",
         include_bytes!("../../plugins/built/upload-guard.wasm"),
+    ),
+    (
+        "webhook",
+        include_bytes!("../../plugins/built/webhook.wasm"),
     ),
 ];
 
@@ -55,21 +82,30 @@ pub struct Host {
 }
 
 impl Host {
-    /// A host; `cache` is the directory for compiled code, made with mode 0700.
+    /// A host; `cache` is the directory for compiled code, made with mode 0700. What plugins keep
+    /// in `state` is in memory, and in `state_file` if there is one.
     ///
     /// # Errors
-    /// When there is no engine to be had.
-    pub fn new(config: &config::PluginHost, cache: &Path) -> Result<Self, LoadError> {
+    /// When there is no engine to be had, or the file cannot be opened.
+    pub fn new(
+        config: &config::PluginHost,
+        cache: &Path,
+        state_file: Option<&Path>,
+    ) -> Result<Self, LoadError> {
         let instances = config.instances.max(FEWEST);
-        let failed = |error: wasmtime::Error| LoadError::new("instances", format!("{error:#}"));
+        let failed =
+            |error: wasmtime::Error| LoadError::new("plugin-host.instances", format!("{error:#}"));
         let (engine, allocation) = engine::engine(instances).map_err(failed)?;
         let mut linker = Linker::new(&engine);
-        // All of WASI 0.2, with nothing in it; `contract` refuses what was not granted.
+        // All of WASI 0.2 but HTTP; `grants` says what is in it.
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(failed)?;
         bindings::imports::Imports::add_to_linker::<_, HasSelf<_>>(&mut linker, |call| call)
             .map_err(failed)?;
         let cache = cache::Cache::new(cache);
-        let shared = component::Shared::new(engine, allocation, linker, instances, cache);
+        let state_file = state_file.map(state_file::StateFile::open).transpose();
+        let state_file = state_file.map_err(|text| LoadError::new("state.file", text))?;
+        let shared =
+            component::Shared::new(engine, allocation, linker, instances, cache, state_file);
         Ok(Self {
             shared: Arc::new(shared),
         })
@@ -90,9 +126,26 @@ impl Host {
             let added = load::add(&self.shared, plugin, state, &mut gates).await;
             added.map_err(|error| error.of(index, &plugin.name))?;
         }
-        self.shared
-            .retain_states(|name| plugins.iter().any(|plugin| plugin.name == name));
         Ok(gates)
+    }
+
+    /// Waits until `state` is on the disk. Blocks.
+    pub fn flush(&self) {
+        if let Some(file) = &self.shared.state_file {
+            file.flush();
+        }
+    }
+
+    /// A value in the `state` of the plugin of that name.
+    #[must_use]
+    pub fn state(&self, plugin: &str, key: &str) -> Option<Vec<u8>> {
+        self.shared.state(plugin)?.get(key)
+    }
+
+    /// Forgets the counters of all other plugins, and their state, but for what a file has of it.
+    pub fn retain(&self, plugins: &[config::Plugin]) {
+        let named = |name: &str| plugins.iter().any(|plugin| plugin.name == name);
+        self.shared.retain(named);
     }
 }
 
@@ -103,7 +156,7 @@ pub struct LoadError {
     pub plugin: Option<String>,
     /// Its place among the `[[plugin]]`s.
     pub index: Option<usize>,
-    /// The key that the text is about.
+    /// The key that the text is about, a plugin's or the whole configuration's.
     pub key: &'static str,
     /// For people: what is wrong, and what to do.
     pub text: String,
@@ -111,11 +164,12 @@ pub struct LoadError {
 
 impl LoadError {
     fn new(key: &'static str, text: String) -> Self {
+        let lines: Vec<_> = text.lines().map(output::harmless).collect();
         Self {
             plugin: None,
             index: None,
             key,
-            text: output::harmless(&text).into_owned(),
+            text: lines.join("\n"),
         }
     }
 
@@ -136,7 +190,7 @@ impl LoadError {
     pub fn problem(&self, loaded: &config::Loaded) -> config::Problem {
         let key = match self.index {
             Some(index) => format!("plugin[{index}].{}", self.key),
-            None => format!("plugin-host.{}", self.key),
+            None => self.key.to_owned(),
         };
         let name = self
             .plugin

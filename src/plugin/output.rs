@@ -196,6 +196,14 @@ pub(super) fn harmless(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
+/// Text for the log of no more than a line.
+pub(super) fn bounded_line(text: &str) -> Cow<'_, str> {
+    harmless(
+        text.get(..text.floor_char_boundary(LINE))
+            .unwrap_or_default(),
+    )
+}
+
 /// Text for a client: one line, and not too long a one.
 pub(super) fn one_line(mut text: String) -> String {
     const LONGEST: usize = 500;

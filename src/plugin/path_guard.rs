@@ -1,6 +1,6 @@
 //! Components that decide what a user may do to which path.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use wasmtime::Store;
 
@@ -12,44 +12,44 @@ use super::{
         },
     },
     call::Call,
-    component::{Plugin, Term},
+    component::Term,
     imports::uploads,
+    instances::{Component, Lease, Pool},
     output::one_line,
-    slots::Slot,
 };
-use crate::gate::{
-    Answer, Fault, FaultKind, SessionFacts,
-    path_policy::{Decision, Guard, Operation, PathPolicy, Request},
+use crate::{
+    config::Instances,
+    gate::{
+        Answer, Fault, FaultKind, SessionFacts,
+        path_policy::{Decision, Guard, Operation, PathPolicy, Request},
+    },
 };
 
-/// One instance for each session, made at its first question.
-#[derive(Clone)]
-pub(super) struct ComponentPolicy {
-    pub(super) plugin: Arc<Plugin>,
-    pub(super) component: PathGuardPre<Call>,
+impl Component for PathGuardPre<Call> {
+    type Instance = PathGuard;
+
+    async fn instantiate(&self, store: &mut Store<Call>) -> wasmtime::Result<Self::Instance> {
+        self.instantiate_async(store).await
+    }
 }
+
+/// By default one instance for each session, made at its first question.
+#[derive(Clone)]
+pub(super) struct ComponentPolicy(pub(super) Pool<PathGuardPre<Call>>);
 
 impl PathPolicy for ComponentPolicy {
     fn guard(&self) -> Box<dyn Guard> {
         Box::new(ComponentGuard {
-            policy: self.clone(),
+            pool: self.0.clone(),
             kept: Mutex::default(),
         })
     }
 }
 
 struct ComponentGuard {
-    policy: ComponentPolicy,
-    /// Taken out for a call and put back when it succeeded: an instance that trapped, ran late or
-    /// was dropped in the middle of a call is never entered again.
-    kept: Mutex<Option<Kept>>,
-}
-
-/// The instance goes before its slot does.
-struct Kept {
-    instance: PathGuard,
-    store: Store<Call>,
-    slot: Slot,
+    pool: Pool<PathGuardPre<Call>>,
+    /// Taken out for a call and put back when it succeeded.
+    kept: Mutex<Option<Lease<PathGuard>>>,
 }
 
 impl Guard for ComponentGuard {
@@ -58,7 +58,11 @@ impl Guard for ComponentGuard {
         session: Arc<SessionFacts>,
         requests: Arc<[Request]>,
     ) -> Answer<'_, Result<Vec<Decision>, Fault>> {
-        Box::pin(self.ask(session, requests))
+        Box::pin(async {
+            let decisions = self.ask(session, requests).await;
+            self.pool.plugin.vitals.note(&decisions);
+            decisions
+        })
     }
 
     fn rest(&self) {
@@ -67,11 +71,12 @@ impl Guard for ComponentGuard {
 }
 
 impl ComponentGuard {
-    fn take(&self) -> Option<Kept> {
-        self.kept
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+    fn take(&self) -> Option<Lease<PathGuard>> {
+        self.kept().take()
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Option<Lease<PathGuard>>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn ask(
@@ -79,51 +84,33 @@ impl ComponentGuard {
         session: Arc<SessionFacts>,
         requests: Arc<[Request]>,
     ) -> Result<Vec<Decision>, Fault> {
-        let plugin = &self.policy.plugin;
-        let settings = plugin.settings.current().await;
-        // In this order: dropped half-way, the store goes before its slot.
-        let (slot, mut store, kept) = match self.take() {
-            Some(Kept {
-                instance,
-                mut store,
-                slot,
-            }) => {
-                store.data_mut().restart(settings, session);
-                // The epoch went on in the meantime, and would have the first check yield.
-                store.set_epoch_deadline(1);
-                (slot, store, Some(instance))
-            }
-            None => {
-                let slot = plugin.slot(Term::Short).await?;
-                (slot, plugin.store(settings, session), None)
-            }
+        let plugin = &self.pool.plugin;
+        let kept = self.take();
+        let mut lease = match kept {
+            Some(lease) => self.pool.again(lease, session).await,
+            None => self.pool.lease(session, Term::Short).await?,
         };
-        let clock = store.data().clock.clone();
-        clock.restart();
+        let clock = lease.store.data().clock.clone();
         let questions: Vec<Question<'_>> = requests.iter().map(question).collect();
         let call = async {
-            let instance = match kept {
-                Some(instance) => instance,
-                None => self.policy.component.instantiate_async(&mut store).await?,
-            };
-            let session = store.data_mut().lend_session()?;
+            let instance = self.pool.instance(&mut lease).await?;
+            let session = lease.store.data_mut().lend_session()?;
             let policy = instance.portcullis_plugin_path_policy();
-            let answer = policy.call_decide(&mut store, session, &questions).await?;
-            Ok(answer.map(|decisions| (instance, decisions)))
+            let store = &mut lease.store;
+            let answer = policy.call_decide(store, session, &questions).await?;
+            lease.ended(instance);
+            Ok(answer)
         };
         let answer = clock.time(plugin.limits.wall_time, call).await;
-        let (instance, decisions) = plugin.conclude(&store, answer)?;
+        let decisions = plugin.conclude(&lease.store, answer)?;
         if decisions.len() != requests.len() {
             let text = format!("{} answers to {} requests", decisions.len(), requests.len());
             return Err(plugin.fault(FaultKind::Nonsense, text));
         }
-        if plugin.shared.slots.plenty() && !store.data().hoards() {
-            let kept = Kept {
-                instance,
-                store,
-                slot,
-            };
-            *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
+        if plugin.instances != Instances::PerSession {
+            self.pool.put_back(lease);
+        } else if self.pool.may_stay(&lease) {
+            *self.kept() = Some(lease);
         }
         Ok(decisions.into_iter().map(decision).collect())
     }

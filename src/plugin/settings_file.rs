@@ -119,7 +119,7 @@ fn line(text: &str, offset: usize) -> usize {
 }
 
 /// TOML as JSON: times become text, and what JSON has no number for becomes null.
-pub(super) fn json(value: &toml::Value) -> Value {
+pub(crate) fn json(value: &toml::Value) -> Value {
     match value {
         toml::Value::String(text) => Value::String(text.clone()),
         toml::Value::Integer(number) => Value::from(*number),

@@ -17,6 +17,8 @@ pub(super) struct Slots {
 pub(super) struct Slot {
     _all: OwnedSemaphorePermit,
     _long: Option<OwnedSemaphorePermit>,
+    /// Of the plugin's own limit.
+    _own: Option<OwnedSemaphorePermit>,
 }
 
 impl Slots {
@@ -30,19 +32,31 @@ impl Slots {
     }
 
     /// A slot for a call that does not wait for a client; `None` when none became free in time.
-    pub(super) async fn short(&self, weight: u32, patience: Duration) -> Option<Slot> {
+    pub(super) async fn short(
+        &self,
+        weight: u32,
+        patience: Duration,
+        own: Option<OwnedSemaphorePermit>,
+    ) -> Option<Slot> {
         Some(Slot {
             _all: permit(&self.all, weight, patience).await?,
             _long: None,
+            _own: own,
         })
     }
 
     /// A slot for a call that takes as long as its client.
-    pub(super) async fn long(&self, weight: u32, patience: Duration) -> Option<Slot> {
+    pub(super) async fn long(
+        &self,
+        weight: u32,
+        patience: Duration,
+        own: Option<OwnedSemaphorePermit>,
+    ) -> Option<Slot> {
         let long = permit(&self.long, weight, patience).await?;
         Some(Slot {
             _all: permit(&self.all, weight, patience).await?,
             _long: Some(long),
+            _own: own,
         })
     }
 
@@ -58,7 +72,8 @@ impl Slots {
     }
 }
 
-async fn permit(
+/// So many permits, when they are free in time.
+pub(super) async fn permit(
     semaphore: &Arc<Semaphore>,
     weight: u32,
     patience: Duration,
@@ -81,15 +96,15 @@ mod tests {
         let slots = Slots::new(8);
         let patience = Duration::from_millis(1);
         let mut held = Vec::new();
-        while let Some(slot) = slots.long(1, patience).await {
+        while let Some(slot) = slots.long(1, patience, None).await {
             held.push(slot);
         }
         assert_eq!(held.len(), 7);
         assert!(!slots.plenty());
-        let login = slots.short(1, patience).await;
+        let login = slots.short(1, patience, None).await;
         assert!(login.is_some());
-        assert!(slots.short(1, patience).await.is_none());
+        assert!(slots.short(1, patience, None).await.is_none());
         drop(login);
-        assert!(slots.short(1, patience).await.is_some());
+        assert!(slots.short(1, patience, None).await.is_some());
     }
 }

@@ -38,7 +38,9 @@ fn configured(component: String, settings: &str) -> config::Plugin {
         sha256: None,
         on_failure: OnFailure::Deny,
         settings: settings.parse().unwrap(),
+        instances: None,
         limits: config::PluginLimits::default(),
+        grants: config::Grants::default(),
     }
 }
 
@@ -55,7 +57,7 @@ impl Fixture {
             instances: 64,
             ..Default::default()
         };
-        let host = Host::new(&config, &directory.path().join("cache")).unwrap();
+        let host = Host::new(&config, &directory.path().join("cache"), None).unwrap();
         Self { directory, host }
     }
 

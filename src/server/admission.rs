@@ -8,13 +8,13 @@ use std::{
 
 /// Counts control connections.
 pub struct Admission {
-    sessions: usize,
-    per_address: usize,
     counts: Mutex<Counts>,
 }
 
 #[derive(Default)]
 struct Counts {
+    most: usize,
+    most_per_address: usize,
     all: usize,
     by_address: HashMap<IpAddr, usize>,
 }
@@ -38,11 +38,26 @@ impl Admission {
     /// Limits; 0 is none.
     #[must_use]
     pub fn new(sessions: usize, per_address: usize) -> Arc<Self> {
-        Arc::new(Self {
-            sessions,
-            per_address,
+        let admission = Self {
             counts: Mutex::default(),
-        })
+        };
+        admission.set_limits(sessions, per_address);
+        Arc::new(admission)
+    }
+
+    /// Other limits, for connections to come.
+    pub fn set_limits(&self, sessions: usize, per_address: usize) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.most = sessions;
+        counts.most_per_address = per_address;
+    }
+
+    /// How many there are.
+    pub fn sessions(&self) -> usize {
+        self.counts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .all
     }
 
     /// Takes a place for a connection from `address`.
@@ -52,11 +67,12 @@ impl Admission {
     pub fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Permit, Refused> {
         let address = network(address);
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.sessions > 0 && counts.all >= self.sessions {
+        if counts.most > 0 && counts.all >= counts.most {
             return Err(Refused::Full);
         }
+        let most_per_address = counts.most_per_address;
         let here = counts.by_address.entry(address).or_default();
-        if self.per_address > 0 && *here >= self.per_address {
+        if most_per_address > 0 && *here >= most_per_address {
             return Err(Refused::Address);
         }
         *here += 1;

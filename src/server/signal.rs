@@ -5,14 +5,23 @@ use std::io;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The signals that end the server.
-pub struct Stop {
+/// The signals that the server listens to.
+pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
 }
 
-impl Stop {
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// The end; by the signal's name.
+    Stop(&'static str),
+    /// A reload.
+    Reload,
+}
+
+impl Signals {
     /// Takes over SIGTERM, SIGINT and SIGHUP.
     ///
     /// # Errors
@@ -27,18 +36,18 @@ impl Stop {
         })
     }
 
-    /// The next one, by its name.
-    pub async fn wait(&mut self) -> &'static str {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return "SIGTERM",
-                _ = self.interrupt.recv() => return "SIGINT",
-                // It asks for a reload everywhere else: no reason to end.
-                _ = self.hangup.recv() => tracing::warn!(
-                    "SIGHUP: the configuration is read at the start alone; users are known at once"
-                ),
-            }
+    /// The next one.
+    pub async fn next(&mut self) -> Sign {
+        tokio::select! {
+            _ = self.terminate.recv() => Sign::Stop("SIGTERM"),
+            _ = self.interrupt.recv() => Sign::Stop("SIGINT"),
+            _ = self.hangup.recv() => Sign::Reload,
         }
+    }
+
+    /// The next one that ends the server.
+    pub async fn stop(&mut self) {
+        while self.next().await == Sign::Reload {}
     }
 }
 

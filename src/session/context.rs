@@ -13,7 +13,7 @@ use std::{
 use crate::{
     config::{Advertise, Config},
     data::rate::Rate,
-    gate::{Account, Gates},
+    gate::{Account, Gates, events::Events},
     storage::Storage,
     tls::Tls,
 };
@@ -29,10 +29,12 @@ pub struct Context {
     pub tls: Tls,
     /// Who decides.
     pub gates: Gates,
+    /// Who hears of what happens.
+    pub events: Events,
     /// By their names in the configuration.
     pub storages: BTreeMap<String, Arc<dyn Storage>>,
     /// Sessions and bandwidth of each user.
-    pub users: Users,
+    pub users: Arc<Users>,
     /// All uploads together.
     pub upload_rate: Option<Arc<Rate>>,
     /// All downloads together.
@@ -48,18 +50,20 @@ impl Context {
         config: Config,
         tls: Tls,
         gates: Gates,
+        events: Events,
         storages: BTreeMap<String, Arc<dyn Storage>>,
+        users: Arc<Users>,
     ) -> Self {
         let advertised = Advertised {
             last: Mutex::new(None),
         };
         let upload_rate = Rate::new(config.limits.total_upload_rate).map(Arc::new);
         let download_rate = Rate::new(config.limits.total_download_rate).map(Arc::new);
-        let users = Users::default();
         Self {
             config,
             tls,
             gates,
+            events,
             storages,
             users,
             upload_rate,

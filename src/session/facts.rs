@@ -15,7 +15,7 @@ use crate::{
         reply::Reply,
         time,
     },
-    gate::{Permissions, path_policy::Operation},
+    gate::{Permissions, events, path_policy::Operation},
     storage::Error,
 };
 
@@ -150,6 +150,7 @@ impl Session {
         user.tree
             .set_times(&path, time::system_time(time), None)
             .await?;
+        self.tell(events::Kind::ChangeMetadata, |event| event.path(&path));
         Ok(())
     }
 
@@ -162,6 +163,7 @@ impl Session {
         let user = self.logged_in()?;
         user.policy.check(Operation::ChangeMetadata, &path).await?;
         user.tree.set_mode(&path, mode).await?;
+        self.tell(events::Kind::ChangeMetadata, |event| event.path(&path));
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use crate::{
         path::VirtualPath,
         reply::{Reply, quoted},
     },
+    gate::events,
     gate::path_policy::{Operation, Request, UploadMode},
     storage::Error,
 };
@@ -65,6 +66,7 @@ impl Session {
             path = path.as_str(),
             "directory made"
         );
+        self.tell(events::Kind::MakeDirectory, |event| event.path(&path));
         Ok(Reply::new(
             257,
             format!("{} created", quoted(path.as_str())),
@@ -85,6 +87,7 @@ impl Session {
             path = path.as_str(),
             "directory removed"
         );
+        self.tell(events::Kind::RemoveDirectory, |event| event.path(&path));
         Ok(Reply::new(250, "Directory removed"))
     }
 
@@ -99,6 +102,7 @@ impl Session {
             path = path.as_str(),
             "deleted"
         );
+        self.tell(events::Kind::Delete, |event| event.path(&path));
         Ok(Reply::new(250, "File deleted"))
     }
 
@@ -164,6 +168,7 @@ impl Session {
             to = to.as_str(),
             "renamed"
         );
+        self.tell(events::Kind::Rename, |event| event.path(&from).to(&to));
         Ok(Reply::new(250, "Renamed"))
     }
 

@@ -5,13 +5,14 @@ use std::{io, net::IpAddr, sync::Arc};
 use super::{
     LONGEST_DELAY, Next, Session,
     errors::log_fault,
-    state::{LoggedIn, Parameters, State},
+    state::{LoggedIn, Parameters, Presence, State},
 };
 use crate::{
     ftp::{path::VirtualPath, reply::Reply, secret::Secret},
     gate::{
         Account,
         authentication::{self, Credentials, Decision},
+        events::{Event, Kind},
         path_policy::Policy,
     },
 };
@@ -112,6 +113,8 @@ impl Session {
     /// Temporary, and the end: what cannot be decided must not be tried again and again.
     async fn fault(&mut self, fault: &crate::gate::Fault) -> io::Result<Next> {
         log_fault(fault, self.id());
+        let event = || Event::of(Kind::Fault, &self.facts).fault(fault);
+        self.context.events.tell(|| event().operation("login"));
         self.send(Reply::new(
             421,
             "Logging in is not possible at the moment, goodbye",
@@ -123,6 +126,8 @@ impl Session {
     /// Later with each attempt, and the limit is the end (RFC 2577 §5).
     async fn failed(&mut self, user: &str, why: &str) -> io::Result<Next> {
         self.failed_logins += 1;
+        let event = || Event::of(Kind::LoginFailed, &self.facts).reason(why);
+        self.context.events.tell(event);
         self.state = State::Greeted;
         self.facts_mut().user = None;
         tracing::warn!(session = self.id(), client = %self.facts.client, user, reason = why,
@@ -191,7 +196,12 @@ impl Session {
         facts.account = Some(account.clone());
         facts.user = Some(user.clone());
         let policies = &self.context.gates.policies;
-        let policy = Arc::new(Policy::new(self.facts.clone(), &account, policies));
+        let policy = Arc::new(Policy::new(
+            self.facts.clone(),
+            &account,
+            policies,
+            self.context.events.clone(),
+        ));
         let rates = |own: &Option<Arc<_>>, total: &Option<Arc<_>>| {
             own.iter().chain(total).cloned().collect::<Vec<_>>()
         };
@@ -208,6 +218,7 @@ impl Session {
             tree,
             policy,
             _place: place,
+            _presence: Presence::new(self.context.events.clone(), self.facts.clone()),
             cwd: VirtualPath::root(),
             upload_rates,
             download_rates,

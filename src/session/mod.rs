@@ -46,7 +46,10 @@ use crate::{
         path::VirtualPath,
         reply::Reply,
     },
-    gate::SessionFacts,
+    gate::{
+        SessionFacts,
+        events::{Event, Kind},
+    },
     tls::SessionTls,
 };
 
@@ -153,6 +156,13 @@ impl Session {
 
     fn id(&self) -> &str {
         &self.facts.id
+    }
+
+    /// Tells listeners what happened in this session.
+    fn tell(&self, kind: Kind, more: impl FnOnce(Event) -> Event) {
+        self.context
+            .events
+            .tell(|| more(Event::of(kind, &self.facts)));
     }
 
     async fn serve(&mut self) -> io::Result<()> {

@@ -10,7 +10,10 @@ use super::{
 use crate::{
     data::download::{PumpError, send_file},
     ftp::reply::Reply,
-    gate::path_policy::Operation,
+    gate::{
+        events::{Event, Kind},
+        path_policy::Operation,
+    },
     tls::session::Direction,
 };
 
@@ -43,6 +46,7 @@ impl Session {
         let ascii = self.parameters.ascii;
         let (transfer, handle) = self.prepare(Direction::Send)?;
         let session = transfer.session.clone();
+        let (events, facts) = (self.context.events.clone(), self.facts.clone());
         let announcement = format!(
             "Opening {} mode data connection for {} ({} bytes)",
             if ascii { "ASCII" } else { "BINARY" },
@@ -68,6 +72,8 @@ impl Session {
                         bytes,
                         "sent"
                     );
+                    let event = || Event::of(Kind::Download, &facts).path(&path).size(bytes);
+                    events.tell(event);
                     Reply::new(226, "Transfer complete")
                 }
                 Ok(Err(error)) => failed(&error, &session, path.as_str()),

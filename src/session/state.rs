@@ -6,7 +6,11 @@ use super::context::Place;
 use crate::{
     data::{Route, rate::Rate},
     ftp::{digest::Algorithm, facts::Facts, path::VirtualPath, secret::Secret},
-    gate::{Account, path_policy::Policy},
+    gate::{
+        Account, SessionFacts,
+        events::{Event, Events, Kind},
+        path_policy::Policy,
+    },
     storage::Tree,
 };
 
@@ -42,12 +46,34 @@ pub struct LoggedIn {
     pub policy: Arc<Policy>,
     /// The place among the sessions of the same user.
     pub _place: Place,
+    /// Tells of the end.
+    pub _presence: Presence,
     /// The working directory.
     pub cwd: VirtualPath,
     /// What slows uploads down.
     pub upload_rates: Vec<Arc<Rate>>,
     /// What slows downloads down.
     pub download_rates: Vec<Arc<Rate>>,
+}
+
+/// From the login to the logout, however that comes about.
+pub struct Presence {
+    events: Events,
+    facts: Arc<SessionFacts>,
+}
+
+impl Presence {
+    /// Tells of the login.
+    pub fn new(events: Events, facts: Arc<SessionFacts>) -> Self {
+        events.tell(|| Event::of(Kind::Login, &facts));
+        Self { events, facts }
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.events.tell(|| Event::of(Kind::Logout, &self.facts));
+    }
 }
 
 /// What a client has set for the transfers to come. AUTH and REIN reset it (RFC 4217 §4, RFC 959).

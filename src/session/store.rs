@@ -18,6 +18,7 @@ use crate::{
     ftp::{metadata::Kind, path::VirtualPath, reply::Reply},
     gate::{
         Named, SessionFacts,
+        events::{self, Event, Events},
         path_policy::{Operation, Policy, UploadMode},
         upload::{Inspection, Inspector, Refusal, UploadFacts},
     },
@@ -129,6 +130,7 @@ impl Session {
         });
         let upload = Upload {
             facts: self.facts.clone(),
+            events: self.context.events.clone(),
             policy,
             user: name,
             inspectors: self.context.gates.inspectors.clone(),
@@ -158,6 +160,7 @@ impl Session {
 /// One upload, from the open data connection to its verdict.
 struct Upload {
     facts: Arc<SessionFacts>,
+    events: Events,
     policy: Arc<Policy>,
     user: String,
     inspectors: Vec<Named<dyn Inspector>>,
@@ -269,6 +272,12 @@ impl Upload {
                     bytes,
                     "stored"
                 );
+                let event = || Event::of(events::Kind::Upload, &self.facts).path(&self.path);
+                let stored = |event: Event| match path == self.path {
+                    true => event,
+                    false => event.to(&path),
+                };
+                self.events.tell(|| stored(event()).size(bytes));
                 let text = if path == self.path {
                     "Transfer complete".to_owned()
                 } else {
@@ -326,12 +335,33 @@ impl Upload {
     /// An inspector said no, or nothing: no client ever sees the file.
     async fn refused(&self, part: Box<dyn Part>, refusal: &Refusal) -> Reply {
         let session = &*self.facts.id;
+        let bytes = part.length();
+        let event = |kind| {
+            let event = Event::of(kind, &self.facts).path(&self.path).size(bytes);
+            match refusal {
+                Refusal::Quarantined(plugin, reason) | Refusal::Rejected(plugin, reason) => {
+                    event.plugin(plugin).reason(reason)
+                }
+                Refusal::Failed(fault) => event.fault(fault),
+            }
+        };
+        match refusal {
+            Refusal::Quarantined(..) => {
+                self.events.tell(|| event(events::Kind::UploadQuarantined));
+            }
+            Refusal::Rejected(..) => self.events.tell(|| event(events::Kind::UploadRefused)),
+            Refusal::Failed(_) => {
+                self.events
+                    .tell(|| event(events::Kind::Fault).operation("upload"));
+                self.events.tell(|| event(events::Kind::UploadRefused));
+            }
+        }
         match refusal {
             Refusal::Quarantined(plugin, reason) => {
                 let note = serde_json::json!({
                     "user": self.user, "path": self.path.as_str(), "session": session,
                     "client": self.facts.client.to_string(), "plugin": &**plugin, "reason": reason,
-                    "bytes": part.length(),
+                    "bytes": bytes,
                 });
                 match part.quarantine(&note.to_string()).await {
                     Ok(name) => tracing::warn!(session, file = name, "kept in quarantine"),

@@ -47,10 +47,10 @@ fn a_component_of_another_version_is_named() {
 /// What is imported and not granted is named when it is loaded, with what to do.
 #[test]
 fn what_is_not_granted_is_named() {
-    let said = refused(&built("wants-sockets"), "");
-    assert!(said.contains("wasi:sockets"), "{said}");
     let said = refused(&built("wants-http"), "");
     assert!(said.contains("wasi:http"), "{said}");
+    let lines = "\n    [plugin.grants]\n    http = [\"https://host\"]\n";
+    assert!(said.contains(lines), "{said}");
 }
 
 #[test]
@@ -86,6 +86,36 @@ fn inspect_tells_what_a_component_is() {
     }
     let (status, _) = setup.run(&["plugin", "inspect", "nowhere.wasm"]);
     assert_ne!(status, 0);
+}
+
+#[test]
+fn inspect_tells_what_a_configured_plugin_is_granted() {
+    let grants = "[plugin.grants]\nhttp = [\"https://auth.example.org\"]\ndns = true\n";
+    let setup = Setup::new()
+        .users_plugin()
+        .plugin("web", &built("wants-http"), grants)
+        .plugin("bare", &built("wants-http"), "");
+    let (status, said) = setup.run(&["plugin", "inspect", "--plugin", "web"]);
+    assert_eq!(status, 0, "{said}");
+    for words in [
+        "plugin            web",
+        "granted           http https://auth.example.org",
+        "granted           dns any name",
+        "limits.memory     64MiB",
+        "limits.cpu-time   250ms",
+        "kind      authenticator",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let (status, said) = setup.run(&["plugin", "inspect", "--plugin", "users"]);
+    assert_eq!(status, 0, "{said}");
+    assert!(said.contains("granted           none"), "{said}");
+    let (status, said) = setup.run(&["plugin", "inspect", "--plugin", "bare"]);
+    assert_eq!(status, 2, "{said}");
+    assert!(said.contains("    http = [\"https://HOST\"]"), "{said}");
+    let (status, said) = setup.run(&["plugin", "inspect", "--plugin", "nobody"]);
+    assert_eq!(status, 2, "{said}");
+    assert!(said.contains("there are users, web, bare"), "{said}");
 }
 
 /// A bad entry is a miss: cut off, empty, or another's.

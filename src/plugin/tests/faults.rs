@@ -115,7 +115,7 @@ async fn the_busy_wait_for_an_instance() {
     plugin.limits.wall_time = millis(30);
     let gates = fixture.gates(&[plugin]).await;
     let mut slots = Vec::new();
-    while let Some(slot) = fixture.host.shared.slots.short(1, millis(1)).await {
+    while let Some(slot) = fixture.host.shared.slots.short(1, millis(1), None).await {
         slots.push(slot);
     }
     assert_eq!(slots.len(), 64);

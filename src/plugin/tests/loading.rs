@@ -28,8 +28,6 @@ async fn what_does_not_fit_is_named() {
             ["it exports", "portcullis:plugin/authentication@0.1.0"],
         ),
         ("wrong-version", ["is built for version", "speaks 0.1.0"]),
-        ("wants-sockets", ["imports wasi:sockets/", "not granted"]),
-        ("wants-http", ["imports wasi:http/", "not granted"]),
         ("missing", ["missing.wasm", "No such file"]),
     ] {
         let error = refused(&fixture, configured(component(name), "")).await;
@@ -40,6 +38,41 @@ async fn what_does_not_fit_is_named() {
         }
     }
     fixture.still_works().await;
+}
+
+#[tokio::test]
+async fn what_is_not_granted_comes_with_the_lines_to_add() {
+    let fixture = Fixture::new();
+    let error = refused(&fixture, configured(component("wants-http"), "")).await;
+    assert_eq!(error.key, "grants");
+    let lines = "\n    [plugin.grants]\n    http = [\"https://HOST\"]";
+    assert!(error.text.contains("it imports wasi:http/"), "{error}");
+    assert!(error.text.ends_with(lines), "{error}");
+    // What libraries merely import is there, and closed.
+    let gates = fixture
+        .gates(&[configured(component("wants-sockets"), "")])
+        .await;
+    let fault = login(&*gates.authenticators[0].gate, "", "").await;
+    let fault = fault.unwrap_err();
+    assert_eq!(fault.text, "access-denied");
+}
+
+#[tokio::test]
+async fn what_is_granted_must_be_there() {
+    let fixture = Fixture::new();
+    let missing = fixture.directory.path().join("missing");
+    let mut plugin = configured(component("faulty-authenticator"), "");
+    plugin.grants.authorities = Some(missing.clone());
+    let error = refused(&fixture, plugin.clone()).await;
+    assert_eq!(error.key, "grants.authorities");
+    plugin.grants = format!("directories = [{{ host = {missing:?}, guest = '/x' }}]")
+        .parse::<toml::Table>()
+        .unwrap()
+        .try_into()
+        .unwrap();
+    let error = refused(&fixture, plugin).await;
+    assert_eq!(error.key, "grants.directories");
+    assert!(error.text.contains("missing: No such file"), "{error}");
 }
 
 #[tokio::test]
@@ -161,7 +194,7 @@ async fn a_bad_cache_is_a_miss() {
     // A directory that others can look into is not trusted.
     fs::set_permissions(&cache, fs::Permissions::from_mode(0o755)).unwrap();
     fs::write(entry(), b"not even looked at").unwrap();
-    let host = Host::new(&config::PluginHost::default(), &cache).unwrap();
+    let host = Host::new(&config::PluginHost::default(), &cache, None).unwrap();
     let plugin = configured(component("faulty-authenticator"), "");
     host.gates(&[plugin], fixture.directory.path())
         .await
@@ -179,10 +212,18 @@ fn inspection_tells_all() {
     }
     let report = inspect(&fs::read(component("wants-http")).unwrap()).unwrap();
     assert_eq!(report.kind, Some(Kind::Authenticator));
-    assert!(
-        report.to_string().contains("NOT GRANTED: HTTP requests"),
-        "{report}"
-    );
+    let report = report.to_string();
+    for said in [
+        "NEEDS grants.http",
+        "http = [\"https://HOST\"]",
+        "made by   Rust",
+        "rustc 1.",
+    ] {
+        assert!(report.contains(said), "{said}: {report}");
+    }
+    let bytes = fs::read(component("wants-sockets")).unwrap();
+    let report = inspect(&bytes).unwrap().to_string();
+    assert!(report.contains("# tcp = [\"HOST:PORT\"]"), "{report}");
 }
 
 /// The engine of a host that is gone is gone, and the thread of its clock with it.

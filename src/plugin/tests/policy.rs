@@ -78,7 +78,7 @@ async fn nothing_is_kept_when_instances_are_scarce() {
     let slots = &fixture.host.shared.slots;
     let mut held = Vec::new();
     while slots.plenty() {
-        held.push(slots.short(1, millis(1)).await.unwrap());
+        held.push(slots.short(1, millis(1), None).await.unwrap());
     }
     let free = slots.free();
     ask(&*guard, &["a"]).await.unwrap();

@@ -75,6 +75,17 @@ impl Local {
         })
     }
 
+    /// The same place with other settings, for uploads and directories to come.
+    ///
+    /// # Errors
+    /// When staging cannot be tried.
+    pub fn with(&self, config: &config::Storage) -> io::Result<Self> {
+        let shared = setup::again(&self.shared, config)?;
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
+    }
+
     /// Removes broken uploads that nobody has come back for in time, and says how many. Call it from
     /// time to time.
     ///

@@ -61,22 +61,63 @@ pub(super) fn open(name: &str, config: &config::Storage, state: &Path) -> io::Re
     let surviving = staging
         .surviving_mode()
         .map_err(|error| choice.refusal(&staging_path, &io::Error::other(error)))?;
-    Ok(Shared {
-        name: name.to_owned(),
+    let place = Place {
         root: Arc::new(root),
         root_path,
         staging,
         staging_path,
         read_only,
-        create_homes: config.create_homes,
-        durability: config.durability,
-        file_mode: config.file_mode & 0o777,
-        directory_mode: config.directory_mode & 0o777,
-        chmod_directories: config.directory_mode & 0o777 & !surviving != 0,
-        // The server itself must be able to open what waits to be resumed.
-        created_mode: (config.file_mode & 0o777 | 0o600) & surviving,
-        partial_age: config.partial_age,
-    })
+        surviving,
+    };
+    Ok(place.with(name, config))
+}
+
+/// The same place with other settings.
+pub(super) fn again(shared: &Shared, config: &config::Storage) -> io::Result<Shared> {
+    let staging = shared.staging.clone();
+    let surviving = staging.surviving_mode().map_err(io::Error::other)?;
+    let place = Place {
+        root: shared.root.clone(),
+        root_path: shared.root_path.clone(),
+        staging,
+        staging_path: shared.staging_path.clone(),
+        read_only: shared.read_only,
+        surviving,
+    };
+    Ok(place.with(&shared.name, config))
+}
+
+/// Root and staging, opened.
+struct Place {
+    root: Arc<Directory>,
+    root_path: PathBuf,
+    staging: Arc<Staging>,
+    staging_path: PathBuf,
+    read_only: bool,
+    /// The bits of a mode that the umask leaves.
+    surviving: u32,
+}
+
+impl Place {
+    fn with(self, name: &str, config: &config::Storage) -> Shared {
+        let surviving = self.surviving;
+        Shared {
+            name: name.to_owned(),
+            root: self.root,
+            root_path: self.root_path,
+            staging: self.staging,
+            staging_path: self.staging_path,
+            read_only: self.read_only,
+            create_homes: config.create_homes,
+            durability: config.durability,
+            file_mode: config.file_mode & 0o777,
+            directory_mode: config.directory_mode & 0o777,
+            chmod_directories: config.directory_mode & 0o777 & !surviving != 0,
+            // The server itself must be able to open what waits to be resumed.
+            created_mode: (config.file_mode & 0o777 | 0o600) & surviving,
+            partial_age: config.partial_age,
+        }
+    }
 }
 
 fn about(name: &str, key: &str, path: &Path, what: &str, error: &io::Error) -> io::Error {

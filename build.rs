@@ -1,0 +1,20 @@
+//! Carries the example projects in the daemon, for `portcullis plugin new`: a table of the files
+//! that `examples/FILES` lists.
+
+use std::{env, error::Error, fmt::Write, fs, path::Path};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed=examples/FILES");
+    println!("cargo::rerun-if-changed=build.rs");
+    let root = env::var("CARGO_MANIFEST_DIR")?;
+    let list = fs::read_to_string("examples/FILES")?;
+    let mut table = "&[\n".to_owned();
+    for name in list.lines() {
+        let path = Path::new(&root).join("examples").join(name);
+        writeln!(table, "    ({name:?}, include_bytes!({path:?})),")?;
+    }
+    table.push_str("]\n");
+    let out = Path::new(&env::var("OUT_DIR")?).join("examples.rs");
+    fs::write(out, table)?;
+    Ok(())
+}

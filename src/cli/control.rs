@@ -1,0 +1,113 @@
+//! `portcullis reload` and `portcullis status`: questions to a server that runs.
+
+use std::time::Duration;
+
+use super::{Failure, Source, files, output};
+use crate::server::control::{self, Answer, Plugin, Request, Status};
+
+/// Has the server read its configuration, certificates and components again.
+pub fn reload(source: &Source) -> Result<(), Failure> {
+    match ask(source, Request::Reload)? {
+        Answer::Done { text } => {
+            output::print(&format!("{text}\n"));
+            Ok(())
+        }
+        Answer::Failed { text } => Err(Failure::Configuration(format!(
+            "{text}\nthe server goes on as it was"
+        ))),
+        Answer::Status(_) => Err(strange()),
+    }
+}
+
+/// Shows how the server is.
+pub fn status(source: &Source, json: bool) -> Result<(), Failure> {
+    match ask(source, Request::Status)? {
+        Answer::Status(status) if json => {
+            let text = serde_json::to_string_pretty(&status).map_err(|error| error.to_string())?;
+            output::print(&format!("{text}\n"));
+            Ok(())
+        }
+        Answer::Status(status) => {
+            output::print(&shown(&status));
+            Ok(())
+        }
+        Answer::Failed { text } => Err(Failure::Running(text)),
+        Answer::Done { .. } => Err(strange()),
+    }
+}
+
+fn ask(source: &Source, request: Request) -> Result<Answer, Failure> {
+    // The configuration may be wrong by now, and the server runs all the same.
+    let state = source.state()?;
+    control::ask(&state, request).map_err(|error| {
+        Failure::Running(format!(
+            "no server answers in {}: {error}; is one running with this configuration, and are you \
+             its user?",
+            files::short(&state)
+        ))
+    })
+}
+
+fn strange() -> Failure {
+    Failure::Running("the server answered something else than it was asked".into())
+}
+
+fn shown(status: &Status) -> String {
+    let mut rows = vec![
+        row("version", status.version.clone()),
+        row("process", status.pid.to_string()),
+        row("running for", time(status.uptime)),
+        row("configuration", {
+            let file = status.configuration.as_deref();
+            let file = file.map_or("the defaults".to_owned(), files::short);
+            format!("{file}, loaded {} ago", time(status.loaded))
+        }),
+    ];
+    for listening in &status.listening {
+        let text = format!("{}, {} TLS", listening.address, listening.kind);
+        rows.push(row("listener", text));
+    }
+    rows.push(row("sessions", status.sessions.to_string()));
+    rows.extend(status.plugins.iter().map(|one| row("plugin", plugin(one))));
+    output::table(&rows)
+}
+
+fn plugin(plugin: &Plugin) -> String {
+    let Plugin {
+        name,
+        calls,
+        faults,
+        ..
+    } = plugin;
+    let health = if plugin.healthy {
+        "healthy"
+    } else {
+        "UNHEALTHY"
+    };
+    let mut text = format!("{name}: {health}, {calls} calls, {faults} faults");
+    if *calls > 0 {
+        #[allow(clippy::cast_precision_loss, reason = "for people")]
+        let each = Duration::from_secs_f64(plugin.cpu / *calls as f64);
+        text += &format!(", {each:.1?} of computing each");
+    }
+    if let (Some(fault), Some(age)) = (&plugin.last_fault, plugin.last_fault_age) {
+        text += &format!("; the last fault {} ago: {fault}", time(age));
+    }
+    text
+}
+
+fn row(what: &str, value: String) -> [String; 2] {
+    [what.to_owned(), value]
+}
+
+/// "3d 4h", "5m 6s"
+fn time(seconds: u64) -> String {
+    let (days, hours) = (seconds / 86_400, seconds / 3600 % 24);
+    let (minutes, rest) = (seconds / 60 % 60, seconds % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{rest}s"),
+        (0, 0, _) => format!("{minutes}m {rest}s"),
+        (0, _, _) => format!("{hours}h {minutes}m"),
+        (_, _, _) => format!("{days}d {hours}h"),
+    }
+}

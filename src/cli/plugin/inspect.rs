@@ -1,0 +1,109 @@
+//! `portcullis plugin`.
+
+use std::{fmt, fs, path::PathBuf, time::Duration};
+
+use super::{Failure, Source, files, output};
+use crate::{
+    config::Plugin,
+    gate::OnFailure,
+    plugin::{LoadError, Report, bytes, inspect},
+};
+
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Say what a component decides, what it imports, and what it has to be granted
+    Inspect {
+        /// The component: a .wasm file
+        #[arg(required_unless_present = "plugin")]
+        file: Option<PathBuf>,
+        /// A plugin of the configuration instead: also what it is granted, and its limits
+        #[arg(long, value_name = "NAME", conflicts_with = "file")]
+        plugin: Option<String>,
+        #[command(flatten)]
+        source: Source,
+    },
+}
+
+pub fn run(source: Source, command: Command) -> Result<(), Failure> {
+    let Command::Inspect {
+        file,
+        plugin,
+        source: later,
+    } = command;
+    if let Some(name) = plugin {
+        return configured(&source.then(later), &name);
+    }
+    let file = file.unwrap_or_default();
+    let bytes = fs::read(&file).map_err(|error| files::failed(&file, "read", &error))?;
+    let report = inspect(&bytes).map_err(|error| wrong(&file.display(), &error))?;
+    output::print(&report.to_string());
+    Ok(())
+}
+
+fn wrong(component: &dyn fmt::Display, error: &LoadError) -> Failure {
+    Failure::Running(format!("{component}: {}", error.text))
+}
+
+/// What a plugin of the configuration is, may and has.
+fn configured(source: &Source, name: &str) -> Result<(), Failure> {
+    let loaded = source.load()?;
+    let plugins = &loaded.config.plugin;
+    let Some(plugin) = plugins.iter().find(|plugin| plugin.name == name) else {
+        let names: Vec<&str> = plugins.iter().map(|plugin| plugin.name.as_str()).collect();
+        let names = names.join(", ");
+        let text = format!("no plugin is named {name:?}; there are {names}");
+        return Err(Failure::Configuration(text));
+    };
+    let component = &plugin.component;
+    let report = bytes(component).and_then(|bytes| inspect(&bytes));
+    let report = report.map_err(|error| wrong(component, &error))?;
+    output::print(&output::table(&rows(plugin)));
+    output::print(&report.to_string());
+    match report.ungranted(&plugin.grants) {
+        Some(text) => Err(Failure::Configuration(format!("plugin {name}: {text}"))),
+        None => pinned(plugin, &report),
+    }
+}
+
+fn pinned(plugin: &Plugin, report: &Report) -> Result<(), Failure> {
+    let fits = |pinned: &String| pinned.trim().eq_ignore_ascii_case(&report.sha256);
+    if plugin.sha256.as_ref().is_none_or(fits) {
+        return Ok(());
+    }
+    let name = &plugin.name;
+    let text = format!("plugin {name}: the component's digest is not the pinned one, sha256");
+    Err(Failure::Configuration(text))
+}
+
+fn rows(plugin: &Plugin) -> Vec<[String; 2]> {
+    let limits = &plugin.limits;
+    let on_failure = match plugin.on_failure {
+        OnFailure::Deny => "deny",
+        OnFailure::Allow => "allow",
+    };
+    let duration = |duration: Duration| format!("{duration:?}");
+    let mut rows = vec![
+        ("plugin", plugin.name.clone()),
+        ("component", plugin.component.clone()),
+        ("on-failure", on_failure.to_owned()),
+    ];
+    let grants = plugin.grants.to_string();
+    rows.extend(grants.split("; ").map(|part| ("granted", part.to_owned())));
+    rows.extend([
+        ("limits.memory", size(limits.memory)),
+        ("limits.cpu-time", duration(limits.cpu_time)),
+        ("limits.wall-time", duration(limits.wall_time)),
+        ("limits.log", size(limits.log)),
+        ("limits.state", size(limits.state)),
+    ]);
+    let rows = rows.into_iter().map(|(key, value)| [key.to_owned(), value]);
+    rows.collect()
+}
+
+fn size(bytes: u64) -> String {
+    match (bytes % (1 << 20), bytes % (1 << 10)) {
+        (0, _) => format!("{}MiB", bytes >> 20),
+        (_, 0) => format!("{}KiB", bytes >> 10),
+        _ => format!("{bytes} bytes"),
+    }
+}

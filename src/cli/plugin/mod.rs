@@ -1,0 +1,29 @@
+//! `portcullis plugin`.
+
+mod componentize;
+mod inspect;
+mod new;
+mod run;
+
+use super::{Failure, Source, files, output};
+
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    #[command(flatten)]
+    Inspect(inspect::Command),
+    /// Write a project: a plugin that works, to be changed
+    New(new::Arguments),
+    /// Make a component of a module that a compiler made
+    Componentize(componentize::Arguments),
+    /// Call a plugin without a server, as a case file says, and compare what comes of it
+    Run(run::Arguments),
+}
+
+pub fn run(source: Source, command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Inspect(command) => inspect::run(source, command),
+        Command::New(arguments) => new::run(&arguments),
+        Command::Componentize(arguments) => componentize::run(&arguments),
+        Command::Run(arguments) => run::run(&arguments),
+    }
+}

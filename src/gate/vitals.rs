@@ -1,0 +1,200 @@
+//! How a plugin fares: its calls, its faults, and whether it is well.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, SystemTime},
+};
+
+use super::Fault;
+
+/// So many faults among the last 32 calls, and the plugin is unhealthy.
+const UNHEALTHY: u32 = 5;
+/// So many calls without a fault, and it is healthy again.
+const RECOVERED: u32 = 8;
+
+/// One plugin's counters, for the life of the server: a reload takes them over by the name.
+#[derive(Debug)]
+pub struct Vitals {
+    plugin: Arc<str>,
+    calls: AtomicU64,
+    faults: AtomicU64,
+    cpu: AtomicU64,
+    recent: Mutex<Recent>,
+}
+
+#[derive(Debug, Default)]
+struct Recent {
+    /// The last calls, one bit each, the newest lowest: set where it was a fault.
+    history: u32,
+    unhealthy: bool,
+    last_fault: Option<(SystemTime, Fault)>,
+    last: Option<Usage>,
+}
+
+/// What one call took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Computing time.
+    pub cpu: Duration,
+    /// From end to end, waiting for a client not counted.
+    pub wall: Duration,
+    /// The most linear memory that the instance had, in bytes.
+    pub memory: u64,
+}
+
+/// The counters at one moment.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The plugin's name.
+    pub plugin: Arc<str>,
+    /// Calls that ended, well or not.
+    pub calls: u64,
+    /// Those of them that were faults.
+    pub faults: u64,
+    /// Computing time of all calls.
+    pub cpu: Duration,
+    /// Whether it faults again and again.
+    pub unhealthy: bool,
+    /// The last fault, and when it was.
+    pub last_fault: Option<(SystemTime, Fault)>,
+    /// What the last call took.
+    pub last: Option<Usage>,
+}
+
+impl Vitals {
+    /// Of a plugin that was not called yet.
+    #[must_use]
+    pub fn new(plugin: Arc<str>) -> Self {
+        Self {
+            plugin,
+            calls: AtomicU64::new(0),
+            faults: AtomicU64::new(0),
+            cpu: AtomicU64::new(0),
+            recent: Mutex::default(),
+        }
+    }
+
+    /// What a call took, whatever came of it.
+    pub fn used(&self, usage: Usage) {
+        let cpu = u64::try_from(usage.cpu.as_nanos()).unwrap_or(u64::MAX);
+        self.cpu.fetch_add(cpu, Relaxed);
+        self.recent().last = Some(usage);
+    }
+
+    /// What came of a call. Whether the plugin is well is said when it changes, and not at each
+    /// fault.
+    pub fn note<T>(&self, result: &Result<T, Fault>) {
+        self.calls.fetch_add(1, Relaxed);
+        let mut recent = self.recent();
+        recent.history = recent.history << 1 | u32::from(result.is_err());
+        let faults = recent.history.count_ones();
+        if let Err(fault) = result {
+            self.faults.fetch_add(1, Relaxed);
+            recent.last_fault = Some((SystemTime::now(), fault.clone()));
+            if faults >= UNHEALTHY && !recent.unhealthy {
+                recent.unhealthy = true;
+                drop(recent);
+                tracing::error!(plugin = &*self.plugin, faults, kind = %fault.kind,
+                    error = fault.text.as_str(),
+                    "the plugin is unhealthy: so many of its last 32 calls failed, this one the last");
+            }
+        } else if recent.unhealthy && recent.history.trailing_zeros() >= RECOVERED {
+            recent.unhealthy = false;
+            recent.history = 0;
+            drop(recent);
+            tracing::info!(plugin = &*self.plugin, "the plugin is healthy again");
+        }
+    }
+
+    /// The counters as they are now.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let recent = self.recent();
+        Snapshot {
+            plugin: self.plugin.clone(),
+            calls: self.calls.load(Relaxed),
+            faults: self.faults.load(Relaxed),
+            cpu: Duration::from_nanos(self.cpu.load(Relaxed)),
+            unhealthy: recent.unhealthy,
+            last_fault: recent.last_fault.clone(),
+            last: recent.last,
+        }
+    }
+
+    fn recent(&self) -> MutexGuard<'_, Recent> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Display for Snapshot {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let health = if self.unhealthy {
+            "UNHEALTHY"
+        } else {
+            "healthy"
+        };
+        let (calls, faults) = (self.calls, self.faults);
+        write!(formatter, "{health}, {calls} calls, {faults} faults")?;
+        if let Some((_, fault)) = &self.last_fault {
+            write!(formatter, ", the last: {}: {}", fault.kind, fault.text)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::FaultKind;
+
+    #[test]
+    fn a_plugin_that_faults_again_and_again_is_unhealthy_until_it_answers() {
+        let vitals = Vitals::new("test".into());
+        let fault = Fault {
+            plugin: "test".into(),
+            kind: FaultKind::Trap,
+            text: "unreachable".into(),
+        };
+        let failed: Result<(), Fault> = Err(fault);
+        for call in 1..=5 {
+            vitals.note(&Ok::<_, Fault>(()));
+            assert!(!vitals.snapshot().unhealthy, "{call}");
+            vitals.note(&failed);
+        }
+        let snapshot = vitals.snapshot();
+        assert!(snapshot.unhealthy);
+        assert_eq!((snapshot.calls, snapshot.faults), (10, 5));
+        let text = "UNHEALTHY, 10 calls, 5 faults, the last: trap: unreachable";
+        assert_eq!(snapshot.to_string(), text);
+
+        for _ in 0..7 {
+            vitals.note(&Ok::<_, Fault>(()));
+        }
+        assert!(vitals.snapshot().unhealthy);
+        vitals.note(&Ok::<_, Fault>(()));
+        assert!(!vitals.snapshot().unhealthy);
+        vitals.note(&failed);
+        assert!(!vitals.snapshot().unhealthy, "old faults are forgiven");
+    }
+
+    #[test]
+    fn single_faults_long_ago_are_forgotten() {
+        let vitals = Vitals::new("test".into());
+        let fault = || Fault {
+            plugin: "test".into(),
+            kind: FaultKind::Late,
+            text: String::new(),
+        };
+        for _ in 0..20 {
+            vitals.note(&Err::<(), _>(fault()));
+            for _ in 0..10 {
+                vitals.note(&Ok::<_, Fault>(()));
+            }
+        }
+        assert!(!vitals.snapshot().unhealthy);
+    }
+}

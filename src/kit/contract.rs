@@ -1,0 +1,108 @@
+//! The contract that the daemon carries: the files of `wit/`.
+
+use std::{fmt, path::Path};
+
+use wit_component::StringEncoding;
+use wit_parser::{PackageId, Resolve, SourceMap, WorldId};
+
+macro_rules! files {
+    ($($name:literal),* $(,)?) => {
+        [$(($name, include_str!(concat!("../../wit/", $name)))),*]
+    };
+}
+
+/// The contract's files, by their names.
+pub const FILES: [(&str, &str); 6] = files![
+    "authentication.wit",
+    "events.wit",
+    "host.wit",
+    "path-policy.wit",
+    "types.wit",
+    "upload-inspection.wit",
+];
+
+/// The worlds of the contract: what a plugin may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum World {
+    /// Who a client is.
+    Authenticator,
+    /// Who may do what to which path.
+    PathGuard,
+    /// Which upload is ever seen.
+    UploadInspector,
+    /// Hears of what has happened.
+    EventListener,
+}
+
+impl World {
+    /// All of them.
+    pub const ALL: [Self; 4] = [
+        Self::Authenticator,
+        Self::PathGuard,
+        Self::UploadInspector,
+        Self::EventListener,
+    ];
+
+    /// Its name in the contract.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Authenticator => "authenticator",
+            Self::PathGuard => "path-guard",
+            Self::UploadInspector => "upload-inspector",
+            Self::EventListener => "event-listener",
+        }
+    }
+}
+
+impl fmt::Display for World {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+/// Writes into the module which world it implements, as bindings that have a linker do.
+///
+/// # Errors
+/// When the bytes are no module.
+pub(super) fn embed(module: &mut Vec<u8>, world: World) -> Result<(), String> {
+    let (resolve, world) = parse(world).map_err(|error| format!("wit: {error}"))?;
+    wit_component::embed_component_metadata(module, &resolve, world, StringEncoding::UTF8)
+        .map_err(|error| format!("{error:#}"))
+}
+
+fn parse(world: World) -> Result<(Resolve, WorldId), String> {
+    let mut sources = SourceMap::default();
+    for (name, text) in FILES {
+        sources.push(Path::new(name), text);
+    }
+    let group = sources.parse().map_err(|(_, error)| error.to_string())?;
+    let mut resolve = Resolve::default();
+    let package: PackageId = resolve
+        .push_group(group)
+        .map_err(|error| error.to_string())?;
+    let world = resolve
+        .select_world(&[package], Some(world.name()))
+        .map_err(|error| format!("{error:#}"))?;
+    Ok((resolve, world))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_contract_is_carried_and_every_world_is_in_it() {
+        let mut there: Vec<String> = std::fs::read_dir("wit")
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name.ends_with(".wit"))
+            .collect();
+        there.sort();
+        assert_eq!(there, FILES.map(|(name, _)| name));
+        for world in World::ALL {
+            parse(world).unwrap();
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! Directories that a plugin sees.
+
+use wasmtime_wasi::{FsPerms, WasiCtx, filesystem::WasiFilesystemCtx};
+
+use super::LoadError;
+use crate::config::grants::{Access, Directory};
+
+/// Opens the directories. All instances use these handles, which paths of guests are resolved
+/// beneath: what is at the same path later, is not seen.
+///
+/// # Errors
+/// When one is not there, or cannot be read.
+pub(super) fn open(directories: &[Directory]) -> Result<WasiFilesystemCtx, LoadError> {
+    let mut wasi = WasiCtx::builder();
+    for directory in directories {
+        let permissions = match directory.access {
+            Access::Read => FsPerms::ReadOnly,
+            Access::Write => FsPerms::ReadWrite,
+        };
+        let opened = wasi.preopened_dir(&directory.host, &directory.guest, permissions);
+        opened.map_err(|error| {
+            let text = format!("{}: {}", directory.host.display(), error.root_cause());
+            LoadError::new("grants.directories", text)
+        })?;
+    }
+    Ok(wasi.build().filesystem().clone())
+}

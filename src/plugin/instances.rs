@@ -1,0 +1,215 @@
+//! Instances between calls: dropped after one, or kept for the next.
+
+use std::{
+    mem,
+    pin::pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::Notify;
+use wasmtime::Store;
+
+use super::{
+    call::Call,
+    component::{Plugin, Term},
+    slots::Slot,
+};
+use crate::{
+    config::Instances,
+    gate::{Fault, SessionFacts},
+};
+
+/// A linked component, of which instances can be made.
+pub(super) trait Component: Clone + Send + Sync + 'static {
+    /// What the calls go to.
+    type Instance: Send;
+
+    /// Makes one in an empty store.
+    fn instantiate(
+        &self,
+        store: &mut Store<Call>,
+    ) -> impl Future<Output = wasmtime::Result<Self::Instance>> + Send;
+}
+
+/// The instances of one plugin of one kind.
+pub(super) struct Pool<C: Component> {
+    pub(super) plugin: Arc<Plugin>,
+    component: C,
+    idle: Arc<Idle<C::Instance>>,
+}
+
+/// The instances that wait for a call.
+struct Idle<I> {
+    list: Mutex<List<I>>,
+    /// One was put back: for those who wait for a slot, which idle instances keep.
+    back: Notify,
+}
+
+struct List<I> {
+    /// The newest last, which is taken first.
+    leases: Vec<Lease<I>>,
+    /// Whether somebody looks after their age.
+    watched: bool,
+}
+
+impl<C: Component> Clone for Pool<C> {
+    fn clone(&self) -> Self {
+        Self {
+            plugin: self.plugin.clone(),
+            component: self.component.clone(),
+            idle: self.idle.clone(),
+        }
+    }
+}
+
+/// The right to an instance, and the instance once it is made. Whoever had a call fail drops it:
+/// what trapped, ran late or was given up half-way is never entered again.
+pub(super) struct Lease<I> {
+    // In this order they are dropped: the instance before the slot that was its right to be.
+    instance: Option<I>,
+    pub(super) store: Store<Call>,
+    _slot: Slot,
+    calls: u32,
+    born: Instant,
+}
+
+impl<C: Component> Pool<C> {
+    pub(super) fn new(plugin: Arc<Plugin>, component: C) -> Self {
+        Self {
+            plugin,
+            component,
+            idle: Arc::new(Idle {
+                list: Mutex::new(List {
+                    leases: Vec::new(),
+                    watched: false,
+                }),
+                back: Notify::new(),
+            }),
+        }
+    }
+
+    /// For one call about `session`: a new instance, or one of the pool.
+    pub(super) async fn lease(
+        &self,
+        session: Arc<SessionFacts>,
+        term: Term,
+    ) -> Result<Lease<C::Instance>, Fault> {
+        let since = Instant::now();
+        let slot = loop {
+            let mut back = pin!(self.idle.back.notified());
+            back.as_mut().enable();
+            if let Some(lease) = self.take() {
+                return Ok(self.again(lease, session).await);
+            }
+            tokio::select! {
+                slot = self.plugin.slot(term, since) => break slot?,
+                () = back, if self.plugin.instances == Instances::Pool => {}
+            }
+        };
+        let settings = self.plugin.settings.current().await;
+        Ok(Lease {
+            instance: None,
+            store: self.plugin.store(settings, session),
+            _slot: slot,
+            calls: 0,
+            born: Instant::now(),
+        })
+    }
+
+    /// A kept instance for one more call.
+    pub(super) async fn again(
+        &self,
+        mut lease: Lease<C::Instance>,
+        session: Arc<SessionFacts>,
+    ) -> Lease<C::Instance> {
+        let settings = self.plugin.settings.current().await;
+        lease.store.data_mut().restart(settings, session);
+        // The epoch went on in the meantime, and would have the first check yield.
+        lease.store.set_epoch_deadline(1);
+        lease
+    }
+
+    /// The instance of a lease, made if it is not yet. Goes back by [`Lease::ended`].
+    pub(super) async fn instance(
+        &self,
+        lease: &mut Lease<C::Instance>,
+    ) -> wasmtime::Result<C::Instance> {
+        match lease.instance.take() {
+            Some(instance) => Ok(instance),
+            None => self.component.instantiate(&mut lease.store).await,
+        }
+    }
+
+    /// After a call that went well: the instance waits for the next one, if it is to.
+    pub(super) fn put_back(&self, lease: Lease<C::Instance>) {
+        if self.plugin.instances != Instances::Pool || !self.may_stay(&lease) {
+            return;
+        }
+        let mut list = self.idle.list();
+        list.leases.push(lease);
+        let watched = mem::replace(&mut list.watched, true);
+        drop(list);
+        self.idle.back.notify_one();
+        if !watched {
+            tokio::spawn(retire(
+                Arc::downgrade(&self.idle),
+                self.plugin.limits.pool_age,
+            ));
+        }
+    }
+
+    /// Whether an instance may be asked again: it is neither old nor greedy, and others have room.
+    pub(super) fn may_stay(&self, lease: &Lease<C::Instance>) -> bool {
+        lease.instance.is_some()
+            && self.plugin.shared.slots.plenty()
+            && !lease.store.data().hoards()
+            && (self.plugin.instances != Instances::Pool || self.is_young(lease))
+    }
+
+    fn is_young(&self, lease: &Lease<C::Instance>) -> bool {
+        let limits = &self.plugin.limits;
+        lease.calls < limits.pool_calls && lease.born.elapsed() < limits.pool_age
+    }
+
+    fn take(&self) -> Option<Lease<C::Instance>> {
+        if self.plugin.instances != Instances::Pool {
+            return None;
+        }
+        let mut list = self.idle.list();
+        while let Some(lease) = list.leases.pop() {
+            if self.is_young(&lease) {
+                return Some(lease);
+            }
+        }
+        None
+    }
+}
+
+impl<I> Idle<I> {
+    fn list(&self) -> MutexGuard<'_, List<I>> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ends idle instances in time, as long as there are any.
+async fn retire<I>(idle: Weak<Idle<I>>, age: Duration) {
+    loop {
+        tokio::time::sleep(age).await;
+        let Some(idle) = idle.upgrade() else { return };
+        let mut list = idle.list();
+        list.leases.retain(|lease| lease.born.elapsed() < age);
+        if list.leases.is_empty() {
+            list.watched = false;
+            return;
+        }
+    }
+}
+
+impl<I> Lease<I> {
+    /// A call has ended well, and its instance can be asked again.
+    pub(super) fn ended(&mut self, instance: I) {
+        self.instance = Some(instance);
+        self.calls = self.calls.saturating_add(1);
+    }
+}

@@ -1,0 +1,257 @@
+//! The control socket, in the state directory: what `portcullis reload` and `status` talk to.
+//!
+//! One request and one answer for each connection, a JSON object in one line. Whoever can reach the
+//! socket owns the server: the directory and the socket are for the owner alone.
+
+use std::{
+    fs, io,
+    os::{
+        fd::AsRawFd,
+        unix::fs::{OpenOptionsExt, PermissionsExt},
+    },
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use serde::{Deserialize, Serialize};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{UnixListener, UnixStream},
+    time::timeout,
+};
+
+use super::{Listening, Running};
+use crate::gate::vitals::Snapshot;
+
+/// The socket's name in the state directory.
+const SOCKET: &str = "control.sock";
+/// The longest request.
+const REQUEST: u64 = 4096;
+/// How long a request may take to come.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "request")]
+pub enum Request {
+    /// Read everything again.
+    Reload,
+    /// Say how things are.
+    Status,
+}
+
+/// What is answered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "answer")]
+pub enum Answer {
+    /// It was done; in a line for people.
+    Done {
+        /// What came of it.
+        text: String,
+    },
+    /// It was not; in lines for people.
+    Failed {
+        /// Why.
+        text: String,
+    },
+    /// How things are.
+    Status(Box<Status>),
+}
+
+/// How a server is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Status {
+    /// The server's version.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+    /// Seconds since it started.
+    pub uptime: u64,
+    /// Seconds since its configuration was loaded.
+    pub loaded: u64,
+    /// The configuration file, if there is one.
+    pub configuration: Option<PathBuf>,
+    /// Where it listens.
+    pub listening: Vec<Listening>,
+    /// Control connections.
+    pub sessions: usize,
+    /// In the configuration's order.
+    pub plugins: Vec<Plugin>,
+}
+
+/// How a plugin fares.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Plugin {
+    /// Its name.
+    pub name: String,
+    /// False when it faults again and again.
+    pub healthy: bool,
+    /// Calls that ended, well or not.
+    pub calls: u64,
+    /// Those of them that were faults.
+    pub faults: u64,
+    /// Computing time of all calls, in seconds.
+    pub cpu: f64,
+    /// The last fault: its kind and its text.
+    pub last_fault: Option<String>,
+    /// Seconds since then.
+    pub last_fault_age: Option<u64>,
+}
+
+impl From<Snapshot> for Plugin {
+    fn from(snapshot: Snapshot) -> Self {
+        let last = snapshot.last_fault.as_ref();
+        Self {
+            name: snapshot.plugin.as_ref().into(),
+            healthy: !snapshot.unhealthy,
+            calls: snapshot.calls,
+            faults: snapshot.faults,
+            cpu: snapshot.cpu.as_secs_f64(),
+            last_fault: last.map(|(_, fault)| format!("{}: {}", fault.kind, fault.text)),
+            last_fault_age: last.map(|(when, _)| seconds_since(*when)),
+        }
+    }
+}
+
+fn seconds_since(time: SystemTime) -> u64 {
+    time.elapsed().unwrap_or_default().as_secs()
+}
+
+/// The listening socket.
+pub(super) struct Control {
+    socket: UnixListener,
+    path: PathBuf,
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+impl Control {
+    /// Listens in the state directory.
+    ///
+    /// # Errors
+    /// When another server does so already, or the system refuses.
+    pub(super) fn listen(state: &Path) -> io::Result<Self> {
+        let path = state.join(SOCKET);
+        let short = Short::new(state)?;
+        if std::os::unix::net::UnixStream::connect(&short.path).is_ok() {
+            return Err(io::Error::other(format!(
+                "another server runs with this state directory ({} answers)",
+                path.display()
+            )));
+        }
+        // What a server left that was killed.
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let socket = UnixListener::bind(&short.path)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+        Ok(Self { socket, path })
+    }
+
+    /// Answers until it is aborted.
+    pub(super) async fn serve(self, running: Arc<Running>) {
+        loop {
+            match self.socket.accept().await {
+                Ok((stream, _)) => {
+                    let running = running.clone();
+                    tokio::spawn(async move {
+                        if let Err(error) = answer(stream, &running).await {
+                            tracing::debug!(%error, "a request on the control socket");
+                        }
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the control socket");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            }
+        }
+    }
+}
+
+async fn answer(mut stream: UnixStream, running: &Arc<Running>) -> io::Result<()> {
+    let (read, mut write) = stream.split();
+    let mut line = String::new();
+    let mut read = BufReader::new(read.take(REQUEST));
+    timeout(PATIENCE, read.read_line(&mut line)).await??;
+    let answer = match serde_json::from_str(&line) {
+        Ok(Request::Reload) => match running.reload("the control socket").await {
+            Ok(text) => Answer::Done { text },
+            Err(text) => Answer::Failed { text },
+        },
+        Ok(Request::Status) => Answer::Status(Box::new(running.status().await)),
+        Err(error) => Answer::Failed {
+            text: format!("the request is not understood: {error}"),
+        },
+    };
+    let mut line = serde_json::to_string(&answer).map_err(io::Error::other)?;
+    line.push('\n');
+    timeout(PATIENCE, write.write_all(line.as_bytes())).await?
+}
+
+impl Running {
+    async fn status(&self) -> Status {
+        let current = self.current.lock().await;
+        let context = self.shared.context();
+        let vitals = context.iter().flat_map(|context| &context.gates.vitals);
+        Status {
+            version: env!("CARGO_PKG_VERSION").into(),
+            pid: std::process::id(),
+            uptime: seconds_since(self.started),
+            loaded: seconds_since(current.since),
+            configuration: current.loaded.file.clone(),
+            listening: current
+                .listeners
+                .iter()
+                .map(|serving| serving.listening)
+                .collect(),
+            sessions: self.shared.admission.sessions(),
+            plugins: vitals.map(|vitals| vitals.snapshot().into()).collect(),
+        }
+    }
+}
+
+/// Asks the server that runs with this state directory. Waits for as long as the answer takes.
+///
+/// # Errors
+/// When none answers.
+pub fn ask(state: &Path, request: Request) -> io::Result<Answer> {
+    use std::io::{BufRead, Write};
+    let short = Short::new(state)?;
+    let mut stream = std::os::unix::net::UnixStream::connect(&short.path)?;
+    let mut line = serde_json::to_string(&request).map_err(io::Error::other)?;
+    line.push('\n');
+    stream.write_all(line.as_bytes())?;
+    let mut answer = String::new();
+    std::io::BufReader::new(stream).read_line(&mut answer)?;
+    serde_json::from_str(&answer).map_err(io::Error::other)
+}
+
+/// A name for the socket that is short enough: the address of a socket has 107 bytes.
+struct Short {
+    path: PathBuf,
+    _directory: fs::File,
+}
+
+impl Short {
+    fn new(state: &Path) -> io::Result<Self> {
+        let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY;
+        let directory = fs::OpenOptions::new()
+            .read(true)
+            .custom_flags(i32::try_from(flags.bits()).unwrap_or_default())
+            .open(state)?;
+        let path = format!("/proc/self/fd/{}/{SOCKET}", directory.as_raw_fd());
+        Ok(Self {
+            path: path.into(),
+            _directory: directory,
+        })
+    }
+}

@@ -1,0 +1,167 @@
+//! Listeners, and what happens to a connection before it is a session.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use socket2::{Domain, Socket, Type};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{mpsc, watch},
+    time::{sleep, timeout},
+};
+
+use super::{
+    Kind,
+    admission::{Admission, Refused},
+    proxy,
+};
+use crate::session::{Origin, Session, context::Context};
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 1024;
+
+/// What accepting takes.
+pub(super) struct Shared {
+    /// What new sessions get; a reload replaces it. None when there are no new ones any more.
+    context: RwLock<Option<Arc<Context>>>,
+    pub(super) admission: Arc<Admission>,
+    sessions: AtomicU64,
+    shutdown: watch::Receiver<bool>,
+}
+
+impl Shared {
+    pub(super) fn new(
+        context: Arc<Context>,
+        admission: Arc<Admission>,
+        shutdown: watch::Receiver<bool>,
+    ) -> Self {
+        Self {
+            context: RwLock::new(Some(context)),
+            admission,
+            sessions: AtomicU64::new(1),
+            shutdown,
+        }
+    }
+
+    /// What new sessions get from now on.
+    pub(super) fn replace(&self, context: Option<Arc<Context>>) {
+        *self.context.write().unwrap_or_else(PoisonError::into_inner) = context;
+    }
+
+    pub(super) fn context(&self) -> Option<Arc<Context>> {
+        self.context
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+/// Each address stands for itself: `[::]` does not take IPv4 along, so that both can be listed.
+pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Accepts connections until it is aborted.
+pub(super) async fn accept(
+    listener: TcpListener,
+    kind: Kind,
+    shared: Arc<Shared>,
+    alive: mpsc::Sender<()>,
+) {
+    let mut backoff = Duration::ZERO;
+    loop {
+        match listener.accept().await {
+            Ok((tcp, peer)) => {
+                backoff = Duration::ZERO;
+                let (shared, alive) = (shared.clone(), alive.clone());
+                tokio::spawn(async move {
+                    shared.connection(tcp, peer, kind).await;
+                    drop(alive);
+                });
+            }
+            Err(error) => {
+                // Out of file descriptors, mostly: sessions that end give some back.
+                backoff = (backoff * 2).clamp(Duration::from_millis(5), Duration::from_secs(1));
+                tracing::error!(%error, wait = ?backoff, "cannot accept connections");
+                sleep(backoff).await;
+            }
+        }
+    }
+}
+
+impl Shared {
+    async fn connection(&self, mut tcp: TcpStream, peer: SocketAddr, kind: Kind) {
+        let Ok(local) = tcp.local_addr() else { return };
+        let Some(context) = self.context() else {
+            return;
+        };
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let (mut client, mut server) = (peer, local);
+        let config = &context.config;
+        if config
+            .server
+            .proxy_networks
+            .iter()
+            .any(|network| network.contains(&peer.ip()))
+        {
+            let limit = config.limits.handshake_timeout;
+            match timeout(limit, proxy::read_header(&mut tcp)).await {
+                Ok(Ok(Some(addresses))) => (client, server) = addresses,
+                Ok(Ok(None)) => {}
+                Ok(Err(error)) => {
+                    tracing::warn!(proxy = %peer, %error, "a connection was refused");
+                    return;
+                }
+                Err(_) => {
+                    tracing::warn!(proxy = %peer, "no PROXY protocol header came in time");
+                    return;
+                }
+            }
+        }
+        let permit = match self.admission.admit(client.ip()) {
+            Ok(permit) => permit,
+            Err(refused) => return refuse(&tcp, client, kind, refused),
+        };
+        let id = self.sessions.fetch_add(1, Ordering::Relaxed);
+        let origin = Origin {
+            id: format!("{id:x}").into(),
+            client,
+            server,
+            local,
+            implicit: kind == Kind::Implicit,
+        };
+        let session = Session::new(context, tcp, origin, self.shutdown.clone());
+        session.run().await;
+        drop(permit);
+    }
+}
+
+/// Says why, if the client can understand it, and waits for nothing.
+fn refuse(tcp: &TcpStream, client: SocketAddr, kind: Kind, refused: Refused) {
+    let (limit, text) = match refused {
+        Refused::Full => ("limits.sessions", "Too many sessions, try again later"),
+        Refused::Address => (
+            "limits.sessions-per-address",
+            "Too many sessions from your address, try again later",
+        ),
+    };
+    tracing::warn!(%client, limit, "a connection was refused");
+    if kind == Kind::Explicit {
+        let _ = tcp.try_write(format!("421 {text}\r\n").as_bytes());
+    }
+}

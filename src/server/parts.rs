@@ -1,0 +1,136 @@
+//! From a configuration to what sessions share.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio::sync::mpsc;
+
+use crate::{
+    config::{Loaded, Problem, Storage as Configured},
+    gate::events::Events,
+    plugin::{Host, LoadError},
+    session::context::{Context, Users},
+    storage::{Storage, local::Local},
+    tls::Tls,
+};
+
+/// What outlives a reload: the plugin host with its engine, the users that are logged in, the
+/// storages with the uploads that are under way.
+pub struct Lasting {
+    host: Host,
+    users: Arc<Users>,
+    storages: Mutex<BTreeMap<String, (Configured, Arc<Local>)>>,
+    /// Dropped when all events have been told.
+    ended: mpsc::Sender<()>,
+}
+
+impl Lasting {
+    /// Starts the plugin host; all clones of `ended` are gone when all events have been told.
+    ///
+    /// # Errors
+    /// When there is no engine to be had.
+    pub fn new(loaded: &Loaded, ended: mpsc::Sender<()>) -> Result<Self, Problem> {
+        let config = &loaded.config;
+        let (cache, state_file) = (config.server.compiled(), config.state.file.as_deref());
+        let host = Host::new(&config.plugin_host, &cache, state_file);
+        Ok(Self {
+            host: host.map_err(|error| error.problem(loaded))?,
+            users: Arc::default(),
+            storages: Mutex::default(),
+            ended,
+        })
+    }
+
+    /// Loads plugins, storages and certificates; what there was before stays as it is if one of
+    /// them cannot be loaded.
+    ///
+    /// # Errors
+    /// What is wrong, with its place in the configuration.
+    pub async fn context(&self, loaded: &Loaded) -> Result<Arc<Context>, Problem> {
+        let config = &loaded.config;
+        let (Some(certificate), Some(key)) = (&config.tls.certificate, &config.tls.key) else {
+            let text = "no certificate is named, and none was made";
+            return Err(loaded.problem("tls.certificate", text));
+        };
+        let tls = Tls::new(&config.tls, certificate, key)
+            .map_err(|error| loaded.problem(&error.key, error.text.clone()))?;
+        let wrong = |error: LoadError| error.problem(loaded);
+        let gates = self.host.gates(&config.plugin, &config.server.state).await;
+        let gates = gates.map_err(wrong)?;
+        if gates.authenticators.is_empty() {
+            let text = "there is no authentication plugin, so nobody could log in";
+            return Err(loaded.problem("plugin", text));
+        }
+        let storages = self.open(loaded)?;
+        // Nothing fails from here on.
+        let events = &config.plugin_host.event_queue;
+        let events = Events::start(&gates.listeners, *events, &self.ended);
+        let shared = storages
+            .iter()
+            .map(|(name, (_, local))| (name.clone(), local.clone() as Arc<dyn Storage>));
+        let shared = shared.collect();
+        self.host.retain(&config.plugin);
+        *self.opened() = storages;
+        let users = self.users.clone();
+        Ok(Arc::new(Context::new(
+            config.clone(),
+            tls,
+            gates,
+            events,
+            shared,
+            users,
+        )))
+    }
+
+    /// The storages, of which those that stay where they are go on with their uploads.
+    fn open(&self, loaded: &Loaded) -> Result<BTreeMap<String, (Configured, Arc<Local>)>, Problem> {
+        let before = self.opened().clone();
+        let mut storages = BTreeMap::new();
+        for (name, storage) in &loaded.config.storage {
+            let key = format!("storage.{name}");
+            let stays =
+                |old: &Configured| old.root == storage.root && old.staging == storage.staging;
+            let local = match before.get(name) {
+                Some((old, local)) if old == storage => local.clone(),
+                Some((old, local)) if stays(old) => {
+                    let changed = local.with(storage);
+                    Arc::new(changed.map_err(|error| loaded.problem(&key, error.to_string()))?)
+                }
+                _ => {
+                    let taken = before.iter().find(|(other, (old, _))| {
+                        *other == name && storage.staging.is_none()
+                            || storage.staging.is_some() && old.staging == storage.staging
+                    });
+                    if let Some((other, _)) = taken {
+                        let text = format!(
+                            "uploads of [storage.{other}] may be under way in its staging: this \
+                             takes a restart, or another `staging`"
+                        );
+                        return Err(loaded.problem(&key, text));
+                    }
+                    let local = Local::open(name, storage, &loaded.config.server.state);
+                    Arc::new(local.map_err(|error| loaded.problem(&key, error.to_string()))?)
+                }
+            };
+            storages.insert(name.clone(), (storage.clone(), local));
+        }
+        Ok(storages)
+    }
+
+    /// The plugin host.
+    pub fn host(&self) -> Host {
+        self.host.clone()
+    }
+
+    /// The storages that there are now.
+    pub fn storages(&self) -> Vec<Arc<Local>> {
+        let storages = self.opened();
+        storages.values().map(|(_, local)| local.clone()).collect()
+    }
+
+    fn opened(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, (Configured, Arc<Local>)>> {
+        self.storages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,108 @@
+//! Everything anew, for sessions to come.
+
+use std::{sync::Arc, time::SystemTime};
+
+use super::{Bound, Running, addresses, bind};
+use crate::config::{Config, Loaded};
+
+impl Running {
+    /// Reads configuration, certificates and components again; sessions that begin from now on use
+    /// them, those that are there keep what they have. Says what came of it.
+    ///
+    /// # Errors
+    /// What is wrong, for people; nothing has changed then.
+    pub(super) async fn reload(self: &Arc<Self>, why: &str) -> Result<String, String> {
+        // One after the other.
+        let mut current = self.current.lock().await;
+        tracing::info!(why, "reloading");
+        match self.prepare(&current.loaded).await {
+            Ok((loaded, context, bound)) => {
+                for warning in &loaded.warnings {
+                    tracing::warn!(at = warning.place, "{}: {}", warning.key, warning.text);
+                }
+                let limits = &loaded.config.limits;
+                let admission = &self.shared.admission;
+                admission.set_limits(limits.sessions, limits.sessions_per_address);
+                // A server that is about to end has none, and gets none.
+                if self.shared.context().is_some() {
+                    self.shared.replace(Some(context));
+                }
+                let wanted: Vec<_> = addresses(&loaded.config).collect();
+                current.listeners.retain(|serving| {
+                    let stays = wanted.contains(&(serving.configured, serving.listening.kind));
+                    if !stays {
+                        tracing::info!(address = %serving.listening.address, "listening no more");
+                        serving.task.abort();
+                    }
+                    stays
+                });
+                if let Some(alive) = self.alive.upgrade() {
+                    for bound in bound {
+                        current.serve(bound, &self.shared, &alive);
+                    }
+                }
+                let text = summary(&current.loaded.config, &loaded);
+                current.loaded = loaded;
+                current.since = SystemTime::now();
+                tracing::info!("{text}");
+                Ok(text)
+            }
+            Err(text) => {
+                for line in text.lines() {
+                    tracing::error!("{line}");
+                }
+                tracing::error!("the reload failed, and all stays as it was");
+                Err(text)
+            }
+        }
+    }
+
+    /// All that can fail.
+    async fn prepare(
+        self: &Arc<Self>,
+        before: &Loaded,
+    ) -> Result<(Loaded, Arc<super::Context>, Vec<Bound>), String> {
+        let running = self.clone();
+        // Reading files blocks.
+        let read = tokio::task::spawn_blocking(move || (running.again)());
+        let loaded = read.await.map_err(|error| error.to_string())??;
+        if loaded.config.server.state != before.config.server.state {
+            let text = "the state directory cannot be changed while the server runs";
+            return Err(loaded.problem("server.state", text).to_string());
+        }
+        let already: Vec<_> = addresses(&before.config).collect();
+        let bound = bind(&loaded, &already).map_err(|problem| problem.to_string())?;
+        let context = self.lasting.context(&loaded).await;
+        let context = context.map_err(|problem| problem.to_string())?;
+        Ok((loaded, context, bound))
+    }
+}
+
+/// What came of it, and what needs a restart.
+fn summary(before: &Config, loaded: &Loaded) -> String {
+    let config = &loaded.config;
+    let mut text = format!(
+        "reloaded: {} plugins, {} storages; new sessions use them",
+        config.plugin.len(),
+        config.storage.len()
+    );
+    let restart: Vec<&str> = [
+        (
+            "server.threads",
+            before.server.threads == config.server.threads,
+        ),
+        ("log", before.log == config.log),
+        ("state.file", before.state == config.state),
+        (
+            "plugin-host.instances",
+            before.plugin_host.instances == config.plugin_host.instances,
+        ),
+    ]
+    .into_iter()
+    .filter_map(|(key, same)| (!same).then_some(key))
+    .collect();
+    if !restart.is_empty() {
+        text += &format!("; a restart is needed for {}", restart.join(", "));
+    }
+    text
+}

@@ -1,0 +1,69 @@
+//! HTTP.
+
+use crate::Told;
+use std::io::Write;
+use wasip2::http::outgoing_handler;
+use wasip2::http::types::{
+    Fields, IncomingBody, Method, OutgoingBody, OutgoingRequest, RequestOptions, Scheme,
+};
+use wasip2::io::streams::StreamError;
+
+/// Sends a POST with so many bytes, and waits for half a second each time.
+pub fn ask(url: &str, length: usize) -> Told {
+    let (scheme, rest) = url.split_once("://").ok_or("no URL")?;
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let scheme = match scheme {
+        "https" => Scheme::Https,
+        "http" => Scheme::Http,
+        other => Scheme::Other(other.into()),
+    };
+    let request = OutgoingRequest::new(Fields::new());
+    let malformed = |()| "no URL".to_owned();
+    request.set_method(&Method::Post).map_err(malformed)?;
+    request.set_scheme(Some(&scheme)).map_err(malformed)?;
+    request.set_authority(Some(authority)).map_err(malformed)?;
+    let path = if path.is_empty() { "/" } else { path };
+    request.set_path_with_query(Some(path)).map_err(malformed)?;
+    let options = RequestOptions::new();
+    let half = Some(500_000_000);
+    let _ = options.set_connect_timeout(half);
+    let _ = options.set_first_byte_timeout(half);
+    let _ = options.set_between_bytes_timeout(half);
+
+    let body = request.body().map_err(|()| "no body")?;
+    let response =
+        outgoing_handler::handle(request, Some(options)).map_err(|error| error.to_string())?;
+    let mut stream = body.write().map_err(|()| "no stream")?;
+    let mut sent = Ok(());
+    for _ in 0..length.div_ceil(4096) {
+        sent = sent.and_then(|()| stream.write_all(&[b'x'; 4096]));
+    }
+    let sent = sent.and_then(|()| Write::flush(&mut stream));
+    drop(stream);
+    let finished = OutgoingBody::finish(body, None);
+
+    // A request that was refused fails above, too, and this error says more.
+    response.subscribe().block();
+    let answer = response
+        .get()
+        .ok_or("not ready")?
+        .map_err(|()| "taken before")?
+        .map_err(|error| error.to_string())?;
+    sent.map_err(|error| error.to_string())?;
+    finished.map_err(|error| error.to_string())?;
+    let status = answer.status();
+    let content = read(answer.consume().map_err(|()| "no body")?)?;
+    Ok(format!("{status} {}", String::from_utf8_lossy(&content)))
+}
+
+fn read(body: IncomingBody) -> Result<Vec<u8>, String> {
+    let stream = body.stream().map_err(|()| "no stream")?;
+    let mut content = Vec::new();
+    loop {
+        match stream.blocking_read(64 * 1024) {
+            Ok(chunk) => content.extend(chunk),
+            Err(StreamError::Closed) => return Ok(content),
+            Err(StreamError::LastOperationFailed(error)) => return Err(error.to_debug_string()),
+        }
+    }
+}
