@@ -11,8 +11,19 @@ pub struct Ended {
     pub address: String,
     /// In which session.
     pub session: String,
-    /// Whether the user is in.
-    pub accepted: bool,
+    /// What became of it.
+    pub end: End,
+}
+
+/// What became of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The user is in.
+    Accepted,
+    /// The user is not.
+    Failed,
+    /// A plugin has failed, and nobody knows.
+    Undecided,
 }
 
 impl Ended {
@@ -20,16 +31,17 @@ impl Ended {
     pub fn parse(event: &str) -> Option<Self> {
         let event: Value = serde_json::from_str(event).ok()?;
         let text = |key: &str| event.get(key)?.as_str().map(str::to_owned);
-        let accepted = match event.get("event")?.as_str()? {
-            "login" => true,
-            "login-failed" => false,
+        let end = match event.get("event")?.as_str()? {
+            "login" => End::Accepted,
+            "login-failed" => End::Failed,
+            "fault" if event.get("operation")?.as_str()? == "login" => End::Undecided,
             _ => return None,
         };
         Some(Self {
             user: text("user")?,
             address: text("client")?,
             session: text("session")?,
-            accepted,
+            end,
         })
     }
 }
@@ -43,14 +55,16 @@ mod tests {
         let event = r#"{"event": "login-failed", "session": "s1", "client": "192.0.2.1", "user": "bob", "reason": "x"}"#;
         let ended = Ended::parse(event).unwrap();
         assert_eq!(
-            (ended.user.as_str(), ended.address.as_str(), ended.accepted),
-            ("bob", "192.0.2.1", false)
+            (ended.user.as_str(), ended.address.as_str(), ended.end),
+            ("bob", "192.0.2.1", End::Failed)
         );
-        assert!(
-            Ended::parse(&event.replace("-failed", ""))
-                .unwrap()
-                .accepted
-        );
+        let read = |event: String| Ended::parse(&event).unwrap().end;
+        assert_eq!(read(event.replace("login-failed", "login")), End::Accepted);
+        let fault = event
+            .replace("login-failed", "fault")
+            .replace("reason", "operation");
+        assert_eq!(Ended::parse(&fault), None);
+        assert_eq!(read(fault.replace("\"x\"", "\"login\"")), End::Undecided);
         for other in ["", "[]", r#"{"event": "upload"}"#, r#"{"event": "login"}"#] {
             assert_eq!(Ended::parse(other), None, "{other}");
         }

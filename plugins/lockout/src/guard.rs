@@ -10,7 +10,7 @@
 //! failure once more. An attempt whose end is never heard of (a challenge without an answer, say)
 //! is forgotten after [`UNDER_WAY`].
 
-use crate::event::Ended;
+use crate::event::{End, Ended};
 use crate::settings::Settings;
 use sha2::{Digest, Sha256};
 use std::net::IpAddr;
@@ -94,10 +94,10 @@ pub fn ended(settings: &Settings, server: &impl Server, ended: &Ended) -> Vec<St
 
     let mut told = Vec::new();
     for scope in scopes(settings, &ended.user, &ended.address) {
-        if !ended.accepted {
-            told.extend(scope.fail(settings, server));
-        } else if scope.forgiving {
-            server.delete(&scope.failed());
+        match ended.end {
+            End::Failed => told.extend(scope.fail(settings, server)),
+            End::Accepted if scope.forgiving => server.delete(&scope.failed()),
+            End::Accepted | End::Undecided => {}
         }
         // After the failure was counted: in between it counts twice, rather than not at all.
         scope.end(server);
@@ -265,23 +265,27 @@ mod tests {
         admit(&settings(), server, attempt, true)
     }
 
-    fn event(user: &str, address: &str, accepted: bool) -> Ended {
+    fn event(user: &str, address: &str, end: End) -> Ended {
         Ended {
             user: user.into(),
             address: address.into(),
             session: "s".into(),
-            accepted,
+            end,
         }
     }
 
     fn fail(server: &Fake, user: &str, address: &str) -> Result<Vec<String>, String> {
         begin(server, user, address)?;
-        Ok(ended(&settings(), server, &event(user, address, false)))
+        Ok(ended(
+            &settings(),
+            server,
+            &event(user, address, End::Failed),
+        ))
     }
 
     fn succeed(server: &Fake, user: &str, address: &str) -> Result<(), String> {
         begin(server, user, address)?;
-        assert!(ended(&settings(), server, &event(user, address, true)).is_empty());
+        assert!(ended(&settings(), server, &event(user, address, End::Accepted)).is_empty());
         Ok(())
     }
 
@@ -352,7 +356,13 @@ mod tests {
         let through = (0..20).filter(|_| begin(&server, "bob", "192.0.2.1").is_ok());
         assert_eq!(through.count(), 3);
         let told: Vec<_> = (0..20)
-            .flat_map(|_| ended(&settings(), &server, &event("bob", "192.0.2.1", false)))
+            .flat_map(|_| {
+                ended(
+                    &settings(),
+                    &server,
+                    &event("bob", "192.0.2.1", End::Failed),
+                )
+            })
             .collect();
         assert_eq!(told.len(), 1, "{told:?}");
         // The seventeen that were not let through are no failures: the address has three.
@@ -368,11 +378,11 @@ mod tests {
         }
         server
             .meanwhile
-            .replace(vec![event("bob", "192.0.2.1", true)]);
+            .replace(vec![event("bob", "192.0.2.1", End::Accepted)]);
         begin(&server, "bob", "192.0.2.1").unwrap();
         assert_eq!(server.pauses.get(), 1);
         // And are refused at once when those before them have failed.
-        let failed = || event("bob", "192.0.2.1", false);
+        let failed = || event("bob", "192.0.2.1", End::Failed);
         server.meanwhile.replace(vec![failed(), failed(), failed()]);
         let error = begin(&server, "bob", "192.0.2.1").unwrap_err();
         assert_eq!(
@@ -404,9 +414,23 @@ mod tests {
                 session: "s",
             };
             admit(&settings(), &server, code, false).unwrap();
-            ended(&settings(), &server, &event("bob", "192.0.2.1", false));
+            ended(
+                &settings(),
+                &server,
+                &event("bob", "192.0.2.1", End::Failed),
+            );
         }
         assert!(begin(&server, "bob", "192.0.2.1").is_err());
+    }
+
+    #[test]
+    fn what_nobody_could_decide_is_no_failure() {
+        let server = Fake::default();
+        for _ in 0..10 {
+            begin(&server, "bob", "192.0.2.1").unwrap();
+            let event = event("bob", "192.0.2.1", End::Undecided);
+            ended(&settings(), &server, &event);
+        }
     }
 
     #[test]
@@ -414,7 +438,11 @@ mod tests {
         let server = Fake::default();
         // A login by certificate was never counted, so it takes nothing away.
         for _ in 0..10 {
-            ended(&settings(), &server, &event("eve", "192.0.2.1", true));
+            ended(
+                &settings(),
+                &server,
+                &event("eve", "192.0.2.1", End::Accepted),
+            );
         }
         let through = (0..20).filter(|_| begin(&server, "bob", "192.0.2.1").is_ok());
         assert_eq!(through.count(), 3);
@@ -449,7 +477,7 @@ mod tests {
             };
             let result = admit(&settings, &server, attempt, true);
             assert_eq!(result.is_ok(), last < 4);
-            ended(&settings, &server, &event("bob", &address, false));
+            ended(&settings, &server, &event("bob", &address, End::Failed));
         }
     }
 }

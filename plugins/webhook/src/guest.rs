@@ -2,10 +2,9 @@
 
 use crate::deliver::{self, Server};
 use crate::settings::Settings;
-use crate::sign::signature;
-use data_encoding::HEXLOWER;
+use crate::sign::{delivery, signature};
 use net::http::{self, Request};
-use net::{Deadline, random, sleep};
+use net::{Deadline, sleep};
 use sdk::event_listener::{Event, Failure, Guest};
 use sdk::settings;
 use std::time::Duration;
@@ -19,7 +18,6 @@ impl Guest for Webhook {
         let settings = Settings::parse(&settings::all()).map_err(Failure::Internal)?;
         let delivery = Delivery {
             settings: &settings,
-            id: HEXLOWER.encode(&random(16)),
             deadline: Deadline::after(settings.give_up_after),
         };
         deliver::deliver(&settings, &delivery, &events).map_err(Failure::Unavailable)
@@ -28,8 +26,6 @@ impl Guest for Webhook {
 
 struct Delivery<'a> {
     settings: &'a Settings,
-    /// The same for each attempt.
-    id: String,
     deadline: Deadline,
 }
 
@@ -37,7 +33,7 @@ impl Server for Delivery<'_> {
     fn post(&self, body: &str, timeout: Duration) -> Result<u16, String> {
         let service = &self.settings.service;
         let mut headers = service.headers.clone();
-        headers.push(("x-portcullis-delivery".into(), self.id.clone()));
+        headers.push(("x-portcullis-delivery".into(), delivery(body.as_bytes())));
         if let Some(secret) = &self.settings.secret {
             let signature = signature(secret, body.as_bytes());
             headers.push(("x-portcullis-signature".into(), signature));

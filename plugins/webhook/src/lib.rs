@@ -9,8 +9,9 @@
 //! give-up-after = 4                           # seconds; less than the call's wall time
 //! ```
 //!
-//! A request's body is `{"events":[…]}`, each as in the audit log. It may come twice: requests that
-//! are the same have the same `X-Portcullis-Delivery`.
+//! A request's body is `{"events":[…]}`, each as the server tells it. What is given up the server
+//! hands over again a few times. So it may come twice: what is the same has the same
+//! `X-Portcullis-Delivery`.
 
 pub mod deliver;
 pub mod settings;

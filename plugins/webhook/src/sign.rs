@@ -2,7 +2,7 @@
 
 use data_encoding::HEXLOWER;
 use hmac::{Hmac, Mac};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 
 /// The value of `X-Portcullis-Signature`: HMAC-SHA256 over the body, under the secret.
 pub fn signature(secret: &str, body: &[u8]) -> String {
@@ -12,6 +12,12 @@ pub fn signature(secret: &str, body: &[u8]) -> String {
     };
     mac.update(body);
     format!("sha256={}", HEXLOWER.encode(&mac.finalize().into_bytes()))
+}
+
+/// The value of `X-Portcullis-Delivery`: the same for the same events, however often they come.
+pub fn delivery(body: &[u8]) -> String {
+    let digest = HEXLOWER.encode(&Sha256::digest(body));
+    digest.chars().take(32).collect()
 }
 
 #[cfg(test)]
