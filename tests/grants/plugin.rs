@@ -54,7 +54,6 @@ impl Plugin {
             on_failure: OnFailure::Deny,
             instances: None,
             settings: toml::Table::new(),
-            instances: None,
             limits: config::PluginLimits {
                 wall_time: WALL_TIME,
                 ..Default::default()
