@@ -83,7 +83,7 @@ async fn gates(state: &Path) {
         format!("[alice]\npassword = \"{hash}\"\n"),
     )
     .unwrap();
-    let host = Host::new(&config::PluginHost::default(), &state.join("cache")).unwrap();
+    let host = Host::new(&config::PluginHost::default(), &state.join("cache"), None).unwrap();
     let plugins = Config::default().plugin;
     measure("load three plugins, compiled before", 1, async || {
         host.gates(&plugins, state).await.unwrap();

@@ -150,16 +150,17 @@ fn plugins(loaded: &Loaded) -> Result<Vec<String>, Failure> {
         files::replace(&empty, b"")?;
         users_file::set_path(&mut config, &empty);
     }
-    let host = Host::new(&config.plugin_host, &cache).map_err(|error| in_plugin(loaded, &error))?;
+    let host =
+        Host::new(&config.plugin_host, &cache, None).map_err(|error| in_plugin(loaded, &error))?;
     let gates = runtime.block_on(host.gates(&config.plugin, &config.server.state));
     let kinds = Kinds::new(&gates.map_err(|error| in_plugin(loaded, &error))?);
     let describe = |plugin: &crate::config::Plugin| {
-        format!(
-            "{}: {}, {}",
-            plugin.name,
-            kinds.of(&plugin.name),
-            plugin.component
-        )
+        let granted = match plugin.grants.is_empty() {
+            true => String::new(),
+            false => format!(", granted {}", plugin.grants),
+        };
+        let (name, component) = (&plugin.name, &plugin.component);
+        format!("{name}: {}, {component}{granted}", kinds.of(name))
     };
     Ok(config.plugin.iter().map(describe).collect())
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use super::{
     Binding, ClientCertificates, Config, Data, Limits, Log, LogFormat, Plugin, PluginHost,
-    PluginLimits, Server, Storage, Tls, TlsVersion,
+    PluginLimits, Server, State, Storage, Tls, TlsVersion,
 };
 use crate::storage::Durability;
 
@@ -17,6 +17,7 @@ impl Default for Config {
             limits: Limits::default(),
             log: Log::default(),
             storage: default_storages(),
+            state: State::default(),
             plugin_host: PluginHost::default(),
             plugin: default_plugins(),
         }

@@ -213,6 +213,12 @@ impl Loaded {
                 .iter_mut()
                 .for_each(|staging| join(&config.server.state, staging));
         }
+        let state = &config.server.state;
+        config
+            .state
+            .file
+            .iter_mut()
+            .for_each(|file| join(state, file));
         let tls = &mut config.tls;
         tls.certificate
             .iter_mut()

@@ -55,6 +55,8 @@ pub struct Config {
     /// `[storage.NAME]`, in the order of their names; an account that names none gets `default`,
     /// or the only one.
     pub storage: BTreeMap<String, Storage>,
+    /// `[state]`: what plugins keep.
+    pub state: State,
     /// `[plugin-host]`: what all plugins share.
     pub plugin_host: PluginHost,
     /// `[[plugin]]`: the chains, in this order.
@@ -281,6 +283,14 @@ pub struct Storage {
     /// How long a broken upload waits to be resumed.
     #[serde(with = "value::duration")]
     pub partial_age: Duration,
+}
+
+/// `[state]`
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct State {
+    /// Where it outlives the server, relative to the state directory; unset, it is kept in memory.
+    pub file: Option<PathBuf>,
 }
 
 /// `[plugin-host]`

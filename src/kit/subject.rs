@@ -63,7 +63,7 @@ impl Subject {
         cache: &Path,
         log: Log,
     ) -> Result<Self, LoadError> {
-        let host = Host::new(&PluginHost::default(), cache)?;
+        let host = Host::new(&PluginHost::default(), cache, None)?;
         let configured = config::Plugin {
             name: NAME.into(),
             component: component.into(),

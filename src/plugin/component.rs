@@ -1,7 +1,7 @@
 //! A loaded plugin: what all of its instances share.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
@@ -20,6 +20,7 @@ use super::{
     settings::{Settings, Version},
     slots::{self, Slot, Slots},
     state::State,
+    state_file::StateFile,
 };
 use crate::{
     config::{Instances, PluginLimits},
@@ -37,6 +38,8 @@ pub(super) struct Shared {
     pub(super) cache: Cache,
     /// By the plugins' names: a reload takes over what is there.
     kept: Mutex<HashMap<String, Kept>>,
+    /// Where their state outlives the server.
+    pub(super) state_file: Option<Arc<StateFile>>,
 }
 
 /// What outlives a reload.
@@ -52,6 +55,7 @@ impl Shared {
         linker: Linker<Call>,
         instances: u32,
         cache: Cache,
+        state_file: Option<StateFile>,
     ) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, Into::into);
         Self {
@@ -62,18 +66,36 @@ impl Shared {
             hashing: Arc::new(Semaphore::new(cores)),
             cache,
             kept: Mutex::default(),
+            state_file: state_file.map(Arc::new),
         }
     }
 
-    /// The state and the counters of the plugin of that name.
-    pub(super) fn kept(&self, plugin: &str, limit: u64) -> (Arc<State>, Arc<Vitals>) {
+    /// The state and the counters of the plugin of that name. Reads the file, if there is one, and
+    /// so may block for a moment.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub(super) fn kept(
+        &self,
+        plugin: &str,
+        limit: u64,
+    ) -> Result<(Arc<State>, Arc<Vitals>), String> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = kept.entry(plugin.to_owned()).or_insert_with(|| Kept {
-            state: Arc::new(State::new(limit)),
-            vitals: Arc::new(Vitals::new(plugin.into())),
-        });
+        let kept = match kept.entry(plugin.to_owned()) {
+            Entry::Occupied(kept) => kept.into_mut(),
+            Entry::Vacant(place) => {
+                let state = match &self.state_file {
+                    Some(file) => State::kept(limit, plugin, file)?,
+                    None => State::new(limit),
+                };
+                place.insert(Kept {
+                    state: Arc::new(state),
+                    vitals: Arc::new(Vitals::new(plugin.into())),
+                })
+            }
+        };
         kept.state.set_limit(limit);
-        (kept.state.clone(), kept.vitals.clone())
+        Ok((kept.state.clone(), kept.vitals.clone()))
     }
 
     /// The state of the plugin of that name, if it was ever loaded.

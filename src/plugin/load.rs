@@ -55,7 +55,8 @@ pub(super) async fn add(
                 .into(),
         ));
     }
-    let (state, vitals) = shared.kept(&configured.name, configured.limits.state);
+    let kept = shared.kept(&configured.name, configured.limits.state);
+    let (state, vitals) = kept.map_err(|text| LoadError::new("limits.state", text))?;
     let at_once = match configured.limits.instances {
         0 => None,
         count => Some(Arc::new(Semaphore::new(count as usize))),

@@ -20,6 +20,7 @@ mod instances;
 mod limiter;
 mod listener;
 mod load;
+mod need;
 mod output;
 mod path_guard;
 mod producers;
@@ -28,6 +29,7 @@ mod settings;
 pub(crate) mod settings_file;
 mod slots;
 mod state;
+mod state_file;
 #[cfg(test)]
 mod tests;
 
@@ -35,19 +37,40 @@ use std::{fmt, path::Path, sync::Arc};
 
 use wasmtime::component::{HasSelf, Linker};
 
-pub use contract::{Grant, Kind, Report, inspect};
+pub use contract::{Kind, Report, inspect};
 pub use fault::spread;
 pub use load::bytes;
+pub use need::Grant;
 
 use crate::{config, gate::Gates};
 
 /// The components that ship with the server, for `component = "builtin:NAME"`.
-pub const BUILTIN: [(&str, &[u8]); 3] = [
+pub const BUILTIN: [(&str, &[u8]); 8] = [
     ("users", include_bytes!("../../plugins/built/users.wasm")),
+    (
+        "auth-http",
+        include_bytes!("../../plugins/built/auth-http.wasm"),
+    ),
+    (
+        "auth-ldap",
+        include_bytes!("../../plugins/built/auth-ldap.wasm"),
+    ),
+    (
+        "auth-totp",
+        include_bytes!("../../plugins/built/auth-totp.wasm"),
+    ),
+    (
+        "lockout",
+        include_bytes!("../../plugins/built/lockout.wasm"),
+    ),
     ("rules", include_bytes!("../../plugins/built/rules.wasm")),
     (
         "upload-guard",
         include_bytes!("../../plugins/built/upload-guard.wasm"),
+    ),
+    (
+        "webhook",
+        include_bytes!("../../plugins/built/webhook.wasm"),
     ),
 ];
 
@@ -61,13 +84,19 @@ pub struct Host {
 }
 
 impl Host {
-    /// A host; `cache` is the directory for compiled code, made with mode 0700.
+    /// A host; `cache` is the directory for compiled code, made with mode 0700. What plugins keep
+    /// in `state` is in memory, and in `state_file` if there is one.
     ///
     /// # Errors
-    /// When there is no engine to be had.
-    pub fn new(config: &config::PluginHost, cache: &Path) -> Result<Self, LoadError> {
+    /// When there is no engine to be had, or the file cannot be opened.
+    pub fn new(
+        config: &config::PluginHost,
+        cache: &Path,
+        state_file: Option<&Path>,
+    ) -> Result<Self, LoadError> {
         let instances = config.instances.max(FEWEST);
-        let failed = |error: wasmtime::Error| LoadError::new("instances", format!("{error:#}"));
+        let failed =
+            |error: wasmtime::Error| LoadError::new("plugin-host.instances", format!("{error:#}"));
         let (engine, allocation) = engine::engine(instances).map_err(failed)?;
         let mut linker = Linker::new(&engine);
         // All of WASI 0.2 but HTTP; `grants` says what is in it.
@@ -75,7 +104,10 @@ impl Host {
         bindings::imports::Imports::add_to_linker::<_, HasSelf<_>>(&mut linker, |call| call)
             .map_err(failed)?;
         let cache = cache::Cache::new(cache);
-        let shared = component::Shared::new(engine, allocation, linker, instances, cache);
+        let state_file = state_file.map(state_file::StateFile::open).transpose();
+        let state_file = state_file.map_err(|text| LoadError::new("state.file", text))?;
+        let shared =
+            component::Shared::new(engine, allocation, linker, instances, cache, state_file);
         Ok(Self {
             shared: Arc::new(shared),
         })
@@ -99,13 +131,20 @@ impl Host {
         Ok(gates)
     }
 
+    /// Waits until `state` is on the disk. Blocks.
+    pub fn flush(&self) {
+        if let Some(file) = &self.shared.state_file {
+            file.flush();
+        }
+    }
+
     /// A value in the `state` of the plugin of that name.
     #[must_use]
     pub fn state(&self, plugin: &str, key: &str) -> Option<Vec<u8>> {
         self.shared.state(plugin)?.get(key)
     }
 
-    /// Forgets the state and the counters of all other plugins.
+    /// Forgets the counters of all other plugins, and their state, but for what a file has of it.
     pub fn retain(&self, plugins: &[config::Plugin]) {
         let named = |name: &str| plugins.iter().any(|plugin| plugin.name == name);
         self.shared.retain(named);
@@ -119,7 +158,7 @@ pub struct LoadError {
     pub plugin: Option<String>,
     /// Its place among the `[[plugin]]`s.
     pub index: Option<usize>,
-    /// The key that the text is about.
+    /// The key that the text is about, a plugin's or the whole configuration's.
     pub key: &'static str,
     /// For people: what is wrong, and what to do.
     pub text: String,
@@ -153,7 +192,7 @@ impl LoadError {
     pub fn problem(&self, loaded: &config::Loaded) -> config::Problem {
         let key = match self.index {
             Some(index) => format!("plugin[{index}].{}", self.key),
-            None => format!("plugin-host.{}", self.key),
+            None => self.key.to_owned(),
         };
         let name = self
             .plugin

@@ -1,36 +1,41 @@
-//! The contract's `state`: small values that all instances of one plugin share.
+//! The contract's `state`: small values that all instances of one plugin share, and that a file keeps
+//! across restarts where there is one.
 
 use std::{
     collections::HashMap,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
-use super::limiter::Excess;
+use super::{limiter::Excess, state_file::StateFile};
 
 /// What an entry costs besides its key and value.
 const OVERHEAD: u64 = 64;
 /// How often expired entries are looked for at most.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// The values of one plugin, in memory: gone when the server ends, kept when it reloads.
-#[derive(Debug)]
+/// The values of one plugin. They outlive a reload, and with a file the server.
 pub(super) struct State {
     limit: AtomicU64,
     values: Mutex<Values>,
 }
 
-#[derive(Debug)]
 struct Values {
     entries: HashMap<String, Entry>,
     bytes: u64,
     next_sweep: Instant,
+    file: Option<Noted>,
 }
 
-#[derive(Debug)]
+/// Where changes are noted, and under which name.
+struct Noted {
+    plugin: Arc<str>,
+    file: Arc<StateFile>,
+}
+
 struct Entry {
     value: Vec<u8>,
     until: Option<Instant>,
@@ -43,11 +48,43 @@ impl State {
             entries: HashMap::new(),
             bytes: 0,
             next_sweep: Instant::now(),
+            file: None,
         };
         Self {
             limit: AtomicU64::new(limit),
             values: Mutex::new(values),
         }
+    }
+
+    /// What the file has of the plugin, and changes go there. What is more than `limit` is dropped.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub(super) fn kept(limit: u64, plugin: &str, file: &Arc<StateFile>) -> Result<Self, String> {
+        let state = Self::new(limit);
+        let (now, today) = (Instant::now(), SystemTime::now());
+        let mut dropped = 0;
+        let mut values = state.values();
+        for (key, (value, until)) in file.read(plugin)? {
+            let left = until.map(|until| until.duration_since(today).unwrap_or_default());
+            let until = left.map(|left| now + left);
+            let entry = Entry { value, until };
+            dropped += u32::from(values.insert(key, entry, now, limit).is_err());
+        }
+        if dropped > 0 {
+            tracing::warn!(
+                plugin,
+                dropped,
+                limit,
+                "the file has more than limits.state"
+            );
+        }
+        values.file = Some(Noted {
+            plugin: plugin.into(),
+            file: file.clone(),
+        });
+        drop(values);
+        Ok(state)
     }
 
     /// A reload changed the limit. What is there stays.
@@ -142,6 +179,13 @@ impl Values {
             return Err(Excess::State(limit));
         }
         self.bytes = self.bytes - old + cost;
+        if let Some(noted) = &self.file {
+            let left = entry
+                .until
+                .map(|until| until.saturating_duration_since(now));
+            let until = left.map(|left| SystemTime::now() + left);
+            noted.note(&key, Some((entry.value.clone(), until)));
+        }
         self.entries.insert(key, entry);
         Ok(())
     }
@@ -149,6 +193,9 @@ impl Values {
     fn remove(&mut self, key: &str) {
         if let Some(entry) = self.entries.remove(key) {
             self.bytes -= entry.cost(key);
+            if let Some(noted) = &self.file {
+                noted.note(key, None);
+            }
         }
     }
 
@@ -156,11 +203,22 @@ impl Values {
         let mut freed = 0;
         self.entries.retain(|key, entry| {
             let expired = entry.expired(now);
-            freed += if expired { entry.cost(key) } else { 0 };
+            if expired {
+                freed += entry.cost(key);
+                if let Some(noted) = &self.file {
+                    noted.note(key, None);
+                }
+            }
             !expired
         });
         self.bytes -= freed;
         self.entries.shrink_to(self.entries.len() * 2);
+    }
+}
+
+impl Noted {
+    fn note(&self, key: &str, value: Option<(Vec<u8>, Option<SystemTime>)>) {
+        self.file.note(&self.plugin, key, value);
     }
 }
 

@@ -57,7 +57,7 @@ impl Fixture {
             instances: 64,
             ..Default::default()
         };
-        let host = Host::new(&config, &directory.path().join("cache")).unwrap();
+        let host = Host::new(&config, &directory.path().join("cache"), None).unwrap();
         Self { directory, host }
     }
 

@@ -92,12 +92,12 @@ impl Server {
     /// What is wrong, with its place in the configuration.
     pub async fn start(loaded: Loaded) -> Result<Self, Problem> {
         signal::raise_open_files();
+        let control = Control::listen(&loaded.config.server.state)
+            .map_err(|error| loaded.problem("server.state", error.to_string()))?;
         let (ended, told) = mpsc::channel(1);
         let lasting = Lasting::new(&loaded, ended)?;
         let context = lasting.context(&loaded).await?;
         let listeners = bind(&loaded, &[])?;
-        let control = Control::listen(&loaded.config.server.state)
-            .map_err(|error| loaded.problem("server.state", error.to_string()))?;
         Ok(Self {
             loaded,
             context,
@@ -184,12 +184,16 @@ impl Server {
             () = signals.stop() => tracing::warn!("a second signal: transfers are cut off"),
         }
         let _ = (expiry.await, control.await);
+        // With it goes the last that keeps listeners waiting for events.
+        let host = running.lasting.host();
         drop(running);
         tokio::select! {
             _ = told.recv() => {}
             () = sleep(LAST_EVENTS) => tracing::warn!("event listeners were cut off"),
             () = signals.stop() => tracing::warn!("a second signal: event listeners are cut off"),
         }
+        // Last, since listeners keep things, too.
+        let _ = tokio::task::spawn_blocking(move || host.flush()).await;
         Ok(())
     }
 }

@@ -33,7 +33,8 @@ impl Lasting {
     /// When there is no engine to be had.
     pub fn new(loaded: &Loaded, ended: mpsc::Sender<()>) -> Result<Self, Problem> {
         let config = &loaded.config;
-        let host = Host::new(&config.plugin_host, &config.server.compiled());
+        let (cache, state_file) = (config.server.compiled(), config.state.file.as_deref());
+        let host = Host::new(&config.plugin_host, &cache, state_file);
         Ok(Self {
             host: host.map_err(|error| error.problem(loaded))?,
             users: Arc::default(),
@@ -116,6 +117,11 @@ impl Lasting {
             storages.insert(name.clone(), (storage.clone(), local));
         }
         Ok(storages)
+    }
+
+    /// The plugin host.
+    pub fn host(&self) -> Host {
+        self.host.clone()
     }
 
     /// The storages that there are now.

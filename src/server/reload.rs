@@ -92,6 +92,7 @@ fn summary(before: &Config, loaded: &Loaded) -> String {
             before.server.threads == config.server.threads,
         ),
         ("log", before.log == config.log),
+        ("state.file", before.state == config.state),
         (
             "plugin-host.instances",
             before.plugin_host.instances == config.plugin_host.instances,

@@ -12,9 +12,12 @@
 mod support;
 
 mod authenticators;
+mod events;
 mod guards;
 mod inspectors;
+mod instances;
 mod loading;
+mod reload;
 mod shipped;
 
 use std::path::PathBuf;

@@ -33,7 +33,7 @@ fn host() -> &'static Host {
             instances: 64,
             ..Default::default()
         };
-        Host::new(&config, &cache).unwrap()
+        Host::new(&config, &cache, None).unwrap()
     })
 }
 

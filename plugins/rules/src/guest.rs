@@ -3,22 +3,12 @@
 use crate::decide::{Subject, View};
 use crate::operation::Operation;
 use crate::rule::{Effect, Policy};
-use bindings::exports::portcullis::plugin::path_policy::{
-    self as contract, Decision, Failure, Guest, Request, Session, UploadMode,
-};
-use bindings::portcullis::plugin::log::{self, Level};
-use bindings::portcullis::plugin::settings;
+use sdk::path_guard::{self as contract, Decision, Failure, Guest, Request, Session, UploadMode};
+use sdk::settings;
 use std::cell::RefCell;
 
-#[expect(unsafe_code, reason = "generated")]
-mod bindings {
-    wit_bindgen::generate!({ world: "path-guard", path: "../../wit" });
-
-    export!(Rules with_types_in self);
-    use super::Rules;
-}
-
 struct Rules;
+sdk::path_guard::export!(Rules);
 
 thread_local! {
     static STATE: RefCell<Option<State>> = const { RefCell::new(None) };
@@ -54,11 +44,7 @@ impl Guest for Rules {
 
 impl State {
     fn new(session: &Session) -> Result<Self, String> {
-        // There is no standard error: without this a panic's text would be lost.
-        std::panic::set_hook(Box::new(|panic| {
-            log::write(Level::Error, &panic.to_string())
-        }));
-
+        sdk::log_panics();
         let policy = Policy::parse(&settings::all())?;
         let personal = policy.is_personal();
         let viewer = personal.then(|| (session.id(), session.user()));

@@ -2,7 +2,7 @@
 
 use crate::operation::Operations;
 use crate::pattern::{self, Pattern};
-use settings::{Error, Table, Value};
+use sdk::{Error, Table, Value};
 
 /// All settings.
 #[derive(Debug)]

@@ -2,29 +2,15 @@
 
 use crate::scan;
 use crate::settings::Settings;
-use bindings::exports::portcullis::plugin::upload_inspection::{
-    Failure, Guest, Session, Upload, Verdict,
-};
-use bindings::portcullis::plugin::log::{self, Level};
-use bindings::portcullis::plugin::settings;
-
-#[expect(unsafe_code, reason = "generated")]
-mod bindings {
-    wit_bindgen::generate!({ world: "upload-inspector", path: "../../wit" });
-
-    export!(UploadGuard with_types_in self);
-    use super::UploadGuard;
-}
+use sdk::settings;
+use sdk::upload_inspector::{Failure, Guest, Session, Upload, Verdict};
 
 struct UploadGuard;
+sdk::upload_inspector::export!(UploadGuard);
 
 impl Guest for UploadGuard {
     fn inspect(_session: Session, upload: Upload) -> Result<Verdict, Failure> {
-        // There is no standard error: without this a panic's text would be lost.
-        std::panic::set_hook(Box::new(|panic| {
-            log::write(Level::Error, &panic.to_string())
-        }));
-
+        sdk::log_panics();
         let settings = Settings::parse(&settings::all()).map_err(Failure::Internal)?;
         Ok(match scan::inspect(&settings, &upload) {
             scan::Verdict::Accept => Verdict::Accept,

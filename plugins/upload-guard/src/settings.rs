@@ -1,6 +1,6 @@
 //! What the operator may say.
 
-use settings::{Error, Table};
+use sdk::{Error, Table};
 
 /// The plugin's settings.
 #[derive(Debug)]

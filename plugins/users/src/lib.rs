@@ -6,11 +6,7 @@
 //! anonymous = { home = "/public" }    # off unless it is there
 //! ```
 //!
-//! What can be said of a user is in `entry.rs`, who is let in is decided in `login.rs`.
-
-pub mod certificate;
-pub mod entry;
-pub mod login;
+//! What can be said of a user, and who is let in, is in the crate `accounts`.
 
 // Clippy reads it on any target; elsewhere it could not be linked.
 #[cfg(any(target_arch = "wasm32", clippy))]

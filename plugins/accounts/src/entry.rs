@@ -19,14 +19,13 @@
 //! max-upload-size = "2GiB"
 //! quota = "10GiB"
 //! greeting = "Welcome"
+//! totp = "JBSWY3DPEHPK3PXP"         # a second factor: for the plugin auth-totp alone
 //! [alice.attributes]               # for other plugins
 //! department = "sales"
 //! ```
 
 use crate::certificate::Pattern;
-use ipnet::IpNet;
-use settings::{Error, Table};
-use std::net::IpAddr;
+use sdk::{Error, Grant, Networks, Table, Value};
 
 /// One user.
 #[derive(Debug)]
@@ -37,70 +36,22 @@ pub struct Entry {
     pub certificates: Vec<Pattern>,
     /// Whether a certificate is needed with the password.
     pub require_certificate: bool,
+    /// The key `totp`, which the plugin `auth-totp` reads.
+    pub totp: Option<Value>,
     /// Who is let in, and what they may do.
-    pub grant: Grant,
+    pub admission: Admission,
 }
 
-/// What holds for a user however they prove who they are.
+/// Whether a user gets in, and with what.
 #[derive(Debug)]
-pub struct Grant {
-    /// The directory that the user sees as "/".
-    pub home: String,
-    /// The storage, by its name in the server's configuration.
-    pub storage: Option<String>,
-    /// For path policy and other plugins.
-    pub groups: Vec<String>,
-    /// The most that the user may do.
-    pub permissions: Vec<Permission>,
-    /// Sessions at the same time.
-    pub max_sessions: Option<u32>,
-    /// Seconds.
-    pub idle_timeout: Option<u32>,
-    /// Bytes a second.
-    pub upload_rate: Option<u64>,
-    /// Bytes a second.
-    pub download_rate: Option<u64>,
-    /// Bytes.
-    pub max_upload_size: Option<u64>,
-    /// Bytes.
-    pub quota: Option<u64>,
-    /// For the reply to the login.
-    pub greeting: Option<String>,
-    /// Facts for other plugins.
-    pub attributes: Vec<(String, String)>,
-    /// Where the user may come from; none is anywhere.
-    pub addresses: Option<Vec<IpNet>>,
-    /// Whether the user is kept out for now.
+pub struct Admission {
+    /// What they may do.
+    pub grant: Grant,
+    /// Where they may come from; none is anywhere.
+    addresses: Option<Networks>,
+    /// Whether they are kept out for now.
     pub disabled: bool,
 }
-
-/// One thing that a user may do, named as in the contract.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum Permission {
-    List,
-    Download,
-    Upload,
-    Overwrite,
-    Append,
-    Delete,
-    Rename,
-    MakeDirectory,
-    RemoveDirectory,
-    ChangeMetadata,
-}
-
-const READ: &[Permission] = &[Permission::List, Permission::Download];
-const WRITE: &[Permission] = &[
-    Permission::Upload,
-    Permission::Overwrite,
-    Permission::Append,
-    Permission::Delete,
-    Permission::Rename,
-    Permission::MakeDirectory,
-    Permission::RemoveDirectory,
-    Permission::ChangeMetadata,
-];
 
 impl Entry {
     /// Reads what the table of users says of `user`.
@@ -110,151 +61,45 @@ impl Entry {
         let entry = Self {
             password: table.text("password")?,
             require_certificate: table.switch("require-certificate")?.unwrap_or(false),
-            grant: Grant::take(&mut table, Some(user), &["all"])?,
+            totp: table.any("totp"),
+            admission: Admission::take(&mut table, Some(user), &["all"])?,
             certificates,
         };
         table.finish()?;
         if entry.require_certificate && entry.certificates.is_empty() {
             return Err(table.wrong("require-certificate", "needs the key certificates"));
         }
-        if entry.password.is_none() && entry.certificates.is_empty() && !entry.grant.disabled {
+        if entry.password.is_none() && entry.certificates.is_empty() && !entry.admission.disabled {
             return Err(table.wrong("password", "needed, unless certificates are given"));
         }
         Ok(entry)
     }
 }
 
-impl Grant {
+impl Admission {
     /// Reads the setting `anonymous`: what its guests may do is only to read, unless it says more,
     /// and it has to say where.
     pub fn anonymous(json: &str) -> Result<Self, Error> {
         let mut table = Table::parse("anonymous", json)?;
-        let grant = Self::take(&mut table, None, &["read"])?;
+        let admission = Self::take(&mut table, None, &["read"])?;
         table.finish()?;
-        Ok(grant)
+        Ok(admission)
     }
 
     /// Whether the user may come from `address`.
     pub fn admits(&self, address: &str) -> bool {
-        let Some(networks) = &self.addresses else {
-            return true;
-        };
-        // ::ffff:192.0.2.1 is how a socket for both protocols writes 192.0.2.1.
-        let address = address
-            .parse::<IpAddr>()
-            .map(|address| address.to_canonical());
-        address.is_ok_and(|address| networks.iter().any(|network| network.contains(&address)))
+        self.addresses
+            .as_ref()
+            .is_none_or(|networks| networks.contain(address))
     }
 
     fn take(table: &mut Table, user: Option<&str>, permissions: &[&str]) -> Result<Self, Error> {
         Ok(Self {
-            home: home(table, user)?,
-            storage: table.text("storage")?,
-            groups: table.texts("groups")?.unwrap_or_default(),
-            permissions: self::permissions(table, permissions)?,
-            max_sessions: table.count("max-sessions")?,
-            idle_timeout: table.seconds("idle-timeout")?,
-            upload_rate: limit(table, "upload-rate")?,
-            download_rate: limit(table, "download-rate")?,
-            max_upload_size: limit(table, "max-upload-size")?,
-            quota: limit(table, "quota")?,
-            greeting: table.text("greeting")?,
-            attributes: attributes(table)?,
-            addresses: addresses(table)?,
+            grant: Grant::take(table, user, permissions)?,
+            addresses: Networks::take(table, "addresses")?,
             disabled: table.switch("disabled")?.unwrap_or(false),
         })
     }
-}
-
-fn home(table: &mut Table, user: Option<&str>) -> Result<String, Error> {
-    let home = match (table.text("home")?, user) {
-        (Some(home), _) => home,
-        (None, Some(user)) if is_file_name(user) => return Ok(format!("/{user}")),
-        (None, Some(_)) => return Err(table.wrong("home", "needed: the name is no directory's")),
-        (None, None) => return Err(table.wrong("home", "needed")),
-    };
-    let Some(below) = home.strip_prefix('/') else {
-        return Err(table.wrong(
-            "home",
-            &format!("expected a path from \"/\" on, found {home:?}"),
-        ));
-    };
-    if !below.is_empty() && !below.trim_end_matches('/').split('/').all(is_file_name) {
-        return Err(table.wrong("home", &format!("{home:?} is not a plain path")));
-    }
-    Ok(home)
-}
-
-fn is_file_name(name: &str) -> bool {
-    !matches!(name, "" | "." | "..") && !name.contains(|c: char| c == '/' || c.is_control())
-}
-
-fn permissions(table: &mut Table, default: &[&str]) -> Result<Vec<Permission>, Error> {
-    let mut permissions = Vec::new();
-    let names = table.texts("permissions")?;
-    let names = match &names {
-        Some(names) => names.iter().map(String::as_str).collect(),
-        None => default.to_vec(),
-    };
-    for name in names {
-        match name {
-            "read" => permissions.extend(READ),
-            "write" => permissions.extend(WRITE),
-            "all" => permissions.extend(READ.iter().chain(WRITE)),
-            "list" => permissions.push(Permission::List),
-            "download" => permissions.push(Permission::Download),
-            "upload" => permissions.push(Permission::Upload),
-            "overwrite" => permissions.push(Permission::Overwrite),
-            "append" => permissions.push(Permission::Append),
-            "delete" => permissions.push(Permission::Delete),
-            "rename" => permissions.push(Permission::Rename),
-            "make-directory" => permissions.push(Permission::MakeDirectory),
-            "remove-directory" => permissions.push(Permission::RemoveDirectory),
-            "change-metadata" => permissions.push(Permission::ChangeMetadata),
-            _ => return Err(table.wrong("permissions", &format!("there is no {name:?}"))),
-        }
-    }
-    Ok(permissions)
-}
-
-/// A limit of 0 would be read as "none at all" by some and as "no limit" by others.
-fn limit(table: &mut Table, key: &str) -> Result<Option<u64>, Error> {
-    match table.bytes(key)? {
-        Some(0) => Err(table.wrong(key, "expected more than 0; leave the key out for no limit")),
-        limit => Ok(limit),
-    }
-}
-
-fn attributes(table: &mut Table) -> Result<Vec<(String, String)>, Error> {
-    let Some(mut table) = table.table("attributes")? else {
-        return Ok(Vec::new());
-    };
-    let mut attributes = Vec::new();
-    for name in table.names() {
-        if let Some(value) = table.text(&name)? {
-            attributes.push((name, value));
-        }
-    }
-    Ok(attributes)
-}
-
-fn addresses(table: &mut Table) -> Result<Option<Vec<IpNet>>, Error> {
-    let Some(texts) = table.texts("addresses")? else {
-        return Ok(None);
-    };
-    let network = |text: &String| {
-        let network = text.parse::<IpNet>().ok();
-        let network = network.or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
-        network.ok_or_else(|| {
-            let what = format!("expected a network such as \"192.0.2.0/24\", found {text:?}");
-            table.wrong("addresses", &what)
-        })
-    };
-    texts
-        .iter()
-        .map(network)
-        .collect::<Result<_, _>>()
-        .map(Some)
 }
 
 fn certificates(table: &mut Table) -> Result<Vec<Pattern>, Error> {
@@ -267,6 +112,7 @@ fn certificates(table: &mut Table) -> Result<Vec<Pattern>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sdk::Permission;
 
     fn parse(json: &str) -> Result<Entry, Error> {
         Entry::parse("bob", json)
@@ -275,10 +121,10 @@ mod tests {
     #[test]
     fn little_is_enough() {
         let entry = parse(r#"{"password": "$x$"}"#).unwrap();
-        assert_eq!(entry.grant.home, "/bob");
-        assert_eq!(entry.grant.permissions.len(), 10);
-        assert!(entry.grant.admits("203.0.113.9"));
-        assert!(!entry.grant.disabled && !entry.require_certificate);
+        assert_eq!(entry.admission.grant.home, "/bob");
+        assert_eq!(entry.admission.grant.permissions.len(), 10);
+        assert!(entry.admission.admits("203.0.113.9"));
+        assert!(!entry.admission.disabled && !entry.require_certificate);
     }
 
     #[test]
@@ -292,7 +138,7 @@ mod tests {
                 "disabled": true, "attributes": {"department": "x"}}"#,
         )
         .unwrap();
-        let grant = &entry.grant;
+        let grant = &entry.admission.grant;
         assert_eq!(grant.home, "/b/c/");
         assert_eq!(
             grant.permissions,
@@ -311,7 +157,7 @@ mod tests {
             (Some(2 << 30), Some(10_000_000_000))
         );
         assert_eq!(grant.attributes, [("department".into(), "x".into())]);
-        assert!(grant.disabled && entry.require_certificate);
+        assert!(entry.admission.disabled && entry.require_certificate);
     }
 
     #[test]
@@ -388,6 +234,7 @@ mod tests {
         assert_eq!(
             Entry::parse("...", r#"{"password": "$x$"}"#)
                 .unwrap()
+                .admission
                 .grant
                 .home,
             "/..."
@@ -395,6 +242,7 @@ mod tests {
         assert_eq!(
             parse(r#"{"password": "$x$", "home": "/"}"#)
                 .unwrap()
+                .admission
                 .grant
                 .home,
             "/"
@@ -404,26 +252,31 @@ mod tests {
     #[test]
     fn admits_by_network() {
         let entry = parse(r#"{"password": "", "addresses": ["192.0.2.7/24", "2001:db8::1"]}"#);
-        let grant = entry.unwrap().grant;
+        let admission = entry.unwrap().admission;
         for address in ["192.0.2.200", "::ffff:192.0.2.1", "2001:db8::1"] {
-            assert!(grant.admits(address), "{address}");
+            assert!(admission.admits(address), "{address}");
         }
         for address in ["192.0.3.1", "::192.0.2.1", "2001:db8::2", "", "unix"] {
-            assert!(!grant.admits(address), "{address}");
+            assert!(!admission.admits(address), "{address}");
         }
-        let nowhere = parse(r#"{"password": "", "addresses": []}"#).unwrap().grant;
+        let nowhere = parse(r#"{"password": "", "addresses": []}"#)
+            .unwrap()
+            .admission;
         assert!(!nowhere.admits("192.0.2.1"));
     }
 
     #[test]
     fn anonymous_reads_only_and_has_no_password() {
-        let grant = Grant::anonymous(r#"{"home": "/public"}"#).unwrap();
-        assert_eq!(grant.permissions, READ);
+        let guest = Admission::anonymous(r#"{"home": "/public"}"#).unwrap();
         assert_eq!(
-            Grant::anonymous("{}").unwrap_err(),
+            guest.grant.permissions,
+            [Permission::List, Permission::Download]
+        );
+        assert_eq!(
+            Admission::anonymous("{}").unwrap_err(),
             "anonymous: home: needed"
         );
-        let error = Grant::anonymous(r#"{"home": "/", "password": "$x$"}"#).unwrap_err();
+        let error = Admission::anonymous(r#"{"home": "/", "password": "$x$"}"#).unwrap_err();
         assert_eq!(error, "anonymous: password: there is no such key");
     }
 }

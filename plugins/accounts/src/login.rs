@@ -1,7 +1,8 @@
 //! Who is let in.
 
 use crate::certificate::Shown;
-use crate::entry::{Entry, Grant};
+use crate::entry::{Admission, Entry};
+use sdk::Grant;
 
 /// A valid hash of no password, at the cost that `portcullis passwd` takes.
 pub const DUMMY: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
@@ -18,6 +19,10 @@ pub trait Server {
     fn certificate(&self) -> Shown;
     /// Where the client is.
     fn address(&self) -> String;
+    /// Whether the caller asks users who have a second factor for it.
+    fn has_second_factors(&self) -> bool {
+        false
+    }
 }
 
 /// What becomes of a login.
@@ -59,6 +64,11 @@ fn known(
     user: &str,
     password: Option<&str>,
 ) -> Result<Outcome, String> {
+    if entry.totp.is_some() && !server.has_second_factors() {
+        return Err(format!(
+            "user {user:?}: totp: the plugin auth-totp is needed"
+        ));
+    }
     let certified = !entry.certificates.is_empty() && {
         let shown = server.certificate();
         entry
@@ -87,7 +97,7 @@ fn known(
             }
         }
     }
-    Ok(admit(server, entry.grant))
+    Ok(admit(server, entry.admission))
 }
 
 fn guest(server: &impl Server, password: Option<&str>) -> Result<Outcome, String> {
@@ -100,17 +110,17 @@ fn guest(server: &impl Server, password: Option<&str>) -> Result<Outcome, String
     // Any password will do, but it has to be asked for: clients expect that.
     match password {
         None => Ok(Outcome::Abstain),
-        Some(_) => Ok(admit(server, Grant::anonymous(&setting)?)),
+        Some(_) => Ok(admit(server, Admission::anonymous(&setting)?)),
     }
 }
 
-fn admit(server: &impl Server, grant: Grant) -> Outcome {
-    if grant.disabled {
+fn admit(server: &impl Server, admission: Admission) -> Outcome {
+    if admission.disabled {
         Outcome::Deny("disabled")
-    } else if !grant.admits(&server.address()) {
+    } else if !admission.admits(&server.address()) {
         Outcome::Deny("not from this address")
     } else {
-        Outcome::Accept(Box::new(grant))
+        Outcome::Accept(Box::new(admission.grant))
     }
 }
 
@@ -270,6 +280,10 @@ mod tests {
             (
                 r#"{"password": "plain"}"#,
                 "user \"bob\": password: unknown kind of hash",
+            ),
+            (
+                r#"{"password": "$x", "totp": "JBSWY3DPEHPK3PXP"}"#,
+                "user \"bob\": totp: the plugin auth-totp is needed",
             ),
             (
                 r#"{"passwort": "$x"}"#,

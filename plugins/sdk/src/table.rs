@@ -3,8 +3,7 @@
 //! A [`Table`] is read by taking its keys away one by one; what is then left was misspelt, and
 //! [`Table::finish`] says so. A typing error must never silently widen what somebody may do.
 
-mod units;
-
+use crate::units;
 use serde_json::Map;
 pub use serde_json::Value;
 
@@ -81,6 +80,14 @@ impl Table {
         })
     }
 
+    /// A number from 0 on.
+    pub fn number(&mut self, key: &str) -> Result<Option<u32>, Error> {
+        self.take(key, "a number from 0 on", |value| {
+            let number = value.as_u64().and_then(|number| number.try_into().ok());
+            number.ok_or(value)
+        })
+    }
+
     /// Seconds, as a number or as a text such as "10m".
     pub fn seconds(&mut self, key: &str) -> Result<Option<u32>, Error> {
         let expected = "a number of seconds from 1 on, or a text such as \"10m\"";
@@ -116,6 +123,11 @@ impl Table {
             Value::Array(values) => Ok(values),
             other => Err(other),
         })
+    }
+
+    /// Whatever it is.
+    pub fn any(&mut self, key: &str) -> Option<Value> {
+        self.keys.remove(key)
     }
 
     /// The names of the keys that are left.

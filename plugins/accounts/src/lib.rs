@@ -1,0 +1,5 @@
+//! Users as an operator lists them in a table or a file, and who of them is let in.
+
+pub mod certificate;
+pub mod entry;
+pub mod login;

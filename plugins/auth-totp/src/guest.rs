@@ -1,0 +1,74 @@
+//! The plugin as the server sees it.
+
+use crate::login::{self, Clock};
+use crate::settings::Settings;
+use accounts::certificate::Shown;
+use accounts::login::Server;
+use sdk::authenticator::{Credentials, Failure, Guest, Outcome, Session};
+use sdk::{passwords, settings, state};
+
+struct Totp;
+sdk::authenticator::export!(Totp);
+
+impl Guest for Totp {
+    fn authenticate(session: Session, credentials: Credentials) -> Result<Outcome, Failure> {
+        sdk::log_panics();
+        let settings = Settings::parse(settings::get).map_err(Failure::Internal)?;
+        let outcome = login::authenticate(
+            &settings,
+            &Connected { session },
+            &credentials.user,
+            credentials.password.as_deref(),
+            credentials.one_time_code.as_deref(),
+        );
+        Ok(match outcome.map_err(Failure::Internal)? {
+            login::Outcome::Accept(grant) => Outcome::Accept(grant.account()),
+            login::Outcome::Deny(reason) => Outcome::Deny(reason.into()),
+            login::Outcome::Challenge => Outcome::Challenge(settings.prompt),
+            login::Outcome::Abstain => Outcome::Abstain,
+        })
+    }
+}
+
+struct Connected {
+    session: Session,
+}
+
+impl Server for Connected {
+    fn user(&self, name: &str) -> Option<String> {
+        settings::lookup("users", name)
+    }
+
+    fn anonymous(&self) -> Option<String> {
+        settings::get("anonymous")
+    }
+
+    fn verify(&self, password: &str, hash: &str) -> Result<bool, String> {
+        passwords::verify(password, hash)
+    }
+
+    fn certificate(&self) -> Shown {
+        Shown {
+            subject: self.session.client_certificate_subject(),
+            sha256: self.session.client_certificate_sha256(),
+        }
+    }
+
+    fn address(&self) -> String {
+        self.session.client_address()
+    }
+
+    fn has_second_factors(&self) -> bool {
+        true
+    }
+}
+
+impl Clock for Connected {
+    fn now(&self) -> u64 {
+        net::unix_time()
+    }
+
+    fn take(&self, user: &str, period: u64, seconds: u32) -> bool {
+        state::add(&format!("{period} {user}"), 1, Some(seconds)) == 1
+    }
+}

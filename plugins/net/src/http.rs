@@ -1,0 +1,114 @@
+//! As much of an HTTP client as plugins need. TLS, its authorities and the limit on an answer are
+//! the server's affair. Redirects are not followed: what is sent goes where the settings say.
+
+use crate::stream::{flush, read, write};
+use crate::{Deadline, Url};
+use std::time::Duration;
+use wasip2::http::outgoing_handler;
+use wasip2::http::types::{
+    Fields, IncomingBody, Method, OutgoingBody, OutgoingRequest, RequestOptions, Scheme,
+};
+
+/// What goes to a service, by POST.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// Where to.
+    pub url: &'a Url,
+    /// Names and values.
+    pub headers: &'a [(String, String)],
+    /// JSON.
+    pub body: &'a [u8],
+    /// From the first to the last byte.
+    pub timeout: Duration,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answer {
+    /// 200, say.
+    pub status: u16,
+    /// All of it.
+    pub body: Vec<u8>,
+}
+
+/// Sends a request and waits for the answer. The error says why there is none.
+pub fn post(request: &Request) -> Result<Answer, String> {
+    let deadline = Deadline::after(request.timeout);
+    let outgoing = outgoing(request)?;
+    let timeout = u64::try_from(request.timeout.as_nanos()).ok();
+    let options = RequestOptions::new();
+    let _ = options.set_connect_timeout(timeout);
+    let _ = options.set_first_byte_timeout(timeout);
+    let _ = options.set_between_bytes_timeout(timeout);
+
+    // The body is asked for before the request is sent, and written after.
+    let body = outgoing.body().map_err(|()| "no body")?;
+    let failed = |error: wasip2::http::types::ErrorCode| error.to_string();
+    let response = outgoing_handler::handle(outgoing, Some(options)).map_err(failed)?;
+    let sent = send(&body, request.body, deadline);
+    let finished = OutgoingBody::finish(body, None);
+
+    // A request that was refused fails here, too, and this error says more.
+    deadline
+        .wait(&response.subscribe())
+        .map_err(|error| error.to_string())?;
+    let answer = response.get().ok_or("no answer")?;
+    let answer = answer.map_err(|()| "no answer")?.map_err(failed)?;
+    sent?;
+    finished.map_err(failed)?;
+    let status = answer.status();
+    let body = receive(&answer.consume().map_err(|()| "no body")?, deadline)?;
+    Ok(Answer { status, body })
+}
+
+fn outgoing(request: &Request) -> Result<OutgoingRequest, String> {
+    let headers = Fields::new();
+    let length = request.body.len().to_string();
+    let own = [
+        ("content-type", "application/json"),
+        ("content-length", &length),
+        ("accept", "application/json"),
+    ];
+    let given = request.headers.iter();
+    let given = given.map(|(name, value)| (name.as_str(), value.as_str()));
+    for (name, value) in own.into_iter().chain(given) {
+        headers
+            .append(name, value.as_bytes())
+            .map_err(|error| format!("header {name}: {error}"))?;
+    }
+    let outgoing = OutgoingRequest::new(headers);
+    let scheme = match request.url.secure {
+        true => Scheme::Https,
+        false => Scheme::Http,
+    };
+    let malformed = |()| "not a URL";
+    outgoing.set_method(&Method::Post).map_err(malformed)?;
+    outgoing.set_scheme(Some(&scheme)).map_err(malformed)?;
+    outgoing
+        .set_authority(Some(&request.url.authority))
+        .map_err(malformed)?;
+    outgoing
+        .set_path_with_query(Some(&request.url.path))
+        .map_err(malformed)?;
+    Ok(outgoing)
+}
+
+/// The stream is dropped at the end: the body cannot be finished before.
+fn send(body: &OutgoingBody, mut bytes: &[u8], deadline: Deadline) -> Result<(), String> {
+    let stream = body.write().map_err(|()| "no stream")?;
+    let failed = |error: std::io::Error| error.to_string();
+    while !bytes.is_empty() {
+        let count = write(&stream, bytes, deadline).map_err(failed)?;
+        bytes = bytes.get(count..).unwrap_or_default();
+    }
+    flush(&stream, deadline).map_err(failed)
+}
+
+fn receive(body: &IncomingBody, deadline: Deadline) -> Result<Vec<u8>, String> {
+    let stream = body.stream().map_err(|()| "no stream")?;
+    let mut content = Vec::new();
+    while let Some(bytes) = read(&stream, 64 * 1024, deadline).map_err(|error| error.to_string())? {
+        content.extend(bytes);
+    }
+    Ok(content)
+}

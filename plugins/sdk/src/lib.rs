@@ -1,0 +1,59 @@
+//! What the plugins share: bindings for each world, settings with errors that name the key, accounts
+//! as operators write them, and a panic hook.
+//!
+//! ```ignore
+//! use sdk::authenticator::{Credentials, Failure, Guest, Outcome, Session};
+//!
+//! struct Users;
+//! sdk::authenticator::export!(Users);
+//!
+//! impl Guest for Users {
+//!     fn authenticate(session: Session, credentials: Credentials) -> Result<Outcome, Failure> {
+//!         sdk::log_panics();
+//!         …
+//!     }
+//! }
+//! ```
+
+#[doc(hidden)]
+pub mod bindings;
+mod grant;
+mod networks;
+mod table;
+mod units;
+
+pub use bindings::portcullis::plugin::{log, passwords, settings, state, types};
+pub use grant::{Grant, Permission};
+pub use networks::Networks;
+pub use table::{Error, Table, Value};
+
+/// The world `authenticator`.
+pub mod authenticator {
+    pub use crate::bindings::authenticator::export;
+    pub use crate::bindings::authenticator::exports::portcullis::plugin::authentication::*;
+}
+
+/// The world `event-listener`.
+pub mod event_listener {
+    pub use crate::bindings::event_listener::export;
+    pub use crate::bindings::event_listener::exports::portcullis::plugin::events::*;
+}
+
+/// The world `path-guard`.
+pub mod path_guard {
+    pub use crate::bindings::path_guard::export;
+    pub use crate::bindings::path_guard::exports::portcullis::plugin::path_policy::*;
+}
+
+/// The world `upload-inspector`.
+pub mod upload_inspector {
+    pub use crate::bindings::upload_inspector::export;
+    pub use crate::bindings::upload_inspector::exports::portcullis::plugin::upload_inspection::*;
+}
+
+/// Has panics told to the server's log: there is no standard error, where they go otherwise.
+pub fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        log::write(log::Level::Error, &panic.to_string());
+    }));
+}

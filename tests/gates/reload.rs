@@ -1,0 +1,282 @@
+//! Configuration, certificates and components anew, without a session that notices.
+
+use std::{fs, path::Path, thread};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::{
+    built,
+    support::{Client, Server, Setup, Tls, USER, eventually},
+};
+
+fn hang_up(server: &Server) {
+    let id = Pid::from_raw(i32::try_from(server.id()).unwrap()).unwrap();
+    kill_process(id, Signal::HUP).unwrap();
+}
+
+/// `portcullis WORDS` beside the server: its status, and what it said.
+fn ask(server: &Server, words: &[&str]) -> (i32, String) {
+    server.setup().run(words)
+}
+
+/// A server whose first authenticator is this file, which can be replaced.
+fn with_component(content: &str) -> (Setup, std::path::PathBuf) {
+    let setup = Setup::new();
+    let file = setup.file("plugin.wasm", fs::read(built(content)).unwrap());
+    let setup = setup.plugin("first", file.to_str().unwrap(), "");
+    (setup.users_plugin(), file)
+}
+
+fn replace(file: &Path, component: &str) {
+    let new = file.with_extension("new");
+    fs::copy(built(component), &new).unwrap();
+    fs::rename(new, file).unwrap();
+}
+
+fn attempt(server: &Server, user: &str) -> u16 {
+    let mut client = server.secure(&Tls::new());
+    client.send(&format!("USER {user}")).expect(331);
+    client.send(&format!("PASS {user}")).code
+}
+
+#[test]
+fn a_component_that_is_replaced_on_disk_takes_effect_with_a_reload_alone() {
+    let (setup, file) = with_component("faulty-authenticator");
+    let mut server = setup.start();
+    assert_eq!(attempt(&server, "okay"), 230);
+    replace(&file, "listens");
+    assert_eq!(attempt(&server, "okay"), 230, "it is what it was");
+    let (status, said) = ask(&server, &["reload"]);
+    assert_eq!(status, 0, "{said}");
+    assert!(said.contains("reloaded: 2 plugins"), "{said}");
+    assert_eq!(attempt(&server, "okay"), 530);
+    assert_eq!(attempt(&server, USER), 230);
+
+    replace(&file, "faulty-authenticator");
+    hang_up(&server);
+    server.wait_for_line(|line| line.contains("SIGHUP"));
+    eventually("the reload is done", || attempt(&server, "okay") == 230);
+}
+
+#[test]
+fn a_reload_that_fails_changes_nothing_and_says_why() {
+    let (setup, file) = with_component("faulty-authenticator");
+    let mut server = setup.start();
+    replace(&file, "wrong-version");
+    let (status, said) = ask(&server, &["reload"]);
+    assert_eq!(status, 2, "{said}");
+    assert!(said.contains("plugin first"), "{said}");
+    assert!(said.contains("config.toml:3"), "{said}");
+    assert!(said.contains("the server goes on as it was"), "{said}");
+    assert_eq!(attempt(&server, "okay"), 230);
+
+    let config = file.with_file_name("config.toml");
+    let good = fs::read_to_string(&config).unwrap();
+    let broken = good.replace("[[plugin]]", "[[plugn]]");
+    fs::write(&config, broken).unwrap();
+    hang_up(&server);
+    server.wait_for_line(|line| line.contains("plugn"));
+    assert_eq!(attempt(&server, "okay"), 230);
+}
+
+#[test]
+fn a_hundred_running_sessions_keep_what_they_have() {
+    let (setup, file) = with_component("faulty-authenticator");
+    let server = setup.set("limits.login-attempts", "9").start();
+    let tls = Tls::new();
+    let mut sessions: Vec<_> = (0..100).map(|_| server.login_as(USER, &tls)).collect();
+    let (halves, whole): (Vec<u8>, Vec<u8>) = (vec![b'a'; 50_000], vec![b'a'; 100_000]);
+    let mut transfers: Vec<_> = sessions
+        .iter_mut()
+        .enumerate()
+        .map(|(number, session)| {
+            let mut data = session.begin(&format!("STOR {number}"));
+            data.send(&halves).unwrap();
+            data
+        })
+        .collect();
+    for round in 0..3 {
+        let component = ["listens", "faulty-authenticator"][round % 2];
+        replace(&file, component);
+        let (status, said) = ask(&server, &["reload"]);
+        assert_eq!(status, 0, "{said}");
+        // New sessions come in meanwhile, and have the new component.
+        let expected = if component == "listens" { 530 } else { 230 };
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| assert_eq!(attempt(&server, "okay"), expected));
+            }
+        });
+    }
+    for transfer in &mut transfers {
+        transfer.send(&halves).unwrap();
+    }
+    for (session, data) in sessions.iter_mut().zip(transfers) {
+        data.finish().unwrap();
+        session.reply().expect(226);
+    }
+    for (number, session) in sessions.iter_mut().enumerate() {
+        assert_eq!(session.retrieve(&format!("RETR {number}")), whole);
+        session.send("PWD").expect(257);
+    }
+    // What a session had been told stays true for it: a guest of the old component.
+    sessions[0].send("REIN").expect(220);
+    sessions[0].clear();
+    sessions[0].auth_tls(&tls);
+    sessions[0].send("USER okay").expect(331);
+    sessions[0].send("PASS okay").expect(230);
+}
+
+#[test]
+fn settings_of_the_server_are_read_anew() {
+    let setup = Setup::new()
+        .unset("server.listen")
+        .set("server.listen-implicit", r#"["127.0.0.1:0"]"#)
+        .tables("[server]\nlisten = [\"127.0.0.1:0\"]\ngreeting = \"one\"\n[storage.default]\nfile-mode = \"0640\"\n[[plugin]]\nname = \"users\"\ncomponent = \"builtin:users\"\nsettings.users = { file = \"users.toml\" }\n");
+    let server = setup.start();
+    let mut before = server.login();
+    let mut data = before.begin("STOR old");
+    data.send(b"half").unwrap();
+
+    let config = server.state().with_file_name("config.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    let text = text
+        .replace("\"one\"", "\"two\"")
+        .replace("0640", "0600")
+        .replace("[\"127.0.0.1:0\"]", "[\"127.0.0.1:0\", \"127.0.0.2:0\"]");
+    fs::write(&config, text + "[limits]\nupload-size = 6\n").unwrap();
+    // Beside the server's own, the command must not write the configuration: it is asked by hand.
+    hang_up(&server);
+    eventually("the reload is done", || server.log().contains("reloaded: "));
+    let mut after = Client::dial(server.address);
+    after.reply().expect(220).saying("two");
+    assert!(server.log().contains("127.0.0.2:"), "{}", server.log());
+
+    data.send(b" a file").unwrap();
+    data.finish().unwrap();
+    before.reply().expect(226);
+    let mode = |name: &str| {
+        use std::os::unix::fs::PermissionsExt;
+        let facts = fs::metadata(server.home().join(name)).unwrap();
+        facts.permissions().mode() & 0o777
+    };
+    assert_eq!(mode("old"), 0o640);
+    let mut client = server.login();
+    client.store("STOR new", b"short").expect(226);
+    assert_eq!(mode("new"), 0o600);
+    client.store("STOR long", b"too long").expect(552);
+}
+
+#[test]
+fn state_survives_a_reload() {
+    let server = Setup::new()
+        .plugin("listens", &built("listens"), "settings.failures = 2")
+        .users_plugin()
+        .start();
+    for _ in 0..2 {
+        let mut client = server.secure(&Tls::new());
+        client.send(&format!("USER {USER}")).expect(331);
+        client.send("PASS wrong").expect(530);
+    }
+    eventually("both failures are heard", || {
+        server.log().matches("heard ").count() == 2
+    });
+    assert_eq!(attempt(&server, USER), 530);
+    assert_eq!(ask(&server, &["reload"]).0, 0);
+    assert_eq!(attempt(&server, USER), 530);
+}
+
+#[test]
+fn state_survives_a_restart_where_there_is_a_file() {
+    for kept in [true, false] {
+        let mut setup = Setup::new();
+        if kept {
+            setup = setup.set("state.file", "\"state.redb\"");
+        }
+        let server = setup
+            .plugin("listens", &built("listens"), "settings.failures = 2")
+            .users_plugin()
+            .start();
+        for _ in 0..2 {
+            let mut client = server.secure(&Tls::new());
+            client.send(&format!("USER {USER}")).expect(331);
+            client.send("PASS wrong").expect(530);
+        }
+        // What happened in the last moment counts, too.
+        let server = server.restart(|| {});
+        assert_eq!(attempt(&server, USER), if kept { 530 } else { 230 });
+        if kept {
+            let id = Pid::from_raw(i32::try_from(server.id()).unwrap()).unwrap();
+            kill_process(id, Signal::KILL).unwrap();
+            let server = server.revive();
+            assert_eq!(attempt(&server, USER), 530, "also after a kill");
+        }
+    }
+}
+
+#[test]
+fn status_tells_how_plugins_fare() {
+    let mut server = Setup::new()
+        .plugin("faulty", &built("faulty-authenticator"), "")
+        .users_plugin()
+        .start();
+    let (status, said) = ask(&server, &["status"]);
+    assert_eq!(status, 0, "{said}");
+    assert!(said.contains("faulty: healthy, 0 calls"), "{said}");
+    for _ in 0..5 {
+        attempt(&server, "trap");
+    }
+    let (_, said) = ask(&server, &["status"]);
+    assert!(
+        said.contains("faulty: UNHEALTHY, 5 calls, 5 faults"),
+        "{said}"
+    );
+    assert!(said.contains("trap: "), "{said}");
+    server.wait_for_line(|line| line.contains("the plugin is unhealthy"));
+
+    let _one = server.login();
+    let (_, said) = ask(&server, &["status", "--json"]);
+    let status: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(status["sessions"], 1, "{said}");
+    assert_eq!(status["plugins"][0]["healthy"], false, "{said}");
+    assert_eq!(status["plugins"][1]["name"], "users", "{said}");
+    for _ in 0..8 {
+        attempt(&server, "okay");
+    }
+    server.wait_for_line(|line| line.contains("the plugin is healthy again"));
+    let (_, said) = ask(&server, &["status"]);
+    assert!(said.contains("faulty: healthy"), "{said}");
+}
+
+#[test]
+fn without_a_server_the_commands_say_so() {
+    for command in ["reload", "status"] {
+        let (status, said) = Setup::new().run(&[command]);
+        assert_eq!(status, 1, "{said}");
+        assert!(said.contains("no server answers in"), "{said}");
+    }
+}
+
+#[test]
+fn two_servers_do_not_share_a_state_directory() {
+    let server = Setup::new().users_plugin().start();
+    let (status, said) = ask(&server, &[]);
+    assert_eq!(status, 2, "{said}");
+    assert!(
+        said.contains("another server runs with this state directory"),
+        "{said}"
+    );
+    server.login();
+}
+
+#[test]
+fn the_control_socket_is_for_the_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let mut server = Server::start();
+    let socket = server.state().join("control.sock");
+    let mode = fs::metadata(&socket).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    server.terminate();
+    assert!(server.wait().success());
+    assert!(!socket.exists());
+}
