@@ -155,12 +155,12 @@ fn plugins(loaded: &Loaded) -> Result<Vec<String>, Failure> {
     let gates = runtime.block_on(host.gates(&config.plugin, &config.server.state));
     let kinds = Kinds::new(&gates.map_err(|error| in_plugin(loaded, &error))?);
     let describe = |plugin: &crate::config::Plugin| {
-        format!(
-            "{}: {}, {}",
-            plugin.name,
-            kinds.of(&plugin.name),
-            plugin.component
-        )
+        let granted = match plugin.grants.is_empty() {
+            true => String::new(),
+            false => format!(", granted {}", plugin.grants),
+        };
+        let (name, component) = (&plugin.name, &plugin.component);
+        format!("{name}: {}, {component}{granted}", kinds.of(name))
     };
     Ok(config.plugin.iter().map(describe).collect())
 }

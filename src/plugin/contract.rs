@@ -8,12 +8,15 @@ use wasmtime::{Config, Engine, OptLevel, component::Component};
 use wit_component::DecodedWasm;
 use wit_parser::WorldKey;
 
-use super::LoadError;
+use super::{
+    LoadError,
+    need::{Grant, Name},
+};
 use crate::{config::Grants, gate::upload::hex};
 
 /// The contract that this server speaks.
 pub const VERSION: &str = "0.1.0";
-const PACKAGE: &str = "portcullis:plugin";
+pub(super) const PACKAGE: &str = "portcullis:plugin";
 
 /// What a plugin decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,95 +57,6 @@ impl fmt::Display for Kind {
             Self::PathGuard => "path-guard",
             Self::UploadInspector => "upload-inspector",
             Self::EventListener => "event-listener",
-        })
-    }
-}
-
-/// What an import needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Grant {
-    /// Nothing: every plugin has it.
-    None,
-    /// Nothing: it is there with nothing in it, since the libraries of some languages ask for it.
-    Empty,
-    /// It is there, and `grants.directories` says what is in it.
-    Directories,
-    /// It is there, and `grants.environment` says what is in it.
-    Environment,
-    /// It is there, and `grants.tcp` says where it leads.
-    Tcp,
-    /// It is there, and answers where `grants.dns` is set.
-    Dns,
-    /// `grants.http`, without which it is not there.
-    Http,
-    /// `grants.tcp`, without which it is not there.
-    Tls,
-    /// The server does not have it.
-    Unknown,
-}
-
-impl Grant {
-    fn needed(import: &str) -> Self {
-        let Some(name) = Name::parse(import) else {
-            return Self::Unknown;
-        };
-        match (name.package, name.interface) {
-            (PACKAGE, "log" | "settings" | "state" | "passwords" | "types" | "uploads") => {
-                Self::None
-            }
-            // A `use` of a type imports the interface that it is from.
-            (PACKAGE, "path-policy" | "authentication" | "upload-inspection") => Self::Unknown,
-            ("wasi:clocks" | "wasi:random" | "wasi:io", _) => Self::None,
-            ("wasi:cli", "environment") => Self::Environment,
-            ("wasi:cli", _) => Self::Empty,
-            ("wasi:filesystem", _) => Self::Directories,
-            ("wasi:sockets", "ip-name-lookup") => Self::Dns,
-            ("wasi:sockets", "udp" | "udp-create-socket") => Self::Empty,
-            ("wasi:sockets", _) => Self::Tcp,
-            ("wasi:http", _) => Self::Http,
-            ("wasi:tls", _) => Self::Tls,
-            _ => Self::Unknown,
-        }
-    }
-
-    /// The line of `[plugin.grants]` that gives it something, and whether it needs that to load.
-    fn line(self) -> Option<(&'static str, bool)> {
-        match self {
-            Self::Http => Some(("http = [\"https://HOST\"]", true)),
-            Self::Tls => Some(("tcp = [\"HOST:PORT\"]", true)),
-            Self::Tcp => Some(("tcp = [\"HOST:PORT\"]", false)),
-            Self::Dns => Some(("dns = true", false)),
-            Self::Directories => Some((
-                "directories = [{ host = \"DIRECTORY\", guest = \"/NAME\" }]",
-                false,
-            )),
-            Self::Environment => Some(("environment = [\"NAME\"]", false)),
-            Self::None | Self::Empty | Self::Unknown => None,
-        }
-    }
-
-    /// Whether a component that imports it is not loaded with these grants.
-    fn is_missing(self, grants: &Grants) -> bool {
-        match self {
-            Self::Http => grants.http.is_empty(),
-            Self::Tls => grants.tcp.is_empty(),
-            _ => false,
-        }
-    }
-}
-
-impl fmt::Display for Grant {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::None => "granted to all",
-            Self::Empty => "there, with nothing in it",
-            Self::Directories => "there, with what grants.directories names",
-            Self::Environment => "there, with what grants.environment names",
-            Self::Tcp => "there, leads to what grants.tcp names",
-            Self::Dns => "there, answers with grants.dns",
-            Self::Http => "NEEDS grants.http",
-            Self::Tls => "NEEDS grants.tcp",
-            Self::Unknown => "UNKNOWN to this server",
         })
     }
 }
@@ -423,28 +337,6 @@ fn compatible(version: &str) -> bool {
             .map(|(series, _)| series.to_owned())
     };
     series(version) == series(VERSION)
-}
-
-/// `package:name/interface@version`
-struct Name<'a> {
-    package: &'a str,
-    interface: &'a str,
-    version: Option<&'a str>,
-}
-
-impl<'a> Name<'a> {
-    fn parse(name: &'a str) -> Option<Self> {
-        let (package, rest) = name.split_once('/')?;
-        let (interface, version) = match rest.split_once('@') {
-            Some((interface, version)) => (interface, Some(version)),
-            None => (rest, None),
-        };
-        Some(Self {
-            package,
-            interface,
-            version,
-        })
-    }
 }
 
 #[cfg(test)]

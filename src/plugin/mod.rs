@@ -20,6 +20,7 @@ mod instances;
 mod limiter;
 mod listener;
 mod load;
+mod need;
 mod output;
 mod path_guard;
 mod producers;
@@ -36,9 +37,10 @@ use std::{fmt, path::Path, sync::Arc};
 
 use wasmtime::component::{HasSelf, Linker};
 
-pub use contract::{Grant, Kind, Report, inspect};
+pub use contract::{Kind, Report, inspect};
 pub use fault::spread;
 pub use load::bytes;
+pub use need::Grant;
 
 use crate::{config, gate::Gates};
 

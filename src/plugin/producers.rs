@@ -1,4 +1,5 @@
-//! What made a component: the custom sections `producers` of it and of all within.
+//! What made a component: the custom sections `producers` of it and of all within, and the names of
+//! interpreters, which those do not tell.
 //!
 //! <https://github.com/WebAssembly/tool-conventions/blob/main/ProducersSection.md>
 
@@ -12,7 +13,10 @@ const LONGEST: usize = 100;
 pub(super) fn of(bytes: &[u8]) -> Vec<String> {
     let mut found = Found::default();
     found.binary(bytes, 0);
-    let mut told = found.languages;
+    let mut told = match found.interpreter {
+        Some(interpreter) => vec![interpreter.to_owned()],
+        None => found.languages,
+    };
     if told.is_empty() {
         told.extend(language(&found.tools).map(str::to_owned));
     }
@@ -20,6 +24,13 @@ pub(super) fn of(bytes: &[u8]) -> Vec<String> {
     told.truncate(MOST);
     told
 }
+
+/// What names of modules and functions tell.
+const INTERPRETERS: [(&[u8], &str); 3] = [
+    (b"libpython", "Python"),
+    (b"quickjs", "JavaScript (QuickJS)"),
+    (b"SpiderMonkey", "JavaScript (SpiderMonkey)"),
+];
 
 /// The language that these tools are for. An interpreter in C is met in what it interprets.
 fn language(tools: &[String]) -> Option<&'static str> {
@@ -40,6 +51,7 @@ fn language(tools: &[String]) -> Option<&'static str> {
 
 #[derive(Default)]
 struct Found {
+    interpreter: Option<&'static str>,
     languages: Vec<String>,
     tools: Vec<String>,
 }
@@ -69,8 +81,15 @@ impl Found {
     }
 
     fn custom(&mut self, mut content: &[u8]) -> Option<()> {
-        if text(&mut content)? != "producers" {
-            return None;
+        match text(&mut content)? {
+            "producers" => {}
+            "name" if self.interpreter.is_none() => {
+                let has = |name: &[u8]| content.windows(name.len()).any(|part| part == name);
+                let met = INTERPRETERS.iter().find(|(name, _)| has(name));
+                self.interpreter = met.map(|(_, interpreter)| *interpreter);
+                return None;
+            }
+            _ => return None,
         }
         for _ in 0..number(&mut content)? {
             let field = text(&mut content)?;
@@ -131,6 +150,9 @@ mod tests {
         }
         component.extend(b"\0\xff\xff\xff\xff\xff\xff");
         assert_eq!(of(&component), ["Rust", "a 1.0"]);
+        component.truncate(8);
+        component.extend(b"\0\x14\x04name\0\x0d\x0clibpython.so");
+        assert_eq!(of(&component), ["Python"]);
         let tools = ["clang 19".to_owned(), "componentize-py 0.25".to_owned()];
         assert_eq!(language(&tools), Some("Python"));
         assert_eq!(language(&[]), None);

@@ -12,5 +12,6 @@ mod support;
 
 mod check;
 mod end;
+mod plugin;
 mod start;
 mod users;

@@ -33,7 +33,7 @@ fn host() -> &'static Host {
             instances: 64,
             ..Default::default()
         };
-        Host::new(&config, &cache).unwrap()
+        Host::new(&config, &cache, None).unwrap()
     })
 }
 
@@ -52,6 +52,7 @@ impl Plugin {
             component: built("tries"),
             sha256: None,
             on_failure: OnFailure::Deny,
+            instances: None,
             settings: toml::Table::new(),
             limits: config::PluginLimits {
                 wall_time: WALL_TIME,

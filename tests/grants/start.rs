@@ -45,10 +45,16 @@ fn a_silent_peer_costs_one_call_and_no_other_session() {
     let grants = format!(
         "{LIMITS}[plugin.grants]\ntcp = [\"{address}\"]\nhttp = [\"https://auth.example.org\"]\n"
     );
-    let mut server = Setup::new()
+    let setup = Setup::new()
         .plugin("tries", &built("tries"), &grants)
-        .users_plugin()
-        .start();
+        .users_plugin();
+    let (status, said) = setup.run(&["check"]);
+    assert_eq!(status, 0, "{said}");
+    assert!(
+        said.contains(&format!("granted tcp {address}; http")),
+        "{said}"
+    );
+    let mut server = setup.start();
     server.wait_for_line(|line| {
         let grants = format!("tcp {address}; http https://auth.example.org");
         line.contains("the plugin is loaded") && line.contains(&grants)

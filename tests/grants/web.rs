@@ -143,6 +143,17 @@ async fn requests_and_answers_are_bounded() {
 }
 
 #[tokio::test]
+async fn connections_are_bounded() {
+    let service = Service::start().await;
+    let plain = format!("http://{}", service.address);
+    let plugin = Plugin::with(&http(&format!("{plain:?}"))).await;
+    let said = plugin.tries(&format!("many {plain}/silent")).await;
+    assert_eq!(said, "4 refused");
+    assert_eq!(service.connections(), 16);
+    service.left_alone().await;
+}
+
+#[tokio::test]
 async fn waiting_is_bounded() {
     let service = Service::start().await;
     let plain = format!("http://{}", service.address);

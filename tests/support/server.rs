@@ -246,6 +246,11 @@ fn compiled() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-plugins")
 }
 
+/// What something else has compiled, servers need not.
+pub fn keep_compiled(from: &Path) {
+    copy_entries(from, &compiled());
+}
+
 /// Copies what is not there yet, each file at once.
 fn copy_entries(from: &Path, to: &Path) {
     use std::os::unix::fs::DirBuilderExt;

@@ -100,7 +100,10 @@ impl Expect {
             ("path", self.path.is_some(), world == World::UploadInspector),
         ];
         if let Some((key, ..)) = keys.iter().find(|(_, given, fits)| *given && !fits) {
-            return Err((key, format!("is not what an {world} answers with")));
+            return Err((
+                key,
+                format!("is nothing that the kind {world} answers with"),
+            ));
         }
         for (key, word) in [("outcome", &self.outcome), ("verdict", &self.verdict)] {
             if let Some(word) = word

@@ -251,7 +251,7 @@ impl Call {
         match keys.iter().find(|(_, given, of)| *given && *of != world) {
             Some((key, _, of)) => Err((
                 (*key).into(),
-                format!("is for calls of an {of}, not of this {world}"),
+                format!("is for calls of the kind {of}, and this is one of the kind {world}"),
             )),
             None => Ok(()),
         }
@@ -409,7 +409,7 @@ mod tests {
             ),
             (
                 "[[call]]\npath = \"/a\"\npassword = \"b\"",
-                "case.toml:3: call[0].password: is for calls of an authenticator",
+                "case.toml:3: call[0].password: is for calls of the kind authenticator",
             ),
             (
                 "[[call]]\nuser = \"a\"\nexpect.outcome = \"yes\"",

@@ -21,6 +21,7 @@ use hyper::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, Sleep, sleep, timeout},
 };
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks, io::TokioIo};
@@ -31,6 +32,9 @@ use crate::config::grants::Service;
 /// The most bytes of a request's body, and of an answer's.
 const LONGEST: u64 = 1 << 20;
 
+/// The most connections of one instance at a time.
+const CONNECTIONS: usize = 16;
+
 /// `wasi:http` for one store.
 #[derive(Clone)]
 pub(in crate::plugin) struct Web {
@@ -39,6 +43,7 @@ pub(in crate::plugin) struct Web {
     /// The most that a guest may wait for a connection, for the first byte, for each next one.
     patience: Duration,
     refusals: Arc<Refusals>,
+    connections: Arc<Semaphore>,
 }
 
 type Sent = (
@@ -91,6 +96,7 @@ impl Web {
             trust,
             patience,
             refusals: Arc::new(refusals),
+            connections: Arc::new(Semaphore::new(CONNECTIONS)),
         }
     }
 
@@ -102,6 +108,8 @@ impl Web {
     ) -> Result<Sent, Error> {
         let patience =
             |asked: Option<Duration>| asked.map_or(self.patience, |asked| asked.min(self.patience));
+        let permit = self.connections.clone().try_acquire_owned();
+        let permit = permit.map_err(|_| Error::ConnectionLimitReached)?;
         let connecting = timeout(patience(options.connect_timeout), self.connect(service));
         let stream = connecting.await.map_err(|_| Error::ConnectionTimeout)??;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
@@ -123,7 +131,9 @@ impl Web {
         let patience = patience(options.between_bytes_timeout);
         let answer = answer.map(|body| {
             let body = body.map_err(Error::from);
-            Limited::new(body, Error::HttpResponseBodySize, Some(patience)).boxed_unsync()
+            let mut body = Limited::new(body, Error::HttpResponseBodySize, Some(patience));
+            body.permit = Some(permit);
+            body.boxed_unsync()
         });
         Ok((answer, Box::new(async move { Ok(connection.await?) })))
     }
@@ -188,6 +198,8 @@ struct Limited<B> {
     left: u64,
     too_long: fn(Option<u64>) -> Error,
     stall: Option<(Duration, Pin<Box<Sleep>>)>,
+    /// Given back with an answer's body.
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl<B> Limited<B> {
@@ -197,6 +209,7 @@ impl<B> Limited<B> {
             left: LONGEST,
             too_long,
             stall: patience.map(|patience| (patience, Box::pin(sleep(patience)))),
+            permit: None,
         }
     }
 }
@@ -235,5 +248,30 @@ impl<B: Body<Data = Bytes, Error = Error> + Unpin> Body for Limited<B> {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_leads_to_public_addresses_or_to_its_networks() {
+        let inside = [
+            "10.0.0.5",
+            "::ffff:10.0.0.5",
+            "127.0.0.1",
+            "169.254.169.254",
+        ];
+        let permits = |service: &Service, address: &str| permits(service, address.parse().unwrap());
+        let mut service: Service = "https://auth.example.org".parse().unwrap();
+        assert!(permits(&service, "1.1.1.1"));
+        assert!(inside.iter().all(|address| !permits(&service, address)));
+        service.networks = vec!["10.0.0.0/8".parse().unwrap()];
+        assert!(permits(&service, "10.0.0.5") && permits(&service, "::ffff:10.0.0.5"));
+        assert!(!permits(&service, "1.1.1.1") && !permits(&service, "127.0.0.1"));
+        let itself: Service = "http://127.0.0.1:8080".parse().unwrap();
+        assert!(permits(&itself, "127.0.0.1") && !permits(&itself, "127.0.0.2"));
     }
 }

@@ -102,3 +102,52 @@ impl Network {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::{super::Asker, *};
+
+    fn asker() -> Asker {
+        Asker {
+            plugin: "test".into(),
+            session: "s1".into(),
+        }
+    }
+
+    /// Whatever a name is said to stand for elsewhere: the address itself is compared.
+    #[tokio::test]
+    async fn the_address_is_compared_and_not_the_name() {
+        let endpoints = ["ldap.invalid:389".parse().unwrap()];
+        let network = Arc::new(Network::new(&endpoints).unwrap());
+        let stood_for = |at: Instant| {
+            let addresses: Arc<[IpAddr]> = Arc::new(["10.0.0.5".parse().unwrap()]);
+            network
+                .names()
+                .insert("ldap.invalid".into(), (at, addresses));
+        };
+        let refusals = Arc::new(Refusals::new(asker()));
+        let connect = async |address: &str| {
+            let address = address.parse().unwrap();
+            let network = network.clone();
+            network
+                .permits(address, SocketAddrUse::TcpConnect, refusals.clone())
+                .await
+        };
+        stood_for(Instant::now());
+        assert!(connect("10.0.0.5:389").await);
+        assert!(connect("[::ffff:10.0.0.5]:389").await);
+        for address in [
+            "10.0.0.5:390",
+            "10.0.0.6:389",
+            "127.0.0.1:389",
+            "169.254.169.254:389",
+            "[::1]:389",
+        ] {
+            assert!(!connect(address).await, "{address}");
+        }
+        // What it stood for then says nothing about now.
+        stood_for(Instant::now().checked_sub(FRESH * 2).unwrap());
+        assert!(!connect("10.0.0.5:389").await);
+    }
+}

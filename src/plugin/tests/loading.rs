@@ -65,6 +65,11 @@ async fn what_is_granted_must_be_there() {
     plugin.grants.authorities = Some(missing.clone());
     let error = refused(&fixture, plugin.clone()).await;
     assert_eq!(error.key, "grants.authorities");
+    let empty = fixture.directory.path().join("empty.pem");
+    fs::write(&empty, "no certificate").unwrap();
+    plugin.grants.authorities = Some(empty);
+    let error = refused(&fixture, plugin.clone()).await;
+    assert!(error.text.ends_with("no certificate in it"), "{error}");
     plugin.grants = format!("directories = [{{ host = {missing:?}, guest = '/x' }}]")
         .parse::<toml::Table>()
         .unwrap()
@@ -87,16 +92,17 @@ async fn builtin_components_load_and_unknown_ones_name_those() {
         named("users", settings),
         named("rules", ""),
         named("upload-guard", ""),
+        named("lockout", ""),
+        named("auth-totp", settings),
     ];
     let gates = fixture.gates(&plugins).await;
-    assert_eq!(gates.authenticators.len(), 1);
+    assert_eq!(gates.authenticators.len(), 3);
     assert_eq!(gates.policies.len(), 1);
     assert_eq!(gates.inspectors.len(), 1);
+    assert_eq!(gates.listeners.len(), 1, "lockout hears of logins");
     let error = refused(&fixture, configured("builtin:nobody".into(), "")).await;
     assert!(
-        error
-            .text
-            .contains("builtin:users, builtin:rules, builtin:upload-guard"),
+        error.text.contains("builtin:users, builtin:auth-http"),
         "{error}"
     );
 }

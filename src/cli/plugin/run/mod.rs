@@ -209,7 +209,7 @@ fn fits(arguments: &Arguments, plan: &Plan, subject: &Subject) -> Result<(), Fai
     let wrong = plan.calls.iter().enumerate().filter_map(|(index, asked)| {
         let world = asked.question.world();
         let text = format!(
-            "asks an {world}, and {} is an {}",
+            "is for the kind {world}, and {} is of the kind {}",
             arguments.component,
             kinds.join(" and ")
         );

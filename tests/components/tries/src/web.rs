@@ -4,12 +4,12 @@ use crate::Told;
 use std::io::Write;
 use wasip2::http::outgoing_handler;
 use wasip2::http::types::{
-    Fields, IncomingBody, Method, OutgoingBody, OutgoingRequest, RequestOptions, Scheme,
+    ErrorCode, Fields, IncomingBody, Method, OutgoingBody, OutgoingRequest, RequestOptions, Scheme,
 };
 use wasip2::io::streams::StreamError;
 
-/// Sends a POST with so many bytes, and waits for half a second each time.
-pub fn ask(url: &str, length: usize) -> Told {
+/// A POST, and half a second of patience each time.
+fn request(url: &str) -> Result<(OutgoingRequest, RequestOptions), String> {
     let (scheme, rest) = url.split_once("://").ok_or("no URL")?;
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let scheme = match scheme {
@@ -29,7 +29,30 @@ pub fn ask(url: &str, length: usize) -> Told {
     let _ = options.set_connect_timeout(half);
     let _ = options.set_first_byte_timeout(half);
     let _ = options.set_between_bytes_timeout(half);
+    Ok((request, options))
+}
 
+/// Sends twenty at a time, and counts those that were not sent.
+pub fn many(url: &str) -> Told {
+    let mut responses = Vec::new();
+    for _ in 0..20 {
+        let (request, options) = request(url)?;
+        let response = outgoing_handler::handle(request, Some(options));
+        responses.push(response.map_err(|error| error.to_string())?);
+    }
+    let mut refused = 0;
+    for response in responses {
+        response.subscribe().block();
+        if let Some(Ok(Err(ErrorCode::ConnectionLimitReached))) = response.get() {
+            refused += 1;
+        }
+    }
+    Ok(format!("{refused} refused"))
+}
+
+/// Sends so many bytes.
+pub fn ask(url: &str, length: usize) -> Told {
+    let (request, options) = request(url)?;
     let body = request.body().map_err(|()| "no body")?;
     let response =
         outgoing_handler::handle(request, Some(options)).map_err(|error| error.to_string())?;
