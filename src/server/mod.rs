@@ -5,6 +5,7 @@ pub mod control;
 mod listeners;
 mod parts;
 mod proxy;
+mod quarantine;
 mod reload;
 mod signal;
 
@@ -298,7 +299,7 @@ impl Running {
 async fn expire(running: Arc<Running>) {
     loop {
         sleep(EXPIRY).await;
-        for storage in running.lasting.storages() {
+        for (_, storage) in running.lasting.storages() {
             match storage.expire().await {
                 Ok(0) => {}
                 Ok(removed) => tracing::info!(removed, root = %storage.root().display(),

@@ -18,13 +18,14 @@ use super::{
     Shared,
     beneath::{Access, Directory, Parent, discard, facts, facts_at, kind, pool},
     key::Key,
+    quarantine, record,
     source::{LocalStaged, retry},
     staging::{LARGE, Progress, Staging},
 };
 use crate::{
     ftp::{metadata::Kind, path::VirtualPath},
     gate::upload::Staged,
-    storage::{Answer, Durability, Error, Part, Result},
+    storage::{Answer, Durability, Error, Note, Part, Result},
 };
 
 /// `IOV_MAX`: what one call takes.
@@ -34,20 +35,16 @@ const SLICES: usize = 1024;
 pub(super) struct LocalPart {
     pub(super) shared: Arc<Shared>,
     pub(super) home: Arc<Directory>,
+    /// The home from the storage's root on; empty if it is the root.
+    pub(super) home_path: Box<str>,
     pub(super) progress: Progress,
     /// Whether a file was there when it began.
     pub(super) replaces: bool,
-    /// For a person who finds it in quarantine.
-    pub(super) label: Label,
+    /// Its digest, to be recorded with it.
+    pub(super) sha256: Option<String>,
     /// Writing it to the disk has failed once. The kernel then forgets what it could not write, and
     /// says yes the next time.
     pub(super) lost: bool,
-}
-
-/// Whose an upload is, and where it was to be seen.
-pub(super) struct Label {
-    pub(super) owner: Arc<str>,
-    pub(super) path: String,
 }
 
 impl Part for LocalPart {
@@ -62,6 +59,10 @@ impl Part for LocalPart {
     fn write<'a>(&'a mut self, data: &'a mut [IoSlice<'a>]) -> Answer<'a, Result<()>> {
         // On this thread: it copies into the page cache, which costs less than handing it over.
         Box::pin(async move { self.write_here(data) })
+    }
+
+    fn record(&mut self, sha256: &str) {
+        self.sha256 = Some(sha256.to_owned());
     }
 
     fn publish<'a>(&'a mut self, path: &'a VirtualPath, replace: bool) -> Answer<'a, Result<()>> {
@@ -91,6 +92,8 @@ impl Part for LocalPart {
                 key: self.progress.key(),
                 mode: self.progress.mode.take(),
                 new_mode: self.shared.file_mode,
+                sha256: self.sha256.clone(),
+                replaced: 0,
                 durability,
             };
             let outcome = match durability {
@@ -101,12 +104,12 @@ impl Part for LocalPart {
                 }
             };
             match outcome {
-                Outcome::Published => {
-                    self.progress.moved();
+                Outcome::Published(replaced) => {
+                    self.published(replaced);
                     Ok(())
                 }
-                Outcome::Unsynced(error) => {
-                    self.progress.moved();
+                Outcome::Unsynced(replaced, error) => {
+                    self.published(replaced);
                     Err(error)
                 }
                 Outcome::Lost(error) => {
@@ -122,12 +125,25 @@ impl Part for LocalPart {
         if self.lost {
             return Box::pin(std::future::ready(Ok(())));
         }
-        Box::pin(pool(move || self.progress.keep()))
+        Box::pin(pool(move || {
+            let (staging, limit) = (self.progress.staging().clone(), self.shared.partial_size);
+            self.progress.keep()?;
+            if limit > 0 {
+                let removed = staging.make_room(limit)?;
+                if removed > 0 {
+                    tracing::info!(
+                        removed,
+                        limit,
+                        "the oldest broken uploads were removed: partial-size"
+                    );
+                }
+            }
+            Ok(())
+        }))
     }
 
-    fn quarantine(self: Box<Self>, note: &str) -> Answer<'static, Result<String>> {
-        let note = note.to_owned();
-        Box::pin(pool(move || self.move_away(&note)))
+    fn quarantine(self: Box<Self>, note: Note) -> Answer<'static, Result<String>> {
+        Box::pin(pool(move || quarantine::put(*self, note)))
     }
 }
 
@@ -144,45 +160,15 @@ impl LocalPart {
             if written == 0 {
                 return Err(Error::Io(io::ErrorKind::WriteZero.into()));
             }
-            self.progress.length += written as u64;
+            self.progress.grown(self.progress.length + written as u64);
             IoSlice::advance_slices(&mut data, written);
         }
     }
 
-    fn move_away(mut self, note: &str) -> Result<String> {
-        let staging = self.progress.staging().clone();
-        let quarantine = staging.quarantine()?;
-        let now = jiff::Timestamp::now();
-        let name = format!(
-            "{}-{:x}",
-            now.strftime("%Y%m%dT%H%M%S.%fZ"),
-            staging.number()
-        );
-        let note = serde_json::json!({
-            "time": now.to_string(),
-            "storage": &self.shared.name,
-            "owner": &*self.label.owner,
-            "path": self.label.path,
-            "size": self.progress.length,
-            "note": note,
-        });
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let beside = format!("{name}.json");
-        let file = openat(&quarantine, &beside, flags, Mode::from_raw_mode(0o600))?;
-        let mut file = std::fs::File::from(file);
-        io::Write::write_all(&mut file, format!("{note:#}\n").as_bytes()).map_err(Error::Io)?;
-        fchmod(&*self.progress.file, Mode::from_raw_mode(0o600))?;
-        let flags = RenameFlags::NOREPLACE;
-        rename(
-            &staging,
-            self.progress.name()?,
-            &quarantine,
-            &name,
-            flags,
-            Kind::File,
-        )?;
+    fn published(&mut self, replaced: u64) {
+        let usage = &self.shared.usage;
+        usage.changed(&self.home_path, self.progress.length, replaced);
         self.progress.moved();
-        Ok(name)
     }
 }
 
@@ -198,14 +184,17 @@ struct Publication {
     key: Key,
     mode: Option<u32>,
     new_mode: u32,
+    sha256: Option<String>,
+    /// Bytes of what it replaces.
+    replaced: u64,
     durability: Durability,
 }
 
 enum Outcome {
-    /// It is there.
-    Published,
+    /// It is there, in place of so many bytes.
+    Published(u64),
     /// It is there, but perhaps not after a power failure, or with a part left beside it.
-    Unsynced(Error),
+    Unsynced(u64, Error),
     /// It is not there, and what is staged may be incomplete.
     Lost(Error),
     /// It is not there.
@@ -219,6 +208,7 @@ impl Publication {
                 Ok(old) => old,
                 Err(error) => return Outcome::Refused(error),
             };
+            self.replaced = old.map_or(0, |old| old.stx_size);
             let changed = match self.dress(old.as_ref()) {
                 Ok(changed) => changed,
                 Err(error) => return Outcome::Refused(error),
@@ -257,13 +247,13 @@ impl Publication {
                 synced => synced,
             };
             if let Err(error) = synced {
-                return Outcome::Unsynced(error.into());
+                return Outcome::Unsynced(self.replaced, error.into());
             }
         }
         // What is left of an earlier attempt would else be taken for this file.
         match self.staging.forget(|| self.key) {
-            Ok(_) => Outcome::Published,
-            Err(error) => Outcome::Unsynced(error),
+            Ok(_) => Outcome::Published(self.replaced),
+            Err(error) => Outcome::Unsynced(self.replaced, error),
         }
     }
 
@@ -316,6 +306,10 @@ impl Publication {
             fchmod(&*self.file, Mode::from_raw_mode(mode))?;
             self.mode = Some(mode);
             changed = true;
+        }
+        if let Some(sha256) = &self.sha256 {
+            // HASH computes what it does not find.
+            changed |= record::write(&*self.file, sha256).is_ok();
         }
         Ok(changed)
     }
