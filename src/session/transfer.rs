@@ -136,12 +136,12 @@ impl Session {
                     return self.answer(Reply::new(226, "ABOR done")).await;
                 }
                 Ok(Command::Stat(None)) => {
-                    let moved = handle.meter.moved();
                     let text = match *handle.inspecting.borrow() {
-                        true => {
-                            format!("The upload is complete, {moved} bytes, and being inspected")
+                        true => "The upload is complete and being inspected".to_owned(),
+                        false => {
+                            let moved = handle.meter.moved();
+                            format!("A transfer is under way, {moved} bytes so far")
                         }
-                        false => format!("A transfer is under way, {moved} bytes so far"),
                     };
                     self.send(Reply::new(213, text)).await?;
                 }

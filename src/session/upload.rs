@@ -30,8 +30,7 @@ use crate::{
 /// How many bytes a file may have, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Limit {
-    /// 0 is no limit.
-    bytes: u64,
+    bytes: Option<u64>,
     /// The quota, if that is what limits.
     quota: Option<u64>,
 }
@@ -39,25 +38,27 @@ pub(super) struct Limit {
 impl Limit {
     /// Of one file; 0 is no limit.
     pub(super) fn size(bytes: u64) -> Self {
-        Self { bytes, quota: None }
+        Self {
+            bytes: (bytes > 0).then_some(bytes),
+            quota: None,
+        }
     }
 
     /// The lower of this one and what is left of a quota, of which other files use so much.
     pub(super) fn and_quota(self, quota: u64, used: u64) -> Self {
         let left = quota.saturating_sub(used);
-        if self.bytes > 0 && self.bytes <= left {
-            return self;
-        }
-        // One byte is too much where nothing is left, and 0 would be no limit.
-        Self {
-            bytes: left.max(1),
-            quota: Some(quota),
+        match self.bytes {
+            Some(bytes) if bytes <= left => self,
+            _ => Self {
+                bytes: Some(left),
+                quota: Some(quota),
+            },
         }
     }
 
     /// 552 for a file of that size.
     pub(super) fn refuses(&self, size: Option<u64>) -> Option<Reply> {
-        let refuses = size.is_some_and(|size| self.bytes > 0 && size > self.bytes);
+        let refuses = size.zip(self.bytes).is_some_and(|(size, most)| size > most);
         refuses.then(|| self.reply())
     }
 
@@ -65,7 +66,7 @@ impl Limit {
     fn reply(&self) -> Reply {
         let text = match self.quota {
             Some(quota) => format!("The quota of {quota} bytes is exceeded"),
-            None => format!("Uploads have {} bytes at most", self.bytes),
+            None => format!("Uploads have {} bytes at most", self.bytes.unwrap_or(0)),
         };
         Reply::new(552, text)
     }
@@ -118,7 +119,8 @@ impl Upload {
             let mut receiver = Receiver {
                 part: &mut *part,
                 inspection: &mut inspection,
-                limit: self.limit.bytes,
+                // Where nothing is left, it was refused before.
+                limit: self.limit.bytes.unwrap_or(0),
                 ascii: self.ascii,
                 rates: &self.rates,
                 stall_timeout: guard.stall_timeout(),
