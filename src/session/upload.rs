@@ -283,7 +283,14 @@ impl Upload {
             },
         };
         let bytes = part.length();
-        self.within_quota(&path, bytes).await?;
+        if let Some(quota) = self.quota {
+            // Others of the same account may have stored something since this began.
+            self.tree
+                .usage()
+                .await
+                .map_err(|error| errors::storage(&error, session))?;
+            part.within(quota);
+        }
         if let Some(digest) = record.get() {
             part.record(digest);
         }
@@ -300,7 +307,10 @@ impl Upload {
         };
         if let Err(error) = published {
             let reply = errors::storage(&error, session);
-            let _ = part.keep().await;
+            // What is over the quota would be kept in vain.
+            if !matches!(error, Error::Quota) {
+                let _ = part.keep().await;
+            }
             return Err(reply);
         }
         tracing::info!(
@@ -333,22 +343,6 @@ impl Upload {
             text += &format!(", SHA-256 {digest}");
         }
         Ok(Reply::new(226, text))
-    }
-
-    /// Others of the same account may have stored something meanwhile.
-    async fn within_quota(&self, path: &VirtualPath, bytes: u64) -> Result<(), Reply> {
-        let Some(quota) = self.quota else {
-            return Ok(());
-        };
-        let failed = |error: Error| errors::storage(&error, &self.facts.id);
-        let replaced = match self.tree.metadata(path).await {
-            Ok(found) => found.size,
-            Err(Error::NotFound) => 0,
-            Err(error) => return Err(failed(error)),
-        };
-        let used = self.tree.usage().await.map_err(failed)?;
-        let limit = Limit::size(0).and_quota(quota, used.saturating_sub(replaced));
-        limit.refuses(Some(bytes)).map_or(Ok(()), Err)
     }
 
     /// Another name that an inspector chose, checked like any other.

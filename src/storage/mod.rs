@@ -43,8 +43,10 @@ pub enum Error {
     NotDirectory,
     /// Neither file nor directory: a device, a socket, a pipe.
     NotRegular,
-    /// The disk, or the quota, is full.
+    /// The disk, or the file system's own quota, is full.
     NoSpace,
+    /// The account's quota is exceeded.
+    Quota,
     /// The storage is mounted read-only.
     ReadOnly,
     /// A rename across file systems.
@@ -81,6 +83,7 @@ impl std::fmt::Display for Error {
             Self::NotDirectory => "It is not a directory",
             Self::NotRegular => "It is not a regular file",
             Self::NoSpace => "No space left",
+            Self::Quota => "The quota is exceeded",
             Self::ReadOnly => "The file system is read-only",
             Self::CrossDevice => "A rename cannot cross file systems",
             Self::NameTooLong => "The name is too long",
@@ -267,6 +270,9 @@ pub trait Part: Send {
     fn staged(&self) -> Arc<dyn Staged>;
     /// Appends.
     fn write<'a>(&'a mut self, data: &'a mut [IoSlice<'a>]) -> Answer<'a, Result<()>>;
+    /// Publishing it must not let all files of the home, and what waits to be resumed, exceed so many
+    /// bytes: else that is [`Error::Quota`].
+    fn within(&mut self, quota: u64);
     /// Records its SHA-256 digest, for when it is published.
     fn record(&mut self, sha256: &str);
     /// Makes it visible at `path`, whole, durable as configured; a file there is replaced in the

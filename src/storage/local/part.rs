@@ -42,6 +42,8 @@ pub(super) struct LocalPart {
     pub(super) replaces: bool,
     /// Its digest, to be recorded with it.
     pub(super) sha256: Option<String>,
+    /// Bytes that all of the home may have.
+    pub(super) quota: Option<u64>,
     /// Writing it to the disk has failed once. The kernel then forgets what it could not write, and
     /// says yes the next time.
     pub(super) lost: bool,
@@ -59,6 +61,10 @@ impl Part for LocalPart {
     fn write<'a>(&'a mut self, data: &'a mut [IoSlice<'a>]) -> Answer<'a, Result<()>> {
         // On this thread: it copies into the page cache, which costs less than handing it over.
         Box::pin(async move { self.write_here(data) })
+    }
+
+    fn within(&mut self, quota: u64) {
+        self.quota = Some(quota);
     }
 
     fn record(&mut self, sha256: &str) {
@@ -93,7 +99,14 @@ impl Part for LocalPart {
                 mode: self.progress.mode.take(),
                 new_mode: self.shared.file_mode,
                 sha256: self.sha256.clone(),
-                replaced: 0,
+                shared: self.shared.clone(),
+                home_path: self.home_path.clone(),
+                length: self.progress.length,
+                limit: self.quota.map(|quota| {
+                    let owner = &self.progress.label().owner;
+                    let staging = self.progress.staging();
+                    quota.saturating_sub(staging.waiting_size(owner, &self.home_path))
+                }),
                 durability,
             };
             let outcome = match durability {
@@ -104,12 +117,12 @@ impl Part for LocalPart {
                 }
             };
             match outcome {
-                Outcome::Published(replaced) => {
-                    self.published(replaced);
+                Outcome::Published => {
+                    self.progress.moved();
                     Ok(())
                 }
-                Outcome::Unsynced(replaced, error) => {
-                    self.published(replaced);
+                Outcome::Unsynced(error) => {
+                    self.progress.moved();
                     Err(error)
                 }
                 Outcome::Lost(error) => {
@@ -164,12 +177,6 @@ impl LocalPart {
             IoSlice::advance_slices(&mut data, written);
         }
     }
-
-    fn published(&mut self, replaced: u64) {
-        let usage = &self.shared.usage;
-        usage.changed(&self.home_path, self.progress.length, replaced);
-        self.progress.moved();
-    }
 }
 
 /// All that the last step needs, on whatever thread it runs.
@@ -185,16 +192,19 @@ struct Publication {
     mode: Option<u32>,
     new_mode: u32,
     sha256: Option<String>,
-    /// Bytes of what it replaces.
-    replaced: u64,
+    shared: Arc<Shared>,
+    home_path: Box<str>,
+    length: u64,
+    /// Bytes that all of the home may have.
+    limit: Option<u64>,
     durability: Durability,
 }
 
 enum Outcome {
-    /// It is there, in place of so many bytes.
-    Published(u64),
+    /// It is there.
+    Published,
     /// It is there, but perhaps not after a power failure, or with a part left beside it.
-    Unsynced(u64, Error),
+    Unsynced(Error),
     /// It is not there, and what is staged may be incomplete.
     Lost(Error),
     /// It is not there.
@@ -203,12 +213,17 @@ enum Outcome {
 
 impl Publication {
     fn run(mut self) -> Outcome {
+        let (shared, home_path) = (self.shared.clone(), self.home_path.clone());
         let replaced = loop {
             let (old, replaced) = match self.old() {
                 Ok(old) => old,
                 Err(error) => return Outcome::Refused(error),
             };
-            self.replaced = old.map_or(0, |old| old.stx_size);
+            let less = old.map_or(0, |old| old.stx_size);
+            let usage = &shared.usage;
+            let Some(room) = usage.take(&home_path, self.length, less, self.limit) else {
+                return Outcome::Refused(Error::Quota);
+            };
             let changed = match self.dress(old.as_ref()) {
                 Ok(changed) => changed,
                 Err(error) => return Outcome::Refused(error),
@@ -232,7 +247,10 @@ impl Publication {
             };
             let (to, name) = (&self.parent, &self.name);
             match rename(&self.staging, &self.staged, to, name, flags, Kind::File) {
-                Ok(()) => break replaced,
+                Ok(()) => {
+                    room.used();
+                    break replaced;
+                }
                 // There was none when the upload began, but now.
                 Err(Error::Exists) if self.replace && !self.replaces => self.replaces = true,
                 Err(error) => return Outcome::Refused(error),
@@ -247,13 +265,13 @@ impl Publication {
                 synced => synced,
             };
             if let Err(error) = synced {
-                return Outcome::Unsynced(self.replaced, error.into());
+                return Outcome::Unsynced(error.into());
             }
         }
         // What is left of an earlier attempt would else be taken for this file.
         match self.staging.forget(|| self.key) {
-            Ok(_) => Outcome::Published(self.replaced),
-            Err(error) => Outcome::Unsynced(self.replaced, error),
+            Ok(_) => Outcome::Published,
+            Err(error) => Outcome::Unsynced(error),
         }
     }
 

@@ -253,6 +253,7 @@ pub(super) async fn release(shared: &Arc<Shared>, id: &str, replace: bool) -> Re
         progress: claim.adopt(staged, file, held.size),
         replaces: true,
         sha256: held.note.sha256.clone(),
+        quota: None,
         lost: false,
     };
     let replace = replace || held.note.mode != UploadMode::Create;

@@ -546,6 +546,11 @@ impl Progress {
         self.claim.key
     }
 
+    /// Whose it is, and where it is to be seen.
+    pub(super) fn label(&self) -> &Label {
+        &self.claim.label
+    }
+
     /// So many bytes are there by now.
     pub(super) fn grown(&mut self, length: u64) {
         self.length = length;

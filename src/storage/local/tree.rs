@@ -123,6 +123,7 @@ impl Tree for LocalTree {
                 progress,
                 replaces,
                 sha256: None,
+                quota: None,
                 lost: false,
             });
             Ok(part)
@@ -327,9 +328,7 @@ impl LocalTree {
         }
         let held = hold_large(&parent, name, &found);
         unlinkat(&parent, name, AtFlags::empty())?;
-        self.shared
-            .usage
-            .changed(&self.home_path, 0, found.stx_size);
+        self.shared.usage.removed(&self.home_path, found.stx_size);
         discard(held);
         Ok(())
     }

@@ -1,7 +1,8 @@
 //! How much lies in a home, for quotas.
 //!
 //! A home is counted when somebody asks, and again when the count is [`STALE`]; in between, what is
-//! published and removed through the server is added and taken away.
+//! published and removed through the server is added and taken away. Room for what is published is
+//! taken before.
 
 use std::{
     collections::HashMap,
@@ -45,15 +46,68 @@ impl Usage {
         Ok(bytes)
     }
 
-    /// So many bytes came, so many went.
-    pub(super) fn changed(&self, path: &str, more: u64, less: u64) {
-        if let Some(counted) = self.homes().get_mut(path) {
-            counted.bytes = counted.bytes.saturating_sub(less).saturating_add(more);
+    /// Takes room for `more` bytes that come in place of `less`, if all of the home has no more than
+    /// `limit` then. Whoever asks at the same time finds it taken.
+    pub(super) fn take<'a>(
+        &'a self,
+        home: &'a str,
+        more: u64,
+        less: u64,
+        limit: Option<u64>,
+    ) -> Option<Room<'a>> {
+        let mut homes = self.homes();
+        if let Some(counted) = homes.get_mut(home) {
+            let bytes = counted.bytes.saturating_sub(less).saturating_add(more);
+            if limit.is_some_and(|limit| bytes > limit) {
+                return None;
+            }
+            counted.bytes = bytes;
+        }
+        Some(Room {
+            usage: self,
+            home,
+            more,
+            less,
+            used: false,
+        })
+    }
+
+    /// So many bytes went.
+    pub(super) fn removed(&self, home: &str, bytes: u64) {
+        if let Some(counted) = self.homes().get_mut(home) {
+            counted.bytes = counted.bytes.saturating_sub(bytes);
         }
     }
 
     fn homes(&self) -> MutexGuard<'_, HashMap<Box<str>, Counted>> {
         self.homes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Room that was taken; given back unless it is used.
+pub(super) struct Room<'a> {
+    usage: &'a Usage,
+    home: &'a str,
+    more: u64,
+    less: u64,
+    used: bool,
+}
+
+impl Room<'_> {
+    /// The bytes are there.
+    pub(super) fn used(mut self) {
+        self.used = true;
+    }
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        if !self.used
+            && let Some(counted) = self.usage.homes().get_mut(self.home)
+        {
+            let bytes = counted.bytes.saturating_sub(self.more);
+            counted.bytes = bytes.saturating_add(self.less);
+        }
     }
 }
 

@@ -168,6 +168,7 @@ async fn a_part_that_cannot_be_written_to_the_disk_is_given_up() {
         progress: progress(),
         replaces: false,
         sha256: None,
+        quota: None,
         lost: false,
     };
     append(&mut part, "content").await;
