@@ -143,6 +143,7 @@ impl Server {
             )),
             lasting,
             again,
+            first: loaded.config.clone(),
             alive: alive.downgrade(),
             current: tokio::sync::Mutex::new(Current {
                 loaded,
@@ -245,6 +246,8 @@ pub struct Running {
     shared: Arc<Shared>,
     lasting: Lasting,
     again: Reread,
+    /// What it was started with.
+    first: Config,
     /// Held by each session.
     alive: mpsc::WeakSender<()>,
     /// Held by the one who reloads.

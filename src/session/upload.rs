@@ -15,7 +15,7 @@ use crate::{
         Channel,
         download::PumpError,
         rate::Rate,
-        upload::{Receiver, UploadError},
+        upload::{Receiver, Showing, UploadError},
     },
     ftp::{path::VirtualPath, reply::Reply},
     gate::{
@@ -94,7 +94,8 @@ pub(super) struct Upload {
 enum Decision {
     Accepted(Option<String>),
     Refused(Refusal),
-    Aborted,
+    /// ABOR came, or what is staged cannot be read.
+    Broken(Reply),
     /// It took longer than the configuration allows, and is to go on after the file is published.
     Late,
 }
@@ -114,11 +115,12 @@ impl Upload {
             staged: Some(part.staged()),
             record: Record::default(),
         };
-        let mut inspection = Inspection::start(&self.inspectors, &self.facts, &facts);
+        let inspection = Inspection::start(&self.inspectors, &self.facts, &facts);
+        let mut showing = Showing::new(inspection, &*part);
         let received = {
             let mut receiver = Receiver {
                 part: &mut *part,
-                inspection: &mut inspection,
+                showing: &mut showing,
                 // Where nothing is left, it was refused before.
                 limit: self.limit.bytes.unwrap_or(0),
                 ascii: self.ascii,
@@ -127,10 +129,7 @@ impl Upload {
             };
             tokio::select! {
                 biased;
-                result = async {
-                    receiver.replay().await?;
-                    receiver.receive(&mut channel).await
-                } => result,
+                result = receiver.receive(&mut channel) => result,
                 () = guard.abort.notified() => {
                     drop(channel);
                     return self.broken(part, aborted()).await;
@@ -145,7 +144,7 @@ impl Upload {
                 return reply;
             }
             Err(UploadError::TooLarge) => {
-                inspection.too_large().await;
+                showing.too_large().await;
                 channel.refuse().await;
                 return self.limit.reply();
             }
@@ -165,19 +164,19 @@ impl Upload {
             tracing::debug!(session = &*session, %error, "the end of the data connection");
         }
         guard.inspecting();
-        match self.decision(&mut inspection, &guard).await {
+        match self.decision(&mut showing, &guard).await {
             Decision::Accepted(accept_as) => {
                 let published = self.publish(part, accept_as, &facts.record, None).await;
                 published.unwrap_or_else(|reply| reply)
             }
             Decision::Refused(refusal) => self.refused(part, &refusal, &facts.record).await,
-            Decision::Aborted => self.broken(part, aborted()).await,
-            Decision::Late => self.publish_unjudged(part, inspection, &facts.record).await,
+            Decision::Broken(reply) => self.broken(part, reply).await,
+            Decision::Late => self.publish_unjudged(part, showing, &facts.record).await,
         }
     }
 
     /// All bytes have come: waits for the verdicts.
-    async fn decision(&self, inspection: &mut Inspection, guard: &Guard) -> Decision {
+    async fn decision(&self, showing: &mut Showing, guard: &Guard) -> Decision {
         let after = self.settings.verdict_after;
         let late = async {
             if after.is_zero() {
@@ -187,15 +186,21 @@ impl Upload {
         };
         let decided = |verdict: Result<_, _>| match verdict {
             Ok(accept_as) => Decision::Accepted(accept_as),
-            Err(refusal) => Decision::Refused(refusal),
+            Err(UploadError::Refused(refusal)) => Decision::Refused(refusal),
+            Err(UploadError::Pump(error)) => {
+                let path = self.path.as_str();
+                Decision::Broken(retrieve::failed(&error, &self.facts.id, path))
+            }
+            Err(UploadError::TooLarge) => Decision::Broken(self.limit.reply()),
+            Err(UploadError::Stalled) => Decision::Broken(stalled_reply()),
         };
         tokio::select! {
             biased;
-            verdict = inspection.finish() => return decided(verdict),
-            () = guard.abort.notified() => return Decision::Aborted,
+            verdict = showing.verdict() => return decided(verdict),
+            () = guard.abort.notified() => return Decision::Broken(aborted()),
             () = late => {}
         }
-        let undecided = inspection.undecided();
+        let undecided = showing.undecided();
         tracing::warn!(
             session = &*self.facts.id,
             user = self.user.as_str(),
@@ -208,8 +213,8 @@ impl Upload {
         match self.settings.verdict_late {
             LateVerdict::Wait => tokio::select! {
                 biased;
-                verdict = inspection.finish() => decided(verdict),
-                () = guard.abort.notified() => Decision::Aborted,
+                verdict = showing.verdict() => decided(verdict),
+                () = guard.abort.notified() => Decision::Broken(aborted()),
             },
             LateVerdict::Quarantine => {
                 let plugin = undecided.into_iter().next().unwrap_or_default();
@@ -224,12 +229,12 @@ impl Upload {
     async fn publish_unjudged(
         self,
         part: Box<dyn Part>,
-        mut inspection: Inspection,
+        mut showing: Showing,
         record: &Record,
     ) -> Reply {
         let bytes = part.length();
         let why = "its verdict was late";
-        let accept_as = inspection.accept_as();
+        let accept_as = showing.accept_as();
         let published = self.publish(part, accept_as, record, Some(why)).await;
         let reply = match published {
             Ok(reply) => reply,
@@ -237,17 +242,21 @@ impl Upload {
         };
         let record = record.clone();
         tokio::spawn(async move {
-            let verdict = inspection.finish().await;
+            let verdict = showing.verdict().await;
             let (session, path) = (&*self.facts.id, self.path.as_str());
             let (plugin, reason) = match &verdict {
                 Ok(_) => {
                     tracing::info!(session, path, "the late verdict is: accepted");
                     return;
                 }
-                Err(Refusal::Rejected(plugin, reason) | Refusal::Quarantined(plugin, reason)) => {
-                    (plugin, reason)
+                Err(UploadError::Refused(
+                    Refusal::Rejected(plugin, reason) | Refusal::Quarantined(plugin, reason),
+                )) => (plugin, reason),
+                Err(UploadError::Refused(Refusal::Failed(fault))) => (&fault.plugin, &fault.text),
+                Err(error) => {
+                    tracing::error!(session, path, ?error, "the late verdict will never come");
+                    return;
                 }
-                Err(Refusal::Failed(fault)) => (&fault.plugin, &fault.text),
             };
             tracing::error!(
                 session,
