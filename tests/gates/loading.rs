@@ -94,7 +94,13 @@ fn inspect_tells_what_a_configured_plugin_is_granted() {
     let setup = Setup::new()
         .users_plugin()
         .plugin("web", &built("wants-http"), grants)
-        .plugin("bare", &built("wants-http"), "");
+        .plugin("bare", &built("wants-http"), "")
+        .plugin(
+            "many",
+            &built("faulty-guard"),
+            "instances = \"pool\"\nlimits.instances = 7",
+        )
+        .plugin("guard", &built("faulty-guard"), "");
     let (status, said) = setup.run(&["plugin", "inspect", "--plugin", "web"]);
     assert_eq!(status, 0, "{said}");
     for words in [
@@ -103,7 +109,21 @@ fn inspect_tells_what_a_configured_plugin_is_granted() {
         "granted           dns any name",
         "limits.memory     64MiB",
         "limits.cpu-time   250ms",
+        "instances         per-call",
+        "limits.instances  as many as plugin-host.instances",
+        "limits.pool-wait  5s",
         "kind      authenticator",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let (_, said) = setup.run(&["plugin", "inspect", "--plugin", "guard"]);
+    assert!(said.contains(" per-session\n"), "{said}");
+    let (_, said) = setup.run(&["plugin", "inspect", "--plugin", "many"]);
+    for words in [
+        " pool\n",
+        "limits.instances   7\n",
+        "limits.pool-calls  1000\n",
+        "limits.pool-age    300s\n",
     ] {
         assert!(said.contains(words), "{words}: {said}");
     }
@@ -115,7 +135,10 @@ fn inspect_tells_what_a_configured_plugin_is_granted() {
     assert!(said.contains("    http = [\"https://HOST\"]"), "{said}");
     let (status, said) = setup.run(&["plugin", "inspect", "--plugin", "nobody"]);
     assert_eq!(status, 2, "{said}");
-    assert!(said.contains("there are users, web, bare"), "{said}");
+    assert!(
+        said.contains("there are users, web, bare, many, guard"),
+        "{said}"
+    );
 }
 
 /// A bad entry is a miss: cut off, empty, or another's.

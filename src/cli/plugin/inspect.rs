@@ -4,9 +4,9 @@ use std::{fmt, fs, path::PathBuf, time::Duration};
 
 use super::{Failure, Source, files, output};
 use crate::{
-    config::Plugin,
+    config::{Instances, Plugin},
     gate::OnFailure,
-    plugin::{LoadError, Report, bytes, inspect},
+    plugin::{Kind, LoadError, Report, bytes, inspect},
 };
 
 #[derive(Debug, clap::Subcommand)]
@@ -57,7 +57,7 @@ fn configured(source: &Source, name: &str) -> Result<(), Failure> {
     let component = &plugin.component;
     let report = bytes(component).and_then(|bytes| inspect(&bytes));
     let report = report.map_err(|error| wrong(component, &error))?;
-    output::print(&output::table(&rows(plugin)));
+    output::print(&output::table(&rows(plugin, &report)));
     output::print(&report.to_string());
     match report.ungranted(&plugin.grants) {
         Some(text) => Err(Failure::Configuration(format!("plugin {name}: {text}"))),
@@ -75,7 +75,17 @@ fn pinned(plugin: &Plugin, report: &Report) -> Result<(), Failure> {
     Err(Failure::Configuration(text))
 }
 
-fn rows(plugin: &Plugin) -> Vec<[String; 2]> {
+/// How long its instances live: as is said, or as its kind has it.
+fn lives(configured: Option<Instances>, report: &Report) -> String {
+    let lives = match (configured, report.kind) {
+        (Some(Instances::Pool), _) => "pool",
+        (Some(Instances::PerSession), _) | (None, Some(Kind::PathGuard)) => "per-session",
+        (Some(Instances::PerCall), _) | (None, _) => "per-call",
+    };
+    lives.to_owned()
+}
+
+fn rows(plugin: &Plugin, report: &Report) -> Vec<[String; 2]> {
     let limits = &plugin.limits;
     let on_failure = match plugin.on_failure {
         OnFailure::Deny => "deny",
@@ -95,7 +105,22 @@ fn rows(plugin: &Plugin) -> Vec<[String; 2]> {
         ("limits.wall-time", duration(limits.wall_time)),
         ("limits.log", size(limits.log)),
         ("limits.state", size(limits.state)),
+        ("instances", lives(plugin.instances, report)),
+        (
+            "limits.instances",
+            match limits.instances {
+                0 => "as many as plugin-host.instances".to_owned(),
+                instances => instances.to_string(),
+            },
+        ),
+        ("limits.pool-wait", duration(limits.pool_wait)),
     ]);
+    if plugin.instances == Some(Instances::Pool) {
+        rows.extend([
+            ("limits.pool-calls", limits.pool_calls.to_string()),
+            ("limits.pool-age", duration(limits.pool_age)),
+        ]);
+    }
     let rows = rows.into_iter().map(|(key, value)| [key.to_owned(), value]);
     rows.collect()
 }
