@@ -51,6 +51,7 @@ async fn a_flood_of_log_lines_is_cut_off() {
     let fixture = Fixture::new();
     let mut plugin = configured(component("faulty-authenticator"), "");
     plugin.limits.cpu_time = millis(5000);
+    plugin.limits.wall_time = millis(60_000);
     let gates = fixture.gates(&[plugin]).await;
     let outcome = login(&*gates.authenticators[0].gate, "flood", "").await;
     assert!(matches!(outcome, Ok(Outcome::Deny(_))), "{outcome:?}");

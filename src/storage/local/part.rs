@@ -140,6 +140,10 @@ impl Part for LocalPart {
         }
         Box::pin(pool(move || {
             let (staging, limit) = (self.progress.staging().clone(), self.shared.partial_size);
+            // What a client is told that it may go on from is there after a power cut, too.
+            if self.shared.durability != Durability::None {
+                fdatasync(&*self.progress.file)?;
+            }
             self.progress.keep()?;
             if limit > 0 {
                 let removed = staging.make_room(limit)?;
