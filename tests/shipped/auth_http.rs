@@ -1,0 +1,140 @@
+//! `auth-http`.
+
+use crate::{
+    attempt, installed,
+    service::{Service, body},
+    support::{Server, Setup, Tls, tls::Identity},
+};
+
+fn server(service: &Service, more: &str) -> Server {
+    let origin = service.origin();
+    let lines = format!(
+        "settings.url = \"{origin}/login\"\n\
+         settings.headers = {{ Authorization = \"Bearer token\" }}\n\
+         settings.timeout = 1\n\
+         grants.http = [\"{origin}\"]\n{more}"
+    );
+    Setup::new()
+        .user("unknown", "")
+        .plugin("auth-http", "builtin:auth-http", &lines)
+        .users_plugin()
+        .start()
+}
+
+#[test]
+fn a_service_decides() {
+    if !installed("python3", "python3") {
+        return;
+    }
+    let service = Service::start();
+    let server = server(&service, "");
+    attempt(&server, "bob", "bob")
+        .expect(230)
+        .saying("Hello from afar");
+    attempt(&server, "bob", "wrong").expect(530);
+    attempt(&server, "late", "late").expect(530);
+    // The next plugin knows this one.
+    attempt(&server, "unknown", "unknown").expect(230);
+
+    let seen = service.seen();
+    let request = &seen[0];
+    assert_eq!(request["headers"]["authorization"], "Bearer token");
+    assert_eq!(request["headers"]["content-type"], "application/json");
+    let question = body(request);
+    assert_eq!(
+        (&question["user"], &question["password"]),
+        (&"bob".into(), &"bob".into())
+    );
+    assert_eq!(question["client-address"], "127.0.0.1");
+    assert_eq!(question["tls-version"], "TLSv1.3");
+    assert!(question["one-time-code"].is_null());
+    assert!(server.log().contains("not at this hour"));
+    assert!(!server.log().contains("token"), "the token is in the log");
+}
+
+#[test]
+fn the_account_is_the_services() {
+    if !installed("python3", "python3") {
+        return;
+    }
+    let service = Service::start();
+    let server = server(&service, "");
+    let mut client = server.login_as("reader", &Tls::new());
+    client.send("MKD new").expect(550);
+    std::fs::write(server.home().join("file"), "content").unwrap();
+    assert_eq!(client.retrieve("RETR file"), b"content");
+}
+
+#[test]
+fn a_challenge_of_the_services() {
+    if !installed("python3", "python3") {
+        return;
+    }
+    let service = Service::start();
+    let server = server(&service, "");
+    for (code, reply) in [("314159", 230), ("271828", 530)] {
+        let mut client = server.secure(&Tls::new());
+        client.send("USER coded").expect(331);
+        client
+            .send("PASS coded")
+            .expect(332)
+            .saying("The number, please");
+        client.send(&format!("ACCT {code}")).expect(reply);
+    }
+}
+
+#[test]
+fn a_service_that_fails_lets_nobody_in() {
+    if !installed("python3", "python3") {
+        return;
+    }
+    let service = Service::start();
+    let mut server = server(&service, "");
+    for (user, part) in [
+        ("error", "answers 500"),
+        ("moved", "answers 302"),
+        ("nonsense", "expected a table"),
+        ("outside", "not a plain path"),
+        ("silent", "imed"),
+    ] {
+        attempt(&server, user, user).expect(421);
+        server.wait_for_line(|line| line.contains("unavailable") && line.contains(part));
+    }
+    drop(service);
+    attempt(&server, "bob", "bob").expect(421);
+}
+
+#[test]
+fn answers_are_remembered_for_a_while() {
+    if !installed("python3", "python3") {
+        return;
+    }
+    let service = Service::start();
+    let server = server(&service, "settings.cache-seconds = 60\n");
+    for _ in 0..3 {
+        attempt(&server, "bob", "bob").expect(230);
+    }
+    assert_eq!(service.seen().len(), 1);
+    attempt(&server, "bob", "wrong").expect(530);
+    attempt(&server, "bob", "wrong").expect(530);
+    assert_eq!(service.seen().len(), 3);
+    drop(service);
+    attempt(&server, "bob", "bob").expect(230);
+    attempt(&server, "bob", "other").expect(421);
+}
+
+#[test]
+fn by_https_and_not_to_strangers() {
+    if !installed("python3", "python3") {
+        return;
+    }
+    let identity = Identity::server("127.0.0.1");
+    let service = Service::secure(&identity);
+    let trusting = format!("grants.authorities = {:?}\n", service.certificate());
+    attempt(&server(&service, &trusting), "bob", "bob").expect(230);
+
+    let other = Service::secure(&Identity::server("127.0.0.1"));
+    let trusting = format!("grants.authorities = {:?}\n", service.certificate());
+    attempt(&server(&other, &trusting), "bob", "bob").expect(421);
+    assert!(other.seen().is_empty());
+}

@@ -1,0 +1,109 @@
+//! `lockout`.
+
+use std::time::Duration;
+
+use crate::{
+    attempt,
+    support::{Server, Setup, Tls, USER, eventually},
+};
+
+fn server(more: &str) -> Server {
+    let lines = format!(
+        "settings.max-failures-per-user = 3\nsettings.max-failures-per-address = 6\n{more}"
+    );
+    Setup::new()
+        .user("bob", "")
+        .user("carol", "")
+        .plugin("lockout", "builtin:lockout", &lines)
+        .users_plugin()
+        .start()
+}
+
+fn failures(server: &Server) -> usize {
+    server.log().matches("reason=\"wrong password\"").count()
+}
+
+#[test]
+fn locks_a_user_for_a_while() {
+    let mut server = server("settings.lock-time = 2\n");
+    for _ in 0..3 {
+        attempt(&server, USER, "wrong").expect(530);
+    }
+    attempt(&server, USER, USER).expect(530);
+    server.wait_for_line(|line| line.contains("is locked out for 2 s"));
+    server.wait_for_line(|line| line.contains("locked out: \\\"alice\\\" from 127.0.0.1"));
+    // Others are not.
+    attempt(&server, "bob", "bob").expect(230);
+    eventually("the lock ends", || attempt(&server, USER, USER).code == 230);
+}
+
+#[test]
+fn a_success_forgives() {
+    let server = server("");
+    for _ in 0..2 {
+        attempt(&server, USER, "wrong").expect(530);
+    }
+    attempt(&server, USER, USER).expect(230);
+    for _ in 0..2 {
+        attempt(&server, USER, "wrong").expect(530);
+    }
+    attempt(&server, USER, USER).expect(230);
+}
+
+#[test]
+fn locks_an_address() {
+    let mut server = server("");
+    for user in ["bob", "carol", "nobody"] {
+        for _ in 0..2 {
+            attempt(&server, user, "wrong").expect(530);
+        }
+    }
+    attempt(&server, USER, USER).expect(530);
+    server.wait_for_line(|line| line.contains("6 failures: 127.0.0.1 is locked out"));
+}
+
+/// However many guess at once, no more than the limit are looked at.
+#[test]
+fn a_burst_of_guesses() {
+    let server = server("");
+    std::thread::scope(|scope| {
+        for _ in 0..24 {
+            scope.spawn(|| attempt(&server, USER, "wrong").expect_one_of(&[530, 421]));
+        }
+    });
+    assert_eq!(failures(&server), 3);
+    attempt(&server, USER, USER).expect(530);
+}
+
+/// Many right logins at once are no attack.
+#[test]
+fn a_burst_of_logins() {
+    let server = server("");
+    std::thread::scope(|scope| {
+        for _ in 0..24 {
+            scope.spawn(|| attempt(&server, USER, USER).expect(230));
+        }
+    });
+    assert!(!server.log().contains("locked out"));
+}
+
+#[test]
+fn exempt_networks() {
+    let server = server("settings.exempt = [\"127.0.0.0/8\"]\n");
+    for _ in 0..8 {
+        attempt(&server, USER, "wrong").expect(530);
+    }
+    attempt(&server, USER, USER).expect(230);
+}
+
+#[test]
+fn one_connection_has_its_own_limit_too() {
+    let server = server("");
+    let mut client = server.secure(&Tls::new());
+    for code in [530, 530, 421] {
+        client.send(&format!("USER {USER}")).expect(331);
+        client.send("PASS wrong").expect(code);
+    }
+    std::thread::sleep(Duration::from_millis(200));
+    attempt(&server, USER, USER).expect(530);
+}
