@@ -1,6 +1,6 @@
 //! `portcullis serve`.
 
-use std::{env, os::unix::process::CommandExt, process};
+use std::{env, os::unix::process::CommandExt, process, time::Duration};
 
 use tokio::runtime;
 
@@ -10,6 +10,9 @@ use super::{
     output,
 };
 use crate::{config::Loaded, server::Server};
+
+/// How long threads that do blocking work get when all else has ended.
+const LAST: Duration = Duration::from_secs(5);
 
 /// Serves until a signal ends it.
 pub fn run(source: &Source) -> Result<(), Failure> {
@@ -29,7 +32,10 @@ pub fn run(source: &Source) -> Result<(), Failure> {
     let runtime = builder
         .build()
         .map_err(|error| format!("no threads to serve with: {error}"))?;
-    runtime.block_on(serve(loaded, &info))
+    let ended = runtime.block_on(serve(loaded, &info));
+    // A thread may wait for ever for a plugin's file (a pipe, say), and must not hold up the end.
+    runtime.shutdown_timeout(LAST);
+    ended
 }
 
 async fn serve(loaded: Loaded, info: &Info) -> Result<(), Failure> {

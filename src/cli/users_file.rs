@@ -1,4 +1,4 @@
-//! The file of users that the plugin `users` reads: one table for each, by their names.
+//! The file of users that the plugins `users` and `auth-totp` read: one table for each, by their names.
 
 use std::{
     fs, io,
@@ -47,12 +47,15 @@ pub struct NewUser {
     pub permissions: Vec<String>,
 }
 
-/// The file that the first plugin `builtin:users` has its users in.
+/// The components that have their users in such a file.
+const COMPONENTS: [&str; 2] = ["builtin:users", "builtin:auth-totp"];
+
+/// The file that the first of these plugins has its users in.
 pub fn path(config: &Config) -> Result<PathBuf, String> {
     let plugin = config
         .plugin
         .iter()
-        .find(|plugin| plugin.component == "builtin:users");
+        .find(|plugin| COMPONENTS.contains(&plugin.component.as_str()));
     let plugin =
         plugin.ok_or("no plugin of the configuration has the component \"builtin:users\"")?;
     let users = plugin.settings.get("users");
@@ -73,7 +76,7 @@ pub fn set_path(config: &mut Config, path: &Path) {
     let plugin = config
         .plugin
         .iter_mut()
-        .find(|plugin| plugin.component == "builtin:users");
+        .find(|plugin| COMPONENTS.contains(&plugin.component.as_str()));
     let users = plugin.and_then(|plugin| plugin.settings.get_mut("users"));
     if let Some(file) = users.and_then(|users| users.get_mut("file")) {
         *file = path.display().to_string().into();

@@ -1,6 +1,6 @@
 //! Components that do not fit, and the cache of compiled code.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use crate::{
     built,
@@ -167,4 +167,33 @@ fn the_second_start_takes_the_cache() {
         before
     );
     server.login();
+}
+
+/// The components in `tests/contract` are never built again: a server that refuses one has broken
+/// the contract.
+#[test]
+fn what_was_built_for_an_older_contract_loads_for_ever() {
+    let contract = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/contract");
+    let mut components = Vec::new();
+    crate::support::server::walk(&contract, &mut |path| {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "wasm")
+        {
+            components.push(path.to_path_buf());
+        }
+    });
+    assert!(components.len() >= 5, "{components:?}");
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    let mut setup = Setup::new();
+    for (index, component) in components.iter().enumerate() {
+        let case = text(&component.with_extension("toml"));
+        let (status, said) = setup.run(&["plugin", "run", &text(component), "--case", &case]);
+        assert_eq!(status, 0, "{}: {said}", component.display());
+        // Whoever has no settings abstains, allows, accepts or only listens.
+        setup = setup.plugin(&format!("older-{index}"), &text(component), "");
+    }
+    let server = setup.users_plugin().start();
+    let mut client = server.login();
+    client.store("STOR file", b"content").expect(226);
 }

@@ -17,13 +17,13 @@ use portcullis::{
     plugin::Host,
 };
 
-use crate::built;
+use crate::{built, support::PATIENCE};
 
 /// The plugin, of which a test asks what it should try.
 pub struct Plugin(Gates);
 
-/// How long a call may take.
-pub const WALL_TIME: Duration = Duration::from_millis(1500);
+/// How long a call may take where it is to run out.
+pub const SOON: Duration = Duration::from_millis(1500);
 
 fn host() -> &'static Host {
     static HOST: OnceLock<Host> = OnceLock::new();
@@ -41,6 +41,15 @@ impl Plugin {
     /// One with these lines of `[plugin.grants]`. It does not load without some of HTTP and TCP:
     /// where they say nothing of those, to where nobody is.
     pub async fn with(grants: &str) -> Self {
+        Self::within(PATIENCE, grants).await
+    }
+
+    /// The same with little time for each call.
+    pub async fn hurried(grants: &str) -> Self {
+        Self::within(SOON, grants).await
+    }
+
+    async fn within(wall_time: Duration, grants: &str) -> Self {
         let mut text = grants.to_owned();
         for (key, value) in [("tcp", "192.0.2.1:9"), ("http", "http://192.0.2.1:9")] {
             if !grants.lines().any(|line| line.trim().starts_with(key)) {
@@ -55,7 +64,7 @@ impl Plugin {
             instances: None,
             settings: toml::Table::new(),
             limits: config::PluginLimits {
-                wall_time: WALL_TIME,
+                wall_time,
                 ..Default::default()
             },
             grants: toml::from_str::<Grants>(&text).unwrap(),

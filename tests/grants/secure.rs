@@ -32,7 +32,7 @@ async fn tls_trusts_the_authorities_of_the_grant_and_compares_the_name() {
 async fn a_server_that_speaks_no_tls_ends_it() {
     let service = Service::start().await;
     let address = service.address;
-    let plugin = Plugin::with(&format!("tcp = [\"{address}\"]")).await;
+    let plugin = Plugin::hurried(&format!("tcp = [\"{address}\"]")).await;
     let said = plugin.tries(&format!("tls {address} localhost")).await;
     assert!(
         said.contains("error: ") || said.contains("fault late"),

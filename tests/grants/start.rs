@@ -83,3 +83,28 @@ fn a_silent_peer_costs_one_call_and_no_other_session() {
     );
     assert!(line.contains("session="), "{line}");
 }
+
+/// What nobody writes to is waited for within the wall time, and not at the end either.
+#[test]
+fn a_pipe_in_a_directory_holds_up_nobody() {
+    let setup = Setup::new();
+    let lists = setup.state().join("lists");
+    std::fs::create_dir_all(&lists).unwrap();
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    let fifo = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, lists.join("pipe"), fifo, mode, 0).unwrap();
+    let grants = format!(
+        "{LIMITS}[plugin.grants]\ntcp = [\"192.0.2.1:9\"]\nhttp = [\"http://192.0.2.1\"]\n\
+        directories = [{{ host = {lists:?}, guest = \"/lists\" }}]\n"
+    );
+    let mut server = setup
+        .plugin("tries", &built("tries"), &grants)
+        .users_plugin()
+        .start();
+    let mut waiting = server.secure(&Tls::new());
+    waiting.send("USER read /lists/pipe").expect(331);
+    waiting.send("PASS x").expect_one_of(&[421, 530]);
+    server.login().send("NOOP").expect(200);
+    server.terminate();
+    assert!(server.wait().success());
+}

@@ -10,7 +10,7 @@ fn cases_of(language: &str) {
             continue;
         };
         let case = example(language, kind).join("case.toml");
-        let said = run(&component, &case, &[]);
+        let said = run(&component, &case);
         assert!(said.contains("as expected"), "{said}");
     }
 }

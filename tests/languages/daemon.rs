@@ -4,7 +4,7 @@
 use std::fs;
 
 use crate::{
-    built::{KINDS, compile, components},
+    built::{KINDS, PATIENT, compile, components},
     support::{Setup, Tls, content, eicar},
 };
 
@@ -20,16 +20,16 @@ fn serves(language: &str) {
     }
     let [authenticator, guard, inspector, listener] =
         components.map(|component| component.display().to_string());
-    let with_code = format!("{SETTINGS}settings.code = \"123456\"\n");
+    let with_code = format!("{SETTINGS}settings.code = \"123456\"\n{PATIENT}");
     let mut server = Setup::new()
         .plugin("demo", &authenticator, &with_code)
         .users_plugin()
-        .plugin("drop-box", &guard, "")
-        .plugin("eicar", &inspector, "")
+        .plugin("drop-box", &guard, PATIENT)
+        .plugin("eicar", &inspector, PATIENT)
         .plugin(
             "counter",
             &listener,
-            "settings.events = [\"login\", \"upload\"]\n",
+            &format!("settings.events = [\"login\", \"upload\"]\n{PATIENT}"),
         )
         .start();
 

@@ -8,18 +8,17 @@ use std::{
 };
 
 use crate::{
-    built::{component, run, section, succeeds},
+    built::{PATIENT, component, run, section, succeeds},
     daemon::SETTINGS,
     support::{Setup, Tls},
 };
 
-fn from_nothing(language: &str) {
-    // Where the examples were built, there is a toolchain.
-    if component(language, "authenticator").is_none() {
-        return;
-    }
-    let place = tempfile::tempdir().unwrap();
-    let project = place.path().join("project");
+/// A new authenticator, changed by `change` before it is built. `None` without a toolchain, which
+/// there is where the examples were built.
+#[track_caller]
+fn project(language: &str, place: &Path, change: impl FnOnce(&Path)) -> Option<PathBuf> {
+    component(language, "authenticator")?;
+    let project = place.join("project");
     let portcullis = env!("CARGO_BIN_EXE_portcullis");
     let said = succeeds(
         Command::new(portcullis)
@@ -31,20 +30,32 @@ fn from_nothing(language: &str) {
     for line in build.lines() {
         assert!(said.contains(line), "{line:?} is not in\n{said}");
     }
-
+    change(&project);
     let mut shell = Command::new("sh");
     shell
         .args(["-euc", &build])
         .current_dir(&project)
         .env_remove("CARGO_TARGET_DIR");
-    toolchain(&mut shell, language, &project, place.path());
+    toolchain(&mut shell, language, &project, place);
     succeeds(&mut shell);
+    Some(project)
+}
 
+#[track_caller]
+fn from_nothing(language: &str) {
+    let place = tempfile::tempdir().unwrap();
+    let Some(project) = project(language, place.path(), |_| {}) else {
+        return;
+    };
     let component = project.join("plugin.wasm");
-    run(&component, &project.join("case.toml"), &[]);
+    run(&component, &project.join("case.toml"));
 
     let server = Setup::new()
-        .plugin("demo", &component.display().to_string(), SETTINGS)
+        .plugin(
+            "demo",
+            &component.display().to_string(),
+            &format!("{SETTINGS}{PATIENT}"),
+        )
         .start();
     let mut client = server.secure(&Tls::new());
     client.send("USER demo").expect(331);
@@ -54,6 +65,55 @@ fn from_nothing(language: &str) {
         .send("PASS secret")
         .expect(230)
         .saying("Welcome to the demonstration");
+}
+
+/// Puts a crash before a line of the plugin, and tells what is said of it.
+#[track_caller]
+fn crash(language: &str, file: &str, before: &str, crash: &str, said: &[&str]) {
+    let place = tempfile::tempdir().unwrap();
+    let change = |project: &Path| {
+        let source = fs::read_to_string(project.join(file)).unwrap();
+        assert!(source.contains(before), "{source}");
+        let source = source.replacen(before, &format!("{crash}{before}"), 1);
+        fs::write(project.join(file), source).unwrap();
+    };
+    let Some(project) = project(language, place.path(), change) else {
+        return;
+    };
+    let case = project.join("crash.toml");
+    fs::write(
+        &case,
+        "[[call]]\nuser = \"x\"\nexpect.outcome = \"fault\"\n",
+    )
+    .unwrap();
+    let told = run(&project.join("plugin.wasm"), &case);
+    for part in said {
+        assert!(told.contains(part), "{part:?} is not in\n{told}");
+    }
+}
+
+#[test]
+fn a_panic_in_go_is_told_with_its_lines() {
+    let before = "\tif credentials.User != \"demo\"";
+    let said = [
+        "answer fault: trap: ",
+        "panic: on purpose",
+        "main.authenticate",
+        "main.go:",
+    ];
+    crash("go", "main.go", before, "\tpanic(\"on purpose\")\n", &said);
+}
+
+#[test]
+fn an_exception_in_python_is_told_with_its_traceback() {
+    let before = "        if credentials.user != \"demo\":";
+    let raise = "        raise RuntimeError(\"on purpose\")\n";
+    let said = [
+        "answer fault: trap: ",
+        "Traceback (most recent call last)",
+        "RuntimeError: on purpose",
+    ];
+    crash("python", "app.py", before, raise, &said);
 }
 
 /// What somebody has who has installed what the README says.

@@ -3,13 +3,10 @@
 use std::{fs, sync::Barrier, thread};
 
 use crate::{
-    built::{compile, component},
+    built::{PATIENT, compile, component},
     daemon::SETTINGS,
     support::{Setup, Tls, content},
 };
-
-/// Nobody waits in vain because the machine has much else to do.
-const PATIENT: &str = "limits.pool-wait = \"60s\"\nlimits.wall-time = \"60s\"\n";
 
 #[test]
 fn two_hundred_logins_through_python() {

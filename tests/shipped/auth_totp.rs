@@ -116,3 +116,13 @@ fn users_is_no_way_around() {
     server.wait_for_line(|line| line.contains("auth-totp is needed"));
     attempt(&server, USER, USER).expect(230);
 }
+
+/// `portcullis user` writes the file of this plugin, too.
+#[test]
+fn its_users_are_managed_like_others() {
+    let settings = "settings.users = { file = \"users.toml\" }\n";
+    let setup = Setup::new().plugin("auth-totp", "builtin:auth-totp", settings);
+    let (status, said) = setup.run(&["user", "list"]);
+    assert_eq!(status, 0, "{said}");
+    assert!(said.contains(USER), "{said}");
+}

@@ -20,7 +20,10 @@ fn server(more: &str) -> Server {
 }
 
 fn failures(server: &Server) -> usize {
-    server.log().matches("reason=\"wrong password\"").count()
+    server
+        .log()
+        .matches("reason=\"users: wrong password\"")
+        .count()
 }
 
 #[test]

@@ -69,14 +69,21 @@ pub fn admit(
         return Ok(());
     }
     let scopes = scopes(settings, attempt.user, attempt.address);
+    let locked = || scopes.iter().find(|scope| scope.is_locked(server));
     for _ in 0..ROUNDS {
-        if let Some(scope) = scopes.iter().find(|scope| scope.is_locked(server)) {
+        if let Some(scope) = locked() {
             return Err(format!("locked out: {}", scope.name));
         }
-        if !counted || begin(server, &scopes) {
-            if counted {
-                server.add(&mark(attempt.session), 1, UNDER_WAY);
+        if !counted {
+            return Ok(());
+        }
+        if begin(server, &scopes) {
+            // There may be room because a lock has just taken the place of failures.
+            if let Some(scope) = locked() {
+                scopes.iter().for_each(|scope| scope.end(server));
+                return Err(format!("locked out: {}", scope.name));
             }
+            server.add(&mark(attempt.session), 1, UNDER_WAY);
             return Ok(());
         }
         server.pause();
@@ -220,13 +227,20 @@ mod tests {
         pauses: Cell<u32>,
         /// What happens in the first pause.
         meanwhile: RefCell<Vec<Ended>>,
+        /// What happens right after it was looked whether somebody is locked.
+        after_look: RefCell<Vec<Ended>>,
     }
 
     impl Server for Fake {
         fn count(&self, key: &str) -> i64 {
-            let counters = self.counters.borrow();
-            let counter = counters.get(key).filter(|(_, end)| *end > self.now.get());
-            counter.map_or(0, |(count, _)| *count)
+            let counter = self.counters.borrow().get(key).copied();
+            let counter = counter.filter(|(_, end)| *end > self.now.get());
+            if key.starts_with("locked") {
+                for event in self.after_look.take() {
+                    ended(&settings(), self, &event);
+                }
+            }
+            counter.map_or(0, |(count, _)| count)
         }
         fn add(&self, key: &str, delta: i64, seconds: u32) -> i64 {
             let now = self.now.get();
@@ -368,6 +382,21 @@ mod tests {
         // The seventeen that were not let through are no failures: the address has three.
         fail(&server, "eve", "192.0.2.1").unwrap();
         assert_eq!(fail(&server, "eve", "192.0.2.1").unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_lock_that_comes_between_looking_and_counting() {
+        let server = Fake::default();
+        for _ in 0..3 {
+            begin(&server, "bob", "192.0.2.1").unwrap();
+        }
+        let failed = || event("bob", "192.0.2.1", End::Failed);
+        let failures = vec![failed(), failed(), failed()];
+        server.after_look.replace(failures);
+        let error = begin(&server, "bob", "192.0.2.1").unwrap_err();
+        assert!(error.starts_with("locked out"), "{error}");
+        // It has given its place back.
+        assert_eq!(server.count("under way 192.0.2.1"), 0);
     }
 
     #[test]

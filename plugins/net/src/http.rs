@@ -6,7 +6,7 @@ use crate::{Deadline, Url};
 use std::time::Duration;
 use wasip2::http::outgoing_handler;
 use wasip2::http::types::{
-    Fields, IncomingBody, Method, OutgoingBody, OutgoingRequest, RequestOptions, Scheme,
+    ErrorCode, Fields, IncomingBody, Method, OutgoingBody, OutgoingRequest, RequestOptions, Scheme,
 };
 
 /// What goes to a service, by POST.
@@ -43,7 +43,6 @@ pub fn post(request: &Request) -> Result<Answer, String> {
 
     // The body is asked for before the request is sent, and written after.
     let body = outgoing.body().map_err(|()| "no body")?;
-    let failed = |error: wasip2::http::types::ErrorCode| error.to_string();
     let response = outgoing_handler::handle(outgoing, Some(options)).map_err(failed)?;
     let sent = send(&body, request.body, deadline);
     let finished = OutgoingBody::finish(body, None);
@@ -59,6 +58,10 @@ pub fn post(request: &Request) -> Result<Answer, String> {
     let status = answer.status();
     let body = receive(&answer.consume().map_err(|()| "no body")?, deadline)?;
     Ok(Answer { status, body })
+}
+
+fn failed(error: ErrorCode) -> String {
+    error.to_string().replace("ErrorCode::", "")
 }
 
 fn outgoing(request: &Request) -> Result<OutgoingRequest, String> {

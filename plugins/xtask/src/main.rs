@@ -2,6 +2,7 @@
 
 mod compile;
 mod manifest;
+mod reference;
 mod source;
 mod toolchain;
 
@@ -14,8 +15,10 @@ use toolchain::Toolchain;
 const HELP: &str = "\
 Builds the plugins and the tests' components from source.
 
-    plugins/build              into plugins/built and tests/components/built, with MANIFEST.toml
+    plugins/build              into plugins/built and tests/components/built, with MANIFEST.toml;
+                               and docs/contract.md
     plugins/build --out DIR    into DIR, and changes nothing here
+    plugins/build --reference  docs/contract.md alone, made of wit/: takes no compiler
     plugins/build --check      keeps nothing, and compares with what is kept here
     plugins/build --list       which compilers could do it, the one to be taken first
 
@@ -64,8 +67,12 @@ fn run(plugins: &Path, target: &Path, arguments: &[&str]) -> Result<ExitCode> {
         target: target.to_owned(),
     };
     match arguments {
-        [] => build(&places, &places.root)?,
+        [] => {
+            refer(&places)?;
+            build(&places, &places.root)?;
+        }
         ["--out", directory] => build(&places, &std::path::absolute(directory)?)?,
+        ["--reference"] => refer(&places)?,
         ["--check"] => check(&places)?,
         ["--list"] => list(&places)?,
         ["--help" | "-h"] => print!("{HELP}"),
@@ -82,6 +89,11 @@ fn list(places: &Places) -> Result<()> {
         println!("{toolchain}");
     }
     Ok(())
+}
+
+fn refer(places: &Places) -> Result<()> {
+    let text = reference::text(&places.root)?;
+    std::fs::write(places.root.join(reference::FILE), text).context(reference::FILE)
 }
 
 fn build(places: &Places, out: &Path) -> Result<()> {
@@ -109,6 +121,13 @@ fn check(places: &Places) -> Result<()> {
     let mut wrong = recorded.compare_kept(&places.root)?;
     if source::digest(&places.root)? != recorded.sources {
         wrong.push("the sources have changed since: run plugins/build".into());
+    }
+    let reference = std::fs::read_to_string(places.root.join(reference::FILE)).unwrap_or_default();
+    if reference != reference::text(&places.root)? {
+        let file = reference::FILE;
+        wrong.push(format!(
+            "{file} is not what wit/ makes: run plugins/build --reference"
+        ));
     }
     match Toolchain::all(Some(&recorded)).into_iter().next() {
         Some(toolchain) => {

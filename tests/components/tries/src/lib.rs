@@ -38,6 +38,7 @@ impl Guest for Tries {
             ["tls", address, name] => secure::tls(address, name),
             ["http", url] => web::ask(url, 0),
             ["http", url, length] => web::ask(url, length.parse().unwrap_or(0)),
+            ["hurry", url] => web::hurry(url),
             ["many", url] => web::many(url),
             ["read", path] => files::read(path),
             ["write", path] => files::write(path),

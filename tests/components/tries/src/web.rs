@@ -8,8 +8,11 @@ use wasip2::http::types::{
 };
 use wasip2::io::streams::StreamError;
 
-/// A POST, and half a second of patience each time.
-fn request(url: &str) -> Result<(OutgoingRequest, RequestOptions), String> {
+/// How long to wait for a connection, the first byte, each next one.
+const HALF_A_SECOND: Option<u64> = Some(500_000_000);
+
+/// A POST.
+fn request(url: &str, patience: Option<u64>) -> Result<(OutgoingRequest, RequestOptions), String> {
     let (scheme, rest) = url.split_once("://").ok_or("no URL")?;
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let scheme = match scheme {
@@ -25,10 +28,9 @@ fn request(url: &str) -> Result<(OutgoingRequest, RequestOptions), String> {
     let path = if path.is_empty() { "/" } else { path };
     request.set_path_with_query(Some(path)).map_err(malformed)?;
     let options = RequestOptions::new();
-    let half = Some(500_000_000);
-    let _ = options.set_connect_timeout(half);
-    let _ = options.set_first_byte_timeout(half);
-    let _ = options.set_between_bytes_timeout(half);
+    let _ = options.set_connect_timeout(patience);
+    let _ = options.set_first_byte_timeout(patience);
+    let _ = options.set_between_bytes_timeout(patience);
     Ok((request, options))
 }
 
@@ -36,7 +38,7 @@ fn request(url: &str) -> Result<(OutgoingRequest, RequestOptions), String> {
 pub fn many(url: &str) -> Told {
     let mut responses = Vec::new();
     for _ in 0..20 {
-        let (request, options) = request(url)?;
+        let (request, options) = request(url, HALF_A_SECOND)?;
         let response = outgoing_handler::handle(request, Some(options));
         responses.push(response.map_err(|error| error.to_string())?);
     }
@@ -50,9 +52,17 @@ pub fn many(url: &str) -> Told {
     Ok(format!("{refused} refused"))
 }
 
+/// Waits for half a second each time.
+pub fn hurry(url: &str) -> Told {
+    exchange(request(url, HALF_A_SECOND)?, 0)
+}
+
 /// Sends so many bytes.
 pub fn ask(url: &str, length: usize) -> Told {
-    let (request, options) = request(url)?;
+    exchange(request(url, None)?, length)
+}
+
+fn exchange((request, options): (OutgoingRequest, RequestOptions), length: usize) -> Told {
     let body = request.body().map_err(|()| "no body")?;
     let response =
         outgoing_handler::handle(request, Some(options)).map_err(|error| error.to_string())?;
