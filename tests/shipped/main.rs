@@ -14,9 +14,11 @@ mod support;
 mod auth_http;
 mod auth_ldap;
 mod auth_totp;
+mod clamd;
 mod directory;
 mod lockout;
 mod service;
+mod upload_clamav;
 mod webhook;
 
 use std::{net::TcpListener, process::Command};

@@ -1,0 +1,3 @@
+//! x
+#[cfg(any(target_arch = "wasm32", clippy))]
+mod guest;
