@@ -253,18 +253,42 @@ mod tests {
             ("{}", b"a,b\n1\n".as_slice(), "Record 2 has 1 field, not 2"),
             ("{}", b"a,b\n1,2\n1,2,3", "Record 3 has 3 fields, not 2"),
             ("{}", b"a,b\n\n", "Record 2 has 1 field, not 2"),
-            (r#"{"columns": 5}"#, b"a,b,c\n", "Record 1 has 3 fields, not 5"),
+            (
+                r#"{"columns": 5}"#,
+                b"a,b,c\n",
+                "Record 1 has 3 fields, not 5",
+            ),
             ("{}", b"a,\"b", "Record 1, field 2: the quote is not closed"),
-            ("{}", b"\"a\"b\n", "Record 1, field 1: something follows the closing quote"),
-            ("{}", b"a,b\"c\n", "Record 1, field 2: a quote within a field that does not"),
-            ("{}", b"a\rb\n", "Record 1 ends with a carriage return and no line feed"),
+            (
+                "{}",
+                b"\"a\"b\n",
+                "Record 1, field 1: something follows the closing quote",
+            ),
+            (
+                "{}",
+                b"a,b\"c\n",
+                "Record 1, field 2: a quote within a field that does not",
+            ),
+            (
+                "{}",
+                b"a\rb\n",
+                "Record 1 ends with a carriage return and no line feed",
+            ),
             ("{}", b"a\n\r", "Record 2 ends with a carriage return"),
             ("{}", b"a\0", "Record 1 has a zero byte"),
             ("{}", b"a\n\xe4\n", "Not UTF-8"),
             ("{}", b"a\xe2\x82", "Not UTF-8 at its end"),
             (r#"{"header": ["id"]}"#, b"", "There is no header"),
-            (r#"{"header": ["id", "x"]}"#, b"id,y\n", "The header's field 2 is \"y\", not \"x\""),
-            (r#"{"header": ["id", "x"]}"#, b"id\n", "Record 1 has 1 field, not 2"),
+            (
+                r#"{"header": ["id", "x"]}"#,
+                b"id,y\n",
+                "The header's field 2 is \"y\", not \"x\"",
+            ),
+            (
+                r#"{"header": ["id", "x"]}"#,
+                b"id\n",
+                "Record 1 has 1 field, not 2",
+            ),
         ] {
             let found = check(options, text).unwrap_err();
             assert!(found.starts_with(error), "{text:?}: {found}");
@@ -281,7 +305,12 @@ mod tests {
         for piece in [vec![b'x'; 1 << 20], vec![b','; 1 << 20]] {
             let mut csv = Csv::new(options);
             csv.add(&piece).unwrap();
-            let kept: usize = csv.header.unwrap().iter().map(|field| field.len() + 1).sum();
+            let kept: usize = csv
+                .header
+                .unwrap()
+                .iter()
+                .map(|field| field.len() + 1)
+                .sum();
             assert!(kept <= HEADER + 1);
         }
     }

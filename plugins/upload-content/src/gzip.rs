@@ -21,6 +21,7 @@ pub fn look(look: &Look, reader: &mut Reader, outer: &str, level: u32) -> Result
         look,
         reader,
         inflater: Inflater::new(&look.meter),
+        ended: false,
     };
     let mut inside = Reader::new(&mut members);
     let looked = look.content(&mut inside, &name, level);
@@ -35,12 +36,13 @@ struct Members<'l, 'r, 'b> {
     look: &'l Look<'l>,
     reader: &'r mut Reader<'b>,
     inflater: Inflater,
+    ended: bool,
 }
 
 impl Pieces for Members<'_, '_, '_> {
     fn piece(&mut self, into: &mut Vec<u8>) -> Result<bool, Stop> {
         let meter: &Meter = &self.look.meter;
-        while !self.inflater.piece(self.reader, meter, into)? {
+        while !self.ended && !self.inflater.piece(self.reader, meter, into)? {
             let Some([a, b, c, d, rest @ ..]) = self.reader.array::<8>()? else {
                 return refuse(NOT_WHOLE);
             };
@@ -53,12 +55,13 @@ impl Pieces for Members<'_, '_, '_> {
                 return refuse("Another length or checksum than the archive says");
             }
             if self.reader.fill()?.is_empty() {
-                return Ok(false);
+                self.ended = true;
+            } else {
+                header(self.look, self.reader)?;
+                self.inflater.restart();
             }
-            header(self.look, self.reader)?;
-            self.inflater.restart();
         }
-        Ok(true)
+        Ok(!self.ended)
     }
 }
 

@@ -76,10 +76,9 @@ impl<'a> Json<'a> {
             (State::Text(_), 0..0x20) => return self.wrong("a control character in a text"),
             (State::Text(key), _) => State::Text(key),
             (State::Escape(key), b'u') => State::Unicode(key, 4),
-            (
-                State::Escape(key),
-                b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't',
-            ) => State::Text(key),
+            (State::Escape(key), b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
+                State::Text(key)
+            }
             (State::Escape(_), _) => return self.wrong("no such escape"),
             (State::Unicode(key, left), byte) if byte.is_ascii_hexdigit() => match left {
                 0 | 1 => State::Text(key),
@@ -160,7 +159,10 @@ impl<'a> Json<'a> {
     }
 
     fn wrong<T>(&self, what: &str) -> Result<T, String> {
-        Err(format!("Line {}, column {}: {what}", self.line, self.column))
+        Err(format!(
+            "Line {}, column {}: {what}",
+            self.line, self.column
+        ))
     }
 }
 
@@ -225,7 +227,10 @@ mod tests {
             let result = pieces.try_for_each(|piece| json.add(piece));
             let result = result.and_then(|()| json.end());
             let before = last.replace(result.is_ok());
-            assert!(before.is_none_or(|before| before == result.is_ok()), "{text:?}");
+            assert!(
+                before.is_none_or(|before| before == result.is_ok()),
+                "{text:?}"
+            );
             if size == 1000 {
                 return result;
             }
@@ -251,7 +256,10 @@ mod tests {
                 text.push_str(pieces[(seed >> 33) as usize % pieces.len()]);
             }
             let expected = serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();
-            let mut json = Json::new(&Options { top: None, depth: 64 });
+            let mut json = Json::new(&Options {
+                top: None,
+                depth: 64,
+            });
             let found = json.add(text.as_bytes()).and_then(|()| json.end());
             assert_eq!(found.is_ok(), expected, "{text:?}: {found:?}");
             valid += u32::from(expected);
@@ -263,7 +271,12 @@ mod tests {
     fn well_formed() {
         for text in [
             r#"{"a": [1, -0.5e+10, true, false, null, {}, [], "\u00e4\n\""], "": {"b": 0}}"#,
-            " [ ] ", "0", "\"\"", "-1", "1E5", "\"😀\"",
+            " [ ] ",
+            "0",
+            "\"\"",
+            "-1",
+            "1E5",
+            "\"😀\"",
         ] {
             assert_eq!(check("{}", text.as_bytes()), Ok(()), "{text}");
         }
@@ -276,28 +289,72 @@ mod tests {
         let deep = "[".repeat(65);
         for (options, text, error) in [
             ("{}", "", "Line 1, column 1: it ends too early"),
-            ("{}", "[1,\n 2 3]", "Line 2, column 4: expected a comma or ]"),
+            (
+                "{}",
+                "[1,\n 2 3]",
+                "Line 2, column 4: expected a comma or ]",
+            ),
             ("{}", "[1,]", "Line 1, column 4: expected a value"),
             ("{}", "{\"ä\" 1}", "Line 1, column 6: expected a colon"),
             ("{}", "{a: 1}", "Line 1, column 2: expected a key"),
             ("{}", "{\"a\": 1,}", "Line 1, column 9: expected a key"),
-            ("{}", "{\"a\": 1]", "Line 1, column 8: expected a comma or }"),
-            ("{}", "{} {}", "Line 1, column 4: something follows the value"),
+            (
+                "{}",
+                "{\"a\": 1]",
+                "Line 1, column 8: expected a comma or }",
+            ),
+            (
+                "{}",
+                "{} {}",
+                "Line 1, column 4: something follows the value",
+            ),
             ("{}", "01", "Line 1, column 2: something follows the value"),
             ("{}", "[1.]", "Line 1, column 4: expected a digit"),
-            ("{}", "\"\n\"", "Line 1, column 2: a control character in a text"),
+            (
+                "{}",
+                "\"\n\"",
+                "Line 1, column 2: a control character in a text",
+            ),
             ("{}", r#""\x""#, "Line 1, column 3: no such escape"),
-            ("{}", r#""\u12g4""#, "Line 1, column 6: expected a hexadecimal digit"),
+            (
+                "{}",
+                r#""\u12g4""#,
+                "Line 1, column 6: expected a hexadecimal digit",
+            ),
             ("{}", "tru", "Line 1, column 4: it ends too early"),
             ("{}", "\u{feff}{}", "Line 1, column 1: expected a value"),
-            ("{}", deep.as_str(), "Line 1, column 65: nested more than 64 deep"),
-            (r#"{"max-depth": 1}"#, "[[]]", "Line 1, column 2: nested more than 1 deep"),
-            (r#"{"top-level": "array"}"#, "{}", "Line 1, column 1: expected an array"),
-            (r#"{"top-level": "object"}"#, " 1", "Line 1, column 2: expected an object"),
+            (
+                "{}",
+                deep.as_str(),
+                "Line 1, column 65: nested more than 64 deep",
+            ),
+            (
+                r#"{"max-depth": 1}"#,
+                "[[]]",
+                "Line 1, column 2: nested more than 1 deep",
+            ),
+            (
+                r#"{"top-level": "array"}"#,
+                "{}",
+                "Line 1, column 1: expected an array",
+            ),
+            (
+                r#"{"top-level": "object"}"#,
+                " 1",
+                "Line 1, column 2: expected an object",
+            ),
         ] {
-            assert_eq!(check(options, text.as_bytes()).unwrap_err(), error, "{text}");
+            assert_eq!(
+                check(options, text.as_bytes()).unwrap_err(),
+                error,
+                "{text}"
+            );
         }
-        assert!(check("{}", b"\"\xff\"").unwrap_err().starts_with("Not UTF-8"));
+        assert!(
+            check("{}", b"\"\xff\"")
+                .unwrap_err()
+                .starts_with("Not UTF-8")
+        );
         assert!(check("{}", b"\"a\xc3").is_err());
     }
 }

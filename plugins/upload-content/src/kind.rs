@@ -295,7 +295,9 @@ pub fn claims(path: &str, kind: &Kind) -> Option<&'static str> {
 pub fn claims_other(path: &str) -> bool {
     let last = name::last(path);
     let extension = name::extension(&last);
-    OTHERS.iter().any(|other| other.eq_ignore_ascii_case(extension))
+    OTHERS
+        .iter()
+        .any(|other| other.eq_ignore_ascii_case(extension))
 }
 
 impl Pattern {
@@ -307,7 +309,13 @@ impl Pattern {
         }
         if let Some(family) = lower.strip_suffix('*') {
             let families = [
-                "application/", "audio/", "font/", "image/", "message/", "text/", "video/",
+                "application/",
+                "audio/",
+                "font/",
+                "image/",
+                "message/",
+                "text/",
+                "video/",
             ];
             return families
                 .contains(&family)
@@ -349,25 +357,49 @@ mod tests {
     fn by_content() {
         let ole = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0\0";
         for (head, path, patterns) in [
-            (b"\x89PNG\r\n\x1a\n\0\0\0".as_slice(), "/x", &["png", "image/png", "image/*"][..]),
+            (
+                b"\x89PNG\r\n\x1a\n\0\0\0".as_slice(),
+                "/x",
+                &["png", "image/png", "image/*"][..],
+            ),
             (b"\xff\xd8\xff\xe0\0", "/x.txt", &["jpg", "jpeg", ".JPG"]),
             (b"%PDF-1.7\n", "/x.txt", &["pdf", "application/pdf"]),
-            (b"a,b\n1,2\n", "/x.csv", &["csv", "text/csv", "txt", "text/*"]),
+            (
+                b"a,b\n1,2\n",
+                "/x.csv",
+                &["csv", "text/csv", "txt", "text/*"],
+            ),
             (b"a,b\n1,2\n", "/x", &["txt", "text/plain"]),
-            (b"{}", "/x.JSON", &["json", "application/json", "text/plain"]),
-            (b"<?xml version='1.0'?>", "/x.txt", &["xml", "application/xml", "txt"]),
+            (
+                b"{}",
+                "/x.JSON",
+                &["json", "application/json", "text/plain"],
+            ),
+            (
+                b"<?xml version='1.0'?>",
+                "/x.txt",
+                &["xml", "application/xml", "txt"],
+            ),
             (b"PK\x03\x04\x14\0", "/x", &["zip", "application/zip"]),
             (b"PK\x03\x04\x14\0", "/x.docx", &["docx"]),
             (b"\x1f\x8b\x08", "/x", &["gz", "gzip", "tgz"]),
             (b"7z\xbc\xaf\x27\x1c\0", "/x", &["7z"]),
             (ole, "/x.xls", &["xls", OLE]),
             (ole, "/x.msi", &["msi", "program"]),
-            (b"\0\x01\x02", "/x.csv", &["bin", "application/octet-stream"]),
+            (
+                b"\0\x01\x02",
+                "/x.csv",
+                &["bin", "application/octet-stream"],
+            ),
             (b"MZ\x90\0\x03", "/x.txt", &["program", "exe"]),
             (b"#!/bin/sh\n", "/x.txt", &["program", "sh", "txt"]),
         ] {
             for pattern in patterns {
-                assert!(is(head, path, pattern), "{path} {pattern} {:?}", Kind::of(head, path));
+                assert!(
+                    is(head, path, pattern),
+                    "{path} {pattern} {:?}",
+                    Kind::of(head, path)
+                );
             }
         }
         for (head, path, pattern) in [
@@ -386,8 +418,19 @@ mod tests {
     #[test]
     fn nothing_that_comes_can_crash_it() {
         let heads: &[&[u8]] = &[
-            b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", b"\x7fELF", b"RIFF", b"\0\0\0\x18ftyp",
-            b"dey\n", b"dex\n", b"\xca\xfe\xba\xbe", b"\x1a\x45\xdf\xa3", b"OggS", b"#!", b"<", b"",
+            b"PK\x03\x04",
+            b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+            b"\x7fELF",
+            b"RIFF",
+            b"\0\0\0\x18ftyp",
+            b"dey\n",
+            b"dex\n",
+            b"\xca\xfe\xba\xbe",
+            b"\x1a\x45\xdf\xa3",
+            b"OggS",
+            b"#!",
+            b"<",
+            b"",
         ];
         for head in heads {
             for length in 0..600 {
@@ -411,14 +454,27 @@ mod tests {
             (b"PK\x03\x04\x14", "/x.zip", false),
             (b"PK\x03\x04\x14", "/x.pdf", false),
         ] {
-            assert_eq!(claims(path, &Kind::of(head, path)).is_some(), claims_it, "{path}");
+            assert_eq!(
+                claims(path, &Kind::of(head, path)).is_some(),
+                claims_it,
+                "{path}"
+            );
         }
         assert!(claims_other("/x.iso") && claims_other("/x.tar.Z") && !claims_other("/iso"));
     }
 
     #[test]
     fn kinds_that_there_are_not() {
-        for text in ["", "exee", "image/", "images/*", "*", "image/pgn", "application", "*/*"] {
+        for text in [
+            "",
+            "exee",
+            "image/",
+            "images/*",
+            "*",
+            "image/pgn",
+            "application",
+            "*/*",
+        ] {
             assert_eq!(Pattern::parse(text), None, "{text}");
         }
     }

@@ -24,6 +24,9 @@ pub mod kind;
 pub mod look;
 pub mod name;
 pub mod reader;
+#[cfg(test)]
+#[allow(missing_docs)]
+pub mod samples;
 pub mod settings;
 pub mod tar;
 pub mod utf8;

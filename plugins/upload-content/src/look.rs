@@ -4,8 +4,8 @@ use crate::kind::{self, Container, HEAD, Kind, Pattern};
 use crate::name::{self, unsafe_because};
 use crate::reader::{Meter, Reader, Stop, refuse};
 use crate::settings::Checks;
-use crate::{csv, gzip, json, tar, zip};
 use crate::settings::Form;
+use crate::{csv, gzip, json, tar, zip};
 
 /// One upload being looked at.
 pub struct Look<'a> {
@@ -75,7 +75,9 @@ impl<'a> Look<'a> {
             return refuse(match archives.depth {
                 0 => "Archives are not accepted".to_owned(),
                 1 => "Archives within archives are not accepted".to_owned(),
-                depth => format!("Archives within archives are not accepted {level} deep, only {depth}"),
+                depth => {
+                    format!("Archives within archives are not accepted {level} deep, only {depth}")
+                }
             });
         }
         match kind.container {

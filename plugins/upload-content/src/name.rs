@@ -38,7 +38,9 @@ pub fn leads_outside(name: &[u8], target: &[u8]) -> bool {
     if target.is_empty()
         || target.len() > LONGEST
         || target.starts_with(b"/")
-        || target.iter().any(|byte| matches!(byte, 0..0x20 | 0x7f | b'\\'))
+        || target
+            .iter()
+            .any(|byte| matches!(byte, 0..0x20 | 0x7f | b'\\'))
         || matches!(target, [letter, b':', ..] if letter.is_ascii_alphabetic())
     {
         return true;
@@ -89,13 +91,29 @@ mod tests {
     #[test]
     fn dangerous_names() {
         for name in [
-            "", "/", "/etc/passwd", "..", "../x", "a/../../x", "a/..", "C:x", "c:/x", "C:\\x", "a\\b",
-            "\\\\server\\share", "a\0b", "a\nb", "..\\x", "\x7f",
+            "",
+            "/",
+            "/etc/passwd",
+            "..",
+            "../x",
+            "a/../../x",
+            "a/..",
+            "C:x",
+            "c:/x",
+            "C:\\x",
+            "a\\b",
+            "\\\\server\\share",
+            "a\0b",
+            "a\nb",
+            "..\\x",
+            "\x7f",
         ] {
             assert!(unsafe_because(name.as_bytes()).is_some(), "{name:?}");
         }
         assert!(unsafe_because(&[b'a'; 4097]).is_some());
-        for name in ["a", "a/b", "...", "a..b", "./a", "a//b", "ä", "ab:c", "dir/", " "] {
+        for name in [
+            "a", "a/b", "...", "a..b", "./a", "a//b", "ä", "ab:c", "dir/", " ",
+        ] {
             assert!(unsafe_because(name.as_bytes()).is_none(), "{name:?}");
         }
         assert!(unsafe_because(b"\xff\x80.txt").is_none());
@@ -112,14 +130,35 @@ mod tests {
     #[test]
     fn links_that_lead_outside() {
         for (name, target) in [
-            ("a", ""), ("a", "/"), ("a", "/etc"), ("a", ".."), ("a", "../x"), ("d/a", "../.."),
-            ("d/a", ".././../x"), ("a", "b/.."), ("d/a", "../b/.."), ("a", "C:x"), ("a", "b\\c"),
+            ("a", ""),
+            ("a", "/"),
+            ("a", "/etc"),
+            ("a", ".."),
+            ("a", "../x"),
+            ("d/a", "../.."),
+            ("d/a", ".././../x"),
+            ("a", "b/.."),
+            ("d/a", "../b/.."),
+            ("a", "C:x"),
+            ("a", "b\\c"),
             ("a", "b\0"),
         ] {
-            assert!(leads_outside(name.as_bytes(), target.as_bytes()), "{name} {target}");
+            assert!(
+                leads_outside(name.as_bytes(), target.as_bytes()),
+                "{name} {target}"
+            );
         }
-        for (name, target) in [("a", "b"), ("a", "./b/c"), ("d/a", "../b"), ("d/e/a", "../../b"), ("d/a", "..")] {
-            assert!(!leads_outside(name.as_bytes(), target.as_bytes()), "{name} {target}");
+        for (name, target) in [
+            ("a", "b"),
+            ("a", "./b/c"),
+            ("d/a", "../b"),
+            ("d/e/a", "../../b"),
+            ("d/a", ".."),
+        ] {
+            assert!(
+                !leads_outside(name.as_bytes(), target.as_bytes()),
+                "{name} {target}"
+            );
         }
     }
 

@@ -459,35 +459,86 @@ mod tests {
     fn names_the_key() {
         for (json, error) in [
             (r#"{"allowed": []}"#, "allowed: there is no such key"),
-            (r#"{"allow": ["pfd"]}"#, "allow: \"pfd\" is no type that is known"),
+            (
+                r#"{"allow": ["pfd"]}"#,
+                "allow: \"pfd\" is no type that is known",
+            ),
             (r#"{"deny": ["exee"]}"#, "deny: \"exee\" is no type"),
-            (r#"{"form": "xml"}"#, "form: expected \"csv\", \"json\" or \"any\""),
+            (
+                r#"{"form": "xml"}"#,
+                "form: expected \"csv\", \"json\" or \"any\"",
+            ),
             (r#"{"csv": {}}"#, "csv: only beside form = \"csv\""),
-            (r#"{"form": "csv", "json": {}}"#, "json: only beside form = \"json\""),
-            (r#"{"form": "csv", "csv": {"column": 1}}"#, "csv: column: there is no such key"),
-            (r#"{"form": "csv", "csv": {"delimiter": ""}}"#, "csv: delimiter: expected one character"),
-            (r#"{"form": "csv", "csv": {"delimiter": "\""}}"#, "csv: delimiter: expected one"),
-            (r#"{"form": "csv", "csv": {"header": []}}"#, "csv: header: expected the names"),
+            (
+                r#"{"form": "csv", "json": {}}"#,
+                "json: only beside form = \"json\"",
+            ),
+            (
+                r#"{"form": "csv", "csv": {"column": 1}}"#,
+                "csv: column: there is no such key",
+            ),
+            (
+                r#"{"form": "csv", "csv": {"delimiter": ""}}"#,
+                "csv: delimiter: expected one character",
+            ),
+            (
+                r#"{"form": "csv", "csv": {"delimiter": "\""}}"#,
+                "csv: delimiter: expected one",
+            ),
+            (
+                r#"{"form": "csv", "csv": {"header": []}}"#,
+                "csv: header: expected the names",
+            ),
             (
                 r#"{"form": "csv", "csv": {"header": ["a"], "columns": 2}}"#,
                 "csv: columns: another number",
             ),
-            (r#"{"form": "json", "json": {"top-level": "text"}}"#, "json: top-level: expected \"object\""),
-            (r#"{"archives": {"depth": 9}}"#, "archives: depth: expected 8 at most"),
-            (r#"{"archives": {"max-entries": 0}}"#, "archives: max-entries: expected a number"),
-            (r#"{"archives": {"max-unpacked": 0}}"#, "archives: max-unpacked: expected more"),
-            (r#"{"archives": {"ratio": 1}}"#, "archives: ratio: there is no such key"),
+            (
+                r#"{"form": "json", "json": {"top-level": "text"}}"#,
+                "json: top-level: expected \"object\"",
+            ),
+            (
+                r#"{"archives": {"depth": 9}}"#,
+                "archives: depth: expected 8 at most",
+            ),
+            (
+                r#"{"archives": {"max-entries": 0}}"#,
+                "archives: max-entries: expected a number",
+            ),
+            (
+                r#"{"archives": {"max-unpacked": 0}}"#,
+                "archives: max-unpacked: expected more",
+            ),
+            (
+                r#"{"archives": {"ratio": 1}}"#,
+                "archives: ratio: there is no such key",
+            ),
             (r#"{"archives": "deny"}"#, "archives: expected a table"),
-            (r#"{"archives": {"encrypted": true}}"#, "archives: encrypted: expected a text"),
-            (r#"{"archives": {"deny-names": ["a/b"]}}"#, "archives: deny-names: \"a/b\": expected"),
+            (
+                r#"{"archives": {"encrypted": true}}"#,
+                "archives: encrypted: expected a text",
+            ),
+            (
+                r#"{"archives": {"deny-names": ["a/b"]}}"#,
+                "archives: deny-names: \"a/b\": expected",
+            ),
             (r#"{"rules": [{}]}"#, "rule 1: paths: needed"),
-            (r#"{"rules": [{"paths": ["x"]}]}"#, "rule 1: paths: \"x\": expected a pattern"),
-            (r#"{"rules": [{"paths": ["/x"], "alow": []}]}"#, "rule 1: alow: there is no such key"),
+            (
+                r#"{"rules": [{"paths": ["x"]}]}"#,
+                "rule 1: paths: \"x\": expected a pattern",
+            ),
+            (
+                r#"{"rules": [{"paths": ["/x"], "alow": []}]}"#,
+                "rule 1: alow: there is no such key",
+            ),
             (
                 r#"{"rules": [{"paths": ["/x"], "archives": {"depth": -1}}]}"#,
                 "rule 1: archives: depth: expected",
             ),
-            (r#"{"action": "delete"}"#, "action: expected \"reject\" or \"quarantine\""),
+            (
+                r#"{"action": "delete"}"#,
+                "action: expected \"reject\" or \"quarantine\"",
+            ),
         ] {
             let found = Settings::parse(json).unwrap_err();
             assert!(found.starts_with(error), "{found}");

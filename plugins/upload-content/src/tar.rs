@@ -76,7 +76,9 @@ pub fn look(look: &Look, reader: &mut Reader, level: u32) -> Result<(), Stop> {
                         return refuse(format!("{shown}: Neither file nor directory"));
                     }
                     _ => {
-                        return refuse(format!("{shown}: A way to pack that cannot be looked into"));
+                        return refuse(format!(
+                            "{shown}: A way to pack that cannot be looked into"
+                        ));
                     }
                 };
                 look.name(&name, kind == Kind::Directory)?;
@@ -168,7 +170,10 @@ fn record(reader: &mut Reader, size: u64) -> Result<Vec<u8>, Stop> {
 fn until_zero(mut name: Vec<u8>) -> Result<Vec<u8>, Stop> {
     let end = name.iter().position(|byte| *byte == 0);
     let end = end.unwrap_or(name.len());
-    if name.get(end..).is_some_and(|rest| rest.iter().any(|byte| *byte != 0)) {
+    if name
+        .get(end..)
+        .is_some_and(|rest| rest.iter().any(|byte| *byte != 0))
+    {
         return refuse("The archive is damaged");
     }
     name.truncate(end);

@@ -271,10 +271,11 @@ impl Zip<'_, '_, '_> {
         let comment = fields.u16();
         // What does not fit is said in the record before.
         let short = |said: u16| u64::from(said) == count || wide && said == u16::MAX;
-        let long =
-            |said: u32, found: u64| u64::from(said) == found || wide && said == u32::MAX;
+        let long = |said: u32, found: u64| u64::from(said) == found || wide && said == u32::MAX;
         let [size, offset] = places;
-        if !disks.iter().all(|disk| *disk == 0 || wide && *disk == u16::MAX)
+        if !disks
+            .iter()
+            .all(|disk| *disk == 0 || wide && *disk == u16::MAX)
             || !counts.into_iter().all(short)
             || !long(size, end - start)
             || !long(offset, start)
@@ -326,7 +327,10 @@ impl Zip<'_, '_, '_> {
         match attributes >> 28 {
             0 | 4 | 8 => Ok(()),
             0xa => refuse(format!("{}: A link", shown(&entry.name))),
-            _ => refuse(format!("{}: Neither file nor directory", shown(&entry.name))),
+            _ => refuse(format!(
+                "{}: Neither file nor directory",
+                shown(&entry.name)
+            )),
         }
     }
 
