@@ -19,6 +19,7 @@ mod directory;
 mod lockout;
 mod service;
 mod upload_clamav;
+mod upload_content;
 mod webhook;
 
 use std::{net::TcpListener, process::Command};
