@@ -115,7 +115,7 @@ fn archives_as_python_makes_them() {
             "    with z.open('a', 'w', force_zip64=True) as f: f.write(b'x' * 100000)\n",
         ),
     ] {
-        let zip = python(&format!("{written}{script}"), &place.path().to_path_buf());
+        let zip = python(&format!("{written}{script}"), place.path());
         published(&server, &mut client, name, &zip);
     }
     let piped = python(

@@ -57,6 +57,7 @@ impl<'a> Csv<'a> {
         }
     }
 
+    #[inline]
     fn byte(&mut self, byte: u8) -> Result<(), String> {
         let delimiter = self.options.delimiter;
         self.state = match (self.state, byte) {
@@ -172,7 +173,19 @@ impl Check for Csv<'_> {
             }
             (self.mark, bytes) = (later, rest);
         }
-        bytes.iter().try_for_each(|byte| self.byte(*byte))
+        while let [byte, rest @ ..] = bytes {
+            self.byte(*byte)?;
+            bytes = rest;
+            // Within a field most bytes mean nothing.
+            if matches!(self.state, State::Plain | State::Quoted) && self.header.is_none() {
+                let delimiter = self.options.delimiter;
+                let means =
+                    |byte: &u8| matches!(*byte, b'"' | b'\r' | b'\n' | 0) || *byte == delimiter;
+                let count = bytes.iter().position(means).unwrap_or(bytes.len());
+                bytes = bytes.get(count..).unwrap_or_default();
+            }
+        }
+        Ok(())
     }
 
     fn end(&mut self) -> Result<(), String> {

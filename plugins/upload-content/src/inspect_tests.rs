@@ -137,11 +137,11 @@ fn nothing_is_quadratic() {
     let form = |form: &str| format!(r#"{{"form": "{form}", "archives": {{"max-ratio": 1000}}}}"#);
     for piece in [100, 100_000] {
         for (name, small, large, settings) in [
-            ("csv", csv(20_000), csv(160_000), form("csv")),
-            ("json", json(20_000), json(160_000), form("json")),
-            ("x.zip", entries(1000), entries(8000), form("any")),
-            ("x.tgz", tarred(1000), tarred(8000), form("any")),
-            ("y.zip", stored(200_000), stored(1_600_000), form("any")),
+            ("csv", csv(4000), csv(32_000), form("csv")),
+            ("json", json(3000), json(24_000), form("json")),
+            ("x.zip", entries(250), entries(2000), form("any")),
+            ("x.tgz", tarred(250), tarred(2000), form("any")),
+            ("y.zip", stored(50_000), stored(400_000), form("any")),
         ] {
             let (small, large) = (
                 time(&settings, name, &small, piece),

@@ -66,6 +66,7 @@ impl<'a> Json<'a> {
         }
     }
 
+    #[inline]
     fn byte(&mut self, byte: u8) -> Result<(), String> {
         self.state = match (self.state, byte) {
             (State::Text(key), b'"') => match key {
@@ -189,11 +190,24 @@ impl Number {
 }
 
 impl Check for Json<'_> {
-    fn add(&mut self, bytes: &[u8]) -> Result<(), String> {
+    fn add(&mut self, mut bytes: &[u8]) -> Result<(), String> {
         if !self.utf8.goes_on(bytes) {
             return Err(format!("Not UTF-8, in line {} or after it", self.line));
         }
-        bytes.iter().try_for_each(|byte| self.byte(*byte))
+        while let [byte, rest @ ..] = bytes {
+            self.byte(*byte)?;
+            bytes = rest;
+            // Within a text most bytes mean nothing.
+            if matches!(self.state, State::Text(_)) {
+                let means = |byte: &u8| matches!(*byte, b'"' | b'\\' | 0..0x20);
+                let count = bytes.iter().position(means).unwrap_or(bytes.len());
+                let (text, rest) = bytes.split_at(count);
+                let characters = text.iter().filter(|byte| !matches!(**byte, 0x80..0xc0));
+                self.column += characters.count() as u64;
+                bytes = rest;
+            }
+        }
+        Ok(())
     }
 
     fn end(&mut self) -> Result<(), String> {
