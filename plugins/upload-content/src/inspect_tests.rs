@@ -105,52 +105,35 @@ fn by_form() {
     );
 }
 
-/// Twice as much takes twice as long, more or less: nothing is looked at again and again.
+/// What looked at everything again with each record, entry or piece would take hours.
 #[test]
 fn nothing_is_quadratic() {
-    let time = |settings: &str, path: &str, content: &[u8], piece: usize| {
-        let settings = Settings::parse(settings).unwrap();
-        let mut best = std::time::Duration::MAX;
-        for _ in 0..3 {
+    let csv = b"a,\"b\",c\n".repeat(100_000);
+    let json = [b"[".as_slice(), &b"{\"a\":[1]},".repeat(100_000), b"0]"].concat();
+    let names = (0..40_000).map(|n| format!("d/{n}.txt"));
+    let zipped: Vec<_> = names.map(|name| stored(&name, b"text")).collect();
+    let tarred = |n: u32| tar_entry(format!("d/{n}").as_bytes(), b'0', b"text");
+    let tarred: Vec<_> = (0..10_000).map(tarred).collect();
+    let form =
+        |form: &str| format!(r#"{{"form": "{form}", "archives": {{"max-entries": 50000}}}}"#);
+    for (path, content, settings) in [
+        ("csv", csv, form("csv")),
+        ("json", json, form("json")),
+        ("x.zip", zip(&zipped), form("any")),
+        ("x.tgz", gzip(&tar(&tarred)), form("any")),
+        (
+            "y.zip",
+            zip(&[deflated("a", &noise(1_000_000))]),
+            form("any"),
+        ),
+    ] {
+        let settings = Settings::parse(&settings).unwrap();
+        for piece in [100, 100_000] {
             let start = std::time::Instant::now();
-            let verdict = inspect(&settings, "bob", &fake(path, content, piece)).unwrap();
+            let verdict = inspect(&settings, "bob", &fake(path, &content, piece)).unwrap();
             assert_eq!(verdict, Verdict::Accept, "{path}");
-            best = best.min(start.elapsed());
-        }
-        best
-    };
-    let csv = |lines: usize| b"a,\"b\",c\n".repeat(lines);
-    let json = |length: usize| [b"[".as_slice(), &b"{\"a\":[1]},".repeat(length), b"0]"].concat();
-    let entries = |count: usize| {
-        let all: Vec<_> = (0..count)
-            .map(|n| deflated(&format!("d/{n}.txt"), b"text"))
-            .collect();
-        zip(&all)
-    };
-    let tarred = |count: usize| {
-        let all: Vec<_> = (0..count)
-            .map(|n| tar_entry(format!("d/{n}").as_bytes(), b'0', b"text"))
-            .collect();
-        gzip(&tar(&all))
-    };
-    let stored = |size: usize| zip(&[stored("a", &noise(size))]);
-    let form = |form: &str| format!(r#"{{"form": "{form}", "archives": {{"max-ratio": 1000}}}}"#);
-    for piece in [100, 100_000] {
-        for (name, small, large, settings) in [
-            ("csv", csv(4000), csv(32_000), form("csv")),
-            ("json", json(3000), json(24_000), form("json")),
-            ("x.zip", entries(250), entries(2000), form("any")),
-            ("x.tgz", tarred(250), tarred(2000), form("any")),
-            ("y.zip", stored(50_000), stored(400_000), form("any")),
-        ] {
-            let (small, large) = (
-                time(&settings, name, &small, piece),
-                time(&settings, name, &large, piece),
-            );
-            assert!(
-                large < small * 8 * 4,
-                "{name} in {piece}: {small:?}, {large:?}"
-            );
+            let took = start.elapsed();
+            assert!(took.as_secs() < 120, "{path} in {piece}: {took:?}");
         }
     }
 }
