@@ -20,7 +20,7 @@ pub fn look(look: &Look, reader: &mut Reader, outer: &str, level: u32) -> Result
     let mut members = Members {
         look,
         reader,
-        inflater: Inflater::new(&look.meter),
+        inflater: Inflater::new(),
         ended: false,
     };
     let mut inside = Reader::new(&mut members);

@@ -17,10 +17,15 @@ pub struct Inflater {
     pub crc: crc32fast::Hasher,
 }
 
+impl Default for Inflater {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Inflater {
     /// A new one.
-    pub fn new(meter: &Meter) -> Self {
-        meter.packed.set(true);
+    pub fn new() -> Self {
         Self {
             state: InflateState::new_boxed(DataFormat::Raw),
             ended: false,
@@ -85,7 +90,7 @@ impl<'a, 'b> Inflate<'a, 'b> {
         Self {
             source,
             meter,
-            inflater: Inflater::new(meter),
+            inflater: Inflater::new(),
         }
     }
 

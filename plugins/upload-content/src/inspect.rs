@@ -4,10 +4,10 @@ use crate::look::Look;
 use crate::reader::{Meter, Pieces, Reader, Stop};
 use crate::settings::Settings;
 
-/// How much to ask for at a time; and how much where it is unpacked, so that what is made of it
-/// does not take too long.
+/// How much to ask for at a time where it is looked at as it is; and otherwise, so that what is
+/// unpacked of it does not take too long.
 const READ: u32 = 256 << 10;
-const READ_PACKED: u32 = 16 << 10;
+const READ_PACKED: u32 = 4 << 10;
 
 /// The file that a client is sending.
 pub trait Upload {
@@ -42,7 +42,6 @@ pub fn inspect(settings: &Settings, user: &str, upload: &impl Upload) -> Result<
     let mut file = File {
         upload,
         meter: &look.meter,
-        first: true,
     };
     let interrupted = || Verdict::Reject("Interrupted".into());
     Ok(match look.upload(&mut Reader::new(&mut file), &path) {
@@ -61,14 +60,14 @@ pub fn inspect(settings: &Settings, user: &str, upload: &impl Upload) -> Result<
 struct File<'a, U> {
     upload: &'a U,
     meter: &'a Meter,
-    first: bool,
 }
 
 impl<U: Upload> Pieces for File<'_, U> {
     fn piece(&mut self, into: &mut Vec<u8>) -> Result<bool, Stop> {
-        // What it is, the first bytes tell.
-        let small = std::mem::take(&mut self.first) || self.meter.packed.get();
-        let at_most = if small { READ_PACKED } else { READ };
+        let at_most = match self.meter.plain.get() {
+            true => READ,
+            false => READ_PACKED,
+        };
         let Some(bytes) = self.upload.read(at_most).map_err(|Gone| Stop::Gone)? else {
             return Ok(false);
         };

@@ -55,6 +55,7 @@ impl<'a> Look<'a> {
         if let Some(form) = &self.checks.form
             && level == 0
         {
+            self.meter.plain.set(true);
             return has_form(form, reader, &kind, empty);
         }
         if empty || !archives.look {

@@ -171,7 +171,7 @@ pub const NOT_WHOLE: &str = "The archive is not whole";
 pub const HARMLESS: u64 = 10 << 20;
 /// The most that is unpacked of one piece of the upload: what takes longer would be late. No
 /// piece gives more by itself, as DEFLATE packs at most 1032 bytes into one.
-const AT_ONCE: u64 = 24 << 20;
+const AT_ONCE: u64 = 12 << 20;
 /// All names of entries that are remembered.
 const NAMES: usize = 8 << 20;
 
@@ -185,8 +185,8 @@ pub struct Meter {
     since_read: Cell<u64>,
     entries: Cell<u32>,
     names: Cell<usize>,
-    /// Something is unpacked, so that small pieces are wanted.
-    pub packed: Cell<bool>,
+    /// Nothing will be unpacked, so that large pieces do no harm.
+    pub plain: Cell<bool>,
     max_unpacked: u64,
     max_ratio: u64,
     max_entries: u32,
@@ -220,7 +220,10 @@ impl Meter {
             return refuse(format!("More than {max} bytes when unpacked"));
         }
         let allowed = self.read.get().saturating_mul(self.max_ratio);
-        if since_read > AT_ONCE || unpacked > allowed.max(HARMLESS) {
+        if since_read > AT_ONCE {
+            return refuse("Too much when unpacked for how little there is");
+        }
+        if unpacked > allowed.max(HARMLESS) {
             let max = self.max_ratio;
             return refuse(format!("More than {max} times as much when unpacked"));
         }
@@ -288,12 +291,15 @@ pub mod tests {
     fn counts() {
         let meter = Meter::new(100 << 20, 10, 2);
         meter.arrived(1000);
-        meter.unpacked(10 << 20).unwrap();
+        for _ in 0..2 {
+            meter.unpacked(5 << 20).unwrap();
+            meter.arrived(0);
+        }
         meter.unpacked(1).unwrap_err();
         let meter = Meter::new(100 << 20, 10, 2);
-        for _ in 0..10 {
-            meter.arrived(1 << 20);
-            meter.unpacked(10 << 20).unwrap();
+        for _ in 0..20 {
+            meter.arrived(1 << 19);
+            meter.unpacked(5 << 20).unwrap();
         }
         let Err(Stop::Refused(why)) = meter.unpacked(1) else {
             panic!("no limit")
@@ -302,7 +308,7 @@ pub mod tests {
         // However little the rest was packed.
         let meter = Meter::new(1 << 40, 1 << 30, 2);
         meter.arrived(1 << 30);
-        meter.unpacked(24 << 20).unwrap();
+        meter.unpacked(12 << 20).unwrap();
         meter.unpacked(1).unwrap_err();
         meter.entry().unwrap();
         meter.entry().unwrap();
