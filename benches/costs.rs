@@ -18,7 +18,7 @@ use portcullis::{
         Account, Gates, SessionFacts,
         authentication::Credentials,
         path_policy::{Operation, Request, UploadMode},
-        upload::{Inspection, UploadFacts},
+        upload::{Inspection, Record, UploadFacts},
     },
     plugin::Host,
     storage::{Durability, From, Storage, Tree, local::Local},
@@ -131,6 +131,7 @@ async fn gates(state: &Path) {
         mode: UploadMode::Create,
         announced_size: None,
         staged: None,
+        record: Record::default(),
     };
     let piece = Bytes::from(vec![b'a'; 64 << 10]);
     measure("inspect 1 MiB", 256, async || {

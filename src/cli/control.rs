@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::{Failure, Source, files, output};
-use crate::server::control::{self, Answer, Plugin, Request, Status};
+use crate::server::control::{self, Answer, Broken, Plugin, Request, Status};
+
+/// How many broken uploads are listed for people.
+const BROKEN: usize = 20;
 
 /// Has the server read its configuration, certificates and components again.
 pub fn reload(source: &Source) -> Result<(), Failure> {
@@ -15,7 +18,7 @@ pub fn reload(source: &Source) -> Result<(), Failure> {
         Answer::Failed { text } => Err(Failure::Configuration(format!(
             "{text}\nthe server goes on as it was"
         ))),
-        Answer::Status(_) => Err(strange()),
+        Answer::Status(_) | Answer::Quarantined { .. } => Err(strange()),
     }
 }
 
@@ -32,11 +35,11 @@ pub fn status(source: &Source, json: bool) -> Result<(), Failure> {
             Ok(())
         }
         Answer::Failed { text } => Err(Failure::Running(text)),
-        Answer::Done { .. } => Err(strange()),
+        Answer::Done { .. } | Answer::Quarantined { .. } => Err(strange()),
     }
 }
 
-fn ask(source: &Source, request: Request) -> Result<Answer, Failure> {
+pub(super) fn ask(source: &Source, request: Request) -> Result<Answer, Failure> {
     // The configuration may be wrong by now, and the server runs all the same.
     let state = source.state()?;
     control::ask(&state, request).map_err(|error| {
@@ -48,7 +51,7 @@ fn ask(source: &Source, request: Request) -> Result<Answer, Failure> {
     })
 }
 
-fn strange() -> Failure {
+pub(super) fn strange() -> Failure {
     Failure::Running("the server answered something else than it was asked".into())
 }
 
@@ -69,6 +72,16 @@ fn shown(status: &Status) -> String {
     }
     rows.push(row("sessions", status.sessions.to_string()));
     rows.extend(status.plugins.iter().map(|one| row("plugin", plugin(one))));
+    let broken = status.uploads.iter().take(BROKEN);
+    rows.extend(broken.map(|one| row("broken upload", upload(one))));
+    if let Some(more) = status
+        .uploads
+        .len()
+        .checked_sub(BROKEN)
+        .filter(|more| *more > 0)
+    {
+        rows.push(row("broken upload", format!("and {more} more, in --json")));
+    }
     output::table(&rows)
 }
 
@@ -96,7 +109,21 @@ fn plugin(plugin: &Plugin) -> String {
     text
 }
 
-fn row(what: &str, value: String) -> [String; 2] {
+fn upload(upload: &Broken) -> String {
+    let whose = match (&upload.path, &upload.user) {
+        (Some(path), Some(user)) => format!("{path} of {user}"),
+        _ => "of somebody".to_owned(),
+    };
+    let Broken {
+        storage, size, age, ..
+    } = upload;
+    format!(
+        "{whose}, storage {storage}: {size} bytes, {} old",
+        time(*age)
+    )
+}
+
+pub(super) fn row(what: &str, value: String) -> [String; 2] {
     [what.to_owned(), value]
 }
 

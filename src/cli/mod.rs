@@ -6,6 +6,7 @@ mod files;
 pub mod first_start;
 mod output;
 mod plugin;
+mod quarantine;
 mod serve;
 mod user;
 mod users_file;
@@ -76,6 +77,9 @@ enum Command {
         #[command(flatten)]
         source: Source,
     },
+    /// Look at uploads in quarantine, publish or delete them
+    #[command(subcommand)]
+    Quarantine(quarantine::Command),
     /// Add, change, list and remove users
     #[command(subcommand)]
     User(user::Command),
@@ -158,6 +162,7 @@ fn run(line: CommandLine) -> Result<(), Failure> {
             json,
             source: later,
         }) => control::status(&source.then(later), json),
+        Some(Command::Quarantine(command)) => quarantine::run(source, command),
         Some(Command::User(command)) => user::run(source, command),
         Some(Command::Plugin(command)) => plugin::run(source, command),
     }

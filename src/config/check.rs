@@ -252,6 +252,21 @@ fn storages(config: &Config, findings: &mut Findings) {
                 );
             }
         }
+        if let Some(quarantine) = &storage.quarantine {
+            findings.path(key("quarantine"), quarantine);
+            let roots = config
+                .storage
+                .iter()
+                .map(|(name, other)| (name, &other.root));
+            for (name, root) in roots {
+                if quarantine.starts_with(root) || root.starts_with(quarantine) {
+                    findings.error(
+                        key("quarantine"),
+                        format!("it and the root of storage {name:?} lie within one another"),
+                    );
+                }
+            }
+        }
         if storage.file_mode & 0o600 != 0o600 {
             findings.error(
                 key("file-mode"),

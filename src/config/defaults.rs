@@ -3,8 +3,9 @@
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use super::{
-    Binding, ClientCertificates, Config, Data, Limits, Log, LogFormat, Plugin, PluginHost,
-    PluginLimits, Server, State, Storage, Tls, TlsVersion,
+    Binding, ClientCertificates, Config, Data, LateVerdict, Limits, Log, LogFormat, PartialListing,
+    Plugin, PluginHost, PluginLimits, Server, State, Storage, Tls, TlsVersion, UploadDigest,
+    Uploads,
 };
 use crate::storage::Durability;
 
@@ -17,6 +18,7 @@ impl Default for Config {
             limits: Limits::default(),
             log: Log::default(),
             storage: default_storages(),
+            uploads: Uploads::default(),
             state: State::default(),
             plugin_host: PluginHost::default(),
             plugin: default_plugins(),
@@ -153,11 +155,25 @@ impl Default for Storage {
         Self {
             root: "files".into(),
             staging: None,
+            quarantine: None,
             create_homes: true,
             durability: Durability::default(),
             file_mode: 0o644,
             directory_mode: 0o755,
             partial_age: crate::storage::DEFAULT_PARTIAL_AGE,
+            partial_size: 0,
+            partial_listing: PartialListing::Show,
+        }
+    }
+}
+
+impl Default for Uploads {
+    fn default() -> Self {
+        Self {
+            digest: UploadDigest::None,
+            verdict_after: Duration::from_secs(30),
+            verdict_late: LateVerdict::Wait,
+            keep_alive: Duration::ZERO,
         }
     }
 }

@@ -212,6 +212,10 @@ impl Loaded {
                 .staging
                 .iter_mut()
                 .for_each(|staging| join(&config.server.state, staging));
+            storage
+                .quarantine
+                .iter_mut()
+                .for_each(|quarantine| join(&config.server.state, quarantine));
         }
         let state = &config.server.state;
         config

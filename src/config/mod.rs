@@ -55,6 +55,8 @@ pub struct Config {
     /// `[storage.NAME]`, in the order of their names; an account that names none gets `default`,
     /// or the only one.
     pub storage: BTreeMap<String, Storage>,
+    /// `[uploads]`: from the last byte to the verdict.
+    pub uploads: Uploads,
     /// `[state]`: what plugins keep.
     pub state: State,
     /// `[plugin-host]`: what all plugins share.
@@ -270,6 +272,8 @@ pub struct Storage {
     /// Where uploads wait for their verdict: on the same file system, outside of `root`. Unset, a
     /// place in the state directory, or, on another file system, beside `root`.
     pub staging: Option<PathBuf>,
+    /// Where uploads are kept that a person has to look at, outside of `root`. Unset, in staging.
+    pub quarantine: Option<PathBuf>,
     /// Whether a home that is not there is made at the first login.
     pub create_homes: bool,
     /// What is on the disk before 226.
@@ -283,6 +287,60 @@ pub struct Storage {
     /// How long a broken upload waits to be resumed.
     #[serde(with = "value::duration")]
     pub partial_age: Duration,
+    /// Bytes of all broken uploads that wait: beyond it the oldest are removed; 0 is no limit.
+    #[serde(with = "value::size")]
+    pub partial_size: u64,
+    /// Whether listings show a user's own broken uploads.
+    pub partial_listing: PartialListing,
+}
+
+/// Whether listings show broken uploads to the user who sent them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PartialListing {
+    /// As files, as long as what has arrived.
+    Show,
+    /// Not at all; SIZE and MLST tell of them even so.
+    Hide,
+}
+
+/// `[uploads]`
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Uploads {
+    /// Which digest is made of every upload.
+    pub digest: UploadDigest,
+    /// How long inspectors may take after the last byte before `verdict_late` says what happens; 0
+    /// is no limit.
+    #[serde(with = "value::duration")]
+    pub verdict_after: Duration,
+    /// What happens when a verdict is late.
+    pub verdict_late: LateVerdict,
+    /// How often the client is told, by another 150, that it is still waited for; 0 is never.
+    #[serde(with = "value::duration")]
+    pub keep_alive: Duration,
+}
+
+/// Which digest is made of every upload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UploadDigest {
+    /// None, unless a plugin asks for one.
+    None,
+    /// SHA-256.
+    Sha256,
+}
+
+/// What happens when inspectors take longer than `verdict-after`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LateVerdict {
+    /// The client waits on; the log says so.
+    Wait,
+    /// The upload is refused and kept for a person to look at.
+    Quarantine,
+    /// It is published; a refusal that comes later is told as an event.
+    Accept,
 }
 
 /// `[state]`

@@ -51,6 +51,9 @@ pub enum Kind {
     UploadRefused,
     /// An upload was refused and kept for a person to look at.
     UploadQuarantined,
+    /// An upload that had been accepted because its verdict was late is refused: the file can be
+    /// seen.
+    UploadRefusedLate,
     /// A file was downloaded to its end.
     Download,
     /// A file was deleted.
@@ -165,6 +168,13 @@ impl Event {
     #[must_use]
     pub fn size(mut self, bytes: u64) -> Self {
         self.size = Some(bytes);
+        self
+    }
+
+    /// The same with a digest, if there is one.
+    #[must_use]
+    pub fn sha256(mut self, digest: Option<&str>) -> Self {
+        self.sha256 = digest.map(str::to_owned);
         self
     }
 

@@ -9,7 +9,8 @@ use super::{
 use crate::ftp::path::VirtualPath;
 
 /// What happens to what is there already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum UploadMode {
     /// Nothing is there.
     Create,

@@ -3,7 +3,7 @@
 //! The pump feeds every inspector the same bytes while they arrive; an inspector pulls them at its
 //! own pace through an [`Upload`]. All must accept.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::digest;
 use bytes::Bytes;
@@ -32,6 +32,25 @@ pub struct UploadFacts {
     pub announced_size: Option<u64>,
     /// What has been staged so far.
     pub staged: Option<Arc<dyn Staged>>,
+    /// Where the digest of the whole goes, should anybody make it.
+    pub record: Record,
+}
+
+/// The SHA-256 digest of a whole upload, once it is known. Clones are the same record.
+#[derive(Clone, Debug, Default)]
+pub struct Record(Arc<OnceLock<String>>);
+
+impl Record {
+    /// The digest, lower-case hexadecimal.
+    #[must_use]
+    pub fn get(&self) -> Option<&str> {
+        self.0.get().map(String::as_str)
+    }
+
+    fn set(&self, digest: &str) {
+        // Whoever else has made it has made the same.
+        let _ = self.0.set(digest.to_owned());
+    }
 }
 
 /// What the pump tells the inspectors. A sender dropped before `End` is an aborted transfer.
@@ -138,9 +157,13 @@ impl Upload {
             self.digest = Some(context);
         }
         let digest = self.digest.clone().map(digest::Context::finish);
-        Ok(digest
+        let digest = digest
             .map(|digest| hex(digest.as_ref()))
-            .unwrap_or_default())
+            .unwrap_or_default();
+        if self.over == Some(Ok(())) {
+            self.facts.record.set(&digest);
+        }
+        Ok(digest)
     }
 }
 
@@ -179,6 +202,42 @@ pub trait Inspector: Send + Sync {
     ) -> Answer<'static, Result<Verdict, Fault>>;
 }
 
+/// Makes the digest of every upload, beside the inspectors, and lets all of them pass.
+pub struct Digester;
+
+impl Digester {
+    /// It as a member of a chain.
+    #[must_use]
+    pub fn named() -> Named<dyn Inspector> {
+        Named {
+            name: "digest".into(),
+            on_failure: OnFailure::Allow,
+            gate: Arc::new(Self),
+        }
+    }
+}
+
+impl Inspector for Digester {
+    fn inspect(
+        &self,
+        _: Arc<SessionFacts>,
+        mut upload: Upload,
+    ) -> Answer<'static, Result<Verdict, Fault>> {
+        Box::pin(async move {
+            let failed = |error: std::io::Error| Fault {
+                plugin: "digest".into(),
+                kind: FaultKind::Internal,
+                text: error.to_string(),
+            };
+            // From the first byte on, so that nothing is read twice.
+            upload.sha256().await.map_err(failed)?;
+            while let Ok(Some(_)) = upload.read(usize::MAX).await {}
+            upload.sha256().await.map_err(failed)?;
+            Ok(Verdict::Accept)
+        })
+    }
+}
+
 /// Why an upload is not published.
 #[derive(Clone, Debug)]
 pub enum Refusal {
@@ -194,6 +253,7 @@ struct Member {
     named: Named<dyn Inspector>,
     /// `None` once it reads no more.
     pieces: Option<mpsc::Sender<Piece>>,
+    decided: bool,
 }
 
 /// The inspection of one upload. Dropped before its end, it is an abort.
@@ -229,6 +289,7 @@ impl Inspection {
                 Member {
                     named: named.clone(),
                     pieces: Some(pieces),
+                    decided: false,
                 }
             })
             .collect();
@@ -256,19 +317,29 @@ impl Inspection {
         self.send(Piece::Bytes(bytes)).await
     }
 
-    /// Ends the upload and waits for all verdicts.
+    /// Ends the upload and waits for all verdicts. Can be cancelled and called again.
     ///
     /// # Errors
     /// When one of them refuses.
-    pub async fn finish(mut self) -> Result<Option<String>, Refusal> {
+    pub async fn finish(&mut self) -> Result<Option<String>, Refusal> {
         self.send(Piece::End).await?;
-        for member in &mut self.members {
-            member.pieces = None;
-        }
         while self.undecided > 0 {
             self.verdict().await?;
         }
-        Ok(self.accept_as.take())
+        Ok(self.accept_as.clone())
+    }
+
+    /// The inspectors that have not decided yet.
+    #[must_use]
+    pub fn undecided(&self) -> Vec<Arc<str>> {
+        let undecided = self.members.iter().filter(|member| !member.decided);
+        undecided.map(|member| member.named.name.clone()).collect()
+    }
+
+    /// The name that an inspector has chosen by now.
+    #[must_use]
+    pub fn accept_as(&self) -> Option<String> {
+        self.accept_as.clone()
     }
 
     /// Tells the inspectors that the upload is larger than allowed.
@@ -306,6 +377,7 @@ impl Inspection {
             return Ok(());
         };
         member.pieces = None;
+        member.decided = true;
         let name = member.named.name.clone();
         let refusal = match verdict {
             Ok(Verdict::Accept) => return Ok(()),
@@ -327,6 +399,8 @@ impl Inspection {
     }
 
     async fn send(&mut self, mut piece: Piece) -> Result<(), Refusal> {
+        // After the end nothing comes, also when a wait for others is given up and begun again.
+        let over = !matches!(piece, Piece::Bytes(_));
         // The last one gets the piece itself: what nobody else holds goes on without a copy.
         let last = self
             .members
@@ -349,6 +423,9 @@ impl Inspection {
                             (Ok(permit), _) => permit.send(piece.clone()),
                             (Err(_), Some(member)) => member.pieces = None,
                             (Err(_), None) => {}
+                        }
+                        if over && let Some(member) = self.members.get_mut(index) {
+                            member.pieces = None;
                         }
                         break;
                     }

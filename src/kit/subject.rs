@@ -20,7 +20,7 @@ use crate::{
         self, Fault, FaultKind, Gates, Named, OnFailure, SessionFacts,
         authentication::Outcome,
         path_policy::Guard,
-        upload::{Inspection, Inspector, Refusal, Staged, Upload, UploadFacts, Verdict},
+        upload::{Inspection, Inspector, Record, Refusal, Staged, Upload, UploadFacts, Verdict},
         vitals::Usage,
     },
     plugin::{Host, LoadError},
@@ -189,6 +189,7 @@ impl Subject {
             mode: *mode,
             announced_size: *announced_size,
             staged: Some(Arc::new(Content(content.clone()))),
+            record: Record::default(),
         };
         let mut inspection = Inspection::start(&[watched], session, &facts);
         let mut rest = match cut_at {

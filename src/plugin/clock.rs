@@ -1,7 +1,8 @@
 //! What one call may take: computing time, and time from end to end.
 //!
-//! Computing time is what is spent polling the call, measured around each poll, so that waiting
-//! never counts. The epoch callback compares it with the limit while the guest runs.
+//! Computing time is what the thread has computed while it polled the call, measured around each
+//! poll by the thread's own clock: neither waiting counts, nor that the machine had other things to
+//! do. The epoch callback compares it with the limit while the guest runs.
 
 use std::{
     future::{Future, poll_fn},
@@ -11,21 +12,23 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::time::{ClockId, clock_gettime};
+
 /// The time of one call. Shared by the future that polls it and the store that is polled; both run
 /// on the same task, so that no ordering is needed between the fields.
 #[derive(Debug)]
 pub(super) struct Clock {
     base: Instant,
-    /// When the time from end to end began to count; all of these in nanoseconds from `base`.
+    /// When the time from end to end began to count, in nanoseconds from `base`.
     started: AtomicU64,
-    /// Spent in polls, up to the last one.
+    /// Nanoseconds spent in polls, up to the last one.
     spent: AtomicU64,
     /// Spent, and gone by, before both began to count anew.
     spent_before: AtomicU64,
     gone_before: AtomicU64,
-    /// When the current poll, or what counts of it, began.
+    /// When the current poll, or what counts of it, began, by the clock of its thread.
     polled: AtomicU64,
-    /// When the current pause began.
+    /// When the current pause began, from `base`.
     paused_at: AtomicU64,
     paused: AtomicBool,
 }
@@ -58,32 +61,30 @@ impl Clock {
         let gone = now.saturating_sub(self.started.load(Relaxed));
         self.gone_before.fetch_add(gone, Relaxed);
         self.started.store(now, Relaxed);
-        self.polled.store(now, Relaxed);
+        self.polled.store(computed(), Relaxed);
         self.spent.store(0, Relaxed);
         self.paused.store(false, Relaxed);
     }
 
     /// What follows is not the guest's doing: the client is waited for, or the server computes.
     pub(super) fn pause(&self) {
-        let now = self.now();
-        self.spent
-            .fetch_add(now.saturating_sub(self.polled.load(Relaxed)), Relaxed);
-        self.paused_at.store(now, Relaxed);
+        let computed = computed().saturating_sub(self.polled.load(Relaxed));
+        self.spent.fetch_add(computed, Relaxed);
+        self.paused_at.store(self.now(), Relaxed);
         self.paused.store(true, Relaxed);
     }
 
     /// The guest goes on, as if the pause had not been.
     pub(super) fn resume(&self) {
-        let now = self.now();
-        let pause = now.saturating_sub(self.paused_at.load(Relaxed));
+        let pause = self.now().saturating_sub(self.paused_at.load(Relaxed));
         self.started.fetch_add(pause, Relaxed);
-        self.polled.store(now, Relaxed);
+        self.polled.store(computed(), Relaxed);
         self.paused.store(false, Relaxed);
     }
 
     /// The computing time up to this moment, asked from within a poll.
     pub(super) fn spent(&self) -> Duration {
-        let current = self.now().saturating_sub(self.polled.load(Relaxed));
+        let current = computed().saturating_sub(self.polled.load(Relaxed));
         Duration::from_nanos(self.spent.load(Relaxed).saturating_add(current))
     }
 
@@ -113,12 +114,12 @@ impl Clock {
     }
 
     fn poll_begins(&self) {
-        self.polled.store(self.now(), Relaxed);
+        self.polled.store(computed(), Relaxed);
     }
 
     fn poll_ends(&self) {
         if !self.paused.load(Relaxed) {
-            let poll = self.now().saturating_sub(self.polled.load(Relaxed));
+            let poll = computed().saturating_sub(self.polled.load(Relaxed));
             self.spent.fetch_add(poll, Relaxed);
         }
     }
@@ -149,6 +150,14 @@ impl Clock {
     }
 }
 
+/// What this thread has computed since it began, in nanoseconds.
+fn computed() -> u64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    let nanos = u64::try_from(time.tv_nsec).unwrap_or(0);
+    seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
+}
+
 fn to_nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -161,23 +170,32 @@ pub(super) struct Late;
 mod tests {
     use super::*;
 
+    fn compute(time: Duration) {
+        let end = computed() + to_nanos(time);
+        while computed() < end {}
+    }
+
     #[tokio::test]
     async fn waiting_is_no_computing_and_a_pause_is_nothing() {
         let clock = Clock::new();
-        let wall = Duration::from_millis(40);
+        let wall = Duration::from_secs(5);
         let call = async {
             tokio::time::sleep(Duration::from_millis(20)).await;
             assert!(clock.spent() < Duration::from_millis(10));
             clock.pause();
             tokio::time::sleep(Duration::from_millis(60)).await;
-            std::thread::sleep(Duration::from_millis(10));
+            compute(Duration::from_millis(10));
             clock.resume();
             assert!(clock.spent() < Duration::from_millis(10));
+            // A thread that is kept from the processor computes nothing.
             std::thread::sleep(Duration::from_millis(10));
+            assert!(clock.spent() < Duration::from_millis(10));
+            compute(Duration::from_millis(10));
             assert!(clock.spent() >= Duration::from_millis(10));
         };
         assert_eq!(clock.time(wall, call).await, Ok(()));
         let ever = std::future::pending::<()>();
+        let wall = Duration::from_millis(40);
         assert_eq!(Clock::new().time(wall, ever).await, Err(Late));
     }
 }

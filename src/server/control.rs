@@ -22,7 +22,10 @@ use tokio::{
 };
 
 use super::{Listening, Running};
-use crate::gate::vitals::Snapshot;
+use crate::{
+    gate::vitals::Snapshot,
+    storage::{Held, Storage},
+};
 
 /// The socket's name in the state directory.
 const SOCKET: &str = "control.sock";
@@ -32,13 +35,27 @@ const REQUEST: u64 = 4096;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What can be asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "request")]
 pub enum Request {
     /// Read everything again.
     Reload,
     /// Say how things are.
     Status,
+    /// Say what is in quarantine.
+    Quarantined,
+    /// Publish an upload from quarantine.
+    Release {
+        /// Its name there.
+        id: String,
+        /// Also in place of a file that has come to be under its name since.
+        replace: bool,
+    },
+    /// Remove an upload from quarantine for good.
+    Discard {
+        /// Its name there.
+        id: String,
+    },
 }
 
 /// What is answered.
@@ -57,6 +74,11 @@ pub enum Answer {
     },
     /// How things are.
     Status(Box<Status>),
+    /// What is in quarantine, the oldest first.
+    Quarantined {
+        /// All of it.
+        uploads: Vec<Held>,
+    },
 }
 
 /// How a server is.
@@ -79,6 +101,24 @@ pub struct Status {
     pub sessions: usize,
     /// In the configuration's order.
     pub plugins: Vec<Plugin>,
+    /// Broken uploads that wait to be resumed, by storage, the newest first.
+    pub uploads: Vec<Broken>,
+}
+
+/// A broken upload that waits to be resumed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Broken {
+    /// The storage's name.
+    pub storage: String,
+    /// Who sent it; unknown of a small one that the server's own end broke off.
+    pub user: Option<String>,
+    /// Where it was to be seen, from the storage's root on.
+    pub path: Option<String>,
+    /// Bytes that have arrived.
+    pub size: u64,
+    /// Seconds since the last of them did.
+    pub age: u64,
 }
 
 /// How a plugin fares.
@@ -188,6 +228,7 @@ async fn answer(mut stream: UnixStream, running: &Arc<Running>) -> io::Result<()
             Err(text) => Answer::Failed { text },
         },
         Ok(Request::Status) => Answer::Status(Box::new(running.status().await)),
+        Ok(request) => running.quarantine(request).await,
         Err(error) => Answer::Failed {
             text: format!("the request is not understood: {error}"),
         },
@@ -215,7 +256,25 @@ impl Running {
                 .collect(),
             sessions: self.shared.admission.sessions(),
             plugins: vitals.map(|vitals| vitals.snapshot().into()).collect(),
+            uploads: self.broken_uploads(),
         }
+    }
+
+    fn broken_uploads(&self) -> Vec<Broken> {
+        let mut all = Vec::new();
+        for (storage, local) in self.lasting.storages() {
+            all.extend(local.waiting().into_iter().map(|waiting| {
+                let (user, path) = waiting.label.unzip();
+                Broken {
+                    storage: storage.clone(),
+                    user,
+                    path,
+                    size: waiting.size,
+                    age: seconds_since(waiting.modified),
+                }
+            }));
+        }
+        all
     }
 }
 

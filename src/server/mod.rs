@@ -5,6 +5,7 @@ pub mod control;
 mod listeners;
 mod parts;
 mod proxy;
+mod quarantine;
 mod reload;
 mod signal;
 
@@ -142,6 +143,7 @@ impl Server {
             )),
             lasting,
             again,
+            first: loaded.config.clone(),
             alive: alive.downgrade(),
             current: tokio::sync::Mutex::new(Current {
                 loaded,
@@ -244,6 +246,8 @@ pub struct Running {
     shared: Arc<Shared>,
     lasting: Lasting,
     again: Reread,
+    /// What it was started with.
+    first: Config,
     /// Held by each session.
     alive: mpsc::WeakSender<()>,
     /// Held by the one who reloads.
@@ -298,7 +302,7 @@ impl Running {
 async fn expire(running: Arc<Running>) {
     loop {
         sleep(EXPIRY).await;
-        for storage in running.lasting.storages() {
+        for (_, storage) in running.lasting.storages() {
             match storage.expire().await {
                 Ok(0) => {}
                 Ok(removed) => tracing::info!(removed, root = %storage.root().display(),

@@ -124,10 +124,13 @@ impl Lasting {
         self.host.clone()
     }
 
-    /// The storages that there are now.
-    pub fn storages(&self) -> Vec<Arc<Local>> {
+    /// The storages that there are now, by name.
+    pub fn storages(&self) -> Vec<(String, Arc<Local>)> {
         let storages = self.opened();
-        storages.values().map(|(_, local)| local.clone()).collect()
+        let storages = storages
+            .iter()
+            .map(|(name, (_, local))| (name.clone(), local.clone()));
+        storages.collect()
     }
 
     fn opened(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, (Configured, Arc<Local>)>> {

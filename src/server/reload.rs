@@ -41,7 +41,7 @@ impl Running {
                         current.serve(bound, &self.shared, &alive);
                     }
                 }
-                let text = summary(&current.loaded.config, &loaded);
+                let text = summary(&self.first, &loaded.config);
                 current.loaded = loaded;
                 current.since = SystemTime::now();
                 tracing::info!("{text}");
@@ -78,24 +78,27 @@ impl Running {
     }
 }
 
-/// What came of it, and what needs a restart.
-fn summary(before: &Config, loaded: &Loaded) -> String {
-    let config = &loaded.config;
+/// What came of it, and what is not as it was at the start and takes one.
+fn summary(first: &Config, config: &Config) -> String {
+    let counted = |count: usize, what: &str| match count {
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
+    };
     let mut text = format!(
-        "reloaded: {} plugins, {} storages; new sessions use them",
-        config.plugin.len(),
-        config.storage.len()
+        "reloaded: {}, {}; new sessions use them",
+        counted(config.plugin.len(), "plugin"),
+        counted(config.storage.len(), "storage")
     );
     let restart: Vec<&str> = [
         (
             "server.threads",
-            before.server.threads == config.server.threads,
+            first.server.threads == config.server.threads,
         ),
-        ("log", before.log == config.log),
-        ("state.file", before.state == config.state),
+        ("log", first.log == config.log),
+        ("state.file", first.state == config.state),
         (
             "plugin-host.instances",
-            before.plugin_host.instances == config.plugin_host.instances,
+            first.plugin_host.instances == config.plugin_host.instances,
         ),
     ]
     .into_iter()

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::net::sockopt::{set_socket_keepalive, set_tcp_keepidle, set_tcp_keepintvl};
 use rustls::{ServerConfig, ServerConnection};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf},
@@ -27,6 +28,8 @@ const CLOSE_NOTIFY: Duration = Duration::from_secs(5);
 const RECORD_HEAD: usize = 5;
 /// Change cipher spec, alert, handshake, application data (RFC 8446 §5.1). None begins a command.
 const RECORD_TYPES: std::ops::RangeInclusive<u8> = 20..=23;
+/// Silence after which the system asks whether the client is still there.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
 const RECORD_PAUSE: Duration = Duration::from_millis(5);
 
 /// Why there is no next line.
@@ -63,6 +66,7 @@ impl Control {
     pub fn new(tcp: TcpStream, line_length: usize, send_timeout: Duration) -> Self {
         // Replies are small, and often two in a row.
         let _ = tcp.set_nodelay(true);
+        keep_alive(&tcp);
         let decoder = LineDecoder::new(line_length);
         Self {
             stream: Stream::Plain(tcp),
@@ -198,6 +202,14 @@ impl Control {
         };
         let _ = timeout(Duration::from_secs(1), shutdown).await;
     }
+}
+
+/// While a transfer goes on, nothing moves here, and address translators and firewalls forget what
+/// is silent: the system sends empty segments, which no client sees.
+fn keep_alive(tcp: &TcpStream) {
+    let _ = set_socket_keepalive(tcp, true);
+    let _ = set_tcp_keepidle(tcp, KEEP_ALIVE);
+    let _ = set_tcp_keepintvl(tcp, KEEP_ALIVE);
 }
 
 /// Reads record by record: what a client sends in the clear behind its `close_notify` must not

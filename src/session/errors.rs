@@ -52,6 +52,7 @@ impl Failure {
 pub fn storage(error: &Error, session: &str) -> Reply {
     let code = match error {
         Error::NoSpace => 452,
+        Error::Quota => 552,
         Error::NameTooLong => 553,
         Error::Busy => 450,
         Error::Offset { .. } => 554,

@@ -1,7 +1,5 @@
 //! SIZE, MDTM, MLST, MFMT, MFF, SITE CHMOD, SITE UTIME, AVBL.
 
-use std::time::SystemTime;
-
 use jiff::Timestamp;
 
 use super::{Session, errors::Failure};
@@ -32,18 +30,13 @@ impl Session {
         let upload = matches!(&found, Err(Error::NotFound))
             || matches!(&found, Ok(found) if found.kind == Kind::File);
         // A broken upload comes first: it is what REST, STOR and APPE go on with.
-        if upload && let Some(size) = user.tree.partial(&path).await? {
-            let metadata = found.unwrap_or(Metadata {
-                kind: Kind::File,
-                size,
-                modified: SystemTime::now(),
-                mode: 0o600,
-                links: 1,
-                owner: 0,
-                group: 0,
-                unique: (0, 0),
-            });
-            return Ok((path, Metadata { size, ..metadata }));
+        if upload && let Some(part) = user.tree.partial(&path).await? {
+            let metadata = Metadata {
+                size: part.size,
+                modified: part.modified,
+                ..found.unwrap_or(part)
+            };
+            return Ok((path, metadata));
         }
         Ok((path, found?))
     }
@@ -60,7 +53,12 @@ impl Session {
         if metadata.size > COUNTED {
             return Err(Reply::new(550, "The size in TYPE A is not known, use TYPE I").into());
         }
-        let source = self.logged_in()?.tree.read(&path).await?;
+        let tree = &self.logged_in()?.tree;
+        if tree.partial(&path).await?.is_some() {
+            let text = "The size in TYPE A of an upload that goes on is not known, use TYPE I";
+            return Err(Reply::new(550, text).into());
+        }
+        let source = tree.read(&path).await?;
         let (mut convert, mut out) = (ToNetwork::new(), Vec::new());
         let (mut buffer, mut at, mut size) = (vec![0; 64 << 10], 0, 0);
         loop {

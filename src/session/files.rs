@@ -184,15 +184,14 @@ impl Session {
             }
             Site::Help(command) => Ok(help::site_help(command.as_deref())),
             Site::Quota => {
-                let quota = self.logged_in()?.account.quota;
-                let available = self
-                    .logged_in()?
-                    .tree
-                    .available(&VirtualPath::root())
-                    .await?;
-                let text = match quota {
+                let user = self.logged_in()?;
+                let available = user.tree.available(&VirtualPath::root()).await?;
+                let text = match user.account.quota {
                     Some(quota) => {
-                        format!("Quota {quota} bytes, {available} bytes left on the storage")
+                        let used = user.tree.usage().await?;
+                        format!(
+                            "{used} of {quota} bytes used, {available} bytes left on the storage"
+                        )
                     }
                     None => format!("No quota, {available} bytes left on the storage"),
                 };

@@ -15,6 +15,7 @@ mod security;
 mod state;
 mod store;
 mod transfer;
+mod upload;
 
 use std::{
     collections::VecDeque,

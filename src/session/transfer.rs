@@ -2,7 +2,10 @@
 
 use std::{io, pin::Pin, sync::Arc, time::Duration};
 
-use tokio::{sync::Notify, time::timeout};
+use tokio::{
+    sync::{Notify, watch},
+    time::{sleep, timeout},
+};
 
 use super::{Next, ReadError, Session, State, errors::Failure};
 use crate::{
@@ -29,12 +32,15 @@ pub(super) struct Transfer {
     pub stall_timeout: Duration,
     /// For logs.
     pub session: Arc<str>,
+    inspecting: watch::Sender<bool>,
 }
 
 /// The outside of a transfer: how to end it, and what has moved.
 pub(super) struct Handle {
     abort: Arc<Notify>,
     meter: Arc<Meter>,
+    /// All bytes of an upload have come, and the client waits for the verdict.
+    inspecting: watch::Receiver<bool>,
 }
 
 impl Session {
@@ -49,6 +55,7 @@ impl Session {
             return Err(Reply::new(425, "EPSV or PASV comes first").into());
         };
         let (abort, meter) = (Arc::new(Notify::new()), Arc::new(Meter::default()));
+        let (told, inspecting) = watch::channel(false);
         let opening = Opening {
             route,
             peer: self.facts.client.ip().to_canonical(),
@@ -64,8 +71,14 @@ impl Session {
             abort: abort.clone(),
             stall_timeout: config.limits.stall_timeout,
             session: self.facts.id.clone(),
+            inspecting: told,
         };
-        Ok((transfer, Handle { abort, meter }))
+        let handle = Handle {
+            abort,
+            meter,
+            inspecting,
+        };
+        Ok((transfer, handle))
     }
 
     /// Announces a transfer, drives it, and gives its reply.
@@ -81,8 +94,11 @@ impl Session {
 
     /// Drives work while the client may still be heard: ABOR and STAT are answered at once
     /// (RFC 959 §4.1.3), everything else waits its turn, QUIT too.
-    pub(super) async fn during(&mut self, mut work: Work, handle: Handle) -> io::Result<Next> {
+    /// While an upload waits for its verdict, the client is told so as often as configured: further
+    /// preliminary replies, as RFC 959 §5.4 has them, which not all clients expect.
+    pub(super) async fn during(&mut self, mut work: Work, mut handle: Handle) -> io::Result<Next> {
         let capacity = self.context.config.limits.queued_commands;
+        let keep_alive = self.context.config.uploads.keep_alive;
         let mut leaving = false;
         loop {
             let line = tokio::select! {
@@ -92,6 +108,10 @@ impl Session {
                     return Ok(Next::Continue);
                 }
                 line = self.control.line(), if !leaving && self.queue.len() < capacity => line,
+                () = handle.waited(keep_alive), if !keep_alive.is_zero() => {
+                    self.send(Reply::new(150, "The upload is complete and being inspected")).await?;
+                    continue;
+                }
             };
             let line = match line {
                 Ok(line) => line,
@@ -116,10 +136,13 @@ impl Session {
                     return self.answer(Reply::new(226, "ABOR done")).await;
                 }
                 Ok(Command::Stat(None)) => {
-                    let text = format!(
-                        "A transfer is under way, {} bytes so far",
-                        handle.meter.moved()
-                    );
+                    let text = match *handle.inspecting.borrow() {
+                        true => "The upload is complete and being inspected".to_owned(),
+                        false => {
+                            let moved = handle.meter.moved();
+                            format!("A transfer is under way, {moved} bytes so far")
+                        }
+                    };
                     self.send(Reply::new(213, text)).await?;
                 }
                 _ => self.queue.push_back(line),
@@ -138,6 +161,7 @@ impl Session {
         Handle {
             abort: Arc::new(Notify::new()),
             meter: Arc::new(Meter::default()),
+            inspecting: watch::channel(false).1,
         }
     }
 
@@ -160,6 +184,20 @@ impl Handle {
     pub(super) fn abort(&self) -> Arc<Notify> {
         self.abort.clone()
     }
+
+    /// Waits until the client has waited for a verdict for so long.
+    async fn waited(&mut self, interval: Duration) {
+        if self
+            .inspecting
+            .wait_for(|inspecting| *inspecting)
+            .await
+            .is_err()
+        {
+            // There is nothing to inspect.
+            std::future::pending::<()>().await;
+        }
+        sleep(interval).await;
+    }
 }
 
 impl Transfer {
@@ -172,6 +210,7 @@ impl Transfer {
             abort: self.abort,
             meter: self.opening.meter.clone(),
             stall_timeout: self.stall_timeout,
+            inspecting: self.inspecting,
         };
         let (session, peer) = (self.session, self.opening.peer);
         let opened = tokio::select! {
@@ -199,9 +238,15 @@ pub(super) struct Guard {
     pub abort: Arc<Notify>,
     meter: Arc<Meter>,
     stall_timeout: Duration,
+    inspecting: watch::Sender<bool>,
 }
 
 impl Guard {
+    /// All bytes have come.
+    pub(super) fn inspecting(&self) {
+        self.inspecting.send_replace(true);
+    }
+
     /// How long the client may keep it waiting.
     pub(super) fn stall_timeout(&self) -> Duration {
         self.stall_timeout

@@ -20,7 +20,7 @@ use crate::{
         metadata::{Entry, Metadata},
         path::VirtualPath,
     },
-    gate::upload::Staged,
+    gate::{path_policy::UploadMode, upload::Staged},
 };
 
 /// A result of this module.
@@ -43,8 +43,10 @@ pub enum Error {
     NotDirectory,
     /// Neither file nor directory: a device, a socket, a pipe.
     NotRegular,
-    /// The disk, or the quota, is full.
+    /// The disk, or the file system's own quota, is full.
     NoSpace,
+    /// The account's quota is exceeded.
+    Quota,
     /// The storage is mounted read-only.
     ReadOnly,
     /// A rename across file systems.
@@ -64,6 +66,12 @@ pub enum Error {
     Io(std::io::Error),
 }
 
+impl std::convert::From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
 impl std::fmt::Display for Error {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(match self {
@@ -75,6 +83,7 @@ impl std::fmt::Display for Error {
             Self::NotDirectory => "It is not a directory",
             Self::NotRegular => "It is not a regular file",
             Self::NoSpace => "No space left",
+            Self::Quota => "The quota is exceeded",
             Self::ReadOnly => "The file system is read-only",
             Self::CrossDevice => "A rename cannot cross file systems",
             Self::NameTooLong => "The name is too long",
@@ -112,6 +121,68 @@ pub trait Storage: Send + Sync {
         home: &'a VirtualPath,
         owner: &'a str,
     ) -> Answer<'a, Result<Arc<dyn Tree>>>;
+    /// Broken uploads that wait to be resumed, the newest first.
+    fn waiting(&self) -> Vec<Waiting>;
+    /// Uploads that were put into quarantine, the oldest first.
+    fn quarantined(&self) -> Answer<'_, Result<Vec<Held>>>;
+    /// Publishes an upload from quarantine, as if it had been accepted now. A file that has come to
+    /// be under its name since is [`Error::Exists`], unless `replace`.
+    fn release<'a>(&'a self, id: &'a str, replace: bool) -> Answer<'a, Result<Held>>;
+    /// Removes an upload from quarantine for good.
+    fn discard<'a>(&'a self, id: &'a str) -> Answer<'a, Result<Held>>;
+}
+
+/// A broken upload that waits to be resumed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// Whose it is, and where it was to be seen, from the storage's root on. A small one that was
+    /// broken off by the server's own end has lost this, and is resumed by its owner all the same.
+    pub label: Option<(String, String)>,
+    /// Bytes that have arrived.
+    pub size: u64,
+    /// When the last of them did.
+    pub modified: SystemTime,
+}
+
+/// What a person should know who looks at an upload in quarantine.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Note {
+    /// Who sent it.
+    pub user: String,
+    /// Where it was to be seen, in the user's tree.
+    pub path: String,
+    /// Whether it was to create, overwrite or append to a file.
+    pub mode: UploadMode,
+    /// The client's address and port.
+    pub client: String,
+    /// The session, as logs name it.
+    pub session: String,
+    /// Which plugin put it there.
+    pub plugin: String,
+    /// Why.
+    pub reason: String,
+    /// Its SHA-256 digest, lower-case hexadecimal.
+    pub sha256: Option<String>,
+}
+
+/// An upload in quarantine.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Held {
+    /// Its name in quarantine.
+    pub id: String,
+    /// When it was put there, RFC 3339 in UTC.
+    pub time: String,
+    /// The storage that it was sent to.
+    pub storage: String,
+    /// The user's home in that storage.
+    pub home: String,
+    /// Bytes.
+    pub size: u64,
+    /// What the session knew of it.
+    #[serde(flatten)]
+    pub note: Note,
 }
 
 /// One account's files.
@@ -122,8 +193,8 @@ pub trait Tree: Send + Sync {
     fn list<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<Box<dyn Listing>>>;
     /// Opens a regular file.
     fn read<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<Box<dyn Source>>>;
-    /// How many bytes of a broken upload to `path` wait to be resumed by this owner.
-    fn partial<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<Option<u64>>>;
+    /// Facts of the broken upload to `path` that waits to be resumed by this owner.
+    fn partial<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<Option<Metadata>>>;
     /// Begins an upload to `path`. The directory must be there; a directory at `path` is an error.
     fn stage<'a>(&'a self, path: &'a VirtualPath, from: From) -> Answer<'a, Result<Box<dyn Part>>>;
     /// Removes a file, and what waits to be resumed under its name.
@@ -148,6 +219,9 @@ pub trait Tree: Send + Sync {
     ) -> Answer<'a, Result<()>>;
     /// Sets the mode bits, 0o777 at most.
     fn set_mode<'a>(&'a self, path: &'a VirtualPath, mode: u32) -> Answer<'a, Result<()>>;
+    /// Bytes of all files in it, and of what waits to be resumed by this owner. Counted now and
+    /// then, and from one time to the next by what is published and removed through this server.
+    fn usage(&self) -> Answer<'_, Result<u64>>;
     /// Bytes that can still be stored.
     fn available<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<u64>>;
 }
@@ -174,6 +248,9 @@ pub trait Listing: Send {
 pub trait Source: Send + Sync {
     /// Facts of the open file.
     fn metadata(&self) -> &Metadata;
+    /// Its SHA-256 digest, lower-case hexadecimal, if one was recorded when it was uploaded and
+    /// size and time are still those.
+    fn sha256(&self) -> Option<String>;
     /// Reads without waiting: `None` when that is not possible, 0 at the end.
     ///
     /// # Errors
@@ -193,14 +270,19 @@ pub trait Part: Send {
     fn staged(&self) -> Arc<dyn Staged>;
     /// Appends.
     fn write<'a>(&'a mut self, data: &'a mut [IoSlice<'a>]) -> Answer<'a, Result<()>>;
+    /// Publishing it must not let all files of the home, and what waits to be resumed, exceed so many
+    /// bytes: else that is [`Error::Quota`].
+    fn within(&mut self, quota: u64);
+    /// Records its SHA-256 digest, for when it is published.
+    fn record(&mut self, sha256: &str);
     /// Makes it visible at `path`, whole, durable as configured; a file there is replaced in the
     /// same instant, if `replace`, else that is [`Error::Exists`] and the part can be published
     /// again.
     fn publish<'a>(&'a mut self, path: &'a VirtualPath, replace: bool) -> Answer<'a, Result<()>>;
     /// Leaves it to be resumed by its owner.
     fn keep(self: Box<Self>) -> Answer<'static, Result<()>>;
-    /// Moves it where no client sees it; returns where, for the log.
-    fn quarantine(self: Box<Self>, note: &str) -> Answer<'static, Result<String>>;
+    /// Moves it where no client sees it, with a note for a person; returns its name there.
+    fn quarantine(self: Box<Self>, note: Note) -> Answer<'static, Result<String>>;
 }
 
 /// Bytes handed over by reference count.

@@ -205,3 +205,30 @@ fn no_other_session_notices() {
     });
     assert!(!Path::new(&server.home()).join("loop").exists());
 }
+
+/// An inspector that is slow with what was there before does not hold up the client that resumes.
+#[test]
+fn what_was_there_is_shown_while_the_transfer_goes_on() {
+    let limits = "limits.cpu-time = \"20s\"\nlimits.wall-time = \"60s\"";
+    let setup = Setup::new().plugin("slow", &built("faulty-inspector"), limits);
+    let server = setup.users_plugin().start();
+    let mut client = server.login();
+    // More than what waits for an inspector, which computes without reading for 20 s.
+    fs::write(server.home().join("loop"), large()).unwrap();
+    let mut data = client.begin("APPE loop");
+    let started = std::time::Instant::now();
+    data.send(&large()).unwrap();
+    data.finish().unwrap();
+    crate::support::eventually("all has come", || {
+        let reply = client.send("STAT").expect(213);
+        reply.text().contains("being inspected")
+    });
+    assert!(started.elapsed() < std::time::Duration::from_secs(15));
+    client.send("ABOR").expect(426);
+    client.reply().expect(226);
+    let whole = 2 * large().len();
+    client
+        .send("SIZE loop")
+        .expect(213)
+        .saying(&whole.to_string());
+}

@@ -17,8 +17,10 @@ mod guards;
 mod inspectors;
 mod instances;
 mod loading;
+mod quarantine;
 mod reload;
 mod shipped;
+mod verdicts;
 
 use std::path::PathBuf;
 

@@ -249,3 +249,56 @@ fn slow_clients_do_not_slow_others() {
         let _ = data.flush();
     }
 }
+
+/// RFC 959: 552 is "exceeded storage allocation".
+#[test]
+fn a_quota_is_not_exceeded() {
+    let server = Setup::new().user("small", "quota = 1000").start();
+    let mut client = server.login_as("small", &Tls::new());
+    let home = server.home_of("small");
+    fs::create_dir(home.join("below")).unwrap();
+    fs::write(home.join("below/old"), [b'a'; 400]).unwrap();
+    client.store("STOR file", &[b'b'; 600]).expect(226);
+    client.send("SITE QUOTA").expect(200).saying("1000 of 1000");
+    client.send("EPSV").expect(229);
+    client.send("STOR more").expect(552).saying("quota of 1000");
+    // What is replaced does not count.
+    client.store("STOR file", &[b'c'; 600]).expect(226);
+    client.store("STOR file", &[b'c'; 601]).expect(552);
+    assert_eq!(fs::read(home.join("file")).unwrap(), [b'c'; 600]);
+    client.send("DELE file").expect(250);
+    client.store("STOR half", &[b'd'; 300]).expect(226);
+    client.store("APPE half", &[b'd'; 300]).expect(226);
+    client.store("APPE half", &[b'd'; 1]).expect(552);
+    assert_eq!(fs::metadata(home.join("half")).unwrap().len(), 600);
+    client.send("DELE half").expect(250);
+    // A broken upload counts, and can be finished.
+    let mut data = client.begin("STOR broken");
+    data.send(&[b'e'; 500]).unwrap();
+    data.cut();
+    client.reply().expect_one_of(&[426, 451]);
+    client.store("STOR other", &[b'f'; 101]).expect(552);
+    client.store("STOR other", &[b'f'; 100]).expect(226);
+    client.store("APPE broken", &[b'e'; 1]).expect(552);
+    client.send("DELE other").expect(250);
+    client.store("STOR broken", &[b'e'; 600]).expect(226);
+    client.send("DELE broken").expect(250);
+    // Others are not concerned.
+    server.login().store("STOR file", &[b'g'; 5000]).expect(226);
+}
+
+/// Two at once do not get the same room twice.
+#[test]
+fn a_quota_holds_for_uploads_at_once() {
+    let server = Setup::new().user("small", "quota = 1000").start();
+    let mut one = server.login_as("small", &Tls::new());
+    let mut two = server.login_as("small", &Tls::new());
+    let (mut first, mut second) = (one.begin("STOR first"), two.begin("STOR second"));
+    first.send(&[b'a'; 700]).unwrap();
+    second.send(&[b'b'; 700]).unwrap();
+    first.finish().unwrap();
+    one.reply().expect(226);
+    second.finish().unwrap();
+    two.reply().expect(552);
+    assert!(!server.home_of("small").join("second").exists());
+}

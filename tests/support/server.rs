@@ -403,10 +403,15 @@ impl Server {
         &self.setup
     }
 
-    /// Every file that it holds, staging and quarantine included, whose content has `needle`.
+    /// Every file that it holds, staging and quarantine included, whose content has `needle`; what
+    /// plugins are compiled to may.
     pub fn files_with(&self, needle: &[u8]) -> Vec<PathBuf> {
         let mut found = Vec::new();
+        let compiled = self.state().join("cache");
         walk(&self.state(), &mut |path| {
+            if path.starts_with(&compiled) {
+                return;
+            }
             let content = fs::read(path).unwrap_or_default();
             if content.windows(needle.len()).any(|window| window == needle) {
                 found.push(path.to_path_buf());

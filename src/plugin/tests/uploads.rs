@@ -6,7 +6,7 @@ use super::*;
 use crate::gate::{
     FaultKind, Named,
     path_policy::UploadMode,
-    upload::{Inspection, Inspector, Refusal, UploadFacts},
+    upload::{Inspection, Inspector, Record, Refusal, UploadFacts},
 };
 
 const EICAR: &[u8] = br"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*";
@@ -18,6 +18,7 @@ fn upload(path: &str) -> UploadFacts {
         mode: UploadMode::Create,
         announced_size: None,
         staged: None,
+        record: Record::default(),
     }
 }
 

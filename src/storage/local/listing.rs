@@ -1,6 +1,6 @@
 //! Reading directories.
 
-use std::{ffi::CStr, os::fd::OwnedFd, sync::Arc};
+use std::{collections::HashMap, ffi::CStr, os::fd::OwnedFd, sync::Arc, time::SystemTime};
 
 use rustix::{
     fs::{AtFlags, OFlags, RawDir, statx},
@@ -60,6 +60,57 @@ impl Listing for LocalListing {
                 }
             }
             Ok(None)
+        })
+    }
+}
+
+/// A directory's entries, and among them what its reader has sent and not finished.
+pub(super) struct WithParts {
+    listing: LocalListing,
+    /// Lengths and times by name.
+    parts: HashMap<String, (u64, SystemTime)>,
+}
+
+impl WithParts {
+    pub(super) fn new(listing: LocalListing, parts: HashMap<String, (u64, SystemTime)>) -> Self {
+        Self { listing, parts }
+    }
+}
+
+impl Listing for WithParts {
+    fn next(&mut self) -> Answer<'_, Result<Option<Vec<Entry>>>> {
+        Box::pin(async {
+            if let Some(mut entries) = self.listing.next().await? {
+                for entry in &mut entries {
+                    if entry.metadata.kind != Kind::File {
+                        continue;
+                    }
+                    // As SIZE says: it is what REST, STOR and APPE go on with.
+                    if let Some((size, modified)) = self.parts.remove(&entry.name) {
+                        entry.metadata.size = size;
+                        entry.metadata.modified = modified;
+                    }
+                }
+                return Ok(Some(entries));
+            }
+            if self.parts.is_empty() {
+                return Ok(None);
+            }
+            let parts = std::mem::take(&mut self.parts);
+            let entries = parts.into_iter().map(|(name, (size, modified))| Entry {
+                name,
+                metadata: Metadata {
+                    kind: Kind::File,
+                    size,
+                    modified,
+                    mode: 0o600,
+                    links: 1,
+                    owner: 0,
+                    group: 0,
+                    unique: (0, 0),
+                },
+            });
+            Ok(Some(entries.collect()))
         })
     }
 }

@@ -7,8 +7,11 @@
 
 mod beneath;
 mod key;
+mod label;
 mod listing;
 mod part;
+mod quarantine;
+mod record;
 mod resume;
 mod setup;
 mod source;
@@ -16,6 +19,7 @@ mod staging;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod usage;
 
 use std::{
     io,
@@ -30,8 +34,9 @@ use self::{
     beneath::{Directory, pool},
     staging::Staging,
     tree::LocalTree,
+    usage::Usage,
 };
-use super::{Answer, Durability, Error, Result, Storage, Tree};
+use super::{Answer, Durability, Error, Held, Result, Storage, Tree, Waiting};
 use crate::{config, ftp::path::VirtualPath};
 
 /// A storage in a local directory.
@@ -58,6 +63,11 @@ struct Shared {
     /// The mode of a new file in staging.
     created_mode: u32,
     partial_age: Duration,
+    partial_size: u64,
+    partial_listing: config::PartialListing,
+    /// Where uploads are kept for a person to look at; perhaps not made yet.
+    quarantine: PathBuf,
+    usage: Usage,
 }
 
 impl Local {
@@ -86,14 +96,21 @@ impl Local {
         })
     }
 
-    /// Removes broken uploads that nobody has come back for in time, and says how many. Call it from
-    /// time to time.
+    /// Removes broken uploads that nobody has come back for in time, or that are too many, and says
+    /// how many. Call it from time to time.
     ///
     /// # Errors
     /// When staging cannot be read or changed.
     pub async fn expire(&self) -> Result<usize> {
         let shared = self.shared.clone();
-        pool(move || shared.staging.expire(shared.partial_age)).await
+        pool(move || {
+            let expired = shared.staging.expire(shared.partial_age)?;
+            match shared.partial_size {
+                0 => Ok(expired),
+                size => Ok(expired + shared.staging.make_room(size)?),
+            }
+        })
+        .await
     }
 
     /// The root, links resolved.
@@ -125,18 +142,27 @@ impl Storage for Local {
                 }
                 handle => handle?,
             };
-            let tree: Arc<dyn Tree> = Arc::new(LocalTree {
-                shared: shared.clone(),
-                home: Arc::new(shared.root.within(handle)),
-                home_path: if home.is_root() {
-                    "".into()
-                } else {
-                    home.as_str().into()
-                },
-                owner: owner.into(),
-            });
+            let tree: Arc<dyn Tree> = Arc::new(LocalTree::new(shared, handle, home, owner));
             Ok(tree)
         })
+    }
+
+    fn waiting(&self) -> Vec<Waiting> {
+        self.shared.staging.waiting()
+    }
+
+    fn quarantined(&self) -> Answer<'_, Result<Vec<Held>>> {
+        let shared = self.shared.clone();
+        Box::pin(pool(move || quarantine::list(&shared)))
+    }
+
+    fn release<'a>(&'a self, id: &'a str, replace: bool) -> Answer<'a, Result<Held>> {
+        Box::pin(quarantine::release(&self.shared, id, replace))
+    }
+
+    fn discard<'a>(&'a self, id: &'a str) -> Answer<'a, Result<Held>> {
+        let (shared, id) = (self.shared.clone(), id.to_owned());
+        Box::pin(pool(move || quarantine::discard(&shared, &id)))
     }
 }
 

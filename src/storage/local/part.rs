@@ -18,13 +18,14 @@ use super::{
     Shared,
     beneath::{Access, Directory, Parent, discard, facts, facts_at, kind, pool},
     key::Key,
+    quarantine, record,
     source::{LocalStaged, retry},
     staging::{LARGE, Progress, Staging},
 };
 use crate::{
     ftp::{metadata::Kind, path::VirtualPath},
     gate::upload::Staged,
-    storage::{Answer, Durability, Error, Part, Result},
+    storage::{Answer, Durability, Error, Note, Part, Result},
 };
 
 /// `IOV_MAX`: what one call takes.
@@ -34,20 +35,18 @@ const SLICES: usize = 1024;
 pub(super) struct LocalPart {
     pub(super) shared: Arc<Shared>,
     pub(super) home: Arc<Directory>,
+    /// The home from the storage's root on; empty if it is the root.
+    pub(super) home_path: Box<str>,
     pub(super) progress: Progress,
     /// Whether a file was there when it began.
     pub(super) replaces: bool,
-    /// For a person who finds it in quarantine.
-    pub(super) label: Label,
+    /// Its digest, to be recorded with it.
+    pub(super) sha256: Option<String>,
+    /// Bytes that all of the home may have.
+    pub(super) quota: Option<u64>,
     /// Writing it to the disk has failed once. The kernel then forgets what it could not write, and
     /// says yes the next time.
     pub(super) lost: bool,
-}
-
-/// Whose an upload is, and where it was to be seen.
-pub(super) struct Label {
-    pub(super) owner: Arc<str>,
-    pub(super) path: String,
 }
 
 impl Part for LocalPart {
@@ -62,6 +61,14 @@ impl Part for LocalPart {
     fn write<'a>(&'a mut self, data: &'a mut [IoSlice<'a>]) -> Answer<'a, Result<()>> {
         // On this thread: it copies into the page cache, which costs less than handing it over.
         Box::pin(async move { self.write_here(data) })
+    }
+
+    fn within(&mut self, quota: u64) {
+        self.quota = Some(quota);
+    }
+
+    fn record(&mut self, sha256: &str) {
+        self.sha256 = Some(sha256.to_owned());
     }
 
     fn publish<'a>(&'a mut self, path: &'a VirtualPath, replace: bool) -> Answer<'a, Result<()>> {
@@ -91,6 +98,15 @@ impl Part for LocalPart {
                 key: self.progress.key(),
                 mode: self.progress.mode.take(),
                 new_mode: self.shared.file_mode,
+                sha256: self.sha256.clone(),
+                shared: self.shared.clone(),
+                home_path: self.home_path.clone(),
+                length: self.progress.length,
+                limit: self.quota.map(|quota| {
+                    let owner = &self.progress.label().owner;
+                    let staging = self.progress.staging();
+                    quota.saturating_sub(staging.waiting_size(owner, &self.home_path))
+                }),
                 durability,
             };
             let outcome = match durability {
@@ -122,12 +138,25 @@ impl Part for LocalPart {
         if self.lost {
             return Box::pin(std::future::ready(Ok(())));
         }
-        Box::pin(pool(move || self.progress.keep()))
+        Box::pin(pool(move || {
+            let (staging, limit) = (self.progress.staging().clone(), self.shared.partial_size);
+            self.progress.keep()?;
+            if limit > 0 {
+                let removed = staging.make_room(limit)?;
+                if removed > 0 {
+                    tracing::info!(
+                        removed,
+                        limit,
+                        "the oldest broken uploads were removed: partial-size"
+                    );
+                }
+            }
+            Ok(())
+        }))
     }
 
-    fn quarantine(self: Box<Self>, note: &str) -> Answer<'static, Result<String>> {
-        let note = note.to_owned();
-        Box::pin(pool(move || self.move_away(&note)))
+    fn quarantine(self: Box<Self>, note: Note) -> Answer<'static, Result<String>> {
+        Box::pin(pool(move || quarantine::put(*self, note)))
     }
 }
 
@@ -144,45 +173,9 @@ impl LocalPart {
             if written == 0 {
                 return Err(Error::Io(io::ErrorKind::WriteZero.into()));
             }
-            self.progress.length += written as u64;
+            self.progress.grown(self.progress.length + written as u64);
             IoSlice::advance_slices(&mut data, written);
         }
-    }
-
-    fn move_away(mut self, note: &str) -> Result<String> {
-        let staging = self.progress.staging().clone();
-        let quarantine = staging.quarantine()?;
-        let now = jiff::Timestamp::now();
-        let name = format!(
-            "{}-{:x}",
-            now.strftime("%Y%m%dT%H%M%S.%fZ"),
-            staging.number()
-        );
-        let note = serde_json::json!({
-            "time": now.to_string(),
-            "storage": &self.shared.name,
-            "owner": &*self.label.owner,
-            "path": self.label.path,
-            "size": self.progress.length,
-            "note": note,
-        });
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let beside = format!("{name}.json");
-        let file = openat(&quarantine, &beside, flags, Mode::from_raw_mode(0o600))?;
-        let mut file = std::fs::File::from(file);
-        io::Write::write_all(&mut file, format!("{note:#}\n").as_bytes()).map_err(Error::Io)?;
-        fchmod(&*self.progress.file, Mode::from_raw_mode(0o600))?;
-        let flags = RenameFlags::NOREPLACE;
-        rename(
-            &staging,
-            self.progress.name()?,
-            &quarantine,
-            &name,
-            flags,
-            Kind::File,
-        )?;
-        self.progress.moved();
-        Ok(name)
     }
 }
 
@@ -198,6 +191,12 @@ struct Publication {
     key: Key,
     mode: Option<u32>,
     new_mode: u32,
+    sha256: Option<String>,
+    shared: Arc<Shared>,
+    home_path: Box<str>,
+    length: u64,
+    /// Bytes that all of the home may have.
+    limit: Option<u64>,
     durability: Durability,
 }
 
@@ -214,10 +213,16 @@ enum Outcome {
 
 impl Publication {
     fn run(mut self) -> Outcome {
+        let (shared, home_path) = (self.shared.clone(), self.home_path.clone());
         let replaced = loop {
             let (old, replaced) = match self.old() {
                 Ok(old) => old,
                 Err(error) => return Outcome::Refused(error),
+            };
+            let less = old.map_or(0, |old| old.stx_size);
+            let usage = &shared.usage;
+            let Some(room) = usage.take(&home_path, self.length, less, self.limit) else {
+                return Outcome::Refused(Error::Quota);
             };
             let changed = match self.dress(old.as_ref()) {
                 Ok(changed) => changed,
@@ -242,7 +247,10 @@ impl Publication {
             };
             let (to, name) = (&self.parent, &self.name);
             match rename(&self.staging, &self.staged, to, name, flags, Kind::File) {
-                Ok(()) => break replaced,
+                Ok(()) => {
+                    room.used();
+                    break replaced;
+                }
                 // There was none when the upload began, but now.
                 Err(Error::Exists) if self.replace && !self.replaces => self.replaces = true,
                 Err(error) => return Outcome::Refused(error),
@@ -316,6 +324,10 @@ impl Publication {
             fchmod(&*self.file, Mode::from_raw_mode(mode))?;
             self.mode = Some(mode);
             changed = true;
+        }
+        if let Some(sha256) = &self.sha256 {
+            // HASH computes what it does not find.
+            changed |= record::write(&*self.file, sha256).is_ok();
         }
         Ok(changed)
     }

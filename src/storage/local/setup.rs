@@ -21,7 +21,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Shared, beneath::Directory, staging::Staging};
+use super::{Shared, beneath::Directory, quarantine, staging::Staging, usage::Usage};
 use crate::config;
 
 pub(super) fn open(name: &str, config: &config::Storage, state: &Path) -> io::Result<Shared> {
@@ -58,6 +58,16 @@ pub(super) fn open(name: &str, config: &config::Storage, state: &Path) -> io::Re
         read_only,
     };
     let (staging, staging_path) = choice.choose(state)?;
+    let quarantine = quarantine::prepare(config, &staging_path).map_err(|error| {
+        let path = config.quarantine.as_deref().unwrap_or(&staging_path);
+        about(
+            name,
+            "quarantine",
+            path,
+            "nothing can be kept there",
+            &error,
+        )
+    })?;
     let surviving = staging
         .surviving_mode()
         .map_err(|error| choice.refusal(&staging_path, &io::Error::other(error)))?;
@@ -66,6 +76,7 @@ pub(super) fn open(name: &str, config: &config::Storage, state: &Path) -> io::Re
         root_path,
         staging,
         staging_path,
+        quarantine,
         read_only,
         surviving,
     };
@@ -81,6 +92,7 @@ pub(super) fn again(shared: &Shared, config: &config::Storage) -> io::Result<Sha
         root_path: shared.root_path.clone(),
         staging,
         staging_path: shared.staging_path.clone(),
+        quarantine: quarantine::prepare(config, &shared.staging_path)?,
         read_only: shared.read_only,
         surviving,
     };
@@ -93,6 +105,7 @@ struct Place {
     root_path: PathBuf,
     staging: Arc<Staging>,
     staging_path: PathBuf,
+    quarantine: PathBuf,
     read_only: bool,
     /// The bits of a mode that the umask leaves.
     surviving: u32,
@@ -116,6 +129,10 @@ impl Place {
             // The server itself must be able to open what waits to be resumed.
             created_mode: (config.file_mode & 0o777 | 0o600) & surviving,
             partial_age: config.partial_age,
+            partial_size: config.partial_size,
+            partial_listing: config.partial_listing,
+            quarantine: self.quarantine,
+            usage: Usage::default(),
         }
     }
 }
@@ -213,7 +230,7 @@ impl Choice<'_> {
             && !self.root_path.starts_with(&path)
             && (self.read_only || self.same_mount(&path)?);
         if fits {
-            let staging = Staging::open(&path, self.config.partial_age)?;
+            let staging = Staging::open(&path, self.name, self.config.partial_age)?;
             if self.read_only || self.reaches_root(&staging)? {
                 return Ok(Some((staging, path)));
             }

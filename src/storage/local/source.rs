@@ -26,6 +26,10 @@ impl Source for LocalSource {
         &self.metadata
     }
 
+    fn sha256(&self) -> Option<String> {
+        super::record::read(&*self.file)
+    }
+
     fn try_read_at(&self, buffer: &mut [u8], offset: u64) -> Result<Option<usize>> {
         let read = preadv2(
             &*self.file,

@@ -1,11 +1,12 @@
 //! Where uploads wait, unseen.
 //!
 //! A file that is being written is `KEY.NUMBER.new`, one that waits to be resumed `KEY.part`; the
-//! key is a digest of who sends what where. Everything is flat in one directory that one server has
-//! for itself, so what waits and what is written is known without asking the disk.
+//! key is a digest of who sends what where, which `KEY.label` says in full. Everything is flat in
+//! one directory that one server has for itself, so what waits and what is written is known without
+//! asking the disk.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     fmt::Write,
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
@@ -19,8 +20,7 @@ use std::{
 
 use rustix::{
     fs::{
-        AtFlags, CWD, Dir, FlockOperation, Mode, OFlags, flock, fstat, mkdirat, openat, renameat,
-        unlinkat,
+        AtFlags, CWD, Dir, FlockOperation, Mode, OFlags, flock, fstat, openat, renameat, unlinkat,
     },
     io::Errno,
 };
@@ -28,19 +28,31 @@ use rustix::{
 use super::{
     beneath::{describe, discard, facts, facts_at, unique},
     key::Key,
+    label::Label,
 };
-use crate::storage::{Error, Result};
+use crate::{
+    ftp::metadata::Metadata,
+    storage::{Error, Result, Waiting},
+};
 
 /// From this size on, freeing a file is left to the pool.
 pub(super) const LARGE: u64 = 64 << 20;
 
 const NEW: &str = ".new";
 const PART: &str = ".part";
+const LABEL: &str = ".label";
+const RELEASE: &str = ".release";
+/// From this size on, an upload that is under way is labelled: should the server be killed, a person
+/// still sees whose it was.
+pub(super) const LABELLED: u64 = 1 << 20;
 const LOCK: &str = "lock";
-const QUARANTINE: &str = "quarantine";
 
 fn part_of(key: Key) -> String {
     key.digits() + PART
+}
+
+fn label_of(key: Key) -> String {
+    key.digits() + LABEL
 }
 
 /// One staging directory, this server's alone.
@@ -57,7 +69,14 @@ struct Slots {
     /// How many uploads are going on for a key.
     active: HashMap<Key, usize>,
     /// Which parts wait to be resumed.
-    waiting: HashSet<Key>,
+    waiting: HashMap<Key, Part>,
+}
+
+/// A part that waits to be resumed.
+struct Part {
+    label: Option<Arc<Label>>,
+    size: u64,
+    modified: SystemTime,
 }
 
 /// The staging directories of this process, by device and inode. A configuration that is read anew
@@ -71,9 +90,9 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Staging {
-    /// Opens a directory that is there. What an earlier run has left becomes resumable, unless it is
-    /// older than `age`.
-    pub(super) fn open(path: &Path, age: Duration) -> io::Result<Arc<Self>> {
+    /// Opens a directory that is there. What an earlier run of the storage has left becomes
+    /// resumable, unless it is older than `age`.
+    pub(super) fn open(path: &Path, storage: &str, age: Duration) -> io::Result<Arc<Self>> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = openat(CWD, path, flags, Mode::empty())?;
         let found = facts(&directory).map_err(io::Error::other)?;
@@ -102,21 +121,30 @@ impl Staging {
             counter: AtomicU64::new(0),
             _lock: lock,
         };
-        staging.adopt(age).map_err(io::Error::other)?;
+        staging.adopt(storage, age).map_err(io::Error::other)?;
         let staging = Arc::new(staging);
         open.push((id, Arc::downgrade(&staging)));
         Ok(staging)
     }
 
     /// Takes over what an earlier run has left: of each key the newest, as a part.
-    fn adopt(&self, age: Duration) -> Result<()> {
+    fn adopt(&self, storage: &str, age: Duration) -> Result<()> {
         let now = SystemTime::now();
-        let mut newest: HashMap<Key, (SystemTime, String)> = HashMap::new();
+        let mut newest: HashMap<Key, (SystemTime, String, u64)> = HashMap::new();
+        let mut labels = Vec::new();
         for entry in Dir::read_from(&self.directory)? {
             let entry = entry?;
             let Ok(name) = entry.file_name().to_str() else {
                 continue;
             };
+            if name.ends_with(RELEASE) {
+                // It is in quarantine, too.
+                unlinkat(&self.directory, name, AtFlags::empty())?;
+                continue;
+            }
+            if let Some(key) = name.strip_suffix(LABEL).and_then(Key::from_digits) {
+                labels.push(key);
+            }
             let text = name.strip_suffix(PART).or_else(|| {
                 let (key, number) = name.strip_suffix(NEW)?.split_once('.')?;
                 u64::from_str_radix(number, 16).ok().map(|_| key)
@@ -129,7 +157,7 @@ impl Staging {
                 unlinkat(&self.directory, name, AtFlags::empty())?;
                 continue;
             }
-            let this = (found.modified, name.to_owned());
+            let this = (found.modified, name.to_owned(), found.size);
             let older = match newest.remove(&key) {
                 Some(other) if other.0 >= this.0 => {
                     newest.insert(key, other);
@@ -140,22 +168,95 @@ impl Staging {
                     other
                 }
             };
-            if let Some((_, older)) = older {
+            if let Some((_, older, _)) = older {
                 unlinkat(&self.directory, older, AtFlags::empty())?;
             }
         }
         let mut slots = locked(&self.slots);
-        for (key, (_, name)) in newest {
+        for (key, (modified, name, size)) in newest {
             renameat(&self.directory, name, &self.directory, part_of(key))?;
-            slots.waiting.insert(key);
+            let label = Label::read(self, &label_of(key), storage, key).map(Arc::new);
+            let part = Part {
+                label,
+                size,
+                modified,
+            };
+            slots.waiting.insert(key, part);
+        }
+        for key in labels {
+            if !slots.waiting.contains_key(&key) {
+                unlinkat(&self.directory, label_of(key), AtFlags::empty())?;
+            }
         }
         Ok(())
+    }
+
+    /// What waits, the newest first.
+    pub(super) fn waiting(&self) -> Vec<Waiting> {
+        let slots = locked(&self.slots);
+        let waiting = slots.waiting.values().map(|part| Waiting {
+            label: part
+                .label
+                .as_ref()
+                .map(|label| (label.owner.clone(), label.path.clone())),
+            size: part.size,
+            modified: part.modified,
+        });
+        let mut waiting: Vec<_> = waiting.collect();
+        drop(slots);
+        waiting.sort_by_key(|part| std::cmp::Reverse(part.modified));
+        waiting
+    }
+
+    /// Names, sizes and times of what waits for `owner` right in `directory`.
+    pub(super) fn waiting_in(
+        &self,
+        owner: &str,
+        directory: &str,
+    ) -> HashMap<String, (u64, SystemTime)> {
+        let slots = locked(&self.slots);
+        let parts = slots.waiting.values().filter_map(|part| {
+            let label = part.label.as_ref().filter(|label| label.owner == owner)?;
+            let name = label.name_in(directory)?;
+            Some((name.to_owned(), (part.size, part.modified)))
+        });
+        parts.collect()
+    }
+
+    /// Bytes of what waits for `owner` somewhere below `home`.
+    pub(super) fn waiting_size(&self, owner: &str, home: &str) -> u64 {
+        let slots = locked(&self.slots);
+        let parts = slots.waiting.values().filter(|part| {
+            part.label.as_ref().is_some_and(|label| {
+                let below = label.path.strip_prefix(home);
+                label.owner == owner && below.is_some_and(|path| path.starts_with('/'))
+            })
+        });
+        parts.map(|part| part.size).sum()
+    }
+
+    /// Removes the oldest parts until no more than `size` bytes wait; says how many.
+    pub(super) fn make_room(&self, size: u64) -> Result<usize> {
+        let mut removed = 0;
+        loop {
+            let slots = locked(&self.slots);
+            let total: u64 = slots.waiting.values().map(|part| part.size).sum();
+            let oldest = slots.waiting.iter().min_by_key(|(_, part)| part.modified);
+            let Some(key) = oldest.map(|(key, _)| *key).filter(|_| total > size) else {
+                return Ok(removed);
+            };
+            drop(slots);
+            // Whoever came to resume it meanwhile has it.
+            if self.forget(|| key)? {
+                removed += 1;
+            }
+        }
     }
 
     /// Removes the parts that nobody has come back for; says how many.
     pub(super) fn expire(&self, age: Duration) -> Result<usize> {
         let now = SystemTime::now();
-        let waiting: Vec<Key> = locked(&self.slots).waiting.iter().copied().collect();
+        let waiting: Vec<Key> = locked(&self.slots).waiting.keys().copied().collect();
         let mut expired = 0;
         for key in waiting {
             let name = part_of(key);
@@ -166,9 +267,10 @@ impl Staging {
             let mut slots = locked(&self.slots);
             let modified = facts_at(&self.directory, &name).map(|found| describe(&found).modified);
             if modified.is_ok_and(|modified| is_over(now, modified, age))
-                && slots.waiting.remove(&key)
+                && slots.waiting.remove(&key).is_some()
             {
                 unlinkat(&self.directory, &name, AtFlags::empty())?;
+                self.unlabel(key);
                 expired += 1;
             }
             drop(slots);
@@ -177,18 +279,18 @@ impl Staging {
         Ok(expired)
     }
 
-    /// How long the part is that waits.
-    pub(super) fn partial(&self, key: impl FnOnce() -> Key) -> Result<Option<u64>> {
+    /// Facts of the part that waits.
+    pub(super) fn partial(&self, key: impl FnOnce() -> Key) -> Result<Option<Metadata>> {
         let slots = locked(&self.slots);
         if slots.waiting.is_empty() {
             return Ok(None);
         }
         let key = key();
-        if !slots.waiting.contains(&key) {
+        if !slots.waiting.contains_key(&key) {
             return Ok(None);
         }
         match facts_at(&self.directory, &part_of(key)) {
-            Ok(found) => Ok(Some(found.stx_size)),
+            Ok(found) => Ok(Some(describe(&found))),
             Err(Error::NotFound) => Ok(None),
             Err(error) => Err(error),
         }
@@ -201,12 +303,13 @@ impl Staging {
             return Ok(false);
         }
         let key = key();
-        if !slots.waiting.remove(&key) {
+        if slots.waiting.remove(&key).is_none() {
             return Ok(false);
         }
         let name = part_of(key);
         let held = self.open_name(&name, OFlags::PATH).ok();
         let removed = unlinkat(&self.directory, name, AtFlags::empty());
+        self.unlabel(key);
         drop(slots);
         discard(held);
         match removed {
@@ -216,8 +319,18 @@ impl Staging {
         }
     }
 
+    fn unlabel(&self, key: Key) {
+        // What is left of it, the next start removes.
+        let _ = unlinkat(&self.directory, label_of(key), AtFlags::empty());
+    }
+
     /// Begins an upload. With `alone`, only if there is no other one for the key.
-    pub(super) fn claim(self: &Arc<Self>, key: Key, alone: bool) -> Result<Claim> {
+    pub(super) fn claim(
+        self: &Arc<Self>,
+        key: Key,
+        label: Arc<Label>,
+        alone: bool,
+    ) -> Result<Claim> {
         let mut slots = locked(&self.slots);
         let active = slots.active.entry(key).or_default();
         if alone && *active > 0 {
@@ -227,17 +340,10 @@ impl Staging {
         Ok(Claim {
             staging: self.clone(),
             key,
+            label,
+            labelled: false,
             released: false,
         })
-    }
-
-    /// The directory that uploads are moved to for a person to look at.
-    pub(super) fn quarantine(&self) -> Result<OwnedFd> {
-        match mkdirat(&self.directory, QUARANTINE, Mode::from_raw_mode(0o700)) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(error) => return Err(error.into()),
-        }
-        self.open_name(QUARANTINE, OFlags::RDONLY | OFlags::DIRECTORY)
     }
 
     fn open_name(&self, name: &str, flags: OFlags) -> Result<OwnedFd> {
@@ -269,6 +375,11 @@ impl Staging {
         )?)
     }
 
+    /// The name of an upload on its way out of quarantine.
+    pub(super) fn release_name(&self, id: &str) -> String {
+        format!("{id}.{:x}{RELEASE}", self.number())
+    }
+
     pub(super) fn number(&self) -> u64 {
         self.counter.fetch_add(1, Ordering::Relaxed)
     }
@@ -289,6 +400,9 @@ fn is_over(now: SystemTime, modified: SystemTime, age: Duration) -> bool {
 pub(super) struct Claim {
     staging: Arc<Staging>,
     key: Key,
+    label: Arc<Label>,
+    /// Whether the label is on the disk.
+    labelled: bool,
     released: bool,
 }
 
@@ -310,6 +424,17 @@ impl Claim {
                 slots.active.remove(&self.key);
             }
         }
+        if self.labelled && !slots.waiting.contains_key(&self.key) {
+            self.staging.unlabel(self.key);
+        }
+    }
+
+    fn label(&mut self) {
+        if !self.labelled {
+            // Without it the upload can be resumed all the same.
+            let _ = self.label.write(&self.staging, &label_of(self.key));
+            self.labelled = true;
+        }
     }
 
     /// A new file.
@@ -327,14 +452,25 @@ impl Claim {
         })
     }
 
+    /// A whole file that lies in staging already.
+    pub(super) fn adopt(self, name: String, file: Arc<OwnedFd>, length: u64) -> Progress {
+        Progress {
+            file,
+            length,
+            mode: None,
+            name: Some(name),
+            claim: self,
+        }
+    }
+
     /// The part that waits, for this upload alone, if `length` says how much of what is there it
     /// shall have.
     pub(super) fn take(
-        self,
+        mut self,
         length: impl FnOnce(u64) -> Result<u64>,
     ) -> Result<std::result::Result<Progress, Self>> {
         let mut slots = locked(&self.staging.slots);
-        if !slots.waiting.contains(&self.key) {
+        if !slots.waiting.contains_key(&self.key) {
             drop(slots);
             return Ok(Err(self));
         }
@@ -359,6 +495,7 @@ impl Claim {
         )?;
         slots.waiting.remove(&self.key);
         drop(slots);
+        self.labelled = true;
         let progress = Progress {
             file: Arc::new(file),
             length,
@@ -409,6 +546,19 @@ impl Progress {
         self.claim.key
     }
 
+    /// Whose it is, and where it is to be seen.
+    pub(super) fn label(&self) -> &Label {
+        &self.claim.label
+    }
+
+    /// So many bytes are there by now.
+    pub(super) fn grown(&mut self, length: u64) {
+        self.length = length;
+        if length >= LABELLED {
+            self.claim.label();
+        }
+    }
+
     /// Makes it the part that waits; an empty one would be worth nothing.
     pub(super) fn keep(mut self) -> Result<()> {
         if self.length == 0 {
@@ -416,10 +566,18 @@ impl Progress {
         }
         let staging = self.claim.staging.clone();
         let part = part_of(self.claim.key);
+        // Another upload to the same place may have taken it away.
+        self.claim.labelled = false;
+        self.claim.label();
+        let waiting = Part {
+            label: Some(self.claim.label.clone()),
+            size: self.length,
+            modified: describe(&facts(&*self.file)?).modified,
+        };
         let mut slots = locked(&staging.slots);
         let older = staging.open_name(&part, OFlags::PATH);
         renameat(&staging.directory, self.name()?, &staging.directory, &part)?;
-        slots.waiting.insert(self.claim.key);
+        slots.waiting.insert(self.claim.key, waiting);
         drop(slots);
         drop(older);
         self.moved();

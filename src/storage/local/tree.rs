@@ -1,6 +1,7 @@
 //! What one account sees.
 
 use std::{
+    os::fd::OwnedFd,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -17,12 +18,14 @@ use super::{
     Shared,
     beneath::{Access, Directory, describe, discard, facts, facts_at, kind, pool},
     key::Key,
-    listing::LocalListing,
-    part::{Label, LocalPart, hold_large, rename},
+    label::Label,
+    listing::{LocalListing, WithParts},
+    part::{LocalPart, hold_large, rename},
     resume::resume,
     source::LocalSource,
 };
 use crate::{
+    config::PartialListing,
     ftp::{
         metadata::{Kind, Metadata},
         path::VirtualPath,
@@ -52,9 +55,19 @@ impl Tree for LocalTree {
 
     fn list<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<Box<dyn Listing>>> {
         Box::pin(async move {
-            let listing: Box<dyn Listing> =
-                Box::new(LocalListing::open(self.home.clone(), path).await?);
-            Ok(listing)
+            let listing = LocalListing::open(self.home.clone(), path).await?;
+            if self.shared.partial_listing == PartialListing::Hide {
+                return Ok(Box::new(listing) as Box<dyn Listing>);
+            }
+            let directory = match path.is_root() {
+                true => self.home_path.to_string(),
+                false => format!("{}{path}", self.home_path),
+            };
+            let parts = self.shared.staging.waiting_in(&self.owner, &directory);
+            if parts.is_empty() {
+                return Ok(Box::new(listing));
+            }
+            Ok(Box::new(WithParts::new(listing, parts)))
         })
     }
 
@@ -75,7 +88,7 @@ impl Tree for LocalTree {
         })
     }
 
-    fn partial<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<Option<u64>>> {
+    fn partial<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<Option<Metadata>>> {
         Box::pin(async move { self.shared.staging.partial(|| self.key(path)) })
     }
 
@@ -90,12 +103,14 @@ impl Tree for LocalTree {
             let replaces = self.check_target(path).await?;
             let (staging, mode) = (&self.shared.staging, self.shared.created_mode);
             let key = self.key(path);
+            let label = Label::new(&self.owner, &self.home_path, path.as_str());
+            let label = Arc::new(label);
             let progress = if matches!(from, From::Start | From::Offset(0)) {
-                let claim = staging.claim(key, false)?;
+                let claim = staging.claim(key, label, false)?;
                 staging.forget(|| key)?;
                 claim.create(mode)?
             } else {
-                let claim = staging.claim(key, true)?;
+                let claim = staging.claim(key, label, true)?;
                 let (home, relative) = (self.home.clone(), path.relative().to_owned());
                 let client = Arc::new(());
                 let wanted = Arc::downgrade(&client);
@@ -104,12 +119,11 @@ impl Tree for LocalTree {
             let part: Box<dyn Part> = Box::new(LocalPart {
                 shared: self.shared.clone(),
                 home: self.home.clone(),
+                home_path: self.home_path.clone(),
                 progress,
                 replaces,
-                label: Label {
-                    owner: self.owner.clone(),
-                    path: format!("{}{path}", self.home_path),
-                },
+                sha256: None,
+                quota: None,
                 lost: false,
             });
             Ok(part)
@@ -235,6 +249,17 @@ impl Tree for LocalTree {
         }))
     }
 
+    fn usage(&self) -> Answer<'_, Result<u64>> {
+        Box::pin(async move {
+            let waiting = self
+                .shared
+                .staging
+                .waiting_size(&self.owner, &self.home_path);
+            let counted = self.shared.usage.count(&self.home_path, &self.home).await?;
+            Ok(counted.saturating_add(waiting))
+        })
+    }
+
     fn available<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<u64>> {
         Box::pin(async move {
             let handle = self.home.open_soon(path.relative(), OFlags::PATH).await?;
@@ -245,6 +270,23 @@ impl Tree for LocalTree {
 }
 
 impl LocalTree {
+    pub(super) fn new(
+        shared: &Arc<Shared>,
+        handle: OwnedFd,
+        home: &VirtualPath,
+        owner: &str,
+    ) -> Self {
+        Self {
+            shared: shared.clone(),
+            home: Arc::new(shared.root.within(handle)),
+            home_path: match home.is_root() {
+                true => "".into(),
+                false => home.as_str().into(),
+            },
+            owner: owner.into(),
+        }
+    }
+
     fn key(&self, path: &VirtualPath) -> Key {
         Key::new(
             &self.shared.name,
@@ -286,6 +328,7 @@ impl LocalTree {
         }
         let held = hold_large(&parent, name, &found);
         unlinkat(&parent, name, AtFlags::empty())?;
+        self.shared.usage.removed(&self.home_path, found.stx_size);
         discard(held);
         Ok(())
     }

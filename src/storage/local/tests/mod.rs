@@ -8,9 +8,12 @@
 mod changes;
 mod confinement;
 mod listings;
+mod quarantine;
 mod reading;
 mod start;
 mod uploads;
+mod usage;
+mod waiting;
 
 use std::{
     fs,
@@ -30,7 +33,8 @@ use crate::{
         metadata::{Entry, Kind},
         path::VirtualPath,
     },
-    storage::{Durability, Error, From, Part, Result, Storage, Tree},
+    gate::path_policy::UploadMode,
+    storage::{Durability, Error, From, Note, Part, Result, Storage, Tree},
 };
 
 /// A storage in a directory of its own, a home in it, and a directory that must never be touched.
@@ -106,13 +110,29 @@ impl Fixture {
         fs::metadata(self.home().join(name)).unwrap().mode() & 0o7777
     }
 
-    /// What is in staging besides the lock.
+    /// What is in staging besides the lock, and the labels of what is there.
     fn staged(&self) -> Vec<String> {
         let mut names: Vec<String> = fs::read_dir(self.local.staging())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .filter(|name| name != "lock" && name != "quarantine")
             .collect();
+        let all = names.clone();
+        names.retain(|name| {
+            name.strip_suffix(".label").is_none_or(|key| {
+                let labelled = |other: &String| other != name && other.starts_with(key);
+                !all.iter().any(labelled)
+            })
+        });
+        names.sort();
+        names
+    }
+
+    /// What is in staging besides the lock.
+    fn all_staged(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.local.staging()).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<_> = names.filter(|name| name != "lock").collect();
         names.sort();
         names
     }
@@ -165,6 +185,20 @@ impl Fixture {
             .into_iter()
             .map(|entry| entry.name)
             .collect()
+    }
+}
+
+/// What a session knows of an upload to `path`.
+fn note(path: &str) -> Note {
+    Note {
+        user: "bob".into(),
+        path: path.into(),
+        mode: UploadMode::Create,
+        client: "192.0.2.1:1234".into(),
+        session: "1a".into(),
+        plugin: "guard".into(),
+        reason: "it \"looks\" bad".into(),
+        sha256: None,
     }
 }
 

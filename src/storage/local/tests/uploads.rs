@@ -150,12 +150,13 @@ async fn a_file_that_appears_meanwhile_keeps_its_mode_too() {
 async fn a_part_that_cannot_be_written_to_the_disk_is_given_up() {
     let fixture = Fixture::new().await;
     let progress = || {
-        let key = super::super::key::Key::new("test", "bob", "/home", "/file");
+        let label = super::super::label::Label::new("bob", "/home", "/file");
+        let key = label.key("test");
         fixture
             .local
             .shared
             .staging
-            .claim(key, false)
+            .claim(key, Arc::new(label), false)
             .unwrap()
             .create(0o600)
             .unwrap()
@@ -163,12 +164,11 @@ async fn a_part_that_cannot_be_written_to_the_disk_is_given_up() {
     let mut part = super::super::part::LocalPart {
         shared: fixture.local.shared.clone(),
         home: fixture.local.shared.root.clone(),
+        home_path: "".into(),
         progress: progress(),
         replaces: false,
-        label: super::super::part::Label {
-            owner: "bob".into(),
-            path: "/home/file".into(),
-        },
+        sha256: None,
+        quota: None,
         lost: false,
     };
     append(&mut part, "content").await;
@@ -223,13 +223,28 @@ async fn a_broken_upload_is_resumed_by_its_owner_alone() {
         .await
         .unwrap();
     assert_eq!(fixture.content("file"), "old");
-    assert_eq!(fixture.tree.partial(&file).await.unwrap(), Some(10));
+    assert_eq!(
+        fixture
+            .tree
+            .partial(&file)
+            .await
+            .unwrap()
+            .map(|part| part.size),
+        Some(10)
+    );
     assert_eq!(fixture.tree.partial(&path("/other")).await.unwrap(), None);
     let alice = fixture.local.open(&path("/home"), "alice").await.unwrap();
     assert_eq!(alice.partial(&file).await.unwrap(), None);
     // The same file under the same owner's eyes from another home.
     let above = fixture.local.open(&path("/"), "bob").await.unwrap();
-    assert_eq!(above.partial(&path("/home/file")).await.unwrap(), Some(10));
+    assert_eq!(
+        above
+            .partial(&path("/home/file"))
+            .await
+            .unwrap()
+            .map(|part| part.size),
+        Some(10)
+    );
 
     let beyond = fixture.tree.stage(&file, From::Offset(11)).await;
     assert_error!(beyond, Error::Offset { available: 10 });
@@ -238,7 +253,15 @@ async fn a_broken_upload_is_resumed_by_its_owner_alone() {
     assert_eq!(part.staged().read_at(0, 100).await.unwrap(), "0123abc");
     assert_eq!(fixture.tree.partial(&file).await.unwrap(), None);
     part.keep().await.unwrap();
-    assert_eq!(fixture.tree.partial(&file).await.unwrap(), Some(7));
+    assert_eq!(
+        fixture
+            .tree
+            .partial(&file)
+            .await
+            .unwrap()
+            .map(|part| part.size),
+        Some(7)
+    );
 
     let mut part = fixture.stage("/file", From::End, "def").await;
     part.publish(&file, true).await.unwrap();
@@ -381,35 +404,4 @@ async fn regression_many_uploads_to_one_path_leave_one_whole_file() {
         left.len() <= 1 && left.iter().all(|name| name.ends_with(".part")),
         "{left:?}"
     );
-}
-
-#[tokio::test]
-async fn quarantine_is_out_of_sight() {
-    let fixture = Fixture::new().await;
-    let part = fixture.stage("/evil", From::Start, "virus").await;
-    let name = part.quarantine("it \"looks\" bad").await.unwrap();
-    let directory = fixture.local.staging().join("quarantine");
-    assert_eq!(fs::read_to_string(directory.join(&name)).unwrap(), "virus");
-    assert_eq!(
-        fs::metadata(directory.join(&name)).unwrap().mode() & 0o777,
-        0o600
-    );
-    assert_eq!(fs::metadata(&directory).unwrap().mode() & 0o777, 0o700);
-    let note = fs::read_to_string(directory.join(name + ".json")).unwrap();
-    let note: serde_json::Value = serde_json::from_str(&note).unwrap();
-    assert_eq!(note["note"], "it \"looks\" bad");
-    assert_eq!(note["path"], "/home/evil");
-    assert_eq!(note["owner"], "bob");
-    assert_eq!(note["size"], 5);
-    assert_eq!(fixture.staged(), [""; 0]);
-    assert_eq!(fixture.names("/").await, [""; 0]);
-    // A second one beside it, also after a restart.
-    let fixture = fixture.restart().await;
-    fixture
-        .stage("/evil", From::Start, "virus")
-        .await
-        .quarantine("")
-        .await
-        .unwrap();
-    assert_eq!(fs::read_dir(directory).unwrap().count(), 4);
 }

@@ -59,7 +59,10 @@ impl Guest for Faulty {
             if says("late") {
                 turn(LATE);
             }
-            Verdict::Accept
+            match says("late-reject") {
+                true => Verdict::Reject("Rejected on purpose, late".into()),
+                false => Verdict::Accept,
+            }
         })
     }
 }

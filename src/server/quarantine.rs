@@ -1,0 +1,106 @@
+//! What a person decides about uploads in quarantine.
+
+use std::sync::Arc;
+
+use super::{
+    Running,
+    control::{Answer, Request},
+};
+use crate::{
+    gate::events::{Event, Kind},
+    storage::{Error, Held, Storage},
+};
+
+impl Running {
+    /// Answers what is asked about quarantine.
+    pub(super) async fn quarantine(&self, request: Request) -> Answer {
+        let done = match request {
+            Request::Release { id, replace } => self.release(&id, replace).await,
+            Request::Discard { id } => self.discard(&id).await,
+            _ => {
+                return match self.quarantined().await {
+                    Ok(uploads) => Answer::Quarantined { uploads },
+                    Err(text) => Answer::Failed { text },
+                };
+            }
+        };
+        match done {
+            Ok(text) => Answer::Done { text },
+            Err(text) => Answer::Failed { text },
+        }
+    }
+
+    async fn quarantined(&self) -> Result<Vec<Held>, String> {
+        let mut all = Vec::new();
+        for (name, storage) in self.lasting.storages() {
+            let held = storage.quarantined().await;
+            all.extend(held.map_err(|error| format!("storage.{name}: {error}"))?);
+        }
+        all.sort_by(|one, other| one.id.cmp(&other.id));
+        Ok(all)
+    }
+
+    async fn release(&self, id: &str, replace: bool) -> Result<String, String> {
+        let storage = self.storage_of(id).await?;
+        let held = storage.release(id, replace).await.map_err(|error| match error {
+            Error::Exists => {
+                format!("{id}: there is a file under its name by now; --replace puts it in its place")
+            }
+            error => format!("{id} stays in quarantine: {error}"),
+        })?;
+        let (user, path) = (&held.note.user, &held.note.path);
+        tracing::info!(
+            id,
+            user = user.as_str(),
+            path = path.as_str(),
+            "released from quarantine"
+        );
+        if let Some(context) = self.shared.context() {
+            context.events.tell(|| released(&held));
+        }
+        Ok(format!("{path} of {user} is published"))
+    }
+
+    async fn discard(&self, id: &str) -> Result<String, String> {
+        let storage = self.storage_of(id).await?;
+        let held = storage.discard(id).await;
+        let held = held.map_err(|error| format!("{id}: {error}"))?;
+        let (user, path) = (&held.note.user, &held.note.path);
+        tracing::info!(
+            id,
+            user = user.as_str(),
+            path = path.as_str(),
+            "deleted from quarantine"
+        );
+        Ok(format!("{id} is deleted, which was to be {path} of {user}"))
+    }
+
+    async fn storage_of(&self, id: &str) -> Result<Arc<dyn Storage>, String> {
+        for (name, storage) in self.lasting.storages() {
+            let held = storage.quarantined().await;
+            let held = held.map_err(|error| format!("storage.{name}: {error}"))?;
+            if held.iter().any(|held| held.id == id) {
+                return Ok(storage);
+            }
+        }
+        Err(format!(
+            "nothing in quarantine is called {id:?}; see `portcullis quarantine list`"
+        ))
+    }
+}
+
+fn released(held: &Held) -> Event {
+    let mut event = Event::new(Kind::Upload).size(held.size);
+    event = event.sha256(held.note.sha256.as_deref());
+    event = event.plugin(&held.note.plugin).operation("release");
+    event.session = Some(held.note.session.clone());
+    event.client = held
+        .note
+        .client
+        .parse()
+        .ok()
+        .map(|client: std::net::SocketAddr| client.ip().to_string());
+    event.user = Some(held.note.user.clone());
+    event.path = Some(held.note.path.clone());
+    event
+}

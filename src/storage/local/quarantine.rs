@@ -1,0 +1,314 @@
+//! Uploads that a person has to look at.
+//!
+//! Each is a file beside a note in JSON of the same name, in a directory that no client sees. It may
+//! be on another file system than the storage.
+
+use std::{
+    fs::{DirBuilder, File},
+    io::{self, Read, Write},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::fs::{DirBuilderExt, MetadataExt},
+    },
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use aws_lc_rs::digest;
+use rustix::{
+    fs::{
+        AtFlags, CWD, Dir, Mode, OFlags, RenameFlags, fchmod, fsync, linkat, openat, renameat,
+        unlinkat,
+    },
+    io::Errno,
+};
+
+use super::{
+    Shared,
+    beneath::{facts, pool},
+    label::Label,
+    part::{LocalPart, rename},
+    source::retry,
+    tree::LocalTree,
+};
+use crate::{
+    config,
+    ftp::{metadata::Kind, path::VirtualPath},
+    gate::{path_policy::UploadMode, upload::hex},
+    storage::{Error, Held, Note, Part, Result},
+};
+
+/// What is read at a time.
+const BUFFER: usize = 256 << 10;
+/// The longest note.
+const NOTE: u64 = 256 << 10;
+const JSON: &str = ".json";
+const DIRECTORY: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::CLOEXEC);
+
+/// Where it is. One that the configuration names is made and looked at, so that a mistake shows at
+/// the start.
+pub(super) fn prepare(config: &config::Storage, staging: &Path) -> io::Result<PathBuf> {
+    let Some(path) = &config.quarantine else {
+        return Ok(staging.join("quarantine"));
+    };
+    make(path)?;
+    let (path, root) = (path.canonicalize()?, config.root.canonicalize()?);
+    if path.starts_with(&root) || root.starts_with(&path) {
+        return Err(io::Error::other("it must be outside of the storage's root"));
+    }
+    let mode = path.metadata()?.mode() & 0o777;
+    if mode & 0o077 != 0 {
+        let text = format!("others may enter it (mode {mode:o}, not 700)");
+        return Err(io::Error::other(text));
+    }
+    Ok(path)
+}
+
+fn make(path: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).recursive(true).create(path)
+}
+
+fn open(shared: &Shared) -> Result<OwnedFd> {
+    make(&shared.quarantine)?;
+    Ok(openat(CWD, &shared.quarantine, DIRECTORY, Mode::empty())?)
+}
+
+/// Moves an upload there; returns its name.
+pub(super) fn put(mut part: LocalPart, mut note: Note) -> Result<String> {
+    let staging = part.progress.staging().clone();
+    let quarantine = open(&part.shared)?;
+    let now = jiff::Timestamp::now();
+    let id = format!(
+        "{}-{:x}",
+        now.strftime("%Y%m%dT%H%M%S.%fZ"),
+        staging.number()
+    );
+    if note.sha256.is_none() {
+        note.sha256 = Some(sha256(&part.progress.file, part.progress.length)?);
+    }
+    fchmod(&*part.progress.file, Mode::from_raw_mode(0o600))?;
+    let moved = (&staging, part.progress.name()?);
+    transfer(moved, &part.progress.file, (&quarantine, &id))?;
+    let held = Held {
+        id: id.clone(),
+        time: now.to_string(),
+        storage: part.shared.name.clone(),
+        home: match &*part.home_path {
+            "" => "/".to_owned(),
+            home => home.to_owned(),
+        },
+        size: part.progress.length,
+        note,
+    };
+    part.progress.moved();
+    let text = serde_json::to_string_pretty(&held).map_err(io::Error::other)?;
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let beside = openat(
+        &quarantine,
+        format!("{id}{JSON}"),
+        flags,
+        Mode::from_raw_mode(0o600),
+    )?;
+    let mut beside = File::from(beside);
+    beside.write_all(format!("{text}\n").as_bytes())?;
+    Ok(id)
+}
+
+/// Gives a file another place, on another file system by a copy that appears whole.
+fn transfer(from: (impl AsFd, &str), file: &OwnedFd, to: (&OwnedFd, &str)) -> Result<()> {
+    let (directory, name) = to;
+    match rename(
+        &from.0,
+        from.1,
+        directory,
+        name,
+        RenameFlags::NOREPLACE,
+        Kind::File,
+    ) {
+        Err(Error::CrossDevice) => {}
+        renamed => return renamed,
+    }
+    let copying = format!("{name}.copying");
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let copy = openat(directory, &copying, flags, Mode::from_raw_mode(0o600))?;
+    let copied = self::copy(file, &copy).and_then(|()| {
+        fsync(&copy)?;
+        Ok(renameat(directory, &copying, directory, name)?)
+    });
+    if copied.is_err() {
+        let _ = unlinkat(directory, &copying, AtFlags::empty());
+        return copied;
+    }
+    Ok(unlinkat(&from.0, from.1, AtFlags::empty())?)
+}
+
+fn copy(from: &OwnedFd, to: &OwnedFd) -> Result<()> {
+    each(from, u64::MAX, |chunk| {
+        let mut rest = chunk;
+        while !rest.is_empty() {
+            let written = retry(|| rustix::io::write(to, rest))?;
+            rest = rest.get(written..).unwrap_or_default();
+        }
+        Ok(())
+    })
+}
+
+fn sha256(file: &OwnedFd, length: u64) -> Result<String> {
+    let mut context = digest::Context::new(&digest::SHA256);
+    each(file, length, |chunk| {
+        context.update(chunk);
+        Ok(())
+    })?;
+    Ok(hex(context.finish().as_ref()))
+}
+
+/// Reads up to `length` bytes from the beginning on.
+fn each(file: impl AsFd, length: u64, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    let (mut buffer, mut at) = (vec![0; BUFFER], 0);
+    while at < length {
+        let read = retry(|| rustix::io::pread(&file, &mut buffer[..], at))?;
+        let left = usize::try_from(length - at).unwrap_or(usize::MAX);
+        let Some(chunk) = buffer
+            .get(..read.min(left))
+            .filter(|chunk| !chunk.is_empty())
+        else {
+            break;
+        };
+        take(chunk)?;
+        at += chunk.len() as u64;
+    }
+    Ok(())
+}
+
+/// What is there, the oldest first.
+pub(super) fn list(shared: &Shared) -> Result<Vec<Held>> {
+    let directory = match openat(CWD, &shared.quarantine, DIRECTORY, Mode::empty()) {
+        Ok(directory) => directory,
+        Err(Errno::NOENT) => return Ok(Vec::new()),
+        Err(error) => return Err(error.into()),
+    };
+    let mut all = Vec::new();
+    for entry in Dir::read_from(&directory)? {
+        let entry = entry.map_err(Error::from)?;
+        let Some(id) = entry
+            .file_name()
+            .to_str()
+            .ok()
+            .and_then(|name| name.strip_suffix(JSON))
+        else {
+            continue;
+        };
+        // One that was removed meanwhile is not there; one of another storage is not ours.
+        if let Ok((held, _)) = look(&directory, id)
+            && held.storage == shared.name
+        {
+            all.push(held);
+        }
+    }
+    all.sort_by(|one, other| one.id.cmp(&other.id));
+    Ok(all)
+}
+
+/// The note of an upload, and the upload.
+fn look(directory: &OwnedFd, id: &str) -> Result<(Held, OwnedFd)> {
+    // A name that a person typed.
+    if id.starts_with('.') || id.contains('/') {
+        return Err(Error::NotFound);
+    }
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = openat(directory, id, flags, Mode::empty())?;
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let note = openat(directory, format!("{id}{JSON}"), flags, Mode::empty())?;
+    let mut text = Vec::new();
+    File::from(note).take(NOTE).read_to_end(&mut text)?;
+    let held: Held = serde_json::from_slice(&text).map_err(|error| {
+        let text = format!("the note of {id} in quarantine is damaged: {error}");
+        Error::Io(io::Error::other(text))
+    })?;
+    match held.id == id {
+        true => Ok((held, file)),
+        false => Err(Error::NotFound),
+    }
+}
+
+/// Publishes an upload as if it had been accepted now. It stays in quarantine until it is published.
+pub(super) async fn release(shared: &Arc<Shared>, id: &str, replace: bool) -> Result<Held> {
+    let (looker, name) = (shared.clone(), id.to_owned());
+    let (held, staged, file) = pool(move || stage(&looker, &name)).await?;
+    let invalid = || Error::Io(io::Error::other("its note names no path"));
+    let root = VirtualPath::root();
+    let home = VirtualPath::parse(&held.home, &root).map_err(|_| invalid())?;
+    let path = VirtualPath::parse(&held.note.path, &root).map_err(|_| invalid())?;
+    let handle = shared.home(&home).await?;
+    let tree = LocalTree::new(shared, handle, &home, &held.note.user);
+    let label = Label::new(&tree.owner, &tree.home_path, path.as_str());
+    let key = label.key(&shared.name);
+    let claim = shared.staging.claim(key, Arc::new(label), false)?;
+    let mut part = LocalPart {
+        shared: shared.clone(),
+        home: tree.home.clone(),
+        home_path: tree.home_path.clone(),
+        progress: claim.adopt(staged, file, held.size),
+        replaces: true,
+        sha256: held.note.sha256.clone(),
+        quota: None,
+        lost: false,
+    };
+    let replace = replace || held.note.mode != UploadMode::Create;
+    part.publish(&path, replace).await?;
+    let remover = shared.clone();
+    pool(move || {
+        remove(&open(&remover)?, &held.id)?;
+        Ok(held)
+    })
+    .await
+}
+
+/// A second name in staging for an upload in quarantine, or a copy, from where it is published.
+fn stage(shared: &Arc<Shared>, id: &str) -> Result<(Held, String, Arc<OwnedFd>)> {
+    let directory = open(shared)?;
+    let (held, file) = look(&directory, id)?;
+    if held.storage != shared.name {
+        return Err(Error::NotFound);
+    }
+    if facts(&file)?.stx_size != held.size {
+        let text = "it has another size than when it was put into quarantine";
+        return Err(Error::Io(io::Error::other(text)));
+    }
+    let staging = &shared.staging;
+    let staged = staging.release_name(id);
+    let _ = unlinkat(staging, &staged, AtFlags::empty());
+    match linkat(&directory, id, staging, &staged, AtFlags::empty()) {
+        Ok(()) => return Ok((held, staged, Arc::new(file))),
+        Err(Errno::XDEV | Errno::PERM | Errno::OPNOTSUPP | Errno::MLINK) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let copied = staging.create(&staged, 0o600)?;
+    if let Err(error) = copy(&file, &copied) {
+        let _ = unlinkat(staging, &staged, AtFlags::empty());
+        return Err(error);
+    }
+    Ok((held, staged, Arc::new(copied)))
+}
+
+/// Removes an upload for good.
+pub(super) fn discard(shared: &Shared, id: &str) -> Result<Held> {
+    let directory = open(shared)?;
+    let (held, _) = look(&directory, id)?;
+    if held.storage != shared.name {
+        return Err(Error::NotFound);
+    }
+    remove(&directory, id)?;
+    Ok(held)
+}
+
+fn remove(directory: &OwnedFd, id: &str) -> Result<()> {
+    unlinkat(directory, id, AtFlags::empty())?;
+    Ok(unlinkat(
+        directory,
+        format!("{id}{JSON}"),
+        AtFlags::empty(),
+    )?)
+}
