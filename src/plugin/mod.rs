@@ -45,7 +45,7 @@ pub use need::Grant;
 use crate::{config, gate::Gates};
 
 /// The components that ship with the server, for `component = "builtin:NAME"`.
-pub const BUILTIN: [(&str, &[u8]); 8] = [
+pub const BUILTIN: [(&str, &[u8]); 10] = [
     ("users", include_bytes!("../../plugins/built/users.wasm")),
     (
         "auth-http",
@@ -64,6 +64,14 @@ pub const BUILTIN: [(&str, &[u8]); 8] = [
         include_bytes!("../../plugins/built/lockout.wasm"),
     ),
     ("rules", include_bytes!("../../plugins/built/rules.wasm")),
+    (
+        "upload-clamav",
+        include_bytes!("../../plugins/built/upload-clamav.wasm"),
+    ),
+    (
+        "upload-content",
+        include_bytes!("../../plugins/built/upload-content.wasm"),
+    ),
     (
         "upload-guard",
         include_bytes!("../../plugins/built/upload-guard.wasm"),

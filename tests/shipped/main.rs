@@ -14,9 +14,12 @@ mod support;
 mod auth_http;
 mod auth_ldap;
 mod auth_totp;
+mod clamd;
 mod directory;
 mod lockout;
 mod service;
+mod upload_clamav;
+mod upload_content;
 mod webhook;
 
 use std::{net::TcpListener, process::Command};

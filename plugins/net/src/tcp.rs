@@ -19,6 +19,13 @@ pub struct Connection {
     pub(crate) socket: TcpSocket,
 }
 
+impl Connection {
+    /// From now on nothing is waited for after this point in time.
+    pub fn set_deadline(&mut self, deadline: Deadline) {
+        self.stream.deadline = deadline;
+    }
+}
+
 /// Connects to an address, or to a name, which takes the grant to look it up; the name's addresses
 /// are tried in turn.
 pub fn connect(host: &str, port: u16, deadline: Deadline) -> io::Result<Connection> {

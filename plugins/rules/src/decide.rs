@@ -1,8 +1,8 @@
 //! How a path is decided.
 
 use crate::operation::Operation;
-use crate::pattern::Pattern;
 use crate::rule::{Effect, Policy, Rule};
+use sdk::{Pattern, pattern::PathPattern};
 
 /// Who asks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl Policy {
 impl Rule {
     fn is_personal(&self) -> bool {
         let mut paths = self.paths.iter().flatten();
-        let for_user = |path| matches!(path, &crate::rule::PathPattern::ForUser(_));
+        let for_user = |path| matches!(path, &PathPattern::ForUser(_));
         self.users.is_some() || self.groups.is_some() || paths.any(for_user)
     }
 

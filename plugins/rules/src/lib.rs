@@ -12,12 +12,11 @@
 //! ]
 //! ```
 //!
-//! The forms of a path's pattern are in `pattern.rs`, what a rule may say in `rule.rs`, and how a
+//! The forms of a path's pattern are in `sdk::pattern`, what a rule may say in `rule.rs`, and how a
 //! path is decided in `decide.rs`.
 
 pub mod decide;
 pub mod operation;
-pub mod pattern;
 pub mod rule;
 
 // Clippy reads it on any target; elsewhere it could not be linked.

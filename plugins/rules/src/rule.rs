@@ -1,8 +1,7 @@
 //! What the operator may say in the settings.
 
 use crate::operation::Operations;
-use crate::pattern::{self, Pattern};
-use sdk::{Error, Table, Value};
+use sdk::{Error, Pattern, Table, Value, pattern::PathPattern};
 
 /// All settings.
 #[derive(Debug)]
@@ -39,16 +38,6 @@ pub enum Effect {
     Hide,
 }
 
-/// A pattern of paths in which `{user}` may stand for the user's name.
-#[derive(Debug)]
-pub enum PathPattern {
-    /// The same for all.
-    Fixed(Pattern),
-    /// The pattern's text.
-    ForUser(String),
-}
-
-const USER: &str = "{user}";
 const REASON: &str = "Not permitted here";
 
 impl Policy {
@@ -105,28 +94,6 @@ impl Effect {
             "deny" => Self::Deny(reason.unwrap_or_else(|| REASON.into())),
             "hide" => Self::Hide,
             _ => return None,
-        })
-    }
-}
-
-impl PathPattern {
-    /// The pattern for this user.
-    pub fn of(&self, user: &str) -> Result<Pattern, Error> {
-        match self {
-            Self::Fixed(pattern) => Ok(pattern.clone()),
-            Self::ForUser(_) if matches!(user, "" | "." | "..") || user.contains('/') => Err(
-                format!("paths: {user:?} cannot stand for {USER}: it is no directory's name"),
-            ),
-            Self::ForUser(text) => Pattern::path(&text.replace(USER, &pattern::literal(user))),
-        }
-    }
-
-    fn parse(text: &str) -> Result<Self, Error> {
-        // As good as any name, to find out now whether the rest is a pattern.
-        let fixed = Pattern::path(&text.replace(USER, "user"))?;
-        Ok(match text.contains(USER) {
-            true => Self::ForUser(text.into()),
-            false => Self::Fixed(fixed),
         })
     }
 }
@@ -210,16 +177,5 @@ mod tests {
             bad.unwrap_err()
                 .starts_with("rule 1: paths: \"/{a\": unclosed brace")
         );
-    }
-
-    #[test]
-    fn a_user_is_no_pattern() {
-        let pattern = PathPattern::parse("/home/{user}/**").unwrap();
-        assert!(pattern.of("*").unwrap().matches("/home/*/x"));
-        assert!(!pattern.of("*").unwrap().matches("/home/bob/x"));
-        assert!(pattern.of("bob").unwrap().matches("/home/bob/x"));
-        for name in ["", ".", "..", "bob/x"] {
-            assert!(pattern.of(name).is_err(), "{name}");
-        }
     }
 }

@@ -1,5 +1,5 @@
 //! What the plugins share: bindings for each world, settings with errors that name the key, accounts
-//! as operators write them, and a panic hook.
+//! and patterns as operators write them, and a panic hook.
 //!
 //! ```ignore
 //! use sdk::authenticator::{Credentials, Failure, Guest, Outcome, Session};
@@ -19,12 +19,14 @@
 pub mod bindings;
 mod grant;
 mod networks;
+pub mod pattern;
 mod table;
 mod units;
 
 pub use bindings::portcullis::plugin::{log, passwords, settings, state, types};
 pub use grant::{Grant, Permission};
 pub use networks::Networks;
+pub use pattern::Pattern;
 pub use table::{Error, Table, Value};
 
 /// The world `authenticator`.

@@ -13,10 +13,13 @@
 //! below `/in`, at any depth, but not `/in` itself; `/in{,/**}` matches both. `**/.git` matches an
 //! entry of that name anywhere. Case counts.
 
+use crate::Error;
 use fast_glob::glob_match;
 
 /// Characters that may mean something else than themselves.
 const SPECIAL: [char; 7] = ['*', '?', '[', ']', '{', '}', '\\'];
+
+const USER: &str = "{user}";
 
 /// A pattern, made ready for a path after the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +54,15 @@ pub enum Component {
     Ends(String),
     /// Anything else.
     Glob(String),
+}
+
+/// A pattern of paths in which `{user}` may stand for the user's name.
+#[derive(Debug)]
+pub enum PathPattern {
+    /// The same for all.
+    Fixed(Pattern),
+    /// The pattern's text.
+    ForUser(String),
 }
 
 impl Pattern {
@@ -140,6 +152,29 @@ impl Component {
             (_, Some(end)) if plain(end) => Self::Ends(end.into()),
             _ => Self::Glob(text.into()),
         }
+    }
+}
+
+impl PathPattern {
+    /// The pattern for this user.
+    pub fn of(&self, user: &str) -> Result<Pattern, Error> {
+        match self {
+            Self::Fixed(pattern) => Ok(pattern.clone()),
+            Self::ForUser(_) if matches!(user, "" | "." | "..") || user.contains('/') => Err(
+                format!("paths: {user:?} cannot stand for {USER}: it is no directory's name"),
+            ),
+            Self::ForUser(text) => Pattern::path(&text.replace(USER, &literal(user))),
+        }
+    }
+
+    /// Reads one.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        // As good as any name, to find out now whether the rest is a pattern.
+        let fixed = Pattern::path(&text.replace(USER, "user"))?;
+        Ok(match text.contains(USER) {
+            true => Self::ForUser(text.into()),
+            false => Self::Fixed(fixed),
+        })
     }
 }
 
@@ -285,6 +320,17 @@ mod tests {
         }
         assert!(Pattern::name("a*").unwrap().matches("alice"));
         assert!(!Pattern::name("a").unwrap().matches("alice"));
+    }
+
+    #[test]
+    fn a_user_is_no_pattern() {
+        let pattern = PathPattern::parse("/home/{user}/**").unwrap();
+        assert!(pattern.of("*").unwrap().matches("/home/*/x"));
+        assert!(!pattern.of("*").unwrap().matches("/home/bob/x"));
+        assert!(pattern.of("bob").unwrap().matches("/home/bob/x"));
+        for name in ["", ".", "..", "bob/x"] {
+            assert!(pattern.of(name).is_err(), "{name}");
+        }
     }
 
     #[test]
