@@ -1,0 +1,32 @@
+//! Uploads, from their first byte to what is seen of them: cut anywhere, refused, resumed, and with a
+//! server or a disk that fails meanwhile.
+//!
+//! `PORTCULLIS_ROUNDS` says how often what depends on chance is tried.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    missing_docs
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod cut;
+
+use support::{Client, Reply};
+
+/// Begins an upload and loses its data connection: no end of TLS, no end of the file.
+#[track_caller]
+fn broken(client: &mut Client, command: &str, bytes: &[u8]) -> Reply {
+    let mut data = client.begin(command);
+    data.send(bytes).unwrap();
+    data.cut();
+    client.reply()
+}
+
+/// Loses the control connection: no QUIT, no end of TLS.
+fn lose(client: Client) {
+    client.socket().shutdown(std::net::Shutdown::Both).unwrap();
+}
