@@ -14,6 +14,8 @@
 mod support;
 
 mod cut;
+mod killed;
+mod never_visible;
 
 use support::{Client, Reply};
 
@@ -29,4 +31,9 @@ fn broken(client: &mut Client, command: &str, bytes: &[u8]) -> Reply {
 /// Loses the control connection: no QUIT, no end of TLS.
 fn lose(client: Client) {
     client.socket().shutdown(std::net::Shutdown::Both).unwrap();
+}
+
+/// How often something is tried: `PORTCULLIS_ROUNDS`, or few times.
+fn rounds(few: usize) -> usize {
+    std::env::var("PORTCULLIS_ROUNDS").map_or(few, |rounds| rounds.parse().unwrap())
 }
