@@ -60,7 +60,17 @@ impl Session {
         if metadata.size > COUNTED {
             return Err(Reply::new(550, "The size in TYPE A is not known, use TYPE I").into());
         }
-        let source = self.logged_in()?.tree.read(&path).await?;
+        let tree = &self.logged_in()?.tree;
+        // How much of the wire's bytes a broken upload was made of is not kept; the size of what is
+        // published there would have APPE go on in the wrong place.
+        if tree.partial(&path).await?.is_some() {
+            return Err(Reply::new(
+                550,
+                "The size of a broken upload is not known in TYPE A, use TYPE I",
+            )
+            .into());
+        }
+        let source = tree.read(&path).await?;
         let (mut convert, mut out) = (ToNetwork::new(), Vec::new());
         let (mut buffer, mut at, mut size) = (vec![0; 64 << 10], 0, 0);
         loop {

@@ -16,6 +16,8 @@ mod support;
 mod cut;
 mod killed;
 mod never_visible;
+mod replaced;
+mod resume;
 
 use support::{Client, Reply};
 
