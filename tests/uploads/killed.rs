@@ -609,3 +609,54 @@ impl Drop for End<'_> {
         self.0.store(true, Ordering::Relaxed);
     }
 }
+
+/// An append begins with a copy of what is there. One that was killed meanwhile has to be forgotten:
+/// what comes next would else be appended to the beginning of a copy, and published over the whole.
+#[test]
+fn regression_killed_while_an_append_is_prepared() {
+    const LENGTH: u64 = 128 << 20;
+    let mut server = Setup::new()
+        .set("storage.default.durability", r#""none""#)
+        .start();
+    let home = server.home();
+    let file = fs::File::create(home.join("file")).unwrap();
+    file.set_len(LENGTH).unwrap();
+    let (mut length, mut hits) = (LENGTH, 0);
+    // Where the file system shares blocks, there is no such moment.
+    for _ in 0..3 {
+        let mut session = Session::login(server.address, "alice").unwrap();
+        session.tell("EPSV", 229).unwrap();
+        session.0.write("APPE file\r\n");
+        let staged = staged_soon(&server);
+        hits += usize::from(staged < length);
+        let id = Pid::from_raw(i32::try_from(server.id()).unwrap()).unwrap();
+        kill_process(id, Signal::KILL).unwrap();
+        server = server.revive();
+        assert_eq!(fs::metadata(home.join("file")).unwrap().len(), length);
+        let mut session = Session::login(server.address, "alice").unwrap();
+        let code = session.store("APPE file", b"more").unwrap();
+        assert_eq!(code, 226);
+        length += 4;
+        let stored = fs::metadata(home.join("file")).unwrap().len();
+        assert_eq!(stored, length, "{staged} bytes had been copied");
+        let left = fs::read_dir(server.state().join("staging/default")).unwrap();
+        let left: Vec<_> = left.flatten().map(|entry| entry.file_name()).collect();
+        assert_eq!(left, ["lock"]);
+    }
+    println!("killed {hits} times in the midst of the copy");
+}
+
+/// Waits until something is staged: how much it is by then.
+fn staged_soon(server: &Server) -> u64 {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        assert!(Instant::now() < deadline, "nothing is staged");
+        let mut all = 0;
+        crate::support::server::walk(&server.state().join("staging"), &mut |path| {
+            all += fs::metadata(path).map_or(0, |found| found.len());
+        });
+        if all > 0 {
+            return all;
+        }
+    }
+}
