@@ -14,6 +14,7 @@
 mod support;
 
 mod cut;
+mod failures;
 mod killed;
 mod never_visible;
 mod replaced;
