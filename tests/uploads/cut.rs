@@ -4,13 +4,13 @@
 use std::{collections::BTreeMap, fs};
 
 use crate::{
-    broken, lose,
-    support::{Client, Server, Setup, content, eicar, eventually, server::walk},
+    broken, lose, setup,
+    support::{Client, Server, content, eicar, eventually, server::walk},
 };
 
 /// A power failure is not part of this: so it need not wait for the disk.
 fn server() -> Server {
-    Setup::new()
+    setup()
         .set("storage.default.durability", r#""none""#)
         .start()
 }

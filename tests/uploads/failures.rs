@@ -10,8 +10,8 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::broken;
-use crate::support::{Client, Data, Server, Setup, USER, content, eicar, eventually, server::walk};
+use crate::support::{Client, Data, Server, USER, content, eicar, eventually, server::walk};
+use crate::{broken, setup};
 
 const LENGTH: usize = 600_000;
 
@@ -26,7 +26,7 @@ struct Half {
 impl Half {
     #[track_caller]
     fn begin(command: &str, old: Option<&str>) -> Self {
-        let server = Server::start();
+        let server = setup().start();
         fs::create_dir(server.home().join("directory")).unwrap();
         if let Some(old) = old {
             fs::write(server.home().join("directory/file"), old).unwrap();
@@ -318,7 +318,7 @@ impl Mounted {
 
     fn server(&self) -> Server {
         let root = format!("{:?}", self.path().join("root"));
-        let setup = Setup::new().user("bob", "home = \"/alice\"");
+        let setup = setup().user("bob", "home = \"/alice\"");
         setup.set("storage.default.root", &root).start()
     }
 

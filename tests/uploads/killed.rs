@@ -22,8 +22,8 @@ use aws_lc_rs::digest::{SHA256, digest};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
-    rounds,
-    support::{Client, Data, PATIENCE, Server, Setup, Tls, content, eicar, eventually},
+    rounds, setup,
+    support::{Client, Data, PATIENCE, Server, Tls, content, eicar, eventually},
 };
 
 /// Who writes. The homes are one, what they leave unfinished is each one's own.
@@ -507,7 +507,7 @@ fn killed_at_any_time() {
     };
     println!("PORTCULLIS_SEED={seed}");
     let mut random = Random(seed | 1);
-    let mut server = Setup::new()
+    let mut server = setup()
         .user("bob", "home = \"/alice\"")
         .user("carol", "home = \"/alice\"")
         .user(STRANGER, "home = \"/alice\"")
@@ -625,7 +625,7 @@ impl Drop for End<'_> {
 #[test]
 fn regression_killed_while_an_append_is_prepared() {
     const LENGTH: u64 = 128 << 20;
-    let mut server = Setup::new()
+    let mut server = setup()
         .set("storage.default.durability", r#""none""#)
         .start();
     let home = server.home();

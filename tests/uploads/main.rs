@@ -20,7 +20,18 @@ mod never_visible;
 mod replaced;
 mod resume;
 
-use support::{Client, Reply};
+use support::{Client, Reply, Setup};
+
+/// The defaults, but that plugins may take as long as a machine that is busy with other tests makes
+/// them: an upload that could not be inspected in time is none that was refused.
+fn setup() -> Setup {
+    let slow = ["users", "rules", "upload-guard"].map(|name| format!("plugin.{name}.limits"));
+    slow.iter().fold(Setup::new(), |setup, limits| {
+        setup
+            .set(&format!("{limits}.cpu-time"), r#""20s""#)
+            .set(&format!("{limits}.wall-time"), r#""30s""#)
+    })
+}
 
 /// Begins an upload and loses its data connection: no end of TLS, no end of the file.
 #[track_caller]

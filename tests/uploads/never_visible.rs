@@ -15,8 +15,8 @@ use std::{
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 
 use crate::{
-    broken, rounds,
-    support::{Client, Server, Setup, Tls, content, eicar, server::walk},
+    broken, rounds, setup,
+    support::{Client, Server, Tls, content, eicar, server::walk},
 };
 
 /// What the upload guard takes at most.
@@ -26,10 +26,11 @@ fn server() -> Server {
     let guard = format!(
         "settings = {{ deny-names = [\"*.denied\"], deny-extensions = [\"exe\"], max-size = {MOST} }}"
     );
-    Setup::new()
+    setup()
         .user("bob", "home = \"/alice\"")
         .set("storage.default.durability", r#""none""#)
         .users_plugin()
+        .plugin("rules", "builtin:rules", "")
         .plugin("upload-guard", "builtin:upload-guard", &guard)
         .start()
 }

@@ -4,8 +4,8 @@
 use std::{fs, io::Read};
 
 use crate::{
-    broken,
-    support::{Client, Server, Setup, Tls, content, data::Data},
+    broken, setup,
+    support::{Client, Server, Tls, content, data::Data},
 };
 
 /// More than all buffers between the file and a client that does not read.
@@ -61,7 +61,7 @@ impl<'a> Slow<'a> {
 }
 
 fn server() -> Server {
-    Setup::new()
+    setup()
         .user("bob", "home = \"/alice\"")
         .set("storage.default.durability", r#""none""#)
         .start()
