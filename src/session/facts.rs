@@ -54,8 +54,10 @@ impl Session {
             return Err(Reply::new(550, "The size in TYPE A is not known, use TYPE I").into());
         }
         let tree = &self.logged_in()?.tree;
+        // How much of the wire's bytes a broken upload was made of is not kept; the size of what is
+        // published there would have APPE go on in the wrong place.
         if tree.partial(&path).await?.is_some() {
-            let text = "The size in TYPE A of an upload that goes on is not known, use TYPE I";
+            let text = "The size of a broken upload is not known in TYPE A, use TYPE I";
             return Err(Reply::new(550, text).into());
         }
         let source = tree.read(&path).await?;

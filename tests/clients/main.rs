@@ -16,80 +16,12 @@ mod ftplib;
 mod lftp;
 mod suppaftp;
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    io::Read,
-    path::Path,
-    process::{Command, Stdio},
-    time::{Duration, Instant},
+use std::{collections::BTreeMap, fs, path::Path};
+
+use support::{
+    content,
+    program::{expect, installed, run},
 };
-
-use support::content;
-
-/// Whether a client is there. Where CI runs it must be; elsewhere the test is left out, and says so.
-fn installed(program: &str) -> bool {
-    let found = Command::new(program)
-        .arg("--version")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success());
-    if !found {
-        assert!(
-            std::env::var("CI").is_err(),
-            "{program} is not installed; tests/setup installs it"
-        );
-        eprintln!("LEFT OUT: {program} is not installed; tests/setup installs it");
-    }
-    found
-}
-
-/// Runs a client to its end: whether it succeeded, and what it said.
-fn run(command: &mut Command) -> (bool, String) {
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command.env("LC_ALL", "C.UTF-8");
-    let mut child = command.spawn().unwrap();
-    let mut output = child.stdout.take().unwrap();
-    let mut errors = child.stderr.take().unwrap();
-    let reader = std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let _ = errors.read_to_end(&mut bytes);
-        bytes
-    });
-    let watch = std::thread::spawn(move || {
-        let deadline = Instant::now() + Duration::from_secs(120);
-        loop {
-            match child.try_wait().unwrap() {
-                Some(status) => return status.success(),
-                None if Instant::now() > deadline => {
-                    let _ = child.kill();
-                    let _ = child.wait();
-                    return false;
-                }
-                None => std::thread::sleep(Duration::from_millis(5)),
-            }
-        }
-    });
-    let mut said = Vec::new();
-    let _ = output.read_to_end(&mut said);
-    said.extend(reader.join().unwrap());
-    (
-        watch.join().unwrap(),
-        String::from_utf8_lossy(&said).into_owned(),
-    )
-}
-
-/// Runs a client that must succeed, and returns what it said.
-#[track_caller]
-fn expect(command: &mut Command) -> String {
-    let (success, said) = run(command);
-    assert!(success, "{command:?}\n{said}");
-    said
-}
 
 /// Names that break what does not quote, encode or trim with care.
 const TREE: &[(&str, usize)] = &[

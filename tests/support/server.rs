@@ -251,7 +251,8 @@ pub fn keep_compiled(from: &Path) {
     copy_entries(from, &compiled());
 }
 
-/// Copies what is not there yet, each file at once.
+/// Copies what is not there yet, each file at once; where it can be, as another name of the same file:
+/// they are many megabytes, and no test that is given them changes them.
 fn copy_entries(from: &Path, to: &Path) {
     use std::os::unix::fs::DirBuilderExt;
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(to);
@@ -259,6 +260,9 @@ fn copy_entries(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).into_iter().flatten().flatten() {
         let name = entry.file_name();
         if name.to_string_lossy().starts_with('.') || to.join(&name).exists() {
+            continue;
+        }
+        if fs::hard_link(entry.path(), to.join(&name)).is_ok() {
             continue;
         }
         let Ok(fresh) = tempfile::NamedTempFile::with_prefix_in(".new-", to) else {

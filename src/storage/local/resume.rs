@@ -64,9 +64,9 @@ pub(super) fn resume(
         }
         Err(error) => return Err(error),
     };
-    let mut progress = claim.create(mode)?;
+    let mut progress = claim.create_copy(mode)?;
     copy(&file, &progress.file, length, wanted)?;
-    progress.length = length;
+    progress.copied(length)?;
     Ok(progress)
 }
 

@@ -1,8 +1,9 @@
 //! Where uploads wait, unseen.
 //!
-//! A file that is being written is `KEY.NUMBER.new`, one that waits to be resumed `KEY.part`; the
-//! key is a digest of who sends what where, which `KEY.label` says in full. Everything is flat in
-//! one directory that one server has for itself, so what waits and what is written is known without
+//! A file that is being written is `KEY.NUMBER.new`, one that waits to be resumed `KEY.part`, and a
+//! copy of what is published, to which an upload will be added, `KEY.NUMBER.copy`; the key is a
+//! digest of who sends what where, which `KEY.label` says in full. Everything is flat in one
+//! directory that one server has for itself, so what waits and what is written is known without
 //! asking the disk.
 
 use std::{
@@ -39,6 +40,7 @@ use crate::{
 pub(super) const LARGE: u64 = 64 << 20;
 
 const NEW: &str = ".new";
+const COPY: &str = ".copy";
 const PART: &str = ".part";
 const LABEL: &str = ".label";
 const RELEASE: &str = ".release";
@@ -145,10 +147,16 @@ impl Staging {
             if let Some(key) = name.strip_suffix(LABEL).and_then(Key::from_digits) {
                 labels.push(key);
             }
-            let text = name.strip_suffix(PART).or_else(|| {
-                let (key, number) = name.strip_suffix(NEW)?.split_once('.')?;
+            let numbered = |suffix| {
+                let (key, number) = name.strip_suffix(suffix)?.split_once('.')?;
                 u64::from_str_radix(number, 16).ok().map(|_| key)
-            });
+            };
+            // How much of it there is says nothing: it is no beginning of anything.
+            if numbered(COPY).and_then(Key::from_digits).is_some() {
+                unlinkat(&self.directory, name, AtFlags::empty())?;
+                continue;
+            }
+            let text = name.strip_suffix(PART).or_else(|| numbered(NEW));
             let Some(key) = text.and_then(Key::from_digits) else {
                 continue;
             };
@@ -439,7 +447,16 @@ impl Claim {
 
     /// A new file.
     pub(super) fn create(self, mode: u32) -> Result<Progress> {
-        let name = self.new_name();
+        self.create_as(NEW, mode)
+    }
+
+    /// A new file that becomes an upload when it is a whole copy: see [`Progress::copied`].
+    pub(super) fn create_copy(self, mode: u32) -> Result<Progress> {
+        self.create_as(COPY, mode)
+    }
+
+    fn create_as(self, suffix: &str, mode: u32) -> Result<Progress> {
+        let name = self.new_name(suffix);
         // On this thread: a new name in a local directory that is in use all the time is some
         // microseconds' work, a trip to the pool costs more.
         let file = self.staging.create(&name, mode)?;
@@ -486,7 +503,7 @@ impl Claim {
         };
         let available = fstat(&file)?.st_size.unsigned_abs();
         let length = length(available)?;
-        let name = self.new_name();
+        let name = self.new_name(NEW);
         renameat(
             &self.staging.directory,
             part,
@@ -509,10 +526,10 @@ impl Claim {
         Ok(Ok(progress))
     }
 
-    fn new_name(&self) -> String {
+    fn new_name(&self, suffix: &str) -> String {
         let mut name = self.key.digits();
         // Writing to a string cannot fail.
-        let _ = write!(name, ".{:x}{NEW}", self.staging.number());
+        let _ = write!(name, ".{:x}{suffix}", self.staging.number());
         name
     }
 }
@@ -530,6 +547,15 @@ pub(super) struct Progress {
 impl Progress {
     pub(super) fn staging(&self) -> &Arc<Staging> {
         &self.claim.staging
+    }
+
+    /// The copy is whole: from here on it is worth keeping.
+    pub(super) fn copied(&mut self, length: u64) -> Result<()> {
+        let (staging, name) = (&self.claim.staging, self.claim.new_name(NEW));
+        renameat(&staging.directory, self.name()?, &staging.directory, &name)?;
+        self.name = Some(name);
+        self.length = length;
+        Ok(())
     }
 
     pub(super) fn name(&self) -> Result<&str> {

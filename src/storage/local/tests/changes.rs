@@ -165,7 +165,12 @@ async fn a_mounted_file_system() {
         command
             .args(["-t", "tmpfs", "-o", options, "tmpfs"])
             .arg(&mounted);
-        assert!(command.status().unwrap().success());
+        // What was removed may still be open for a moment, and the file system busy.
+        let tried = (0..1000).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            command.status().unwrap().success()
+        });
+        assert!(tried, "{command:?}");
     };
     mount("size=64k");
     // In the tree, but not in reach of a rename.

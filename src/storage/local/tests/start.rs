@@ -168,6 +168,7 @@ async fn a_crash_leaves_what_can_be_resumed() {
     copy("1.new", "the newest", 10);
     copy("2.new", "older", 20);
     copy("3.new", "", 0);
+    copy("4.copy", "half of what was to be appended to", 0);
     drop(part);
     let part = fixture.stage("/old", From::Start, "x").await;
     copy("1.new", "too old", 25 * 3600);
