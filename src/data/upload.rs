@@ -219,6 +219,8 @@ pub struct Receiver<'a> {
     pub rates: &'a [Arc<Rate>],
     /// How long the client may send nothing.
     pub stall_timeout: Duration,
+    /// What has arrived and is not staged yet.
+    pub gathered: Gathered,
 }
 
 impl Receiver<'_> {
@@ -227,7 +229,6 @@ impl Receiver<'_> {
     /// # Errors
     /// See [`UploadError`]. What arrived before is staged.
     pub async fn receive(&mut self, channel: &mut Channel) -> Result<(), UploadError> {
-        let mut gathered = Gathered::default();
         let mut convert = self.ascii.then(|| (FromNetwork::new(), Vec::new()));
         let meter = channel.meter();
         let mut stalled = pin!(stalled(meter.clone(), self.stall_timeout));
@@ -240,7 +241,7 @@ impl Receiver<'_> {
                     continue;
                 }
                 () = &mut stalled => {
-                    self.flush(&mut gathered).await?;
+                    self.flush().await?;
                     return Err(UploadError::Stalled);
                 }
             };
@@ -248,17 +249,17 @@ impl Receiver<'_> {
                 Ok(chunk) => chunk,
                 Err(error) => {
                     // What came until here may be resumed.
-                    self.flush(&mut gathered).await?;
+                    self.flush().await?;
                     return Err(UploadError::Pump(PumpError::Connection(error)));
                 }
             };
             let (length, end) = (chunk.len(), chunk.is_empty());
             match &mut convert {
-                None => gathered.add(chunk),
+                None => self.gathered.add(chunk),
                 Some((convert, out)) => {
                     out.clear();
                     convert.convert(chunk, out);
-                    gathered.add(out);
+                    self.gathered.add(out);
                 }
             }
             channel.consume(length);
@@ -270,44 +271,62 @@ impl Receiver<'_> {
                 if let Some((convert, mut out)) = convert {
                     out.clear();
                     convert.finish(&mut out);
-                    gathered.add(&out);
+                    self.gathered.add(&out);
                 }
-                return self.flush(&mut gathered).await;
+                return self.flush().await;
             }
-            if gathered.length >= PIECE * PIECES {
-                self.flush(&mut gathered).await?;
+            if self.gathered.length >= PIECE * PIECES {
+                self.flush().await?;
                 // The disk or an inspector may have been slow: not the client.
                 meter.touch();
-            } else if self.limit > 0 && self.part.length() + gathered.length as u64 > self.limit {
+            } else if self.is_too_large() {
                 return Err(UploadError::TooLarge);
             }
         }
     }
 
-    /// Stages what has been gathered, then shows it: an inspector that asks for a digest finds on
-    /// the disk what it has read.
-    async fn flush(&mut self, gathered: &mut Gathered) -> Result<(), UploadError> {
-        let length = gathered.length as u64;
-        if length == 0 {
-            return Ok(());
+    /// The transfer is given up: stages what has been gathered, for whoever comes back for it.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn give_up(mut self) -> Result<(), UploadError> {
+        match self.gathered.length {
+            0 => Ok(()),
+            _ => self.stage().await,
         }
-        if self.limit > 0 && self.part.length() + length > self.limit {
+    }
+
+    fn is_too_large(&self) -> bool {
+        self.limit > 0 && self.part.length() + self.gathered.length as u64 > self.limit
+    }
+
+    /// Writes what has been gathered.
+    async fn stage(&mut self) -> Result<(), UploadError> {
+        if self.is_too_large() {
             return Err(UploadError::TooLarge);
         }
-        {
-            let mut slices: [IoSlice<'_>; PIECES + 1] = std::array::from_fn(|_| IoSlice::new(&[]));
-            let mut used = 0;
-            for (slice, piece) in slices.iter_mut().zip(&gathered.pieces) {
-                *slice = IoSlice::new(piece);
-                used += 1;
-            }
-            let slices = slices.get_mut(..used).unwrap_or_default();
-            self.part
-                .write(slices)
-                .await
-                .map_err(|error| UploadError::Pump(PumpError::Storage(error)))?;
+        let gathered = &mut self.gathered;
+        let mut slices: [IoSlice<'_>; PIECES + 1] = std::array::from_fn(|_| IoSlice::new(&[]));
+        let mut used = 0;
+        for (slice, piece) in slices.iter_mut().zip(&gathered.pieces) {
+            *slice = IoSlice::new(piece);
+            used += 1;
         }
+        let slices = slices.get_mut(..used).unwrap_or_default();
+        let written = self.part.write(slices).await;
+        written.map_err(|error| UploadError::Pump(PumpError::Storage(error)))?;
         gathered.length = 0;
+        Ok(())
+    }
+
+    /// Stages what has been gathered, then shows it: an inspector that asks for a digest finds on
+    /// the disk what it has read.
+    async fn flush(&mut self) -> Result<(), UploadError> {
+        if self.gathered.length == 0 {
+            return Ok(());
+        }
+        self.stage().await?;
+        let gathered = &mut self.gathered;
         match &mut self.showing.state {
             State::Live(inspection) if inspection.wants_bytes() => {
                 for piece in std::mem::take(&mut gathered.pieces) {
@@ -327,7 +346,7 @@ impl Receiver<'_> {
 
 /// What has arrived and is not staged yet, in pieces of at most [`PIECE`] bytes.
 #[derive(Default)]
-struct Gathered {
+pub struct Gathered {
     pieces: Vec<BytesMut>,
     length: usize,
     /// Whether the first piece has been full once: until then it is as small as the file may be.

@@ -15,7 +15,7 @@ use crate::{
         Channel,
         download::PumpError,
         rate::Rate,
-        upload::{Receiver, Showing, UploadError},
+        upload::{Gathered, Receiver, Showing, UploadError},
     },
     ftp::{path::VirtualPath, reply::Reply},
     gate::{
@@ -126,15 +126,22 @@ impl Upload {
                 ascii: self.ascii,
                 rates: &self.rates,
                 stall_timeout: guard.stall_timeout(),
+                gathered: Gathered::default(),
             };
-            tokio::select! {
+            let received = tokio::select! {
                 biased;
-                result = receiver.receive(&mut channel) => result,
-                () = guard.abort.notified() => {
-                    drop(channel);
-                    return self.broken(part, aborted()).await;
-                }
+                result = receiver.receive(&mut channel) => Some(result),
+                () = guard.abort.notified() => None,
+            };
+            if received.is_none() {
+                // What cannot be staged cannot be kept.
+                let _ = receiver.give_up().await;
             }
+            received
+        };
+        let Some(received) = received else {
+            drop(channel);
+            return self.broken(part, aborted()).await;
         };
         match received {
             Ok(()) => {}
@@ -158,6 +165,11 @@ impl Upload {
                 let reply = retrieve::failed(&error, &session, self.path.as_str());
                 return self.broken(part, reply).await;
             }
+        }
+        if let Err(error) = part.completed().await {
+            let reply = errors::storage(&error, &session);
+            channel.refuse().await;
+            return self.broken(part, reply).await;
         }
         // Clients that end TLS in both directions wait for this before they read the reply.
         if let Err(error) = channel.finish().await {

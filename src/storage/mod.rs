@@ -279,6 +279,9 @@ pub trait Part: Send {
     /// same instant, if `replace`, else that is [`Error::Exists`] and the part can be published
     /// again.
     fn publish<'a>(&'a mut self, path: &'a VirtualPath, replace: bool) -> Answer<'a, Result<()>>;
+    /// All bytes have come. Should it be kept after all, the last one is dropped: a client that is
+    /// told that all is there would send nothing, and what it sent would never be published.
+    fn completed(&mut self) -> Answer<'_, Result<()>>;
     /// Leaves it to be resumed by its owner.
     fn keep(self: Box<Self>) -> Answer<'static, Result<()>>;
     /// Moves it where no client sees it, with a note for a person; returns its name there.

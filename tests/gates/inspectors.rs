@@ -226,9 +226,9 @@ fn what_was_there_is_shown_while_the_transfer_goes_on() {
     assert!(started.elapsed() < std::time::Duration::from_secs(15));
     client.send("ABOR").expect(426);
     client.reply().expect(226);
-    let whole = 2 * large().len();
+    let but_one = 2 * large().len() - 1;
     client
         .send("SIZE loop")
         .expect(213)
-        .saying(&whole.to_string());
+        .saying(&but_one.to_string());
 }

@@ -72,11 +72,12 @@ impl Half {
     }
 }
 
+/// Names and sizes of what is in staging; labels say nothing of a file.
 fn staged(staging: &Path) -> Vec<(String, u64)> {
     let mut found = Vec::new();
     walk(staging, &mut |path| {
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        if name != "lock" {
+        if name != "lock" && !name.ends_with(".label") {
             found.push((name, fs::metadata(path).map_or(0, |found| found.len())));
         }
     });

@@ -22,6 +22,8 @@ use crate::{
 };
 
 const LENGTH: usize = 5_000_000;
+/// More than a client that is to be slow sends at first.
+const TREE: usize = 2_500_000;
 
 fn curl(server: &Server, name: &str, words: &[&str]) -> Command {
     let mut command = Command::new("curl");
@@ -333,7 +335,7 @@ fn lftp_goes_on_where_it_was() {
     let tree = local.path().join("tree");
     fs::create_dir(&tree).unwrap();
     for number in 0..4_u64 {
-        fs::write(tree.join(format!("file{number}")), content(800_000, number)).unwrap();
+        fs::write(tree.join(format!("file{number}")), content(TREE, number)).unwrap();
     }
     let script = format!("{slowly}; mirror -R --no-perms tree tree");
     let mut command = lftp(&server, server.address, local.path(), &script);
@@ -355,7 +357,7 @@ fn lftp_goes_on_where_it_was() {
     ));
     for number in 0..4_u64 {
         let there = fs::read(server.home().join(format!("tree/file{number}"))).unwrap();
-        assert!(there == content(800_000, number), "{number}");
+        assert!(there == content(TREE, number), "{number}");
     }
 }
 
@@ -453,4 +455,87 @@ fn a_part_that_is_replaced_or_shortened() {
     assert!(fs::read(server.home().join("file")).unwrap() == first);
     let server = server.restart(|| {});
     assert_eq!(size(&mut server.login(), "file"), 300_000);
+}
+
+/// All bytes came, and the client is gone before the verdict: what is told to be there is not all,
+/// since a client that has nothing left to send would never have it published.
+#[test]
+fn what_lacks_nothing_but_the_verdict_is_published_too() {
+    let component = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/components/built/faulty-inspector.wasm"
+    );
+    let limits = "limits.cpu-time = \"60s\"\nlimits.wall-time = \"60s\"";
+    let setup = crate::support::Setup::new().plugin("slow", component, limits);
+    let server = setup.users_plugin().start();
+    let local = TempDir::new().unwrap();
+    let bytes = content(300_000, 1);
+    for (program, name) in [("curl", "late-1"), ("lftp", "late-2")] {
+        if !installed(program) {
+            continue;
+        }
+        fs::write(local.path().join(name), &bytes).unwrap();
+        // It takes its time with files that are called so.
+        let mut client = server.login();
+        let mut data = client.begin(&format!("STOR {name}"));
+        data.send(&bytes).unwrap();
+        data.finish().unwrap();
+        drop(client);
+        let (mut client, published) = (server.login(), server.home().join(name));
+        eventually("it is kept, if it is not there", || {
+            published.exists() || client.send(&format!("SIZE {name}")).code == 213
+        });
+        if !published.exists() {
+            assert!(size(&mut client, name) < bytes.len() as u64);
+        }
+        let file = local.path().join(name);
+        match program {
+            "curl" => expect(&mut curl(
+                &server,
+                name,
+                &["-C", "-", "-T", file.to_str().unwrap()],
+            )),
+            _ => expect(&mut lftp(
+                &server,
+                server.address,
+                local.path(),
+                &format!("put -c {name}"),
+            )),
+        };
+        assert!(fs::read(&published).unwrap() == bytes, "{program}");
+    }
+}
+
+/// Whatever ends a transfer, what had arrived by then is kept, however little.
+#[test]
+fn abor_and_a_lost_connection_keep_what_has_arrived() {
+    let server = setup().start();
+    let mut client = server.login();
+    let mut data = client.begin("STOR aborted");
+    data.send(&content(1000, 1)).unwrap();
+    eventually("it has arrived", || {
+        let reply = client.send("STAT").expect(213);
+        let moved = reply
+            .text()
+            .split(|c: char| !c.is_ascii_digit())
+            .find_map(|n| n.parse().ok());
+        moved.is_some_and(|moved: u64| moved > 1000)
+    });
+    client.send("ABOR").expect(426);
+    client.reply().expect(226);
+    assert_eq!(size(&mut client, "aborted"), 1000);
+    let mut data = client.begin("STOR lost");
+    data.send(&content(2000, 1)).unwrap();
+    eventually("it has arrived", || {
+        let reply = client.send("STAT").expect(213);
+        let moved = reply
+            .text()
+            .split(|c: char| !c.is_ascii_digit())
+            .find_map(|n| n.parse().ok());
+        moved.is_some_and(|moved: u64| moved > 2000)
+    });
+    drop(client);
+    let mut client = server.login();
+    eventually("it is kept", || client.send("SIZE lost").code == 213);
+    assert_eq!(size(&mut client, "lost"), 2000);
 }

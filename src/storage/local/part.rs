@@ -71,6 +71,10 @@ impl Part for LocalPart {
         self.sha256 = Some(sha256.to_owned());
     }
 
+    fn completed(&mut self) -> Answer<'_, Result<()>> {
+        Box::pin(std::future::ready(self.progress.completed()))
+    }
+
     fn publish<'a>(&'a mut self, path: &'a VirtualPath, replace: bool) -> Answer<'a, Result<()>> {
         Box::pin(async move {
             if path.is_root() {
@@ -134,12 +138,13 @@ impl Part for LocalPart {
         })
     }
 
-    fn keep(self: Box<Self>) -> Answer<'static, Result<()>> {
+    fn keep(mut self: Box<Self>) -> Answer<'static, Result<()>> {
         if self.lost {
             return Box::pin(std::future::ready(Ok(())));
         }
         Box::pin(pool(move || {
             let (staging, limit) = (self.progress.staging().clone(), self.shared.partial_size);
+            self.progress.shorten()?;
             // What a client is told that it may go on from is there after a power cut, too.
             if self.shared.durability != Durability::None {
                 fdatasync(&*self.progress.file)?;

@@ -1,10 +1,10 @@
 //! Where uploads wait, unseen.
 //!
-//! A file that is being written is `KEY.NUMBER.new`, one that waits to be resumed `KEY.part`, and a
-//! copy of what is published, to which an upload will be added, `KEY.NUMBER.copy`; the key is a
-//! digest of who sends what where, which `KEY.label` says in full. Everything is flat in one
-//! directory that one server has for itself, so what waits and what is written is known without
-//! asking the disk.
+//! A file that is being written is `KEY.NUMBER.new`, one of which all bytes have come
+//! `KEY.NUMBER.whole`, one that waits to be resumed `KEY.part`, and a copy of what is published, to
+//! which an upload will be added, `KEY.NUMBER.copy`; the key is a digest of who sends what where,
+//! which `KEY.label` says in full. Everything is flat in one directory that one server has for
+//! itself, so what waits and what is written is known without asking the disk.
 
 use std::{
     collections::HashMap,
@@ -41,6 +41,7 @@ pub(super) const LARGE: u64 = 64 << 20;
 
 const NEW: &str = ".new";
 const COPY: &str = ".copy";
+const WHOLE: &str = ".whole";
 const PART: &str = ".part";
 const LABEL: &str = ".label";
 const RELEASE: &str = ".release";
@@ -156,12 +157,15 @@ impl Staging {
                 unlinkat(&self.directory, name, AtFlags::empty())?;
                 continue;
             }
-            let text = name.strip_suffix(PART).or_else(|| numbered(NEW));
+            let text = name
+                .strip_suffix(PART)
+                .or_else(|| numbered(NEW).or_else(|| numbered(WHOLE)));
             let Some(key) = text.and_then(Key::from_digits) else {
                 continue;
             };
             let found = describe(&facts_at(&self.directory, name)?);
-            if found.size == 0 || is_over(now, found.modified, age) {
+            let least = if name.ends_with(WHOLE) { 2 } else { 1 };
+            if found.size < least || is_over(now, found.modified, age) {
                 unlinkat(&self.directory, name, AtFlags::empty())?;
                 continue;
             }
@@ -181,7 +185,12 @@ impl Staging {
             }
         }
         let mut slots = locked(&self.slots);
-        for (key, (modified, name, size)) in newest {
+        for (key, (modified, name, mut size)) in newest {
+            if name.ends_with(WHOLE) {
+                let file = self.open_name(&name, OFlags::WRONLY)?;
+                size -= 1;
+                rustix::fs::ftruncate(file, size)?;
+            }
             renameat(&self.directory, name, &self.directory, part_of(key))?;
             let label = Label::read(self, &label_of(key), storage, key).map(Arc::new);
             let part = Part {
@@ -464,6 +473,7 @@ impl Claim {
             file: Arc::new(file),
             length: 0,
             mode: Some(mode),
+            whole: false,
             name: Some(name),
             claim: self,
         })
@@ -475,6 +485,7 @@ impl Claim {
             file,
             length,
             mode: None,
+            whole: false,
             name: Some(name),
             claim: self,
         }
@@ -517,6 +528,7 @@ impl Claim {
             file: Arc::new(file),
             length,
             mode: None,
+            whole: false,
             name: Some(name),
             claim: self,
         };
@@ -540,6 +552,8 @@ pub(super) struct Progress {
     pub(super) length: u64,
     /// Its mode, where that is known.
     pub(super) mode: Option<u32>,
+    /// All bytes have come.
+    whole: bool,
     name: Option<String>,
     claim: Claim,
 }
@@ -547,6 +561,15 @@ pub(super) struct Progress {
 impl Progress {
     pub(super) fn staging(&self) -> &Arc<Staging> {
         &self.claim.staging
+    }
+
+    /// All bytes have come.
+    pub(super) fn completed(&mut self) -> Result<()> {
+        let (staging, name) = (&self.claim.staging, self.claim.new_name(WHOLE));
+        renameat(&staging.directory, self.name()?, &staging.directory, &name)?;
+        self.name = Some(name);
+        self.whole = true;
+        Ok(())
     }
 
     /// The copy is whole: from here on it is worth keeping.
@@ -583,6 +606,15 @@ impl Progress {
         if length >= LABELLED {
             self.claim.label();
         }
+    }
+
+    /// A whole one that is kept loses its last byte.
+    pub(super) fn shorten(&mut self) -> Result<()> {
+        if std::mem::take(&mut self.whole) && self.length > 0 {
+            rustix::fs::ftruncate(&*self.file, self.length - 1)?;
+            self.length -= 1;
+        }
+        Ok(())
     }
 
     /// Makes it the part that waits; an empty one would be worth nothing.
