@@ -8,7 +8,8 @@ use std::{
 };
 
 use super::{
-    Advertise, Binding, ClientCertificates, Config, Grants, Plugin, grants::Place, path::KeyPath,
+    Advertise, Binding, ClientCertificates, Config, Grants, LateVerdict, Plugin, Uploads,
+    grants::Place, path::KeyPath,
 };
 use crate::gate::OnFailure;
 
@@ -27,6 +28,7 @@ pub fn check(config: &Config) -> Findings {
     data(config, &mut findings);
     limits(config, &mut findings);
     storages(config, &mut findings);
+    uploads(&config.uploads, &mut findings);
     plugins(config, &mut findings);
     findings
 }
@@ -279,6 +281,23 @@ fn storages(config: &Config, findings: &mut Findings) {
                 "expected 0700 in it: else the server could not enter its own directories",
             );
         }
+    }
+}
+
+fn uploads(uploads: &Uploads, findings: &mut Findings) {
+    if uploads.verdict_late != LateVerdict::Accept {
+        return;
+    }
+    if uploads.verdict_after.is_zero() {
+        findings.warn(
+            "uploads.verdict-late",
+            "has no effect while uploads.verdict-after is 0, no limit",
+        );
+    } else {
+        findings.warn(
+            "uploads.verdict-late",
+            "is \"accept\": what inspectors are slow with is published before they have decided",
+        );
     }
 }
 

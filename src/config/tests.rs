@@ -367,7 +367,7 @@ fn grants_that_do_too_little_or_too_much_are_warnings() {
 
 #[test]
 fn what_is_dangerous_is_a_warning() {
-    let text = "[tls]\nrequired = false\ndata-required = false\ndata-binding = \"off\"\n[limits]\nsessions = 0\n";
+    let text = "[tls]\nrequired = false\ndata-required = false\ndata-binding = \"off\"\n[limits]\nsessions = 0\n[uploads]\nverdict-late = \"accept\"\n";
     let loaded = read(text, &["plugin.rules.on-failure=allow"]).unwrap();
     let places: Vec<_> = loaded
         .warnings
@@ -379,6 +379,7 @@ fn what_is_dangerous_is_a_warning() {
         "config.toml:3",
         "config.toml:4",
         "config.toml:6",
+        "config.toml:8",
         "--set plugin.rules.on-failure",
     ];
     assert_eq!(places, expected);

@@ -344,7 +344,7 @@ impl Receiver<'_> {
     }
 }
 
-/// What has arrived and is not staged yet, in pieces of at most [`PIECE`] bytes.
+/// What has arrived and is not staged yet, in pieces of at most 64 KiB.
 #[derive(Default)]
 pub struct Gathered {
     pieces: Vec<BytesMut>,

@@ -95,7 +95,7 @@ fn a_service_that_fails_lets_nobody_in() {
         ("moved", "answers 302"),
         ("nonsense", "expected a table"),
         ("outside", "not a plain path"),
-        ("silent", "Timeout"),
+        ("silent", "timed out"),
     ] {
         attempt(&server, user, user).expect(421);
         server.wait_for_line(|line| line.contains("unavailable") && line.contains(part));

@@ -61,7 +61,14 @@ pub fn post(request: &Request) -> Result<Answer, String> {
 }
 
 fn failed(error: ErrorCode) -> String {
-    error.to_string().replace("ErrorCode::", "")
+    match error {
+        // Which of the clocks that run side by side was first says nothing.
+        ErrorCode::ConnectionTimeout
+        | ErrorCode::ConnectionReadTimeout
+        | ErrorCode::ConnectionWriteTimeout
+        | ErrorCode::HttpResponseTimeout => "timed out".to_owned(),
+        error => error.to_string().replace("ErrorCode::", ""),
+    }
 }
 
 fn outgoing(request: &Request) -> Result<OutgoingRequest, String> {
