@@ -102,12 +102,14 @@ impl Session {
         let mut leaving = false;
         loop {
             let line = tokio::select! {
+                // A client that is gone has not sent all of its file, however its data connection ended:
+                // that comes first.
                 biased;
+                line = self.control.line(), if !leaving && self.queue.len() < capacity => line,
                 reply = &mut work => {
                     self.send(reply).await?;
                     return Ok(Next::Continue);
                 }
-                line = self.control.line(), if !leaving && self.queue.len() < capacity => line,
                 () = handle.waited(keep_alive), if !keep_alive.is_zero() => {
                     self.send(Reply::new(150, "The upload is complete and being inspected")).await?;
                     continue;

@@ -208,8 +208,8 @@ impl Upload {
         };
         tokio::select! {
             biased;
-            verdict = showing.verdict() => return decided(verdict),
             () = guard.abort.notified() => return Decision::Broken(aborted()),
+            verdict = showing.verdict() => return decided(verdict),
             () = late => {}
         }
         let undecided = showing.undecided();
@@ -225,8 +225,8 @@ impl Upload {
         match self.settings.verdict_late {
             LateVerdict::Wait => tokio::select! {
                 biased;
-                verdict = showing.verdict() => decided(verdict),
                 () = guard.abort.notified() => Decision::Broken(aborted()),
+                verdict = showing.verdict() => decided(verdict),
             },
             LateVerdict::Quarantine => {
                 let plugin = undecided.into_iter().next().unwrap_or_default();
