@@ -1,6 +1,6 @@
 //! Reading directories.
 
-use std::{collections::HashMap, ffi::CStr, os::fd::OwnedFd, sync::Arc, time::SystemTime};
+use std::{collections::HashMap, ffi::CStr, os::fd::OwnedFd, sync::Arc};
 
 use rustix::{
     fs::{AtFlags, OFlags, RawDir, statx},
@@ -67,12 +67,12 @@ impl Listing for LocalListing {
 /// A directory's entries, and among them what its reader has sent and not finished.
 pub(super) struct WithParts {
     listing: LocalListing,
-    /// Lengths and times by name.
-    parts: HashMap<String, (u64, SystemTime)>,
+    /// By name.
+    parts: HashMap<String, Metadata>,
 }
 
 impl WithParts {
-    pub(super) fn new(listing: LocalListing, parts: HashMap<String, (u64, SystemTime)>) -> Self {
+    pub(super) fn new(listing: LocalListing, parts: HashMap<String, Metadata>) -> Self {
         Self { listing, parts }
     }
 }
@@ -86,9 +86,9 @@ impl Listing for WithParts {
                         continue;
                     }
                     // As SIZE says: it is what REST, STOR and APPE go on with.
-                    if let Some((size, modified)) = self.parts.remove(&entry.name) {
-                        entry.metadata.size = size;
-                        entry.metadata.modified = modified;
+                    if let Some(part) = self.parts.remove(&entry.name) {
+                        entry.metadata.size = part.size;
+                        entry.metadata.modified = part.modified;
                     }
                 }
                 return Ok(Some(entries));
@@ -97,19 +97,8 @@ impl Listing for WithParts {
                 return Ok(None);
             }
             let parts = std::mem::take(&mut self.parts);
-            let entries = parts.into_iter().map(|(name, (size, modified))| Entry {
-                name,
-                metadata: Metadata {
-                    kind: Kind::File,
-                    size,
-                    modified,
-                    mode: 0o600,
-                    links: 1,
-                    owner: 0,
-                    group: 0,
-                    unique: (0, 0),
-                },
-            });
+            let parts = parts.into_iter();
+            let entries = parts.map(|(name, metadata)| Entry { name, metadata });
             Ok(Some(entries.collect()))
         })
     }

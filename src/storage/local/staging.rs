@@ -78,8 +78,7 @@ struct Slots {
 /// A part that waits to be resumed.
 struct Part {
     label: Option<Arc<Label>>,
-    size: u64,
-    modified: SystemTime,
+    metadata: Metadata,
 }
 
 /// The staging directories of this process, by device and inode. A configuration that is read anew
@@ -133,7 +132,7 @@ impl Staging {
     /// Takes over what an earlier run has left: of each key the newest, as a part.
     fn adopt(&self, storage: &str, age: Duration) -> Result<()> {
         let now = SystemTime::now();
-        let mut newest: HashMap<Key, (SystemTime, String, u64)> = HashMap::new();
+        let mut newest: HashMap<Key, (Metadata, String)> = HashMap::new();
         let mut labels = Vec::new();
         for entry in Dir::read_from(&self.directory)? {
             let entry = entry?;
@@ -169,9 +168,9 @@ impl Staging {
                 unlinkat(&self.directory, name, AtFlags::empty())?;
                 continue;
             }
-            let this = (found.modified, name.to_owned(), found.size);
+            let this = (found, name.to_owned());
             let older = match newest.remove(&key) {
-                Some(other) if other.0 >= this.0 => {
+                Some(other) if other.0.modified >= this.0.modified => {
                     newest.insert(key, other);
                     Some(this)
                 }
@@ -180,24 +179,20 @@ impl Staging {
                     other
                 }
             };
-            if let Some((_, older, _)) = older {
+            if let Some((_, older)) = older {
                 unlinkat(&self.directory, older, AtFlags::empty())?;
             }
         }
         let mut slots = locked(&self.slots);
-        for (key, (modified, name, mut size)) in newest {
+        for (key, (mut metadata, name)) in newest {
             if name.ends_with(WHOLE) {
                 let file = self.open_name(&name, OFlags::WRONLY)?;
-                size -= 1;
-                rustix::fs::ftruncate(file, size)?;
+                metadata.size -= 1;
+                rustix::fs::ftruncate(file, metadata.size)?;
             }
             renameat(&self.directory, name, &self.directory, part_of(key))?;
             let label = Label::read(self, &label_of(key), storage, key).map(Arc::new);
-            let part = Part {
-                label,
-                size,
-                modified,
-            };
+            let part = Part { label, metadata };
             slots.waiting.insert(key, part);
         }
         for key in labels {
@@ -216,8 +211,8 @@ impl Staging {
                 .label
                 .as_ref()
                 .map(|label| (label.owner.clone(), label.path.clone())),
-            size: part.size,
-            modified: part.modified,
+            size: part.metadata.size,
+            modified: part.metadata.modified,
         });
         let mut waiting: Vec<_> = waiting.collect();
         drop(slots);
@@ -225,17 +220,13 @@ impl Staging {
         waiting
     }
 
-    /// Names, sizes and times of what waits for `owner` right in `directory`.
-    pub(super) fn waiting_in(
-        &self,
-        owner: &str,
-        directory: &str,
-    ) -> HashMap<String, (u64, SystemTime)> {
+    /// Names and facts of what waits for `owner` right in `directory`.
+    pub(super) fn waiting_in(&self, owner: &str, directory: &str) -> HashMap<String, Metadata> {
         let slots = locked(&self.slots);
         let parts = slots.waiting.values().filter_map(|part| {
             let label = part.label.as_ref().filter(|label| label.owner == owner)?;
             let name = label.name_in(directory)?;
-            Some((name.to_owned(), (part.size, part.modified)))
+            Some((name.to_owned(), part.metadata))
         });
         parts.collect()
     }
@@ -249,7 +240,7 @@ impl Staging {
                 label.owner == owner && below.is_some_and(|path| path.starts_with('/'))
             })
         });
-        parts.map(|part| part.size).sum()
+        parts.map(|part| part.metadata.size).sum()
     }
 
     /// Removes the oldest parts until no more than `size` bytes wait; says how many.
@@ -257,8 +248,10 @@ impl Staging {
         let mut removed = 0;
         loop {
             let slots = locked(&self.slots);
-            let total: u64 = slots.waiting.values().map(|part| part.size).sum();
-            let oldest = slots.waiting.iter().min_by_key(|(_, part)| part.modified);
+            let sizes = slots.waiting.values().map(|part| part.metadata.size);
+            let total: u64 = sizes.sum();
+            let parts = slots.waiting.iter();
+            let oldest = parts.min_by_key(|(_, part)| part.metadata.modified);
             let Some(key) = oldest.map(|(key, _)| *key).filter(|_| total > size) else {
                 return Ok(removed);
             };
@@ -629,8 +622,7 @@ impl Progress {
         self.claim.label();
         let waiting = Part {
             label: Some(self.claim.label.clone()),
-            size: self.length,
-            modified: describe(&facts(&*self.file)?).modified,
+            metadata: describe(&facts(&*self.file)?),
         };
         let mut slots = locked(&staging.slots);
         let older = staging.open_name(&part, OFlags::PATH);

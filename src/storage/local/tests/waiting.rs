@@ -54,6 +54,18 @@ async fn its_owner_alone_sees_it_in_listings() {
 }
 
 #[tokio::test]
+async fn each_is_another_file() {
+    let fixture = Fixture::new().await;
+    keep(&fixture, "/one", "1").await;
+    keep(&fixture, "/two", "22").await;
+    let unique = |entry: &Entry| entry.metadata.unique;
+    let entries = fixture.list("/").await.unwrap();
+    assert_ne!(unique(&entries[0]), unique(&entries[1]));
+    let fixture = fixture.restart().await;
+    assert_eq!(fixture.list("/").await.unwrap(), entries);
+}
+
+#[tokio::test]
 async fn listings_can_hide_it() {
     let hide = |config: &mut config::Storage| config.partial_listing = PartialListing::Hide;
     let fixture = Fixture::with(hide).await;
