@@ -36,7 +36,7 @@ fn a_service_decides() {
     // The next plugin knows this one.
     attempt(&server, "unknown", "unknown").expect(230);
 
-    let seen = service.seen();
+    let seen = service.wait_for(1);
     let request = &seen[0];
     assert_eq!(request["headers"]["authorization"], "Bearer token");
     assert_eq!(request["headers"]["content-type"], "application/json");
@@ -114,10 +114,10 @@ fn answers_are_remembered_for_a_while() {
     for _ in 0..3 {
         attempt(&server, "bob", "bob").expect(230);
     }
-    assert_eq!(service.seen().len(), 1);
+    assert_eq!(service.wait_for(1).len(), 1);
     attempt(&server, "bob", "wrong").expect(530);
     attempt(&server, "bob", "wrong").expect(530);
-    assert_eq!(service.seen().len(), 3);
+    assert_eq!(service.wait_for(3).len(), 3);
     drop(service);
     attempt(&server, "bob", "bob").expect(230);
     attempt(&server, "bob", "other").expect(421);
