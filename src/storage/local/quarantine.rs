@@ -233,10 +233,20 @@ fn look(directory: &OwnedFd, id: &str) -> Result<(Held, OwnedFd)> {
     }
 }
 
+/// An upload of this storage, and where it lies.
+fn find(shared: &Shared, id: &str) -> Result<(Held, OwnedFd, OwnedFd)> {
+    let directory = open(shared)?;
+    let (held, file) = look(&directory, id)?;
+    match held.storage == shared.name {
+        true => Ok((held, file, directory)),
+        false => Err(Error::NotFound),
+    }
+}
+
 /// Publishes an upload as if it had been accepted now. It stays in quarantine until it is published.
 pub(super) async fn release(shared: &Arc<Shared>, id: &str, replace: bool) -> Result<Held> {
     let (looker, name) = (shared.clone(), id.to_owned());
-    let (held, staged, file) = pool(move || stage(&looker, &name)).await?;
+    let held = pool(move || find(&looker, &name).map(|(held, ..)| held)).await?;
     let invalid = || Error::Io(io::Error::other("its note names no path"));
     let root = VirtualPath::root();
     let home = VirtualPath::parse(&held.home, &root).map_err(|_| invalid())?;
@@ -246,6 +256,8 @@ pub(super) async fn release(shared: &Arc<Shared>, id: &str, replace: bool) -> Re
     let label = Label::new(&tree.owner, &tree.home_path, path.as_str());
     let key = label.key(&shared.name);
     let claim = shared.staging.claim(key, Arc::new(label), false)?;
+    let (stager, name) = (shared.clone(), id.to_owned());
+    let (held, staged, file) = pool(move || stage(&stager, &name)).await?;
     let mut part = LocalPart {
         shared: shared.clone(),
         home: tree.home.clone(),
@@ -268,11 +280,7 @@ pub(super) async fn release(shared: &Arc<Shared>, id: &str, replace: bool) -> Re
 
 /// A second name in staging for an upload in quarantine, or a copy, from where it is published.
 fn stage(shared: &Arc<Shared>, id: &str) -> Result<(Held, String, Arc<OwnedFd>)> {
-    let directory = open(shared)?;
-    let (held, file) = look(&directory, id)?;
-    if held.storage != shared.name {
-        return Err(Error::NotFound);
-    }
+    let (held, file, directory) = find(shared, id)?;
     if facts(&file)?.stx_size != held.size {
         let text = "it has another size than when it was put into quarantine";
         return Err(Error::Io(io::Error::other(text)));
@@ -295,11 +303,7 @@ fn stage(shared: &Arc<Shared>, id: &str) -> Result<(Held, String, Arc<OwnedFd>)>
 
 /// Removes an upload for good.
 pub(super) fn discard(shared: &Shared, id: &str) -> Result<Held> {
-    let directory = open(shared)?;
-    let (held, _) = look(&directory, id)?;
-    if held.storage != shared.name {
-        return Err(Error::NotFound);
-    }
+    let (held, _, directory) = find(shared, id)?;
     remove(&directory, id)?;
     Ok(held)
 }

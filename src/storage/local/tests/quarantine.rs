@@ -72,11 +72,16 @@ async fn where_the_directory_is_gone_it_stays() {
     fs::remove_dir(fixture.home().join("in")).unwrap();
     assert_error!(fixture.local.release(&id, false).await, Error::NotFound);
     assert_eq!(fixture.local.quarantined().await.unwrap().len(), 1);
+    assert_eq!(fixture.staged(), [""; 0]);
     // A link that leads out of the home leads nowhere.
     symlink(fixture.outside(), fixture.home().join("in")).unwrap();
     assert!(fixture.local.release(&id, false).await.is_err());
     fixture.assert_outside_untouched();
     assert_eq!(fixture.staged(), [""; 0]);
+    // Nor is there a home.
+    fs::rename(fixture.home(), fixture.outside().with_file_name("gone")).unwrap();
+    assert_error!(fixture.local.release(&id, false).await, Error::NotFound);
+    assert_eq!(fixture.all_staged(), ["quarantine"]);
     assert_eq!(fixture.local.quarantined().await.unwrap().len(), 1);
 }
 
