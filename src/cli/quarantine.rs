@@ -109,7 +109,13 @@ fn held(held: &Held) -> String {
             "path",
             format!("{} of {}, storage {}", note.path, note.user, held.storage),
         ),
-        row("size", format!("{} bytes", held.size)),
+        row("size", {
+            let whole = match note.whole {
+                true => "",
+                false => ", not whole: the verdict came before the end",
+            };
+            format!("{} bytes{whole}", held.size)
+        }),
         row("when", held.time.clone()),
         row("from", format!("{}, session {}", note.client, note.session)),
         row("why", format!("{}: {}", note.plugin, note.reason)),

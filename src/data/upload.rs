@@ -221,6 +221,8 @@ pub struct Receiver<'a> {
     pub stall_timeout: Duration,
     /// What has arrived and is not staged yet.
     pub gathered: Gathered,
+    /// Whether all has arrived, and is staged.
+    pub whole: bool,
 }
 
 impl Receiver<'_> {
@@ -273,6 +275,7 @@ impl Receiver<'_> {
                     convert.finish(&mut out);
                     self.gathered.add(&out);
                 }
+                self.whole = true;
                 return self.flush().await;
             }
             if self.gathered.length >= PIECE * PIECES {

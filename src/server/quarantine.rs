@@ -46,6 +46,10 @@ impl Running {
             Error::Exists => {
                 format!("{id}: there is a file under its name by now; --replace puts it in its place")
             }
+            Error::Unsupported => format!(
+                "{id} is not whole: the verdict came before its end; what there is of it stays in \
+                 quarantine"
+            ),
             error => format!("{id} stays in quarantine: {error}"),
         })?;
         let (user, path) = (&held.note.user, &held.note.path);

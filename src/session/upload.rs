@@ -127,26 +127,28 @@ impl Upload {
                 rates: &self.rates,
                 stall_timeout: guard.stall_timeout(),
                 gathered: Gathered::default(),
+                whole: false,
             };
             let received = tokio::select! {
                 biased;
                 result = receiver.receive(&mut channel) => Some(result),
                 () = guard.abort.notified() => None,
             };
+            let whole = receiver.whole;
             if received.is_none() {
                 // What cannot be staged cannot be kept.
                 let _ = receiver.give_up().await;
             }
-            received
+            received.map(|received| (received, whole))
         };
-        let Some(received) = received else {
+        let Some((received, whole)) = received else {
             drop(channel);
             return self.broken(part, aborted()).await;
         };
         match received {
             Ok(()) => {}
             Err(UploadError::Refused(refusal)) => {
-                let reply = self.refused(part, &refusal, &facts.record).await;
+                let reply = self.refused(part, &refusal, whole, &facts.record).await;
                 channel.refuse().await;
                 return reply;
             }
@@ -181,7 +183,7 @@ impl Upload {
                 let published = self.publish(part, accept_as, &facts.record, None).await;
                 published.unwrap_or_else(|reply| reply)
             }
-            Decision::Refused(refusal) => self.refused(part, &refusal, &facts.record).await,
+            Decision::Refused(refusal) => self.refused(part, &refusal, true, &facts.record).await,
             Decision::Broken(reply) => self.broken(part, reply).await,
             Decision::Late => self.publish_unjudged(part, showing, &facts.record).await,
         }
@@ -406,7 +408,13 @@ impl Upload {
     }
 
     /// An inspector said no, or nothing: no client ever sees the file.
-    async fn refused(&self, part: Box<dyn Part>, refusal: &Refusal, record: &Record) -> Reply {
+    async fn refused(
+        &self,
+        part: Box<dyn Part>,
+        refusal: &Refusal,
+        whole: bool,
+        record: &Record,
+    ) -> Reply {
         let session = &*self.facts.id;
         let bytes = part.length();
         let event = |kind| {
@@ -440,6 +448,7 @@ impl Upload {
                     session: session.to_owned(),
                     plugin: plugin.as_ref().to_owned(),
                     reason: reason.clone(),
+                    whole,
                     sha256: record.get().map(str::to_owned),
                 };
                 match part.quarantine(note).await {

@@ -126,7 +126,8 @@ pub trait Storage: Send + Sync {
     /// Uploads that were put into quarantine, the oldest first.
     fn quarantined(&self) -> Answer<'_, Result<Vec<Held>>>;
     /// Publishes an upload from quarantine, as if it had been accepted now. A file that has come to
-    /// be under its name since is [`Error::Exists`], unless `replace`.
+    /// be under its name since is [`Error::Exists`], unless `replace`; an upload that is not whole is
+    /// [`Error::Unsupported`].
     fn release<'a>(&'a self, id: &'a str, replace: bool) -> Answer<'a, Result<Held>>;
     /// Removes an upload from quarantine for good.
     fn discard<'a>(&'a self, id: &'a str) -> Answer<'a, Result<Held>>;
@@ -162,6 +163,8 @@ pub struct Note {
     pub plugin: String,
     /// Why.
     pub reason: String,
+    /// Whether all of it is there: a verdict before the last byte ends an upload at once.
+    pub whole: bool,
     /// Its SHA-256 digest, lower-case hexadecimal.
     pub sha256: Option<String>,
 }

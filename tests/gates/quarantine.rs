@@ -104,6 +104,31 @@ fn it_is_listed_released_and_deleted() {
     }
 }
 
+/// The upload guard sees at the beginning what it wants a person to look at, and waits for the rest.
+#[test]
+fn all_of_it_is_kept() {
+    let server = Setup::new()
+        .users_plugin()
+        .plugin(
+            "guard",
+            "builtin:upload-guard",
+            "settings.action = \"quarantine\"",
+        )
+        .start();
+    let mut client = server.login();
+    let mut content = crate::support::eicar();
+    content.extend(crate::support::content(3 << 20, 7));
+    client.store("STOR picture", &content).expect(550);
+    let all = listed(&server);
+    assert_eq!(
+        (&all[0]["size"], &all[0]["whole"]),
+        (&content.len().into(), &true.into())
+    );
+    let (status, said) = ask(&server, &["release", all[0]["id"].as_str().unwrap()]);
+    assert_eq!(status, 0, "{said}");
+    assert!(fs::read(server.home().join("picture")).unwrap() == content);
+}
+
 #[test]
 fn what_took_its_name_is_replaced_only_on_demand() {
     let server = server(|setup| setup);

@@ -16,6 +16,8 @@ pub trait Upload {
     fn announced_size(&self) -> Option<u64>;
     /// The next bytes; none at the end, and when the client has gone.
     fn read(&self, at_most: u32) -> Option<Vec<u8>>;
+    /// Waits for all bytes without looking at them.
+    fn drain(&self);
 }
 
 /// What becomes of the file.
@@ -30,6 +32,7 @@ pub enum Verdict {
 }
 
 /// Decides as early as it can: by the name before the first byte, by the kind after the first few.
+/// What is to be kept for a person is waited for to its end.
 pub fn inspect(settings: &Settings, upload: &impl Upload) -> Verdict {
     let name = name::of(&upload.path());
     if let Some(reason) = name::refuse(&name, &settings.names) {
@@ -41,7 +44,11 @@ pub fn inspect(settings: &Settings, upload: &impl Upload) -> Verdict {
     }
     let caught = |reason| match settings.action {
         Action::Reject => Verdict::Reject(reason),
-        Action::Quarantine => Verdict::Quarantine(reason),
+        Action::Quarantine => {
+            // Whoever looks at it wants all of it.
+            upload.drain();
+            Verdict::Quarantine(reason)
+        }
     };
 
     let extension = name::extension(&name).filter(|_| settings.content);
@@ -125,6 +132,9 @@ mod tests {
             let length = rest.len().min(self.piece).min(at_most as usize);
             self.read.set(self.read.get() + length);
             (length > 0).then(|| rest[..length].to_vec())
+        }
+        fn drain(&self) {
+            self.read.set(self.content.len());
         }
     }
 
@@ -217,8 +227,10 @@ mod tests {
                 );
             }
         }
-        let verdict = judge(r#"{"action": "quarantine"}"#, "/x", &eicar, 10).0;
+        let content = [&eicar[..], b"more"].concat();
+        let (verdict, read) = judge(r#"{"action": "quarantine"}"#, "/x", &content, 10);
         assert_eq!(verdict, Verdict::Quarantine("EICAR test file found".into()));
+        assert_eq!(read, content.len(), "all of it is kept");
         assert_eq!(
             judge(r#"{"eicar": false}"#, "/x", &eicar, 10).0,
             Verdict::Accept

@@ -247,6 +247,9 @@ fn find(shared: &Shared, id: &str) -> Result<(Held, OwnedFd, OwnedFd)> {
 pub(super) async fn release(shared: &Arc<Shared>, id: &str, replace: bool) -> Result<Held> {
     let (looker, name) = (shared.clone(), id.to_owned());
     let held = pool(move || find(&looker, &name).map(|(held, ..)| held)).await?;
+    if !held.note.whole {
+        return Err(Error::Unsupported);
+    }
     let invalid = || Error::Io(io::Error::other("its note names no path"));
     let root = VirtualPath::root();
     let home = VirtualPath::parse(&held.home, &root).map_err(|_| invalid())?;

@@ -164,7 +164,8 @@ typedef struct exports_portcullis_plugin_upload_inspection_verdict_t {
 #define EXPORTS_PORTCULLIS_PLUGIN_UPLOAD_INSPECTION_VERDICT_ACCEPT_AS 1
 // The client is told the reason; nothing is kept. Ends the transfer at once.
 #define EXPORTS_PORTCULLIS_PLUGIN_UPLOAD_INSPECTION_VERDICT_REJECT 2
-// As reject, but the file is kept, where the configuration says, for a person to look at.
+// As reject, but the file is kept, where the configuration says, for a person to look at:
+// as much of it as has come, so read, or drain, to the end first.
 #define EXPORTS_PORTCULLIS_PLUGIN_UPLOAD_INSPECTION_VERDICT_QUARANTINE 3
 
 typedef portcullis_plugin_types_own_session_t exports_portcullis_plugin_upload_inspection_own_session_t;

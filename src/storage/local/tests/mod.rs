@@ -198,6 +198,7 @@ fn note(path: &str) -> Note {
         session: "1a".into(),
         plugin: "guard".into(),
         reason: "it \"looks\" bad".into(),
+        whole: true,
         sha256: None,
     }
 }

@@ -86,6 +86,20 @@ async fn where_the_directory_is_gone_it_stays() {
 }
 
 #[tokio::test]
+async fn what_is_not_whole_is_not_published() {
+    let fixture = Fixture::new().await;
+    let part = fixture.stage("/report", From::Start, "half").await;
+    let half = Note {
+        whole: false,
+        ..note("/report")
+    };
+    let id = part.quarantine(half).await.unwrap();
+    assert_error!(fixture.local.release(&id, true).await, Error::Unsupported);
+    assert_eq!(fixture.names("/").await, [""; 0]);
+    assert_eq!(fixture.local.quarantined().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn deleted_it_is_gone() {
     let fixture = Fixture::new().await;
     let part = fixture.stage("/evil", From::Start, "virus").await;

@@ -21,7 +21,8 @@ const (
 	Verdict_AcceptAs uint8 = 1
 	// The client is told the reason; nothing is kept. Ends the transfer at once.
 	Verdict_Reject uint8 = 2
-	// As reject, but the file is kept, where the configuration says, for a person to look at.
+	// As reject, but the file is kept, where the configuration says, for a person to look at:
+	// as much of it as has come, so read, or drain, to the end first.
 	Verdict_Quarantine uint8 = 3
 )
 
