@@ -6,12 +6,15 @@ use std::{env, error::Error, fmt::Write, fs, path::Path};
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=examples/FILES");
     println!("cargo::rerun-if-changed=build.rs");
-    let root = env::var("CARGO_MANIFEST_DIR")?;
     let list = fs::read_to_string("examples/FILES")?;
     let mut table = "&[\n".to_owned();
     for name in list.lines() {
-        let path = Path::new(&root).join("examples").join(name);
-        writeln!(table, "    ({name:?}, include_bytes!({path:?})),")?;
+        // Not from here: a target directory may be shared by checkouts, and this is kept in it.
+        let path = format!("/examples/{name}");
+        writeln!(
+            table,
+            "    ({name:?}, include_bytes!(concat!(env!(\"CARGO_MANIFEST_DIR\"), {path:?}))),"
+        )?;
     }
     table.push_str("]\n");
     let out = Path::new(&env::var("OUT_DIR")?).join("examples.rs");

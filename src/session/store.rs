@@ -112,7 +112,13 @@ impl Session {
         let part = tree.stage(&path, from).await?;
         if let Some(quota) = quota {
             // What waits to be resumed counts, what is resumed now does not.
-            let used = tree.usage().await?.saturating_sub(replaced);
+            let used = match tree.usage().await {
+                Ok(used) => used.saturating_sub(replaced),
+                Err(error) => {
+                    let _ = part.keep().await;
+                    return Err(error.into());
+                }
+            };
             limit = limit.and_quota(quota, used);
             let refusal = limit.refuses(announced_size);
             if let Some(reply) = refusal.or_else(|| limit.refuses(Some(part.length().max(1)))) {

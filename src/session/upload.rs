@@ -302,16 +302,23 @@ impl Upload {
             None => (self.path.clone(), self.mode),
             Some(other) => match self.other_path(&other).await {
                 Ok(path) => (path, UploadMode::Create),
-                Err(failure) => return Err(failure.reply(session)),
+                Err(failure) => {
+                    let reply = failure.reply(session);
+                    // Another time it may be stored: what has come is worth keeping.
+                    if reply.code() < 500 {
+                        let _ = part.keep().await;
+                    }
+                    return Err(reply);
+                }
             },
         };
         let bytes = part.length();
         if let Some(quota) = self.quota {
             // Others of the same account may have stored something since this began.
-            self.tree
-                .usage()
-                .await
-                .map_err(|error| errors::storage(&error, session))?;
+            if let Err(error) = self.tree.usage().await {
+                let _ = part.keep().await;
+                return Err(errors::storage(&error, session));
+            }
             part.within(quota);
         }
         if let Some(digest) = record.get() {

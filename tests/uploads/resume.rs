@@ -513,29 +513,26 @@ fn abor_and_a_lost_connection_keep_what_has_arrived() {
     let mut client = server.login();
     let mut data = client.begin("STOR aborted");
     data.send(&content(1000, 1)).unwrap();
-    eventually("it has arrived", || {
-        let reply = client.send("STAT").expect(213);
-        let moved = reply
-            .text()
-            .split(|c: char| !c.is_ascii_digit())
-            .find_map(|n| n.parse().ok());
-        moved.is_some_and(|moved: u64| moved > 1000)
-    });
+    arrived(&mut client, 1000);
     client.send("ABOR").expect(426);
     client.reply().expect(226);
     assert_eq!(size(&mut client, "aborted"), 1000);
     let mut data = client.begin("STOR lost");
     data.send(&content(2000, 1)).unwrap();
-    eventually("it has arrived", || {
-        let reply = client.send("STAT").expect(213);
-        let moved = reply
-            .text()
-            .split(|c: char| !c.is_ascii_digit())
-            .find_map(|n| n.parse().ok());
-        moved.is_some_and(|moved: u64| moved > 2000)
-    });
+    arrived(&mut client, 2000);
     drop(client);
     let mut client = server.login();
     eventually("it is kept", || client.send("SIZE lost").code == 213);
     assert_eq!(size(&mut client, "lost"), 2000);
+}
+
+/// Waits until so many bytes of the transfer that goes on have come.
+#[track_caller]
+fn arrived(client: &mut Client, bytes: u64) {
+    eventually("it has arrived", || {
+        let reply = client.send("STAT").expect(213);
+        let mut numbers = reply.text().split(|c: char| !c.is_ascii_digit());
+        let moved = numbers.find_map(|number| number.parse().ok());
+        moved.is_some_and(|moved: u64| moved > bytes)
+    });
 }
