@@ -10,6 +10,7 @@ mod key;
 mod label;
 mod listing;
 mod part;
+mod progress;
 mod quarantine;
 mod record;
 mod resume;

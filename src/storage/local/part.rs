@@ -18,9 +18,10 @@ use super::{
     Shared,
     beneath::{Access, Directory, Parent, discard, facts, facts_at, kind, pool},
     key::Key,
+    progress::Progress,
     quarantine, record,
     source::{LocalStaged, retry},
-    staging::{LARGE, Progress, Staging},
+    staging::{LARGE, Staging},
 };
 use crate::{
     ftp::{metadata::Kind, path::VirtualPath},

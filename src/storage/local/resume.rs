@@ -13,8 +13,8 @@ use rustix::{
 
 use super::{
     beneath::{Directory, facts, kind},
+    progress::{Claim, Progress},
     source::retry,
-    staging::{Claim, Progress},
 };
 use crate::{
     ftp::metadata::Kind,

@@ -8,7 +8,6 @@
 
 use std::{
     collections::HashMap,
-    fmt::Write,
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
@@ -30,6 +29,7 @@ use super::{
     beneath::{describe, discard, facts, facts_at, unique},
     key::Key,
     label::Label,
+    progress::Claim,
 };
 use crate::{
     ftp::metadata::Metadata,
@@ -39,46 +39,43 @@ use crate::{
 /// From this size on, freeing a file is left to the pool.
 pub(super) const LARGE: u64 = 64 << 20;
 
-const NEW: &str = ".new";
-const COPY: &str = ".copy";
-const WHOLE: &str = ".whole";
+pub(super) const NEW: &str = ".new";
+pub(super) const COPY: &str = ".copy";
+pub(super) const WHOLE: &str = ".whole";
 const PART: &str = ".part";
 const LABEL: &str = ".label";
 const RELEASE: &str = ".release";
-/// From this size on, an upload that is under way is labelled: should the server be killed, a person
-/// still sees whose it was.
-pub(super) const LABELLED: u64 = 1 << 20;
 const LOCK: &str = "lock";
 
-fn part_of(key: Key) -> String {
+pub(super) fn part_of(key: Key) -> String {
     key.digits() + PART
 }
 
-fn label_of(key: Key) -> String {
+pub(super) fn label_of(key: Key) -> String {
     key.digits() + LABEL
 }
 
 /// One staging directory, this server's alone.
 pub(super) struct Staging {
-    directory: OwnedFd,
-    slots: Mutex<Slots>,
+    pub(super) directory: OwnedFd,
+    pub(super) slots: Mutex<Slots>,
     counter: AtomicU64,
     /// Let go when it is closed.
     _lock: OwnedFd,
 }
 
 #[derive(Default)]
-struct Slots {
+pub(super) struct Slots {
     /// How many uploads are going on for a key.
-    active: HashMap<Key, usize>,
+    pub(super) active: HashMap<Key, usize>,
     /// Which parts wait to be resumed.
-    waiting: HashMap<Key, Part>,
+    pub(super) waiting: HashMap<Key, Part>,
 }
 
 /// A part that waits to be resumed.
-struct Part {
-    label: Option<Arc<Label>>,
-    metadata: Metadata,
+pub(super) struct Part {
+    pub(super) label: Option<Arc<Label>>,
+    pub(super) metadata: Metadata,
 }
 
 /// The staging directories of this process, by device and inode. A configuration that is read anew
@@ -87,7 +84,7 @@ static OPEN: Mutex<Vec<(Identity, Weak<Staging>)>> = Mutex::new(Vec::new());
 
 type Identity = (u64, u64);
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -329,7 +326,7 @@ impl Staging {
         }
     }
 
-    fn unlabel(&self, key: Key) {
+    pub(super) fn unlabel(&self, key: Key) {
         // What is left of it, the next start removes.
         let _ = unlinkat(&self.directory, label_of(key), AtFlags::empty());
     }
@@ -347,16 +344,10 @@ impl Staging {
             return Err(Error::Busy);
         }
         *active += 1;
-        Ok(Claim {
-            staging: self.clone(),
-            key,
-            label,
-            labelled: false,
-            released: false,
-        })
+        Ok(Claim::new(self.clone(), key, label))
     }
 
-    fn open_name(&self, name: &str, flags: OFlags) -> Result<OwnedFd> {
+    pub(super) fn open_name(&self, name: &str, flags: OFlags) -> Result<OwnedFd> {
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         Ok(openat(&self.directory, name, flags, Mode::empty())?)
     }
@@ -404,245 +395,4 @@ impl AsFd for Staging {
 fn is_over(now: SystemTime, modified: SystemTime, age: Duration) -> bool {
     now.duration_since(modified)
         .is_ok_and(|waited| waited > age)
-}
-
-/// An upload counts as going on while this is held.
-pub(super) struct Claim {
-    staging: Arc<Staging>,
-    key: Key,
-    label: Arc<Label>,
-    /// Whether the label is on the disk.
-    labelled: bool,
-    released: bool,
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        self.release();
-    }
-}
-
-impl Claim {
-    fn release(&mut self) {
-        if std::mem::replace(&mut self.released, true) {
-            return;
-        }
-        let mut slots = locked(&self.staging.slots);
-        if let Some(active) = slots.active.get_mut(&self.key) {
-            *active -= 1;
-            if *active == 0 {
-                slots.active.remove(&self.key);
-            }
-        }
-        if self.labelled && !slots.waiting.contains_key(&self.key) {
-            self.staging.unlabel(self.key);
-        }
-    }
-
-    fn label(&mut self) {
-        if !self.labelled {
-            // Without it the upload can be resumed all the same.
-            let _ = self.label.write(&self.staging, &label_of(self.key));
-            self.labelled = true;
-        }
-    }
-
-    /// A new file.
-    pub(super) fn create(self, mode: u32) -> Result<Progress> {
-        self.create_as(NEW, mode)
-    }
-
-    /// A new file that becomes an upload when it is a whole copy: see [`Progress::copied`].
-    pub(super) fn create_copy(self, mode: u32) -> Result<Progress> {
-        self.create_as(COPY, mode)
-    }
-
-    fn create_as(self, suffix: &str, mode: u32) -> Result<Progress> {
-        let name = self.new_name(suffix);
-        // On this thread: a new name in a local directory that is in use all the time is some
-        // microseconds' work, a trip to the pool costs more.
-        let file = self.staging.create(&name, mode)?;
-        Ok(Progress {
-            file: Arc::new(file),
-            length: 0,
-            mode: Some(mode),
-            whole: false,
-            name: Some(name),
-            claim: self,
-        })
-    }
-
-    /// A whole file that lies in staging already.
-    pub(super) fn adopt(self, name: String, file: Arc<OwnedFd>, length: u64) -> Progress {
-        Progress {
-            file,
-            length,
-            mode: None,
-            whole: false,
-            name: Some(name),
-            claim: self,
-        }
-    }
-
-    /// The part that waits, for this upload alone, if `length` says how much of what is there it
-    /// shall have.
-    pub(super) fn take(
-        mut self,
-        length: impl FnOnce(u64) -> Result<u64>,
-    ) -> Result<std::result::Result<Progress, Self>> {
-        let mut slots = locked(&self.staging.slots);
-        if !slots.waiting.contains_key(&self.key) {
-            drop(slots);
-            return Ok(Err(self));
-        }
-        let part = part_of(self.key);
-        let file = match self.staging.open_name(&part, OFlags::RDWR) {
-            Ok(file) => file,
-            Err(Error::NotFound) => {
-                slots.waiting.remove(&self.key);
-                drop(slots);
-                return Ok(Err(self));
-            }
-            Err(error) => return Err(error),
-        };
-        let available = fstat(&file)?.st_size.unsigned_abs();
-        let length = length(available)?;
-        let name = self.new_name(NEW);
-        renameat(
-            &self.staging.directory,
-            part,
-            &self.staging.directory,
-            &name,
-        )?;
-        slots.waiting.remove(&self.key);
-        drop(slots);
-        self.labelled = true;
-        let progress = Progress {
-            file: Arc::new(file),
-            length,
-            mode: None,
-            whole: false,
-            name: Some(name),
-            claim: self,
-        };
-        if length < available {
-            rustix::fs::ftruncate(&*progress.file, length)?;
-        }
-        Ok(Ok(progress))
-    }
-
-    fn new_name(&self, suffix: &str) -> String {
-        let mut name = self.key.digits();
-        // Writing to a string cannot fail.
-        let _ = write!(name, ".{:x}{suffix}", self.staging.number());
-        name
-    }
-}
-
-/// A file that is being written. Dropped while it has its name, it is removed.
-pub(super) struct Progress {
-    pub(super) file: Arc<OwnedFd>,
-    pub(super) length: u64,
-    /// Its mode, where that is known.
-    pub(super) mode: Option<u32>,
-    /// All bytes have come.
-    whole: bool,
-    name: Option<String>,
-    claim: Claim,
-}
-
-impl Progress {
-    pub(super) fn staging(&self) -> &Arc<Staging> {
-        &self.claim.staging
-    }
-
-    /// All bytes have come.
-    pub(super) fn completed(&mut self) -> Result<()> {
-        let (staging, name) = (&self.claim.staging, self.claim.new_name(WHOLE));
-        renameat(&staging.directory, self.name()?, &staging.directory, &name)?;
-        self.name = Some(name);
-        self.whole = true;
-        Ok(())
-    }
-
-    /// The copy is whole: from here on it is worth keeping.
-    pub(super) fn copied(&mut self, length: u64) -> Result<()> {
-        let (staging, name) = (&self.claim.staging, self.claim.new_name(NEW));
-        renameat(&staging.directory, self.name()?, &staging.directory, &name)?;
-        self.name = Some(name);
-        self.length = length;
-        Ok(())
-    }
-
-    pub(super) fn name(&self) -> Result<&str> {
-        self.name.as_deref().ok_or(Error::NotFound)
-    }
-
-    /// It has got another name, elsewhere, and is no upload any more.
-    pub(super) fn moved(&mut self) {
-        self.name = None;
-        self.claim.release();
-    }
-
-    pub(super) fn key(&self) -> Key {
-        self.claim.key
-    }
-
-    /// Whose it is, and where it is to be seen.
-    pub(super) fn label(&self) -> &Label {
-        &self.claim.label
-    }
-
-    /// So many bytes are there by now.
-    pub(super) fn grown(&mut self, length: u64) {
-        self.length = length;
-        if length >= LABELLED {
-            self.claim.label();
-        }
-    }
-
-    /// A whole one that is kept loses its last byte.
-    pub(super) fn shorten(&mut self) -> Result<()> {
-        if std::mem::take(&mut self.whole) && self.length > 0 {
-            rustix::fs::ftruncate(&*self.file, self.length - 1)?;
-            self.length -= 1;
-        }
-        Ok(())
-    }
-
-    /// Makes it the part that waits; an empty one would be worth nothing.
-    pub(super) fn keep(mut self) -> Result<()> {
-        if self.length == 0 {
-            return Ok(());
-        }
-        let staging = self.claim.staging.clone();
-        let part = part_of(self.claim.key);
-        // Another upload to the same place may have taken it away.
-        self.claim.labelled = false;
-        self.claim.label();
-        let waiting = Part {
-            label: Some(self.claim.label.clone()),
-            metadata: describe(&facts(&*self.file)?),
-        };
-        let mut slots = locked(&staging.slots);
-        let older = staging.open_name(&part, OFlags::PATH);
-        renameat(&staging.directory, self.name()?, &staging.directory, &part)?;
-        slots.waiting.insert(self.claim.key, waiting);
-        drop(slots);
-        drop(older);
-        self.moved();
-        Ok(())
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        if let Some(name) = &self.name {
-            // The next start removes what cannot be removed now.
-            let _ = unlinkat(&self.claim.staging.directory, name, AtFlags::empty());
-            if self.length > LARGE {
-                discard(Some(self.file.clone()));
-            }
-        }
-    }
 }
