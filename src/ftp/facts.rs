@@ -4,16 +4,18 @@ use super::metadata::{Kind, Metadata};
 use super::text::{digit, push_decimal, push_hexadecimal, push_line};
 use super::time::{push_time_val, unix_seconds};
 
-const TYPE: u8 = 1;
-const SIZE: u8 = 1 << 1;
-const MODIFY: u8 = 1 << 2;
-const PERM: u8 = 1 << 3;
-const UNIQUE: u8 = 1 << 4;
-const MODE: u8 = 1 << 5;
-const OWNER: u8 = 1 << 6;
-const GROUP: u8 = 1 << 7;
+const TYPE: u16 = 1;
+const SIZE: u16 = 1 << 1;
+const MODIFY: u16 = 1 << 2;
+const PERM: u16 = 1 << 3;
+const UNIQUE: u16 = 1 << 4;
+const MODE: u16 = 1 << 5;
+const OWNER: u16 = 1 << 6;
+const GROUP: u16 = 1 << 7;
+/// Bytes of a broken upload that waits to be resumed. A fact of our own (RFC 3659 §7.5: "X.").
+const PARTIAL: u16 = 1 << 8;
 
-const NAMES: [(u8, &str); 8] = [
+const NAMES: [(u16, &str); 9] = [
     (TYPE, "type"),
     (SIZE, "size"),
     (MODIFY, "modify"),
@@ -22,16 +24,17 @@ const NAMES: [(u8, &str); 8] = [
     (MODE, "UNIX.mode"),
     (OWNER, "UNIX.owner"),
     (GROUP, "UNIX.group"),
+    (PARTIAL, "X.partial"),
 ];
 
 /// The facts that a client wants to see, all of them at first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Facts(u8);
+pub struct Facts(u16);
 
 impl Facts {
     /// Every fact there is.
     pub const fn all() -> Self {
-        Self(u8::MAX)
+        Self(u16::MAX)
     }
 
     /// The facts named in the argument of `OPTS MLST` (RFC 3659 §7.9), such as `type;size;`. What
@@ -52,7 +55,7 @@ impl Facts {
 
     /// The line of FEAT (RFC 3659 §7.8), a star behind each fact that is on. MLSD has no line.
     pub fn feature_line(&self) -> String {
-        let star = |bit: u8| if self.has(bit) { "*" } else { "" };
+        let star = |bit: u16| if self.has(bit) { "*" } else { "" };
         NAMES.iter().fold("MLST ".to_owned(), |line, (bit, name)| {
             line + name + star(*bit) + ";"
         })
@@ -64,7 +67,7 @@ impl Facts {
         on.fold(String::new(), |line, (_, name)| line + name + ";")
     }
 
-    fn has(&self, bit: u8) -> bool {
+    fn has(&self, bit: u16) -> bool {
         self.0 & bit != 0
     }
 }
@@ -210,6 +213,13 @@ pub fn write_mlsx(
         push_decimal(out, metadata.group.into());
         out.push(b';');
     }
+    if facts.has(PARTIAL)
+        && let Some(partial) = &metadata.partial
+    {
+        out.extend_from_slice(b"X.partial=");
+        push_decimal(out, partial.size);
+        out.push(b';');
+    }
     // RFC 3659 §7.2: one blank, also where no fact is before it.
     out.push(b' ');
     push_line(out, name);
@@ -233,6 +243,7 @@ mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
     use super::*;
+    use crate::ftp::metadata::Partial;
 
     const EVERYTHING: Allowed = Allowed {
         list: true,
@@ -257,6 +268,7 @@ mod tests {
             owner: 1000,
             group: 100,
             unique: (0xfd00, 42),
+            partial: None,
         }
     }
 
@@ -333,6 +345,26 @@ mod tests {
             );
             assert_eq!(found, expected, "{name}");
         }
+    }
+
+    #[test]
+    fn a_broken_upload_has_a_fact_of_its_own() {
+        let file = Metadata {
+            partial: Some(Partial {
+                size: 200,
+                modified: UNIX_EPOCH,
+            }),
+            ..metadata(Kind::File)
+        };
+        let facts = Facts::select("size;modify;X.Partial");
+        let mut out = Vec::new();
+        let none = Allowed::default();
+        write_mlsx(&mut out, "f", &file, &facts, EntryKind::Plain, none);
+        assert_eq!(out, b"size=25730;modify=20240229235959;X.partial=200; f");
+        out.clear();
+        let told = file.or_partial();
+        write_mlsx(&mut out, "f", &told, &facts, EntryKind::Plain, none);
+        assert_eq!(out, b"size=200;modify=19700101000000;X.partial=200; f");
     }
 
     #[test]
@@ -424,7 +456,8 @@ mod tests {
 
     #[test]
     fn facts_are_chosen_and_shown() {
-        let all = "type*;size*;modify*;perm*;unique*;UNIX.mode*;UNIX.owner*;UNIX.group*;";
+        let all =
+            "type*;size*;modify*;perm*;unique*;UNIX.mode*;UNIX.owner*;UNIX.group*;X.partial*;";
         assert_eq!(Facts::default().feature_line(), format!("MLST {all}"));
         assert_eq!(Facts::default().list(), all.replace('*', ""));
         for (names, list) in [
@@ -438,7 +471,7 @@ mod tests {
         ] {
             assert_eq!(Facts::select(names).list(), list, "{names:?}");
         }
-        let some = "MLST type*;size;modify;perm;unique;UNIX.mode;UNIX.owner;UNIX.group;";
+        let some = "MLST type*;size;modify;perm;unique;UNIX.mode;UNIX.owner;UNIX.group;X.partial;";
         assert_eq!(Facts::select("type;").feature_line(), some);
     }
 
@@ -467,6 +500,10 @@ mod tests {
         longest.owner = u32::MAX;
         longest.group = u32::MAX;
         longest.unique = (u64::MAX, u64::MAX);
+        longest.partial = Some(Partial {
+            size: u64::MAX,
+            modified: longest.modified,
+        });
         let mut out = Vec::new();
         let all = Facts::all();
         write_mlsd_line(&mut out, "", &longest, &all, EntryKind::Plain, EVERYTHING);

@@ -137,6 +137,7 @@ mod tests {
             owner: 1000,
             group: 100,
             unique: (1, 2),
+            partial: None,
         }
     }
 

@@ -34,6 +34,39 @@ pub struct Metadata {
     pub group: u32,
     /// The device and the inode, which together name it for good.
     pub unique: (u64, u64),
+    /// The broken upload that waits to be resumed under this name, if its owner asks.
+    pub partial: Option<Partial>,
+}
+
+/// A broken upload that waits to be resumed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Partial {
+    /// Bytes that have arrived.
+    pub size: u64,
+    /// When the last of them did.
+    pub modified: SystemTime,
+}
+
+impl Metadata {
+    /// Whether this is told of a broken upload rather than of what is there.
+    #[must_use]
+    pub fn is_partial(&self) -> bool {
+        let Self { size, modified, .. } = *self;
+        self.partial == Some(Partial { size, modified })
+    }
+
+    /// As somebody is told who may not download what is there: of the broken upload, if one waits.
+    #[must_use]
+    pub fn or_partial(self) -> Self {
+        match self.partial {
+            Some(Partial { size, modified }) => Self {
+                size,
+                modified,
+                ..self
+            },
+            None => self,
+        }
+    }
 }
 
 /// A name in a directory, and what it stands for.

@@ -181,6 +181,16 @@ impl Policy {
         refusals.pop().flatten().map_or(Ok(()), Err)
     }
 
+    /// Whether each of these may be done, for what a client is told without having asked for it:
+    /// listeners hear of no refusal. What cannot be decided may not.
+    pub async fn may(&self, requests: Vec<Request>) -> Vec<bool> {
+        let requests: Arc<[Request]> = requests.into();
+        match self.decide(&requests).await {
+            Ok(answers) => answers.iter().map(Option::is_none).collect(),
+            Err(_) => vec![false; requests.len()],
+        }
+    }
+
     /// Asks for several operations at once; an answer of `None` allows.
     ///
     /// # Errors

@@ -54,7 +54,7 @@ pub fn storage(error: &Error, session: &str) -> Reply {
         Error::NoSpace => 452,
         Error::Quota => 552,
         Error::NameTooLong => 553,
-        Error::Busy => 450,
+        Error::Busy | Error::Changed => 450,
         Error::Offset { .. } => 554,
         Error::Unsupported => 504,
         Error::Io(io) => {

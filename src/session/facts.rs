@@ -13,32 +13,24 @@ use crate::{
         reply::Reply,
         time,
     },
-    gate::{Permissions, events, path_policy::Operation},
-    storage::Error,
+    gate::{
+        Permissions, events,
+        path_policy::{Operation, Policy, Request},
+    },
+    storage::{Error, Tree},
 };
 
 /// The size in TYPE A takes reading the whole file: not of larger ones.
 const COUNTED: u64 = 16 << 20;
 
 impl Session {
-    /// What is there, or what waits to be resumed there: clients ask by SIZE and MLST where to go on.
+    /// What the client is told of a path.
     async fn seen(&self, argument: &str) -> Result<(VirtualPath, Metadata), Failure> {
         let path = self.resolve(argument)?;
         let user = self.logged_in()?;
         user.policy.check(Operation::See, &path).await?;
-        let found = user.tree.metadata(&path).await;
-        let upload = matches!(&found, Err(Error::NotFound))
-            || matches!(&found, Ok(found) if found.kind == Kind::File);
-        // A broken upload comes first: it is what REST, STOR and APPE go on with.
-        if upload && let Some(part) = user.tree.partial(&path).await? {
-            let metadata = Metadata {
-                size: part.size,
-                modified: part.modified,
-                ..found.unwrap_or(part)
-            };
-            return Ok((path, metadata));
-        }
-        Ok((path, found?))
+        let metadata = told(&*user.tree, &user.policy, &path).await?;
+        Ok((path, metadata))
     }
 
     /// RFC 3659 §4: exactly what a transfer would carry, so it depends on TYPE.
@@ -54,9 +46,8 @@ impl Session {
             return Err(Reply::new(550, "The size in TYPE A is not known, use TYPE I").into());
         }
         let tree = &self.logged_in()?.tree;
-        // How much of the wire's bytes a broken upload was made of is not kept; the size of what is
-        // published there would have APPE go on in the wrong place.
-        if tree.partial(&path).await?.is_some() {
+        // How much of the wire's bytes a broken upload was made of is not kept.
+        if metadata.is_partial() {
             let text = "The size of a broken upload is not known in TYPE A, use TYPE I";
             return Err(Reply::new(550, text).into());
         }
@@ -197,6 +188,37 @@ impl Session {
             213,
             user.tree.available(&path).await?.to_string(),
         ))
+    }
+}
+
+/// What a client is told of a path: what RETR would send (RFC 3659 §4). Only where nothing is
+/// published, or what is may not be downloaded, it is the broken upload that can be gone on with.
+pub(super) async fn told(
+    tree: &dyn Tree,
+    policy: &Policy,
+    path: &VirtualPath,
+) -> Result<Metadata, Failure> {
+    let found = match tree.metadata(path).await {
+        Err(Error::NotFound) => return Ok(tree.partial(path).await?.ok_or(Error::NotFound)?),
+        found => found?,
+    };
+    if found.kind != Kind::File {
+        return Ok(found);
+    }
+    let Some(part) = tree.partial(path).await? else {
+        return Ok(found);
+    };
+    let found = Metadata {
+        partial: part.partial,
+        ..found
+    };
+    let request = Request {
+        operation: Operation::Download,
+        path: path.clone(),
+    };
+    match policy.may(vec![request]).await[..] {
+        [true] => Ok(found),
+        _ => Ok(found.or_partial()),
     }
 }
 

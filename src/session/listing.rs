@@ -5,7 +5,7 @@ use std::{io, sync::Arc, time::SystemTime};
 use super::{
     Next, Session,
     errors::Failure,
-    facts::allowed,
+    facts::{allowed, told},
     retrieve,
     transfer::{Handle, Work},
 };
@@ -223,7 +223,7 @@ async fn entries(
     only_directories: bool,
 ) -> Result<Entries, Failure> {
     policy.check(Operation::List, path).await?;
-    let metadata = tree.metadata(path).await?;
+    let metadata = told(tree, policy, path).await?;
     if metadata.kind == Kind::Directory {
         let listing = tree.list(path).await?;
         return Ok(Entries::Directory {
@@ -239,6 +239,27 @@ async fn entries(
         name: named.to_owned(),
         metadata,
     }))
+}
+
+/// Where the client may not download what is published, it is told of the broken upload to it.
+async fn tell_partial(policy: &Policy, directory: &VirtualPath, entries: &mut [Entry]) {
+    let partial = |entry: &&mut Entry| entry.metadata.partial.is_some();
+    let mut found: Vec<&mut Entry> = entries.iter_mut().filter(partial).collect();
+    if found.is_empty() {
+        return;
+    }
+    let requests = found.iter().filter_map(|entry| {
+        Some(Request {
+            operation: Operation::Download,
+            path: directory.join(&entry.name).ok()?,
+        })
+    });
+    let answers = policy.may(requests.collect()).await;
+    for (entry, may) in found.iter_mut().zip(answers) {
+        if !may {
+            entry.metadata = entry.metadata.or_partial();
+        }
+    }
 }
 
 enum Stopped {
@@ -316,6 +337,7 @@ impl Lines {
                     Err(_) => false,
                 });
                 let answers = self.policy.check_all(requests).await?;
+                tell_partial(&self.policy, path, &mut entries).await;
                 for (entry, answer) in entries.iter().zip(answers) {
                     if answer.is_none() {
                         self.write(out, entry);
@@ -355,6 +377,13 @@ impl Lines {
                 Err(Stopped::Pump(error)) => return retrieve::failed(&error, session, path),
                 Err(Stopped::Policy(refusal)) => return super::errors::policy(&refusal, session),
             };
+        }
+        if let Entries::One(entry) = &self.entries
+            && let Some(part) = &entry.metadata.partial
+        {
+            let text = format!("A broken upload of {0} bytes waits: REST {0}", part.size);
+            out.extend_from_slice(text.as_bytes());
+            out.extend_from_slice(b" and STOR go on with it\r\n");
         }
         let text = String::from_utf8_lossy(&out);
         let mut lines: Vec<String> = text.lines().take(STAT_LINES).map(str::to_owned).collect();

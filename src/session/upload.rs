@@ -168,7 +168,16 @@ impl Upload {
                 return self.broken(part, reply).await;
             }
         }
-        if let Err(error) = part.completed().await {
+        let completed = tokio::select! {
+            biased;
+            () = guard.abort.notified() => None,
+            completed = part.completed() => Some(completed),
+        };
+        let Some(completed) = completed else {
+            drop(channel);
+            return self.broken(part, aborted()).await;
+        };
+        if let Err(error) = completed {
             let reply = errors::storage(&error, &session);
             channel.refuse().await;
             return self.broken(part, reply).await;

@@ -55,10 +55,19 @@ pub enum Error {
     NameTooLong,
     /// Another transfer works on it.
     Busy,
+    /// A link that leads to nothing, outside of the tree, or in a circle.
+    DanglingLink,
+    /// The file that an upload goes on from is not there any more as it was.
+    Changed,
     /// There is not as much to resume from as the client says.
     Offset {
         /// What is there.
         available: u64,
+    },
+    /// To be added to what is published, while a broken upload waits in its place.
+    PartialWaits {
+        /// Bytes of the broken upload.
+        length: u64,
     },
     /// This storage cannot do that.
     Unsupported,
@@ -88,8 +97,17 @@ impl std::fmt::Display for Error {
             Self::CrossDevice => "A rename cannot cross file systems",
             Self::NameTooLong => "The name is too long",
             Self::Busy => "Another transfer is writing to it",
+            Self::DanglingLink => "It is a link that leads nowhere",
+            Self::Changed => "The file has changed since the upload began, and stays as it is",
             Self::Offset { available } => {
                 return write!(formatter, "There are {available} bytes to restart from");
+            }
+            Self::PartialWaits { length } => {
+                return write!(
+                    formatter,
+                    "A broken upload of {length} bytes waits here: go on with it by REST {length} \
+                     and STOR, or begin anew by STOR"
+                );
             }
             Self::Unsupported => "This storage cannot do that",
             Self::Io(error) => return error.fmt(formatter),
@@ -196,9 +214,11 @@ pub trait Tree: Send + Sync {
     fn list<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<Box<dyn Listing>>>;
     /// Opens a regular file.
     fn read<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<Box<dyn Source>>>;
-    /// Facts of the broken upload to `path` that waits to be resumed by this owner.
+    /// Facts of the broken upload to `path` that waits to be resumed by this owner. It belongs to
+    /// what lay there when it began: where anything else lies, or nothing any more, there is none.
     fn partial<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<Option<Metadata>>>;
     /// Begins an upload to `path`. The directory must be there; a directory at `path` is an error.
+    /// At the end of a link it begins where that leads, within the tree.
     fn stage<'a>(&'a self, path: &'a VirtualPath, from: From) -> Answer<'a, Result<Box<dyn Part>>>;
     /// Removes a file, and what waits to be resumed under its name.
     fn remove_file<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<()>>;
@@ -236,7 +256,8 @@ pub enum From {
     Start,
     /// REST and STOR: at this offset of the broken upload if there is one, else of the file.
     Offset(u64),
-    /// APPE: at the end of the broken upload if there is one, else of the file, else at nothing.
+    /// APPE: at the end of the file; where there is none, of the broken upload, else at nothing.
+    /// [`Error::PartialWaits`] where there are both, unless the one began as an addition to the other.
     End,
 }
 

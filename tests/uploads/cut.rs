@@ -232,7 +232,8 @@ fn written_at_an_offset_of_a_published_file() {
     );
 }
 
-/// An append that breaks, too, and goes on in another session.
+/// An append that breaks, too, and goes on in another session: by its offset. Another append begins
+/// where the file ends.
 #[test]
 fn appended_to_a_published_file_in_two_transfers() {
     let server = server();
@@ -247,10 +248,16 @@ fn appended_to_a_published_file_in_two_transfers() {
         assert!(fs::read(server.home().join(&cut.name)).unwrap() == cut.first);
         lose(client);
         let mut client = server.login();
+        assert_eq!(size(&mut client, &cut.name), cut.first.len());
+        let came = cut.first.len() + second.len();
+        client.send(&format!("REST {came}")).expect(350);
         client
-            .store(&format!("APPE {}", cut.name), third)
+            .store(&format!("STOR {}", cut.name), third)
             .expect(550);
         assert_eq!(size(&mut client, &cut.name), cut.first.len());
+        client
+            .store(&format!("APPE {}", cut.name), &cut.then)
+            .expect(550);
         expected.insert(cut.name, cut.first);
     }
     assert_published(&server, &expected);
@@ -262,23 +269,16 @@ fn over_an_old_file() {
     let server = server();
     let mut client = server.login();
     let (old, mut expected) = (content(1000, 9), BTreeMap::new());
-    for (index, cut) in cuts().enumerate() {
+    for cut in cuts() {
         client
             .store(&format!("STOR {}", cut.name), &old)
             .expect(226);
         let reply = broken(&mut client, &format!("STOR {}", cut.name), &cut.first);
         if reply.code == 426 {
-            // Nothing was kept of nothing: then it begins anew.
-            let by = match cut.first.is_empty() {
-                true => "STOR",
-                false => ["STOR", "APPE"][index % 2],
-            };
-            if by == "STOR" {
-                client
-                    .send(&format!("REST {}", cut.first.len()))
-                    .expect(350);
-            }
-            let reply = client.store(&format!("{by} {}", cut.name), &cut.then);
+            client
+                .send(&format!("REST {}", cut.first.len()))
+                .expect(350);
+            let reply = client.store(&format!("STOR {}", cut.name), &cut.then);
             reply.expect(550);
         } else {
             assert!(cut.then.is_empty(), "{reply:?}");

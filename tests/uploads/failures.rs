@@ -11,7 +11,7 @@ use std::{
 use tempfile::TempDir;
 
 use crate::support::{Client, Data, Server, USER, content, eicar, eventually, server::walk};
-use crate::{broken, setup};
+use crate::{broken, partial, setup};
 
 const LENGTH: usize = 600_000;
 
@@ -98,14 +98,26 @@ fn assert_expires(staging: &Path) {
 #[track_caller]
 fn assert_goes_on(server: &Server, client: &mut Client) {
     let bytes = content(LENGTH, 1);
-    let reply = client.send("SIZE directory/file").expect(213);
-    let size: usize = reply.text().parse().unwrap();
+    let size = partial(client, "directory/file").unwrap();
+    let size = usize::try_from(size).unwrap();
+    assert!(size >= LENGTH / 2 - (256 << 10), "{size}");
     client.send(&format!("REST {size}")).expect(350);
     client
         .store("STOR directory/file", &bytes[size..])
         .expect(226);
     assert!(fs::read(server.home().join("directory/file")).unwrap() == bytes);
     assert_eq!(staged(&server.state().join("staging")), []);
+}
+
+/// What was there when it began is not there any more: it is gone with that.
+#[track_caller]
+fn assert_begins_anew(server: &Server, client: &mut Client) {
+    client.send("MLST directory/file").expect(550);
+    client.send("SIZE directory/file").expect(550);
+    assert_eq!(staged(&server.state().join("staging")), []);
+    let bytes = content(LENGTH, 1);
+    client.store("STOR directory/file", &bytes).expect(226);
+    assert!(fs::read(server.home().join("directory/file")).unwrap() == bytes);
 }
 
 #[test]
@@ -115,7 +127,7 @@ fn its_directory_is_removed() {
     let (server, mut client) = half.fails(&[550, 553]);
     assert!(!server.home().join("directory").exists());
     client.send("MKD directory").expect(257);
-    assert_goes_on(&server, &mut client);
+    assert_begins_anew(&server, &mut client);
 }
 
 #[test]
@@ -169,7 +181,7 @@ fn its_name_becomes_a_directory() {
         let (server, mut client) = half.fails(&[550, 553]);
         assert_eq!(fs::read(path.join("inner")).unwrap(), b"content");
         fs::remove_dir_all(&path).unwrap();
-        assert_goes_on(&server, &mut client);
+        assert_begins_anew(&server, &mut client);
     }
 }
 
@@ -186,16 +198,24 @@ fn its_name_becomes_a_pipe() {
     );
     let (server, mut client) = half.fails(&[550, 553]);
     fs::remove_file(&path).unwrap();
-    assert_goes_on(&server, &mut client);
+    assert_begins_anew(&server, &mut client);
 }
 
-/// The link is replaced, and what it leads to is not.
+/// What a link leads to within the home is replaced; nothing goes out through one.
 #[test]
 fn its_name_becomes_a_link() {
     let outside = TempDir::new().unwrap();
     let file = outside.path().join("file");
     fs::write(&file, "another's").unwrap();
     for old in [None, Some("old")] {
+        let half = Half::begin("STOR", old);
+        let path = half.directory().join("file");
+        let _ = fs::remove_file(&path);
+        symlink(&file, &path).unwrap();
+        let (server, _) = half.fails(&[550, 553]);
+        assert!(fs::symlink_metadata(&path).unwrap().is_symlink());
+        assert_eq!(fs::read(&file).unwrap(), b"another's");
+        drop(server);
         let Half {
             server,
             mut client,
@@ -204,17 +224,17 @@ fn its_name_becomes_a_link() {
         } = Half::begin("STOR", old);
         let path = server.home().join("directory/file");
         let _ = fs::remove_file(&path);
-        symlink(&file, &path).unwrap();
+        fs::write(server.home().join("target"), "older").unwrap();
+        symlink("../target", &path).unwrap();
         data.send(&bytes[LENGTH / 2..]).unwrap();
         data.finish().unwrap();
         client.reply().expect(226);
-        assert!(fs::symlink_metadata(&path).unwrap().is_file());
-        assert!(fs::read(&path).unwrap() == bytes);
-        assert_eq!(fs::read(&file).unwrap(), b"another's");
+        assert!(fs::symlink_metadata(&path).unwrap().is_symlink());
+        assert!(fs::read(server.home().join("target")).unwrap() == bytes);
     }
 }
 
-/// What it would be added to is gone by the time it is added: it is there in the copy.
+/// What it would be added to is gone by the time it is added: nothing comes back with it.
 #[test]
 fn what_it_is_appended_to_is_removed() {
     let Half {
@@ -227,8 +247,11 @@ fn what_it_is_appended_to_is_removed() {
     fs::remove_file(&path).unwrap();
     data.send(&bytes[LENGTH / 2..]).unwrap();
     data.finish().unwrap();
-    client.reply().expect(226);
-    assert!(fs::read(&path).unwrap() == [b"old", &bytes[..]].concat());
+    client.reply().expect(450);
+    assert!(!path.exists());
+    assert_eq!(staged(&server.state().join("staging")), []);
+    client.store("APPE directory/file", &bytes).expect(226);
+    assert!(fs::read(&path).unwrap() == bytes);
 }
 
 /// Makes a directory one in which nothing can be changed, and back. Where the server may do

@@ -13,12 +13,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod appended;
 mod cut;
 mod failures;
 mod killed;
 mod never_visible;
 mod replaced;
 mod resume;
+mod told;
 
 use support::{Client, Reply, Setup};
 
@@ -45,6 +47,14 @@ fn broken(client: &mut Client, command: &str, bytes: &[u8]) -> Reply {
 /// Loses the control connection: no QUIT, no end of TLS.
 fn lose(client: Client) {
     client.socket().shutdown(std::net::Shutdown::Both).unwrap();
+}
+
+/// Bytes of the broken upload that waits, as a fact of our own tells them at any time.
+#[track_caller]
+fn partial(client: &mut Client, name: &str) -> Option<u64> {
+    let reply = client.send(&format!("MLST {name}")).expect(250);
+    let (_, fact) = reply.lines[1].split_once("X.partial=")?;
+    Some(fact.split(';').next()?.parse().unwrap())
 }
 
 /// How often something is tried: `PORTCULLIS_ROUNDS`, or few times.

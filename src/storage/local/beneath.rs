@@ -256,6 +256,7 @@ pub(super) fn describe(facts: &Statx) -> Metadata {
         owner: facts.stx_uid,
         group: facts.stx_gid,
         unique: unique(facts),
+        partial: None,
     }
 }
 

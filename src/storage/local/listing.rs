@@ -85,10 +85,8 @@ impl Listing for WithParts {
                     if entry.metadata.kind != Kind::File {
                         continue;
                     }
-                    // As SIZE says: it is what REST, STOR and APPE go on with.
                     if let Some(part) = self.parts.remove(&entry.name) {
-                        entry.metadata.size = part.size;
-                        entry.metadata.modified = part.modified;
+                        entry.metadata.partial = part.partial;
                     }
                 }
                 return Ok(Some(entries));

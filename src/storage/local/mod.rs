@@ -5,18 +5,21 @@
 //!
 //! What the page cache answers is done on the runtime's threads, and what may wait on the pool's.
 
+mod attributes;
 mod beneath;
+mod copying;
 mod key;
 mod label;
 mod listing;
+mod origin;
 mod part;
 mod progress;
 mod quarantine;
 mod record;
-mod resume;
 mod setup;
 mod source;
 mod staging;
+mod target;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -32,7 +35,7 @@ use std::{
 use rustix::fs::{Mode, OFlags, mkdirat};
 
 use self::{
-    beneath::{Directory, pool},
+    beneath::{Access, Directory, pool},
     staging::Staging,
     tree::LocalTree,
     usage::Usage,
@@ -97,15 +100,16 @@ impl Local {
         })
     }
 
-    /// Removes broken uploads that nobody has come back for in time, or that are too many, and says
-    /// how many. Call it from time to time.
+    /// Removes broken uploads that nobody has come back for in time, that are too many, or
+    /// that belong to what does not lie at their name any more; says how many. Call it from time to time.
     ///
     /// # Errors
     /// When staging cannot be read or changed.
     pub async fn expire(&self) -> Result<usize> {
         let shared = self.shared.clone();
         pool(move || {
-            let expired = shared.staging.expire(shared.partial_age)?;
+            let stale = shared.forget_stale()?;
+            let expired = stale + shared.staging.expire(shared.partial_age)?;
             match shared.partial_size {
                 0 => Ok(expired),
                 size => Ok(expired + shared.staging.make_room(size)?),
@@ -179,6 +183,20 @@ impl Shared {
             }
             handle => handle,
         }
+    }
+
+    fn forget_stale(&self) -> Result<usize> {
+        let mut removed = 0;
+        for (key, label) in self.staging.places() {
+            let path = label.path.trim_start_matches('/');
+            // Where nothing can be found out, its age decides.
+            if let Ok(target) = self.root.target(path, Access::Names)
+                && self.staging.fresh(key, &target)?.is_none()
+            {
+                removed += 1;
+            }
+        }
+        Ok(removed)
     }
 
     fn make_home(&self, path: &VirtualPath) -> Result<()> {

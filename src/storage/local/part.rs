@@ -15,13 +15,15 @@ use rustix::{
 };
 
 use super::{
-    Shared,
-    beneath::{Access, Directory, Parent, discard, facts, facts_at, kind, pool},
+    Shared, attributes,
+    beneath::{Access, Directory, discard, facts, facts_at, pool},
     key::Key,
+    origin::Identity,
     progress::Progress,
     quarantine, record,
     source::{LocalStaged, retry},
     staging::{LARGE, Staging},
+    target::Target,
 };
 use crate::{
     ftp::{metadata::Kind, path::VirtualPath},
@@ -38,9 +40,13 @@ pub(super) struct LocalPart {
     pub(super) home: Arc<Directory>,
     /// The home from the storage's root on; empty if it is the root.
     pub(super) home_path: Box<str>,
+    /// Where it was begun.
+    pub(super) path: VirtualPath,
     pub(super) progress: Progress,
     /// Whether a file was there when it began.
     pub(super) replaces: bool,
+    /// Whether it goes on from what was there, and so is no upload to anything else.
+    pub(super) adds: bool,
     /// Its digest, to be recorded with it.
     pub(super) sha256: Option<String>,
     /// Bytes that all of the home may have.
@@ -56,12 +62,18 @@ impl Part for LocalPart {
     }
 
     fn staged(&self) -> Arc<dyn Staged> {
-        Arc::new(LocalStaged(self.progress.file.clone()))
+        Arc::new(LocalStaged {
+            file: self.progress.file.clone(),
+            copied: self.progress.copied(),
+        })
     }
 
     fn write<'a>(&'a mut self, data: &'a mut [IoSlice<'a>]) -> Answer<'a, Result<()>> {
         // On this thread: it copies into the page cache, which costs less than handing it over.
-        Box::pin(async move { self.write_here(data) })
+        Box::pin(async move {
+            self.progress.check_copy()?;
+            self.write_here(data)
+        })
     }
 
     fn within(&mut self, quota: u64) {
@@ -73,7 +85,10 @@ impl Part for LocalPart {
     }
 
     fn completed(&mut self) -> Answer<'_, Result<()>> {
-        Box::pin(std::future::ready(self.progress.completed()))
+        Box::pin(async {
+            self.copied().await?;
+            self.progress.completed()
+        })
     }
 
     fn publish<'a>(&'a mut self, path: &'a VirtualPath, replace: bool) -> Answer<'a, Result<()>> {
@@ -91,15 +106,21 @@ impl Part for LocalPart {
                 Durability::FileAndDirectory => Access::Sync,
                 Durability::None | Durability::File => Access::Names,
             };
-            let (parent, name) = self.home.parent(path, access).await?;
+            self.copied().await?;
+            // Where there is to be nothing, a link is something.
+            let target = match replace {
+                true => self.home.target_soon(path, access).await?,
+                false => self.home.name_soon(path, access).await?,
+            };
+            let adds = self.adds && *path == self.path;
             let publication = Publication {
                 staging: self.progress.staging().clone(),
                 staged: self.progress.name()?.to_owned(),
                 file: self.progress.file.clone(),
-                parent,
-                name: name.to_owned(),
+                target,
                 replace,
                 replaces: self.replaces,
+                over: adds.then_some(self.progress.origin().identity),
                 key: self.progress.key(),
                 mode: self.progress.mode.take(),
                 new_mode: self.shared.file_mode,
@@ -144,13 +165,24 @@ impl Part for LocalPart {
             return Box::pin(std::future::ready(Ok(())));
         }
         Box::pin(pool(move || {
+            // Behind the part of a copy there is a gap.
+            if !self.progress.check_copy()? {
+                return Ok(());
+            }
             let (staging, limit) = (self.progress.staging().clone(), self.shared.partial_size);
+            let target = match self.home.target(self.path.relative(), Access::Names) {
+                Ok(target) => Some(target),
+                // Its directory may come back.
+                Err(Error::NotFound) => None,
+                Err(Error::NotDirectory | Error::DanglingLink) => return Ok(()),
+                Err(error) => return Err(error),
+            };
             self.progress.shorten()?;
             // What a client is told that it may go on from is there after a power cut, too.
             if self.shared.durability != Durability::None {
                 fdatasync(&*self.progress.file)?;
             }
-            self.progress.keep()?;
+            self.progress.keep(target.as_ref())?;
             if limit > 0 {
                 let removed = staging.make_room(limit)?;
                 if removed > 0 {
@@ -165,12 +197,24 @@ impl Part for LocalPart {
         }))
     }
 
-    fn quarantine(self: Box<Self>, note: Note) -> Answer<'static, Result<String>> {
-        Box::pin(pool(move || quarantine::put(*self, note)))
+    fn quarantine(mut self: Box<Self>, note: Note) -> Answer<'static, Result<String>> {
+        Box::pin(async move {
+            self.copied().await?;
+            pool(move || quarantine::put(*self, note)).await
+        })
     }
 }
 
 impl LocalPart {
+    /// Waits for the copy of what it goes on from.
+    async fn copied(&mut self) -> Result<()> {
+        if let Some(mut copied) = self.progress.copied() {
+            copied.ends().await?;
+            self.progress.check_copy()?;
+        }
+        Ok(())
+    }
+
     fn write_here(&mut self, mut data: &mut [IoSlice<'_>]) -> Result<()> {
         loop {
             // Empty slices at the front go away too.
@@ -194,10 +238,11 @@ struct Publication {
     staging: Arc<Staging>,
     staged: String,
     file: Arc<OwnedFd>,
-    parent: Parent,
-    name: String,
+    target: Target,
     replace: bool,
     replaces: bool,
+    /// What must still lie there.
+    over: Option<Identity>,
     key: Key,
     mode: Option<u32>,
     new_mode: u32,
@@ -225,11 +270,11 @@ impl Publication {
     fn run(mut self) -> Outcome {
         let (shared, home_path) = (self.shared.clone(), self.home_path.clone());
         let replaced = loop {
-            let (old, replaced) = match self.old() {
+            let old = match self.old() {
                 Ok(old) => old,
                 Err(error) => return Outcome::Refused(error),
             };
-            let less = old.map_or(0, |old| old.stx_size);
+            let less = old.as_ref().map_or(0, |(old, _)| old.stx_size);
             let usage = &shared.usage;
             let Some(room) = usage.take(&home_path, self.length, less, self.limit) else {
                 return Outcome::Refused(Error::Quota);
@@ -249,26 +294,25 @@ impl Publication {
                     return Outcome::Lost(error.into());
                 }
             }
-            let over = self.replace && self.replaces;
-            let flags = if over {
-                RenameFlags::empty()
-            } else {
-                RenameFlags::NOREPLACE
-            };
-            let (to, name) = (&self.parent, &self.name);
-            match rename(&self.staging, &self.staged, to, name, flags, Kind::File) {
+            match self.rename() {
                 Ok(()) => {
                     room.used();
-                    break replaced;
+                    break old;
                 }
                 // There was none when the upload began, but now.
-                Err(Error::Exists) if self.replace && !self.replaces => self.replaces = true,
+                Err(Error::Exists) if self.replace && !self.replaces => {
+                    self.replaces = true;
+                    if let Err(error) = self.target.look() {
+                        return Outcome::Refused(error);
+                    }
+                }
                 Err(error) => return Outcome::Refused(error),
             }
         };
-        discard(replaced);
+        // Whoever drops the last handle of a big file pays for freeing it.
+        discard(replaced.filter(|(old, _)| old.stx_size > LARGE));
         if self.durability == Durability::FileAndDirectory {
-            let synced = match fsync(&self.parent) {
+            let synced = match fsync(&self.target.parent) {
                 // The server may write the directory, but not read it. With the file's own
                 // metadata, file systems with a journal write its name.
                 Err(Errno::BADF) => fsync(&*self.file),
@@ -285,56 +329,113 @@ impl Publication {
         }
     }
 
-    /// What will be replaced.
-    fn old(&self) -> Result<(Option<Statx>, Option<OwnedFd>)> {
-        if !(self.replace && self.replaces) {
-            return Ok((None, None));
-        }
-        let old = match facts_at(&self.parent, &self.name) {
-            Ok(old) => old,
-            Err(Error::NotFound) => return Ok((None, None)),
-            Err(error) => return Err(error),
+    fn rename(&mut self) -> Result<()> {
+        let flags = if self.replace && self.replaces {
+            RenameFlags::empty()
+        } else {
+            RenameFlags::NOREPLACE
         };
-        match kind(&old) {
-            Kind::File => {}
-            Kind::Link => return Ok((None, None)),
-            Kind::Directory => return Err(Error::IsDirectory),
-            Kind::Other => return Err(Error::NotRegular),
+        let staging = self.staging.clone();
+        let Some(over) = self.over else {
+            let _names = staging.names_change();
+            return self.rename_with(flags);
+        };
+        // Between the look and the rename nobody else is to publish.
+        let _names = staging.names_stay();
+        self.target.look()?;
+        match self.target.identity()? == over {
+            true => self.rename_with(flags),
+            false => Err(Error::Changed),
         }
-        Ok((Some(old), hold_large(&self.parent, &self.name, &old)))
     }
 
-    /// Gives it the mode, owner and group of what it replaces, else those of a new file: as if it
-    /// had been written in place. Whether anything had to change.
-    fn dress(&mut self, old: Option<&Statx>) -> Result<bool> {
-        let mut changed = false;
-        let own = old.is_some().then(|| facts(&*self.file)).transpose()?;
-        match (old, &own) {
-            (Some(old), Some(own)) if (old.stx_uid, old.stx_gid) != (own.stx_uid, own.stx_gid) => {
-                // As far as the server may.
-                let group = Some(Gid::from_raw(old.stx_gid));
-                if fchown(&*self.file, Some(Uid::from_raw(old.stx_uid)), group).is_err() {
-                    let _ = fchown(&*self.file, None, group);
-                }
-                changed = true;
-            }
-            (Some(_), _) => {}
-            (None, _) => {
-                // A new file in a directory with the set-group-ID bit belongs to its group.
-                let mask = rustix::fs::StatxFlags::MODE | rustix::fs::StatxFlags::GID;
-                let parent = statx(&self.parent, c"", AtFlags::EMPTY_PATH, mask)?;
-                if parent.stx_mode & 0o2000 != 0 {
-                    let _ = fchown(&*self.file, None, Some(Gid::from_raw(parent.stx_gid)));
-                    changed = true;
-                }
-            }
+    fn rename_with(&self, flags: RenameFlags) -> Result<()> {
+        let (to, name) = (&self.target.parent, &self.target.name);
+        rename(&self.staging, &self.staged, to, name, flags, Kind::File)
+    }
+
+    /// What will be replaced, and a handle of it.
+    fn old(&self) -> Result<Option<(Statx, OwnedFd)>> {
+        if !(self.replace && self.replaces) {
+            return Ok(None);
         }
-        let mode = old.map_or(self.new_mode, |old| u32::from(old.stx_mode) & 0o777);
-        if self.mode != Some(mode) {
-            fchmod(&*self.file, Mode::from_raw_mode(mode))?;
-            self.mode = Some(mode);
+        if self.target.file()?.is_none() {
+            return Ok(None);
+        }
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match openat(
+            &self.target.parent,
+            &*self.target.name,
+            flags,
+            Mode::empty(),
+        ) {
+            Ok(handle) => Ok(Some((facts(&handle)?, handle))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Gives it the owner, group, mode and attributes of the file that it replaces, as if that had
+    /// been written in place. Whether anything had to change.
+    fn dress_as(&mut self, old: &Statx, handle: &OwnedFd) -> Result<bool> {
+        let mut changed = false;
+        let own = facts(&*self.file)?;
+        if (old.stx_uid, old.stx_gid) != (own.stx_uid, own.stx_gid) {
+            // As far as the server may.
+            let group = Some(Gid::from_raw(old.stx_gid));
+            if fchown(&*self.file, Some(Uid::from_raw(old.stx_uid)), group).is_err() {
+                let _ = fchown(&*self.file, None, group);
+            }
             changed = true;
         }
+        if self.mode.is_none() {
+            // It may have been made ready for another place.
+            attributes::clear(&self.file)?;
+        }
+        if attributes::keep(handle, &self.file)? {
+            self.mode = None;
+            changed = true;
+        }
+        Ok(self.set_mode(u32::from(old.stx_mode) & 0o777)? || changed)
+    }
+
+    /// Gives it what a new file of its directory has. Whether anything had to change.
+    fn dress_as_new(&mut self) -> Result<bool> {
+        let mut changed = false;
+        // A new file in a directory with the set-group-ID bit belongs to its group.
+        let mask = rustix::fs::StatxFlags::MODE | rustix::fs::StatxFlags::GID;
+        let parent = statx(&self.target.parent, c"", AtFlags::EMPTY_PATH, mask)?;
+        if parent.stx_mode & 0o2000 != 0 {
+            let _ = fchown(&*self.file, None, Some(Gid::from_raw(parent.stx_gid)));
+            changed = true;
+        }
+        if self.mode.is_none() {
+            attributes::clear(&self.file)?;
+        }
+        let labels = self.shared.staging.labels;
+        let (parent, mode) = (&self.target.parent, self.new_mode);
+        let inherited = attributes::inherit(parent, &self.file, mode, labels)?;
+        if inherited.mode {
+            self.mode = None;
+            return Ok(true);
+        }
+        Ok(self.set_mode(mode)? || changed || inherited.changed)
+    }
+
+    fn set_mode(&mut self, mode: u32) -> Result<bool> {
+        if self.mode == Some(mode) {
+            return Ok(false);
+        }
+        fchmod(&*self.file, Mode::from_raw_mode(mode))?;
+        self.mode = Some(mode);
+        Ok(true)
+    }
+
+    fn dress(&mut self, old: Option<&(Statx, OwnedFd)>) -> Result<bool> {
+        let mut changed = match old {
+            Some((old, handle)) => self.dress_as(old, handle)?,
+            None => self.dress_as_new()?,
+        };
         if let Some(sha256) = &self.sha256 {
             // HASH computes what it does not find.
             changed |= record::write(&*self.file, sha256).is_ok();

@@ -6,9 +6,12 @@ use rustix::fs::{AtFlags, OFlags, fstat, renameat, unlinkat};
 
 use super::{
     beneath::{describe, discard, facts},
+    copying::{Copied, Copying},
     key::Key,
     label::Label,
-    staging::{COPY, LARGE, NEW, Part, Staging, WHOLE, label_of, locked, part_of},
+    origin::Origin,
+    staging::{COPY, LARGE, NEW, Part, Staging, WHOLE, label_of, locked},
+    target::Target,
 };
 use crate::storage::{Error, Result};
 
@@ -20,6 +23,8 @@ const LABELLED: u64 = 1 << 20;
 pub(super) struct Claim {
     staging: Arc<Staging>,
     key: Key,
+    /// Among those of its key.
+    attempt: u64,
     label: Arc<Label>,
     /// Whether the label is on the disk.
     labelled: bool,
@@ -34,10 +39,11 @@ impl Drop for Claim {
 
 impl Claim {
     /// The caller has counted it.
-    pub(super) fn new(staging: Arc<Staging>, key: Key, label: Arc<Label>) -> Self {
+    pub(super) fn new(staging: Arc<Staging>, key: Key, attempt: u64, label: Arc<Label>) -> Self {
         Self {
             staging,
             key,
+            attempt,
             label,
             labelled: false,
             released: false,
@@ -50,8 +56,8 @@ impl Claim {
         }
         let mut slots = locked(&self.staging.slots);
         if let Some(active) = slots.active.get_mut(&self.key) {
-            *active -= 1;
-            if *active == 0 {
+            active.count -= 1;
+            if active.count == 0 {
                 slots.active.remove(&self.key);
             }
         }
@@ -68,67 +74,97 @@ impl Claim {
         }
     }
 
-    /// A new file.
-    pub(super) fn create(self, mode: u32) -> Result<Progress> {
-        self.create_as(NEW, mode)
+    /// A new file, of an upload that begins over `origin`.
+    pub(super) fn create(self, mode: u32, origin: Origin) -> Result<Progress> {
+        let name = self.new_name(NEW, &origin);
+        self.create_as(name, mode, origin)
     }
 
-    /// A new file that becomes an upload when it is a whole copy: see [`Progress::copied`].
-    pub(super) fn create_copy(self, mode: u32) -> Result<Progress> {
-        self.create_as(COPY, mode)
+    /// A new file that begins with a copy of the first bytes of a published one, `origin.base` of
+    /// them. They are copied beside what is written behind them.
+    pub(super) fn create_copy(self, mode: u32, origin: Origin, of: OwnedFd) -> Result<Progress> {
+        let name = self.new_name(COPY, &origin);
+        let mut progress = self.create_as(name, mode, origin)?;
+        progress.length = origin.base;
+        progress.copying = Copying::start(of, progress.file.clone(), origin.base)?;
+        if progress.copying.is_none() {
+            progress.rename(NEW)?;
+        }
+        Ok(progress)
     }
 
-    fn create_as(self, suffix: &str, mode: u32) -> Result<Progress> {
-        let name = self.new_name(suffix);
+    fn create_as(self, name: String, mode: u32, origin: Origin) -> Result<Progress> {
         // On this thread: a new name in a local directory that is in use all the time is some
         // microseconds' work, a trip to the pool costs more.
         let file = self.staging.create(&name, mode)?;
-        Ok(Progress {
-            file: Arc::new(file),
-            length: 0,
-            mode: Some(mode),
-            whole: false,
-            name: Some(name),
-            claim: self,
-        })
+        let mode = Some(mode);
+        Ok(self.begin(file.into(), 0, mode, name, origin))
     }
 
     /// A whole file that lies in staging already.
-    pub(super) fn adopt(self, name: String, file: Arc<OwnedFd>, length: u64) -> Progress {
+    pub(super) fn adopt(
+        self,
+        name: String,
+        file: Arc<OwnedFd>,
+        length: u64,
+        origin: Origin,
+    ) -> Progress {
+        self.begin(file, length, None, name, origin)
+    }
+
+    fn begin(
+        self,
+        file: Arc<OwnedFd>,
+        length: u64,
+        mode: Option<u32>,
+        name: String,
+        origin: Origin,
+    ) -> Progress {
         Progress {
             file,
             length,
-            mode: None,
+            mode,
+            copying: None,
+            origin,
             whole: false,
             name: Some(name),
             claim: self,
         }
     }
 
-    /// The part that waits, for this upload alone, if `length` says how much of what is there it
-    /// shall have.
+    /// Whether a part waits that belongs to what lies at `target`.
+    pub(super) fn fresh(&self, target: &Target) -> Result<bool> {
+        Ok(self.staging.fresh(self.key, target)?.is_some())
+    }
+
+    /// The part that waits, for this upload alone. It belongs to `target`. `length` says how much of
+    /// what is there the upload shall have, told how much is there and how much of that is a copy.
     pub(super) fn take(
         mut self,
-        length: impl FnOnce(u64) -> Result<u64>,
-    ) -> Result<std::result::Result<Progress, Self>> {
+        target: &Target,
+        length: impl FnOnce(u64, u64) -> Result<u64>,
+    ) -> Result<Progress> {
+        let mut origin = Origin::new(target)?;
         let mut slots = locked(&self.staging.slots);
-        if !slots.waiting.contains_key(&self.key) {
-            drop(slots);
-            return Ok(Err(self));
-        }
-        let part = part_of(self.key);
+        // It was there a moment ago.
+        let part = slots.waiting.get(&self.key).ok_or(Error::Busy)?;
+        let (part, base) = (
+            part.name(self.key),
+            part.origin.map_or(0, |origin| origin.base),
+        );
         let file = match self.staging.open_name(&part, OFlags::RDWR) {
             Ok(file) => file,
-            Err(Error::NotFound) => {
-                slots.waiting.remove(&self.key);
-                drop(slots);
-                return Ok(Err(self));
+            Err(error) => {
+                if matches!(error, Error::NotFound) {
+                    slots.waiting.remove(&self.key);
+                }
+                return Err(error);
             }
-            Err(error) => return Err(error),
         };
         let available = fstat(&file)?.st_size.unsigned_abs();
-        let length = length(available)?;
-        let name = self.new_name(NEW);
+        let length = length(available, base)?;
+        origin.base = base.min(length);
+        let name = self.new_name(NEW, &origin);
         renameat(
             &self.staging.directory,
             part,
@@ -138,24 +174,19 @@ impl Claim {
         slots.waiting.remove(&self.key);
         drop(slots);
         self.labelled = true;
-        let progress = Progress {
-            file: Arc::new(file),
-            length,
-            mode: None,
-            whole: false,
-            name: Some(name),
-            claim: self,
-        };
+        let progress = self.begin(file.into(), length, None, name, origin);
         if length < available {
             rustix::fs::ftruncate(&*progress.file, length)?;
         }
-        Ok(Ok(progress))
+        Ok(progress)
     }
 
-    fn new_name(&self, suffix: &str) -> String {
+    fn new_name(&self, suffix: &str, origin: &Origin) -> String {
         let mut name = self.key.digits();
         // Writing to a string cannot fail.
-        let _ = write!(name, ".{:x}{suffix}", self.staging.number());
+        let _ = write!(name, ".{:x}.", self.staging.number());
+        origin.push_to(&mut name);
+        name.push_str(suffix);
         name
     }
 }
@@ -166,6 +197,10 @@ pub(super) struct Progress {
     pub(super) length: u64,
     /// Its mode, where that is known.
     pub(super) mode: Option<u32>,
+    /// What it began over.
+    origin: Origin,
+    /// Its beginning, as long as that is being copied.
+    copying: Option<Copying>,
     /// All bytes have come.
     whole: bool,
     name: Option<String>,
@@ -177,22 +212,45 @@ impl Progress {
         &self.claim.staging
     }
 
-    /// All bytes have come.
+    /// All bytes have come, and its beginning is copied.
     pub(super) fn completed(&mut self) -> Result<()> {
-        let (staging, name) = (&self.claim.staging, self.claim.new_name(WHOLE));
-        renameat(&staging.directory, self.name()?, &staging.directory, &name)?;
-        self.name = Some(name);
+        self.rename(WHOLE)?;
         self.whole = true;
         Ok(())
     }
 
-    /// The copy is whole: from here on it is worth keeping.
-    pub(super) fn copied(&mut self, length: u64) -> Result<()> {
-        let (staging, name) = (&self.claim.staging, self.claim.new_name(NEW));
+    /// To wait for the copy of its beginning, if it is not whole yet.
+    pub(super) fn copied(&self) -> Option<Copied> {
+        self.copying.as_ref().map(Copying::copied)
+    }
+
+    /// Once the copy is whole, all of it is worth keeping. Whether it is.
+    ///
+    /// # Errors
+    /// When it never will be.
+    pub(super) fn check_copy(&mut self) -> Result<bool> {
+        let Some(copying) = &self.copying else {
+            return Ok(true);
+        };
+        if !copying.is_done()? {
+            return Ok(false);
+        }
+        self.copying = None;
+        self.rename(NEW)?;
+        Ok(true)
+    }
+
+    fn rename(&mut self, suffix: &str) -> Result<()> {
+        let staging = &self.claim.staging;
+        let name = self.claim.new_name(suffix, &self.origin);
         renameat(&staging.directory, self.name()?, &staging.directory, &name)?;
         self.name = Some(name);
-        self.length = length;
         Ok(())
+    }
+
+    /// What it began over.
+    pub(super) fn origin(&self) -> Origin {
+        self.origin
     }
 
     pub(super) fn name(&self) -> Result<&str> {
@@ -231,26 +289,43 @@ impl Progress {
         Ok(())
     }
 
-    /// Makes it the part that waits; an empty one would be worth nothing.
-    pub(super) fn keep(mut self) -> Result<()> {
-        if self.length == 0 {
+    /// Makes it the part that waits, if it belongs to what lies at `target`. One that has nothing of
+    /// its own is worth nothing, and neither is one beside which another attempt has begun.
+    pub(super) fn keep(mut self, target: Option<&Target>) -> Result<()> {
+        let fits = match target {
+            Some(target) => Origin::fits(Some(self.origin), target)?,
+            None => true,
+        };
+        if self.length <= self.origin.base || !fits {
             return Ok(());
         }
-        let staging = self.claim.staging.clone();
-        let part = part_of(self.claim.key);
+        let (staging, key) = (self.claim.staging.clone(), self.claim.key);
         // Another upload to the same place may have taken it away.
         self.claim.labelled = false;
         self.claim.label();
         let waiting = Part {
             label: Some(self.claim.label.clone()),
             metadata: describe(&facts(&*self.file)?),
+            origin: Some(self.origin),
         };
         let mut slots = locked(&staging.slots);
-        let older = staging.open_name(&part, OFlags::PATH);
-        renameat(&staging.directory, self.name()?, &staging.directory, &part)?;
-        slots.waiting.insert(self.claim.key, waiting);
+        let active = slots.active.get(&key);
+        if active.is_none_or(|active| active.latest != self.claim.attempt) {
+            return Ok(());
+        }
+        let name = waiting.name(key);
+        let older = slots.waiting.get(&key).map(|part| part.name(key));
+        // The handle keeps the content until the lock is free again: freeing may take long.
+        let held = older
+            .as_ref()
+            .and_then(|older| staging.open_name(older, OFlags::PATH).ok());
+        renameat(&staging.directory, self.name()?, &staging.directory, &name)?;
+        if let Some(older) = older.filter(|older| *older != name) {
+            let _ = unlinkat(&staging.directory, older, AtFlags::empty());
+        }
+        slots.waiting.insert(key, waiting);
         drop(slots);
-        drop(older);
+        drop(held);
         self.moved();
         Ok(())
     }

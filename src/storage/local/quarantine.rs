@@ -25,8 +25,9 @@ use rustix::{
 
 use super::{
     Shared,
-    beneath::{facts, pool},
+    beneath::{Access, facts, pool},
     label::Label,
+    origin::Origin,
     part::{LocalPart, rename},
     source::retry,
     tree::LocalTree,
@@ -259,14 +260,17 @@ pub(super) async fn release(shared: &Arc<Shared>, id: &str, replace: bool) -> Re
     let label = Label::new(&tree.owner, &tree.home_path, path.as_str());
     let key = label.key(&shared.name);
     let claim = shared.staging.claim(key, Arc::new(label), false)?;
+    let target = tree.home.target_soon(&path, Access::Names).await?;
     let (stager, name) = (shared.clone(), id.to_owned());
     let (held, staged, file) = pool(move || stage(&stager, &name)).await?;
     let mut part = LocalPart {
         shared: shared.clone(),
         home: tree.home.clone(),
         home_path: tree.home_path.clone(),
-        progress: claim.adopt(staged, file, held.size),
+        path: path.clone(),
+        progress: claim.adopt(staged, file, held.size, Origin::new(&target)?),
         replaces: true,
+        adds: false,
         sha256: held.note.sha256.clone(),
         quota: None,
         lost: false,

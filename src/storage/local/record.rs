@@ -13,7 +13,7 @@ use rustix::{
 use super::beneath::facts;
 use crate::storage::Result;
 
-const NAME: &str = "user.portcullis.sha256";
+pub(super) const NAME: &str = "user.portcullis.sha256";
 /// Digits of a digest.
 const DIGITS: usize = 64;
 

@@ -8,7 +8,7 @@ use rustix::{
     io::{Errno, ReadWriteFlags, pread, preadv2},
 };
 
-use super::beneath::pool;
+use super::{beneath::pool, copying::Copied};
 use crate::{
     ftp::metadata::Metadata,
     gate::upload::Staged,
@@ -56,16 +56,27 @@ impl Source for LocalSource {
 }
 
 /// What has been staged of an upload.
-pub(super) struct LocalStaged(pub(super) Arc<OwnedFd>);
+pub(super) struct LocalStaged {
+    pub(super) file: Arc<OwnedFd>,
+    /// To wait for its beginning, if that is being copied.
+    pub(super) copied: Option<Copied>,
+}
 
 impl Staged for LocalStaged {
     fn read_at(&self, offset: u64, length: usize) -> Answer<'_, std::io::Result<Bytes>> {
-        let file = self.0.clone();
-        let read = pool(move || {
-            let mut bytes = Vec::with_capacity(length);
-            retry(|| pread(&*file, spare_capacity(&mut bytes), offset))?;
-            Ok(Bytes::from(bytes))
-        });
+        let (file, copied) = (self.file.clone(), self.copied.clone());
+        let read = async move {
+            if let Some(mut copied) = copied {
+                let end = offset.saturating_add(length as u64);
+                copied.reaches(end.saturating_sub(1)).await?;
+            }
+            let read = move || {
+                let mut bytes = Vec::with_capacity(length);
+                retry(|| pread(&*file, spare_capacity(&mut bytes), offset))?;
+                Ok(Bytes::from(bytes))
+            };
+            pool(read).await
+        };
         Box::pin(async {
             read.await.map_err(|error| match error {
                 Error::Io(error) => error,

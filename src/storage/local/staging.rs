@@ -1,10 +1,11 @@
 //! Where uploads wait, unseen.
 //!
-//! A file that is being written is `KEY.NUMBER.new`, one of which all bytes have come
-//! `KEY.NUMBER.whole`, one that waits to be resumed `KEY.part`, and a copy of what is published, to
-//! which an upload will be added, `KEY.NUMBER.copy`; the key is a digest of who sends what where,
-//! which `KEY.label` says in full. Everything is flat in one directory that one server has for
-//! itself, so what waits and what is written is known without asking the disk.
+//! A file that is being written is `KEY.NUMBER.ORIGIN.new`, one of which all bytes have come
+//! `KEY.NUMBER.ORIGIN.whole`, one that waits to be resumed `KEY.ORIGIN.part`, and one that begins with
+//! a copy of what is published, as long as that is not whole, `KEY.NUMBER.ORIGIN.copy`. The key is a
+//! digest of who sends what where, which `KEY.label` says in full; the origin tells what it began
+//! over. Everything is flat in one directory that one server has for itself, so what waits and what
+//! is written is known without asking the disk.
 
 use std::{
     collections::HashMap,
@@ -12,7 +13,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, SystemTime},
@@ -26,10 +27,13 @@ use rustix::{
 };
 
 use super::{
+    attributes,
     beneath::{describe, discard, facts, facts_at, unique},
     key::Key,
     label::Label,
+    origin::Origin,
     progress::Claim,
+    target::Target,
 };
 use crate::{
     ftp::metadata::Metadata,
@@ -47,10 +51,6 @@ const LABEL: &str = ".label";
 const RELEASE: &str = ".release";
 const LOCK: &str = "lock";
 
-pub(super) fn part_of(key: Key) -> String {
-    key.digits() + PART
-}
-
 pub(super) fn label_of(key: Key) -> String {
     key.digits() + LABEL
 }
@@ -60,22 +60,100 @@ pub(super) struct Staging {
     pub(super) directory: OwnedFd,
     pub(super) slots: Mutex<Slots>,
     counter: AtomicU64,
+    names: RwLock<()>,
+    /// Whether files in it have security labels.
+    pub(super) labels: bool,
     /// Let go when it is closed.
     _lock: OwnedFd,
 }
 
 #[derive(Default)]
 pub(super) struct Slots {
-    /// How many uploads are going on for a key.
-    pub(super) active: HashMap<Key, usize>,
+    /// The uploads that are going on for a key.
+    pub(super) active: HashMap<Key, Active>,
     /// Which parts wait to be resumed.
     pub(super) waiting: HashMap<Key, Part>,
+}
+
+/// Uploads that are going on for one key.
+#[derive(Default)]
+pub(super) struct Active {
+    pub(super) count: usize,
+    /// The number of the one that began last: of the others nothing is kept, as what one attempt has
+    /// sent must not be taken for the beginning of another.
+    pub(super) latest: u64,
 }
 
 /// A part that waits to be resumed.
 pub(super) struct Part {
     pub(super) label: Option<Arc<Label>>,
     pub(super) metadata: Metadata,
+    /// What it began over; an older version did not note it.
+    pub(super) origin: Option<Origin>,
+}
+
+impl Part {
+    /// Its name in staging.
+    pub(super) fn name(&self, key: Key) -> String {
+        part_name(key, self.origin)
+    }
+}
+
+fn part_name(key: Key, origin: Option<Origin>) -> String {
+    let mut name = key.digits();
+    if let Some(origin) = origin {
+        name.push('.');
+        origin.push_to(&mut name);
+    }
+    name + PART
+}
+
+/// What the name of a file in staging says.
+enum Found {
+    Label(Key),
+    /// On its way out of quarantine, where it still is.
+    Release,
+    /// An upload that is not whole, or waits for its verdict.
+    Upload {
+        key: Key,
+        origin: Option<Origin>,
+        whole: bool,
+    },
+    /// How much of it there is says nothing: it is no beginning of anything.
+    Copy,
+}
+
+impl Found {
+    fn parse(name: &str) -> Option<Self> {
+        if name.ends_with(RELEASE) {
+            return Some(Self::Release);
+        }
+        let (name, suffix) = name.split_at(name.rfind('.')?);
+        let (key, rest) = match name.split_once('.') {
+            Some((key, rest)) => (Key::from_digits(key)?, Some(rest)),
+            None => (Key::from_digits(name)?, None),
+        };
+        let origin = match (suffix, rest) {
+            (LABEL, None) => return Some(Self::Label(key)),
+            (COPY, Some(_)) => return Some(Self::Copy),
+            (PART, rest) => rest,
+            (NEW | WHOLE, Some(rest)) => {
+                let (number, origin) = match rest.split_once('.') {
+                    Some((number, origin)) => (number, Some(origin)),
+                    None => (rest, None),
+                };
+                u64::from_str_radix(number, 16).ok()?;
+                origin
+            }
+            _ => return None,
+        };
+        let origin = match origin {
+            Some(text) => Some(Origin::parse(text)?),
+            None => None,
+        };
+        let whole = suffix == WHOLE;
+        Some(Self::Upload { key, origin, whole })
+    }
 }
 
 /// The staging directories of this process, by device and inode. A configuration that is read anew
@@ -114,10 +192,14 @@ impl Staging {
             Errno::WOULDBLOCK => io::Error::other("another server is using it"),
             error => error.into(),
         })?;
+        // What uploads have is their place's to give.
+        attributes::clear_default(&directory).map_err(io::Error::other)?;
         let staging = Self {
+            labels: attributes::labelled(&directory),
             directory,
             slots: Mutex::default(),
             counter: AtomicU64::new(0),
+            names: RwLock::new(()),
             _lock: lock,
         };
         staging.adopt(storage, age).map_err(io::Error::other)?;
@@ -129,45 +211,39 @@ impl Staging {
     /// Takes over what an earlier run has left: of each key the newest, as a part.
     fn adopt(&self, storage: &str, age: Duration) -> Result<()> {
         let now = SystemTime::now();
-        let mut newest: HashMap<Key, (Metadata, String)> = HashMap::new();
+        let mut newest: HashMap<Key, Left> = HashMap::new();
         let mut labels = Vec::new();
         for entry in Dir::read_from(&self.directory)? {
             let entry = entry?;
             let Ok(name) = entry.file_name().to_str() else {
                 continue;
             };
-            if name.ends_with(RELEASE) {
-                // It is in quarantine, too.
-                unlinkat(&self.directory, name, AtFlags::empty())?;
-                continue;
-            }
-            if let Some(key) = name.strip_suffix(LABEL).and_then(Key::from_digits) {
-                labels.push(key);
-            }
-            let numbered = |suffix| {
-                let (key, number) = name.strip_suffix(suffix)?.split_once('.')?;
-                u64::from_str_radix(number, 16).ok().map(|_| key)
+            let (key, origin, whole) = match Found::parse(name) {
+                None => continue,
+                Some(Found::Label(key)) => {
+                    labels.push(key);
+                    continue;
+                }
+                Some(Found::Release | Found::Copy) => {
+                    unlinkat(&self.directory, name, AtFlags::empty())?;
+                    continue;
+                }
+                Some(Found::Upload { key, origin, whole }) => (key, origin, whole),
             };
-            // How much of it there is says nothing: it is no beginning of anything.
-            if numbered(COPY).and_then(Key::from_digits).is_some() {
+            let metadata = describe(&facts_at(&self.directory, name)?);
+            let least = if whole { 2 } else { 1 };
+            if metadata.size < least || is_over(now, metadata.modified, age) {
                 unlinkat(&self.directory, name, AtFlags::empty())?;
                 continue;
             }
-            let text = name
-                .strip_suffix(PART)
-                .or_else(|| numbered(NEW).or_else(|| numbered(WHOLE)));
-            let Some(key) = text.and_then(Key::from_digits) else {
-                continue;
+            let this = Left {
+                name: name.to_owned(),
+                metadata,
+                origin,
+                whole,
             };
-            let found = describe(&facts_at(&self.directory, name)?);
-            let least = if name.ends_with(WHOLE) { 2 } else { 1 };
-            if found.size < least || is_over(now, found.modified, age) {
-                unlinkat(&self.directory, name, AtFlags::empty())?;
-                continue;
-            }
-            let this = (found, name.to_owned());
             let older = match newest.remove(&key) {
-                Some(other) if other.0.modified >= this.0.modified => {
+                Some(other) if other.metadata.modified >= metadata.modified => {
                     newest.insert(key, other);
                     Some(this)
                 }
@@ -176,20 +252,24 @@ impl Staging {
                     other
                 }
             };
-            if let Some((_, older)) = older {
-                unlinkat(&self.directory, older, AtFlags::empty())?;
+            if let Some(older) = older {
+                unlinkat(&self.directory, older.name, AtFlags::empty())?;
             }
         }
         let mut slots = locked(&self.slots);
-        for (key, (mut metadata, name)) in newest {
-            if name.ends_with(WHOLE) {
-                let file = self.open_name(&name, OFlags::WRONLY)?;
+        for (key, left) in newest {
+            let mut metadata = left.metadata;
+            if left.whole {
+                let file = self.open_name(&left.name, OFlags::WRONLY)?;
                 metadata.size -= 1;
                 rustix::fs::ftruncate(file, metadata.size)?;
             }
-            renameat(&self.directory, name, &self.directory, part_of(key))?;
-            let label = Label::read(self, &label_of(key), storage, key).map(Arc::new);
-            let part = Part { label, metadata };
+            let part = Part {
+                label: Label::read(self, &label_of(key), storage, key).map(Arc::new),
+                metadata,
+                origin: left.origin,
+            };
+            renameat(&self.directory, left.name, &self.directory, part.name(key))?;
             slots.waiting.insert(key, part);
         }
         for key in labels {
@@ -217,15 +297,22 @@ impl Staging {
         waiting
     }
 
-    /// Names and facts of what waits for `owner` right in `directory`.
-    pub(super) fn waiting_in(&self, owner: &str, directory: &str) -> HashMap<String, Metadata> {
+    /// Names of what waits for `owner` right in `directory`.
+    pub(super) fn waiting_in(&self, owner: &str, directory: &str) -> Vec<String> {
         let slots = locked(&self.slots);
         let parts = slots.waiting.values().filter_map(|part| {
             let label = part.label.as_ref().filter(|label| label.owner == owner)?;
-            let name = label.name_in(directory)?;
-            Some((name.to_owned(), part.metadata))
+            label.name_in(directory).map(str::to_owned)
         });
         parts.collect()
+    }
+
+    /// Keys and paths, from the storage's root on, of what waits.
+    pub(super) fn places(&self) -> Vec<(Key, Arc<Label>)> {
+        let slots = locked(&self.slots);
+        let parts = slots.waiting.iter();
+        let places = parts.filter_map(|(key, part)| Some((*key, part.label.clone()?)));
+        places.collect()
     }
 
     /// Bytes of what waits for `owner` somewhere below `home`.
@@ -253,7 +340,6 @@ impl Staging {
                 return Ok(removed);
             };
             drop(slots);
-            // Whoever came to resume it meanwhile has it.
             if self.forget(|| key)? {
                 removed += 1;
             }
@@ -266,54 +352,66 @@ impl Staging {
         let waiting: Vec<Key> = locked(&self.slots).waiting.keys().copied().collect();
         let mut expired = 0;
         for key in waiting {
-            let name = part_of(key);
-            // The handle keeps the content until the lock is free again: freeing may take long.
-            let Ok(part) = self.open_name(&name, OFlags::PATH) else {
-                continue;
+            let over = |part: &Part| {
+                let found = facts_at(&self.directory, &part.name(key));
+                found.is_ok_and(|found| is_over(now, describe(&found).modified, age))
             };
-            let mut slots = locked(&self.slots);
-            let modified = facts_at(&self.directory, &name).map(|found| describe(&found).modified);
-            if modified.is_ok_and(|modified| is_over(now, modified, age))
-                && slots.waiting.remove(&key).is_some()
-            {
-                unlinkat(&self.directory, &name, AtFlags::empty())?;
-                self.unlabel(key);
-                expired += 1;
-            }
-            drop(slots);
-            drop(part);
+            expired += usize::from(self.forget_if(key, over)?);
         }
         Ok(expired)
     }
 
-    /// Facts of the part that waits.
-    pub(super) fn partial(&self, key: impl FnOnce() -> Key) -> Result<Option<Metadata>> {
+    /// The key, if a part waits for it.
+    pub(super) fn waits(&self, key: impl FnOnce() -> Key) -> Option<Key> {
         let slots = locked(&self.slots);
         if slots.waiting.is_empty() {
-            return Ok(None);
+            return None;
         }
         let key = key();
-        if !slots.waiting.contains_key(&key) {
+        slots.waiting.contains_key(&key).then_some(key)
+    }
+
+    /// Facts of the part that waits, and how much of it is a copy of what is published, if it
+    /// belongs to what lies there now; one that does not is removed.
+    pub(super) fn fresh(&self, key: Key, target: &Target) -> Result<Option<(Metadata, u64)>> {
+        let slots = locked(&self.slots);
+        let Some(part) = slots.waiting.get(&key) else {
             return Ok(None);
+        };
+        let origin = part.origin;
+        if Origin::fits(origin, target)? {
+            let base = origin.map_or(0, |origin| origin.base);
+            return match facts_at(&self.directory, &part.name(key)) {
+                Ok(found) => Ok(Some((describe(&found), base))),
+                Err(Error::NotFound) => Ok(None),
+                Err(error) => Err(error),
+            };
         }
-        match facts_at(&self.directory, &part_of(key)) {
-            Ok(found) => Ok(Some(describe(&found))),
-            Err(Error::NotFound) => Ok(None),
-            Err(error) => Err(error),
-        }
+        drop(slots);
+        self.forget_if(key, |part| part.origin == origin)?;
+        Ok(None)
     }
 
     /// Removes the part that waits, if one does.
     pub(super) fn forget(&self, key: impl FnOnce() -> Key) -> Result<bool> {
+        match self.waits(key) {
+            Some(key) => self.forget_if(key, |_| true),
+            None => Ok(false),
+        }
+    }
+
+    fn forget_if(&self, key: Key, wanted: impl FnOnce(&Part) -> bool) -> Result<bool> {
         let mut slots = locked(&self.slots);
-        if slots.waiting.is_empty() {
+        let Some(name) = slots
+            .waiting
+            .get(&key)
+            .filter(|part| wanted(part))
+            .map(|part| part.name(key))
+        else {
             return Ok(false);
-        }
-        let key = key();
-        if slots.waiting.remove(&key).is_none() {
-            return Ok(false);
-        }
-        let name = part_of(key);
+        };
+        slots.waiting.remove(&key);
+        // The handle keeps the content until the lock is free again: freeing may take long.
         let held = self.open_name(&name, OFlags::PATH).ok();
         let removed = unlinkat(&self.directory, name, AtFlags::empty());
         self.unlabel(key);
@@ -324,6 +422,16 @@ impl Staging {
             Err(Errno::NOENT) => Ok(false),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Held while the name of anything published changes.
+    pub(super) fn names_change(&self) -> RwLockReadGuard<'_, ()> {
+        self.names.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Held while no name of anything published may change through the server.
+    pub(super) fn names_stay(&self) -> RwLockWriteGuard<'_, ()> {
+        self.names.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn unlabel(&self, key: Key) {
@@ -340,11 +448,12 @@ impl Staging {
     ) -> Result<Claim> {
         let mut slots = locked(&self.slots);
         let active = slots.active.entry(key).or_default();
-        if alone && *active > 0 {
+        if alone && active.count > 0 {
             return Err(Error::Busy);
         }
-        *active += 1;
-        Ok(Claim::new(self.clone(), key, label))
+        active.count += 1;
+        active.latest = self.number();
+        Ok(Claim::new(self.clone(), key, active.latest, label))
     }
 
     pub(super) fn open_name(&self, name: &str, flags: OFlags) -> Result<OwnedFd> {
@@ -384,6 +493,14 @@ impl Staging {
     pub(super) fn number(&self) -> u64 {
         self.counter.fetch_add(1, Ordering::Relaxed)
     }
+}
+
+/// What an earlier run has left of an upload.
+struct Left {
+    name: String,
+    metadata: Metadata,
+    origin: Option<Origin>,
+    whole: bool,
 }
 
 impl AsFd for Staging {

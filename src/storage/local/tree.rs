@@ -1,6 +1,7 @@
 //! What one account sees.
 
 use std::{
+    collections::HashMap,
     os::fd::OwnedFd,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -9,7 +10,7 @@ use std::{
 use rustix::{
     fs::{
         AtFlags, CWD, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_OMIT, chmodat, fchmod,
-        fstatvfs, unlinkat, utimensat,
+        fstatvfs, openat, unlinkat, utimensat,
     },
     io::Errno,
 };
@@ -20,14 +21,16 @@ use super::{
     key::Key,
     label::Label,
     listing::{LocalListing, WithParts},
+    origin::Origin,
     part::{LocalPart, hold_large, rename},
-    resume::resume,
+    progress::{Claim, Progress},
     source::LocalSource,
+    target::Target,
 };
 use crate::{
     config::PartialListing,
     ftp::{
-        metadata::{Kind, Metadata},
+        metadata::{Kind, Metadata, Partial},
         path::VirtualPath,
     },
     storage::{Answer, Error, From, Listing, Part, Result, Source, Tree},
@@ -63,7 +66,14 @@ impl Tree for LocalTree {
                 true => self.home_path.to_string(),
                 false => format!("{}{path}", self.home_path),
             };
-            let parts = self.shared.staging.waiting_in(&self.owner, &directory);
+            let mut parts = HashMap::new();
+            for name in self.shared.staging.waiting_in(&self.owner, &directory) {
+                if let Ok(path) = path.join(&name)
+                    && let Some(part) = self.waiting(&path).await?
+                {
+                    parts.insert(name, part);
+                }
+            }
             if parts.is_empty() {
                 return Ok(Box::new(listing));
             }
@@ -89,7 +99,7 @@ impl Tree for LocalTree {
     }
 
     fn partial<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<Option<Metadata>>> {
-        Box::pin(async move { self.shared.staging.partial(|| self.key(path)) })
+        Box::pin(self.waiting(path))
     }
 
     fn stage<'a>(&'a self, path: &'a VirtualPath, from: From) -> Answer<'a, Result<Box<dyn Part>>> {
@@ -100,7 +110,8 @@ impl Tree for LocalTree {
             if self.shared.read_only {
                 return Err(Error::ReadOnly);
             }
-            let replaces = self.check_target(path).await?;
+            let target = self.home.target_soon(path, Access::Names).await?;
+            let replaces = target.file()?.is_some();
             let (staging, mode) = (&self.shared.staging, self.shared.created_mode);
             let key = self.key(path);
             let label = Label::new(&self.owner, &self.home_path, path.as_str());
@@ -108,18 +119,17 @@ impl Tree for LocalTree {
             let progress = if matches!(from, From::Start | From::Offset(0)) {
                 let claim = staging.claim(key, label, false)?;
                 staging.forget(|| key)?;
-                claim.create(mode)?
+                claim.create(mode, Origin::new(&target)?)?
             } else {
                 let claim = staging.claim(key, label, true)?;
-                let (home, relative) = (self.home.clone(), path.relative().to_owned());
-                let client = Arc::new(());
-                let wanted = Arc::downgrade(&client);
-                pool(move || resume(claim, &home, &relative, from, mode, &wanted)).await?
+                pool(move || resume(claim, &target, from, mode)).await?
             };
             let part: Box<dyn Part> = Box::new(LocalPart {
                 shared: self.shared.clone(),
                 home: self.home.clone(),
                 home_path: self.home_path.clone(),
+                path: path.clone(),
+                adds: matches!(from, From::End) || progress.origin().base > 0,
                 progress,
                 replaces,
                 sha256: None,
@@ -135,10 +145,14 @@ impl Tree for LocalTree {
             if path.is_root() {
                 return Err(Error::IsDirectory);
             }
+            // What belongs to another file than the one there is gone by this.
+            let waits = self.waiting(path).await?.is_some();
             let removed = self.unlink(path).await;
             let forgotten = match removed {
-                Ok(()) | Err(Error::NotFound) => self.shared.staging.forget(|| self.key(path))?,
-                Err(_) => false,
+                Ok(()) | Err(Error::NotFound) if waits => {
+                    self.shared.staging.forget(|| self.key(path))?
+                }
+                _ => false,
             };
             // A client that saw nothing but its broken upload has removed that.
             if forgotten { Ok(()) } else { removed }
@@ -151,11 +165,21 @@ impl Tree for LocalTree {
                 return Err(Error::Denied);
             }
             let (parent, name) = self.home.parent(path, Access::Names).await?;
+            let names = self.shared.staging.names_change();
             match unlinkat(&parent, name, AtFlags::REMOVEDIR) {
                 // POSIX lets a file system say so.
-                Err(Errno::EXIST) => Err(Error::NotEmpty),
-                removed => Ok(removed?),
+                Err(Errno::EXIST) => return Err(Error::NotEmpty),
+                removed => removed?,
             }
+            drop(names);
+            // What waits to be published in it never will be.
+            let directory = format!("{}{path}", self.home_path);
+            for name in self.shared.staging.waiting_in(&self.owner, &directory) {
+                if let Ok(path) = path.join(&name) {
+                    self.shared.staging.forget(|| self.key(&path))?;
+                }
+            }
+            Ok(())
         })
     }
 
@@ -199,7 +223,9 @@ impl Tree for LocalTree {
                 false => None,
             };
             let held = replaced.and_then(|replaced| hold_large(&new, new_name, &replaced));
+            let names = self.shared.staging.names_change();
             rename(&old, old_name, &new, new_name, flags, kind)?;
+            drop(names);
             discard(held);
             Ok(())
         })
@@ -296,27 +322,24 @@ impl LocalTree {
         )
     }
 
-    /// The directory must be there, and at the name nothing but a file. Whether anything is.
-    async fn check_target(&self, path: &VirtualPath) -> Result<bool> {
-        let (parent, name) = self.home.parent(path, Access::Names).await?;
-        let mut there = match facts_at(&parent, name) {
-            Ok(found) => kind(&found),
-            Err(Error::NotFound) => return Ok(false),
-            Err(error) => return Err(error),
+    /// Facts of the part that waits, if it belongs to what lies there.
+    async fn waiting(&self, path: &VirtualPath) -> Result<Option<Metadata>> {
+        let staging = &self.shared.staging;
+        let Some(key) = staging.waits(|| self.key(path)) else {
+            return Ok(None);
         };
-        if there == Kind::Link {
-            // It will be replaced; but what is a directory to the client cannot be.
-            there = match self.home.metadata_soon(path).await {
-                Ok(found) => found.kind,
-                Err(Error::NotFound) => return Ok(true),
-                Err(error) => return Err(error),
-            };
-        }
-        match there {
-            Kind::File => Ok(true),
-            Kind::Directory => Err(Error::IsDirectory),
-            Kind::Link | Kind::Other => Err(Error::NotRegular),
-        }
+        let target = match self.home.target_soon(path, Access::Names).await {
+            Err(Error::NotFound | Error::NotDirectory | Error::DanglingLink) => return Ok(None),
+            target => target?,
+        };
+        let part = staging.fresh(key, &target)?;
+        Ok(part.map(|(metadata, _)| Metadata {
+            partial: Some(Partial {
+                size: metadata.size,
+                modified: metadata.modified,
+            }),
+            ..metadata
+        }))
     }
 
     async fn unlink(&self, path: &VirtualPath) -> Result<()> {
@@ -327,11 +350,47 @@ impl LocalTree {
             self.home.metadata_soon(path).await?;
         }
         let held = hold_large(&parent, name, &found);
+        let names = self.shared.staging.names_change();
         unlinkat(&parent, name, AtFlags::empty())?;
+        drop(names);
         self.shared.usage.removed(&self.home_path, found.stx_size);
         discard(held);
         Ok(())
     }
+}
+
+/// An upload that goes on: with the part that waits and belongs to what lies there, else with a copy
+/// of that.
+fn resume(claim: Claim, target: &Target, from: From, mode: u32) -> Result<Progress> {
+    let published = target.file()?;
+    if claim.fresh(target)? {
+        return claim.take(target, |available, base| match (from, published) {
+            (From::Start, _) => Ok(0),
+            (From::Offset(offset), _) if offset <= available => Ok(offset),
+            (From::Offset(_), _) => Err(Error::Offset { available }),
+            (From::End, None) => Ok(available),
+            // To add to the file is what was begun: that begins anew.
+            (From::End, Some(file)) if file.stx_size == base => Ok(base),
+            (From::End, Some(_)) => Err(Error::PartialWaits { length: available }),
+        });
+    }
+    let available = published.map_or(0, |file| file.stx_size);
+    let base = match from {
+        From::Start => 0,
+        From::End => available,
+        From::Offset(offset) if offset <= available => offset,
+        From::Offset(_) => return Err(Error::Offset { available }),
+    };
+    let origin = Origin {
+        base,
+        ..Origin::new(target)?
+    };
+    if published.is_none() {
+        return claim.create(mode, origin);
+    }
+    let flags = READ | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = openat(&target.parent, &*target.name, flags, Mode::empty())?;
+    claim.create_copy(mode, origin, file)
 }
 
 /// Sets the mode bits of a file or directory, not following a link at the end of `path`.

@@ -57,15 +57,14 @@ async fn links_that_lead_outside_do_not_exist() {
         .set_times(&path("/secret"), SystemTime::now(), None)
         .await;
     assert_error!(times, Error::NotFound);
-    assert_error!(
-        fixture.tree.stage(&path("/secret"), From::Offset(1)).await,
-        Error::Offset { .. }
-    );
-    // An upload takes the link's place, not its target's.
-    let mut part = fixture.stage("/secret", From::End, "mine").await;
+    for from in [From::Start, From::Offset(1), From::End] {
+        let staged = fixture.tree.stage(&path("/secret"), from).await;
+        assert_error!(staged, Error::DanglingLink);
+    }
+    let mut part = fixture.stage("/new", From::End, "mine").await;
     assert_error!(part.publish(&path("/secret"), false).await, Error::Exists);
-    part.publish(&path("/secret"), true).await.unwrap();
-    assert_eq!(fixture.content("secret"), "mine");
+    let published = part.publish(&path("/secret"), true).await;
+    assert_error!(published, Error::DanglingLink);
     fixture.assert_outside_untouched();
 }
 

@@ -5,9 +5,12 @@
     clippy::unwrap_used
 )]
 
+mod attributes;
 mod changes;
 mod confinement;
+mod links;
 mod listings;
+mod origin;
 mod quarantine;
 mod reading;
 mod start;

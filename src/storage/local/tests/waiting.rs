@@ -27,20 +27,25 @@ async fn its_owner_alone_sees_it_in_listings() {
     keep(&fixture, "/in/new", "0123").await;
     keep(&fixture, "/in/old", "01").await;
     keep(&fixture, "/elsewhere", "0").await;
-    let sizes = |entries: Vec<Entry>| -> Vec<(String, u64)> {
-        let sizes = entries.into_iter();
-        sizes
-            .map(|entry| (entry.name, entry.metadata.size))
-            .collect()
+    let sizes = |entries: Vec<Entry>| -> Vec<(String, u64, Option<u64>)> {
+        let sizes = entries.into_iter().map(|entry| {
+            let metadata = entry.metadata;
+            let partial = metadata.partial.map(|part| part.size);
+            (entry.name, metadata.size, partial)
+        });
+        sizes.collect()
     };
-    let entries = sizes(fixture.list("/in").await.unwrap());
-    assert_eq!(entries, [("new".to_owned(), 4), ("old".to_owned(), 2)]);
+    let owners = [
+        ("new".to_owned(), 4, Some(4)),
+        ("old".to_owned(), 11, Some(2)),
+    ];
+    assert_eq!(sizes(fixture.list("/in").await.unwrap()), owners);
     assert_eq!(fixture.content("in/old"), "the old one");
 
     let alice = fixture.local.open(&path("/home"), "alice").await.unwrap();
     let mut listing = alice.list(&path("/in")).await.unwrap();
     let entries = sizes(listing.next().await.unwrap().unwrap());
-    assert_eq!(entries, [("old".to_owned(), 11)]);
+    assert_eq!(entries, [("old".to_owned(), 11, None)]);
     assert!(listing.next().await.unwrap().is_none());
     // Its owner from another home does.
     let above = fixture.local.open(&path("/"), "bob").await.unwrap();
@@ -50,7 +55,7 @@ async fn its_owner_alone_sees_it_in_listings() {
         all.extend(sizes(entries));
     }
     all.sort();
-    assert_eq!(all, [("new".to_owned(), 4), ("old".to_owned(), 2)]);
+    assert_eq!(all, owners);
 }
 
 #[tokio::test]
@@ -106,7 +111,7 @@ async fn whose_it_is_outlives_a_restart() {
     assert_eq!(part.map(|part| part.size), Some(2));
     // What is gone leaves no label behind.
     fixture.tree.remove_file(&path("/one")).await.unwrap();
-    let mut part = fixture.stage("/two", From::End, "2").await;
+    let mut part = fixture.stage("/two", From::Offset(2), "2").await;
     part.publish(&path("/two"), true).await.unwrap();
     drop(part);
     assert_eq!(fixture.all_staged(), [""; 0]);
