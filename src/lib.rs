@@ -7,6 +7,7 @@
 pub mod cli;
 pub mod config;
 pub mod data;
+pub mod fair;
 pub mod ftp;
 pub mod gate;
 pub mod kit;

@@ -217,6 +217,12 @@ fn limits(config: &Config, findings: &mut Findings) {
             format!("expected 1 to 10000, found {}", limits.queued_commands),
         );
     }
+    if !(1..=100_000).contains(&limits.concurrent_logins) {
+        findings.error(
+            "limits.concurrent-logins",
+            format!("expected 1 to 100000, found {}", limits.concurrent_logins),
+        );
+    }
     findings.positive("limits.login-timeout", limits.login_timeout);
     findings.positive("limits.idle-timeout", limits.idle_timeout);
     findings.positive("limits.data-timeout", limits.data_timeout);

@@ -126,6 +126,8 @@ impl Default for Limits {
             login_attempts: 3,
             login_delay: Duration::from_secs(1),
             login_timeout: Duration::from_secs(60),
+            concurrent_logins: 100,
+            waiting_logins: 5000,
             idle_timeout: Duration::from_secs(300),
             data_timeout: Duration::from_secs(30),
             handshake_timeout: Duration::from_secs(10),

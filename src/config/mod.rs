@@ -209,6 +209,10 @@ pub struct Limits {
     /// From the connection to the login.
     #[serde(with = "value::duration")]
     pub login_timeout: Duration,
+    /// Logins that are decided at the same time; the others wait, and client networks take turns.
+    pub concurrent_logins: usize,
+    /// Logins that wait; beyond it the address that has the most of them hears 421.
+    pub waiting_logins: usize,
     /// Silence on the control connection, transfers not counted (RFC 1123 §4.1.3.2: five minutes).
     #[serde(with = "value::duration")]
     pub idle_timeout: Duration,

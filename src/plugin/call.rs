@@ -207,6 +207,11 @@ impl Call {
 }
 
 impl Call {
+    /// Whose turn it is that is waited for.
+    pub(super) fn client(&self) -> std::net::IpAddr {
+        self.facts.client.ip()
+    }
+
     fn asker(&self) -> Asker {
         Asker {
             plugin: self.plugin.name.clone(),

@@ -25,6 +25,7 @@ use super::{
 use crate::{
     config::{Instances, PluginLimits},
     gate::{Fault, FaultKind, SessionFacts, Usage, Vitals},
+    passwords::Verifier,
 };
 
 /// What all plugins share.
@@ -33,8 +34,7 @@ pub(super) struct Shared {
     pub(super) allocation: Allocation,
     pub(super) linker: Linker<Call>,
     pub(super) slots: Slots,
-    /// As many password hashes at a time as there are cores.
-    pub(super) hashing: Arc<Semaphore>,
+    pub(super) verifier: Verifier,
     pub(super) cache: Cache,
     /// By the plugins' names: a reload takes over what is there.
     kept: Mutex<HashMap<String, Kept>>,
@@ -56,14 +56,14 @@ impl Shared {
         instances: u32,
         cache: Cache,
         state_file: Option<StateFile>,
+        verifier: Verifier,
     ) -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, Into::into);
         Self {
             engine,
             allocation,
             linker,
             slots: Slots::new(instances),
-            hashing: Arc::new(Semaphore::new(cores)),
+            verifier,
             cache,
             kept: Mutex::default(),
             state_file: state_file.map(Arc::new),

@@ -114,8 +114,15 @@ impl Host {
         let cache = cache::Cache::new(cache);
         let state_file = state_file.map(state_file::StateFile::open).transpose();
         let state_file = state_file.map_err(|text| LoadError::new("state.file", text))?;
-        let shared =
-            component::Shared::new(engine, allocation, linker, instances, cache, state_file);
+        let verifier = crate::passwords::Verifier::start().map_err(|error| {
+            LoadError::new(
+                "plugin",
+                format!("no threads to verify passwords on: {error}"),
+            )
+        })?;
+        let shared = component::Shared::new(
+            engine, allocation, linker, instances, cache, state_file, verifier,
+        );
         Ok(Self {
             shared: Arc::new(shared),
         })

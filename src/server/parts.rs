@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     config::{Loaded, Problem, Storage as Configured},
+    fair::Turns,
     gate::events::Events,
     plugin::{Host, LoadError},
     session::context::{Context, Users},
@@ -21,6 +22,7 @@ use crate::{
 pub struct Lasting {
     host: Host,
     users: Arc<Users>,
+    logins: Arc<Turns>,
     storages: Mutex<BTreeMap<String, (Configured, Arc<Local>)>>,
     /// Dropped when all events have been told.
     ended: mpsc::Sender<()>,
@@ -38,6 +40,10 @@ impl Lasting {
         Ok(Self {
             host: host.map_err(|error| error.problem(loaded))?,
             users: Arc::default(),
+            logins: Turns::new(
+                config.limits.concurrent_logins,
+                config.limits.waiting_logins,
+            ),
             storages: Mutex::default(),
             ended,
         })
@@ -73,14 +79,14 @@ impl Lasting {
         let shared = shared.collect();
         self.host.retain(&config.plugin);
         *self.opened() = storages;
-        let users = self.users.clone();
         Ok(Arc::new(Context::new(
             config.clone(),
             tls,
             gates,
             events,
             shared,
-            users,
+            self.users.clone(),
+            self.logins.clone(),
         )))
     }
 

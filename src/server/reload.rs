@@ -97,6 +97,11 @@ fn summary(first: &Config, config: &Config) -> String {
         ("log", first.log == config.log),
         ("state.file", first.state == config.state),
         (
+            "limits.concurrent-logins",
+            first.limits.concurrent_logins == config.limits.concurrent_logins
+                && first.limits.waiting_logins == config.limits.waiting_logins,
+        ),
+        (
             "plugin-host.instances",
             first.plugin_host.instances == config.plugin_host.instances,
         ),

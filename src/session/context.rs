@@ -13,6 +13,7 @@ use std::{
 use crate::{
     config::{Advertise, Config},
     data::rate::Rate,
+    fair::Turns,
     gate::{Account, Gates, events::Events},
     storage::Storage,
     tls::Tls,
@@ -35,6 +36,8 @@ pub struct Context {
     pub storages: BTreeMap<String, Arc<dyn Storage>>,
     /// Sessions and bandwidth of each user.
     pub users: Arc<Users>,
+    /// Who may log in now.
+    pub logins: Arc<Turns>,
     /// All uploads together.
     pub upload_rate: Option<Arc<Rate>>,
     /// All downloads together.
@@ -53,6 +56,7 @@ impl Context {
         events: Events,
         storages: BTreeMap<String, Arc<dyn Storage>>,
         users: Arc<Users>,
+        logins: Arc<Turns>,
     ) -> Self {
         let advertised = Advertised {
             last: Mutex::new(None),
@@ -66,6 +70,7 @@ impl Context {
             events,
             storages,
             users,
+            logins,
             upload_rate,
             download_rate,
             advertised,

@@ -8,6 +8,7 @@ use super::{
     state::{LoggedIn, Parameters, Presence, State},
 };
 use crate::{
+    fair::Full,
     ftp::{path::VirtualPath, reply::Reply, secret::Secret},
     gate::{
         Account,
@@ -35,12 +36,13 @@ impl Session {
                 one_time_code: None,
             };
             match self.decide(&credentials).await {
-                Decision::Accepted(account, by) => {
+                Ok(Decision::Accepted(account, by)) => {
                     return self.enter(user, *account, &by, 232).await;
                 }
-                Decision::Failed(fault) => return self.fault(&fault).await,
+                Ok(Decision::Failed(fault)) => return self.fault(&fault).await,
                 // The password may do what the certificate did not.
-                Decision::Denied(_) | Decision::Challenged(_) | Decision::Unknown => {}
+                Ok(Decision::Denied(_) | Decision::Challenged(_) | Decision::Unknown) => {}
+                Err(Full) => return self.too_many().await,
             }
         }
         self.answer(Reply::new(331, "Password, please")).await
@@ -78,13 +80,36 @@ impl Session {
         }
     }
 
-    async fn decide(&self, credentials: &Credentials) -> Decision {
-        authentication::authenticate(&self.context.gates.authenticators, &self.facts, credentials)
+    /// In the turn of the client's network.
+    async fn decide(&self, credentials: &Credentials) -> Result<Decision, Full> {
+        let _turn = self
+            .context
+            .logins
+            .turn(self.facts.client.ip())
             .await
+            .inspect_err(|Full| {
+                tracing::warn!(session = self.id(), client = %self.facts.client,
+                "refused: too many logins wait, most of them of this address");
+            })?;
+        let authenticators = &self.context.gates.authenticators;
+        Ok(authentication::authenticate(authenticators, &self.facts, credentials).await)
+    }
+
+    async fn too_many(&mut self) -> io::Result<Next> {
+        self.send(Reply::new(
+            421,
+            "Too many logins from your address are waiting, goodbye",
+        ))
+        .await?;
+        Ok(Next::Close)
     }
 
     async fn login(&mut self, credentials: Credentials) -> io::Result<Next> {
-        match self.decide(&credentials).await {
+        let decision = match self.decide(&credentials).await {
+            Ok(decision) => decision,
+            Err(Full) => return self.too_many().await,
+        };
+        match decision {
             Decision::Accepted(account, by) => {
                 self.enter(credentials.user, *account, &by, 230).await
             }
@@ -236,13 +261,16 @@ impl Session {
     /// As if the connection were new; the reply still goes out protected, then TLS ends
     /// (RFC 4217 §11).
     pub(super) async fn rein(&mut self) -> io::Result<Next> {
+        // The time to log in begins anew for somebody who had, and for nobody else.
+        if matches!(self.state, State::LoggedIn(_)) {
+            self.started = tokio::time::Instant::now();
+        }
         self.state = State::Greeted;
         self.parameters = Parameters::new(self.implicit);
         let facts = self.facts_mut();
         facts.user = None;
         facts.account = None;
         facts.host = None;
-        self.started = tokio::time::Instant::now();
         self.send(Reply::new(220, self.context.config.server.greeting.clone()))
             .await?;
         // Implicit TLS has no other state to go back to.

@@ -224,6 +224,11 @@ impl Session {
 
     /// The next line: one that waits, or one that comes in time.
     async fn next_line(&mut self) -> Wake {
+        // Also for a client that never pauses.
+        let by = self.started + self.context.config.limits.login_timeout;
+        if !matches!(self.state, State::LoggedIn(_)) && Instant::now() >= by {
+            return Wake::Timeout;
+        }
         if let Some(line) = self.queue.pop_front() {
             return Wake::Line(line);
         }

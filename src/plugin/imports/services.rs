@@ -55,20 +55,20 @@ impl state::Host for Call {
 }
 
 impl passwords::Host for Call {
-    /// On a thread for blocking work, as many at a time as there are cores: a hash takes long on
-    /// purpose, and must hold up nobody else. A caller that is gone leaves the thread its permit.
+    /// On threads of its own, in the turn of the client's network: a hash takes long on purpose, and
+    /// must hold up nobody else. The wait for its turn is not the guest's.
     async fn verify(
         &mut self,
         password: String,
         hash: String,
     ) -> Result<std::result::Result<bool, String>> {
-        let permit = self.plugin.shared.hashing.clone().acquire_owned().await?;
         let password = crate::ftp::secret::Secret::new(password);
-        let verify = move || {
-            let verified = crate::passwords::verify(password.expose(), &hash);
-            drop(permit);
-            verified
-        };
-        Ok(tokio::task::spawn_blocking(verify).await?)
+        let client = self.client();
+        self.clock.pause();
+        let verifier = &self.plugin.shared.verifier;
+        let mut verification = verifier.verify(client, password, hash);
+        verification.begun().await;
+        self.clock.resume();
+        Ok(verification.verified().await)
     }
 }

@@ -1,10 +1,15 @@
 //! Hashes of passwords: made with Argon2id, verified in all forms that are in use.
 
+mod verifier;
+
 use argon2::{
     Argon2,
-    password_hash::{Output, PasswordHash, PasswordHasher, SaltString},
+    password_hash::{Output, PasswordHash, PasswordHasher, Salt, SaltString},
 };
 use aws_lc_rs::{constant_time, rand};
+
+use self::verifier::Memory;
+pub use self::verifier::Verifier;
 
 /// The most memory that verifying one password may take: more is a slip of the operator's, and
 /// would end the server rather than the login.
@@ -41,6 +46,11 @@ pub fn hash(password: &str) -> Result<String, String> {
 /// # Errors
 /// When the hash is malformed, of another kind, or would take too much to verify.
 pub fn verify(password: &str, hash: &str) -> Result<bool, String> {
+    verify_in(password, hash, &mut Memory::default())
+}
+
+/// As [`verify`], with memory that can be used again.
+fn verify_in(password: &str, hash: &str, memory: &mut Memory) -> Result<bool, String> {
     if password.len() > MAX_PASSWORD {
         return Ok(false);
     }
@@ -48,7 +58,9 @@ pub fn verify(password: &str, hash: &str) -> Result<bool, String> {
         _ if !hash.starts_with('$') => Err(unknown()),
         "2a" | "2b" | "2y" => bcrypt(password, hash),
         "6" => sha512_crypt(password, hash),
-        "argon2i" | "argon2d" | "argon2id" => verify_phc(hash, |hash| argon2(password, hash)),
+        "argon2i" | "argon2d" | "argon2id" => {
+            verify_phc(hash, |hash| argon2(password, hash, memory))
+        }
         "scrypt" => verify_phc(hash, |hash| scrypt(password, hash)),
         "pbkdf2-sha256" | "pbkdf2-sha512" => verify_phc(hash, |hash| pbkdf2(password, hash)),
         _ => Err(unknown()),
@@ -111,18 +123,33 @@ fn verify_phc(
     Ok(again(&hash)? == hash.hash)
 }
 
-fn argon2(password: &str, hash: &PasswordHash<'_>) -> Result<Option<Output>, String> {
+fn argon2(
+    password: &str,
+    hash: &PasswordHash<'_>,
+    memory: &mut Memory,
+) -> Result<Option<Output>, String> {
     let params = argon2::Params::try_from(hash).map_err(text)?;
-    let memory = u64::from(params.m_cost()) * 1024;
-    bounded(memory, memory.saturating_mul(params.t_cost().into()))?;
-    let salt = hash.salt.ok_or_else(unknown)?;
+    let bytes = u64::from(params.m_cost()) * 1024;
+    bounded(bytes, bytes.saturating_mul(params.t_cost().into()))?;
+    let malformed = |error: argon2::Error| format!("a malformed hash: {error}");
+    let algorithm = argon2::Algorithm::try_from(hash.algorithm).map_err(text)?;
     // Without a version it is the first one, from before versions were written.
     let version = hash.version.unwrap_or(0x10);
-    let password = password.as_bytes();
-    Argon2::default()
-        .hash_password_customized(password, Some(hash.algorithm), Some(version), params, salt)
-        .map(|again| again.hash)
-        .map_err(text)
+    let version = argon2::Version::try_from(version).map_err(malformed)?;
+    let mut decoded = [0; Salt::MAX_LENGTH];
+    let salt = hash.salt.ok_or_else(unknown)?;
+    let salt = salt.decode_b64(&mut decoded).map_err(text)?;
+    let length = params
+        .output_len()
+        .unwrap_or(argon2::Params::DEFAULT_OUTPUT_LEN);
+    let blocks = memory.blocks(params.block_count());
+    let context = Argon2::new(algorithm, version, params);
+    let again = Output::init_with(length, |again| {
+        let hashed =
+            context.hash_password_into_with_memory(password.as_bytes(), salt, again, blocks);
+        hashed.map_err(Into::into)
+    });
+    again.map(Some).map_err(text)
 }
 
 fn scrypt(password: &str, hash: &PasswordHash<'_>) -> Result<Option<Output>, String> {
