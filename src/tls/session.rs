@@ -1,6 +1,6 @@
 //! One session's TLS: its control connection, and data connections that only its client can open.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustls::{
     CipherSuite, HandshakeKind, ProtocolVersion, ServerConfig, ServerConnection,
@@ -13,7 +13,7 @@ use super::{
     tickets::{Issuer, SessionTickets},
 };
 use crate::{
-    config::Binding,
+    config::{Binding, TlsVersion},
     gate::session::{ClientCertificate, TlsFacts},
 };
 
@@ -37,6 +37,9 @@ pub struct SessionTls {
     tickets: Issuer,
     for_data: Arc<Remembered>,
     binding: Binding,
+    minimum_version: TlsVersion,
+    /// Of the control connection, once its handshake is done.
+    version: OnceLock<ProtocolVersion>,
 }
 
 /// What a data connection's handshake proves.
@@ -51,7 +54,11 @@ pub enum Proof {
 }
 
 impl SessionTls {
-    pub(super) fn new(base: &ServerConfig, binding: Binding) -> Result<Self, rustls::Error> {
+    pub(super) fn new(
+        base: &ServerConfig,
+        binding: Binding,
+        minimum_version: TlsVersion,
+    ) -> Result<Self, rustls::Error> {
         let tickets =
             SessionTickets::control().map_err(|_| rustls::Error::FailedToGetRandomBytes)?;
         let mut control = base.clone();
@@ -70,6 +77,8 @@ impl SessionTls {
             tickets,
             for_data,
             binding,
+            minimum_version,
+            version: OnceLock::new(),
         })
     }
 
@@ -79,15 +88,29 @@ impl SessionTls {
         self.control.clone()
     }
 
+    /// The control connection's handshake is done.
+    pub fn established(&self, control: &ServerConnection) {
+        if let Some(version) = control.protocol_version() {
+            let _ = self.version.set(version);
+        }
+    }
+
     /// For one data connection, with the issuer of its tickets: [`Issuer::trust`] it once the
     /// connection has proven itself.
     ///
     /// One that only receives hands out no TLS 1.3 tickets: a client that closes without having
     /// read them makes its kernel send RST, and the end of the file is lost. One that sends
     /// replaces what a client that uses each ticket once has spent.
+    ///
+    /// In TLS 1.2 a session may be resumed as often as wanted, so that no data connection hands out a
+    /// ticket: some clients would take the newest for that of their next control connection alone,
+    /// and never resume again.
     #[must_use]
     pub fn data(&self, direction: Direction) -> (Arc<ServerConfig>, Issuer) {
-        let issuer = self.tickets.next();
+        let issuer = match self.version.get() {
+            Some(ProtocolVersion::TLSv1_2) => self.tickets.next().that_gives_none(),
+            _ => self.tickets.next(),
+        };
         let mut data = ServerConfig::clone(&self.control);
         data.ticketer = Arc::new(issuer.clone());
         data.session_storage = self.for_data.clone();
@@ -99,6 +122,12 @@ impl SessionTls {
         // What FileZilla offers on data connections.
         data.alpn_protocols.push(b"ftp-data".to_vec());
         (Arc::new(data), issuer)
+    }
+
+    /// The oldest version that may be spoken.
+    #[must_use]
+    pub fn minimum_version(&self) -> TlsVersion {
+        self.minimum_version
     }
 
     /// What the configuration asks of data connections.

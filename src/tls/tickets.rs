@@ -43,6 +43,7 @@ pub struct SessionTickets {
 pub struct Issuer {
     session: Arc<SessionTickets>,
     number: u32,
+    gives: bool,
 }
 
 impl SessionTickets {
@@ -61,6 +62,7 @@ impl SessionTickets {
         Ok(Issuer {
             session: Arc::new(session),
             number: CONTROL,
+            gives: true,
         })
     }
 
@@ -86,6 +88,17 @@ impl Issuer {
         Self {
             session: self.session.clone(),
             number: number.max(CONTROL + 1),
+            gives: true,
+        }
+    }
+
+    /// The same without new tickets. For TLS 1.2, where rustls opens tickets all the same, and leaves
+    /// out the extension that announces a new one; in TLS 1.3 it opens none.
+    #[must_use]
+    pub fn that_gives_none(self) -> Self {
+        Self {
+            gives: false,
+            ..self
         }
     }
 
@@ -114,7 +127,7 @@ impl fmt::Debug for Issuer {
 
 impl ProducesTickets for Issuer {
     fn enabled(&self) -> bool {
-        true
+        self.gives
     }
 
     fn lifetime(&self) -> u32 {
