@@ -29,7 +29,7 @@ use tokio::{
 
 use super::{
     Channel,
-    open::{Candidate, OpenError, Refused, Terms},
+    open::{Candidate, Checked, OpenError, Refused, Terms},
     socket::Meter,
 };
 use crate::{
@@ -335,10 +335,7 @@ impl Arrivals {
     }
 
     /// The next candidate that is done, and whether all places were taken before.
-    fn next_result(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Option<(Result<(Channel, Proof), Refused>, bool)> {
+    fn next_result(&mut self, context: &mut Context<'_>) -> Option<(Checked, bool)> {
         let was_full = self.candidates.len() >= CANDIDATES;
         let mut at = 0;
         while let Some(candidate) = self.candidates.get_mut(at) {

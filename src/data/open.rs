@@ -134,8 +134,9 @@ impl fmt::Display for Refused {
 }
 
 /// A connection on its way through the handshake, to what it proves.
-pub(super) type Candidate =
-    Pin<Box<dyn Future<Output = Result<(Channel, Proof), Refused>> + Send + Sync>>;
+pub(super) type Candidate = Pin<Box<dyn Future<Output = Checked> + Send + Sync>>;
+/// The connection and what it proves.
+pub(super) type Checked = Result<(Channel, Proof), Refused>;
 
 impl Opening {
     /// Waits a little for a client that has begun TLS before the transfer is announced.

@@ -102,9 +102,9 @@ impl SessionTls {
     /// read them makes its kernel send RST, and the end of the file is lost. One that sends
     /// replaces what a client that uses each ticket once has spent.
     ///
-    /// In TLS 1.2 a session may be resumed as often as wanted, so that no data connection hands out a
-    /// ticket: some clients would take the newest for that of their next control connection alone,
-    /// and never resume again.
+    /// In TLS 1.2, where a session may be resumed as often as wanted, no data connection hands out a
+    /// ticket: OpenSSL then gives up the session that it has resumed, and does not tell the program
+    /// of the new one, so that Ruby's Net::FTP would never resume again.
     #[must_use]
     pub fn data(&self, direction: Direction) -> (Arc<ServerConfig>, Issuer) {
         let issuer = match self.version.get() {

@@ -247,3 +247,54 @@ fn a_client_that_never_reads_tickets_loses_nothing_of_an_upload() {
         }
     }
 }
+
+/// OpenSSL gives up the session that it resumes when a new ticket comes, and programs that wait to be
+/// told of the new one never resume again.
+#[test]
+fn regression_data_connections_of_tls_1_2_hand_out_no_tickets() {
+    const NEW_SESSION_TICKET: u8 = 4;
+    for binding in ["off", "prefer", "require"] {
+        let server = server(binding);
+        let mut client = server.login_as(USER, &Tls::version(Version::V12));
+        for command in ["RETR file", "RETR file", "STOR new", "LIST"] {
+            let tls = client.tls.clone().unwrap();
+            let mut stream = client.open();
+            client.send(command).expect_one_of(&[125, 150]);
+            let mut connection = rustls::ClientConnection::new(tls.config, tls.name).unwrap();
+            let mut came = Vec::new();
+            while connection.is_handshaking() {
+                while connection.wants_write() {
+                    connection.write_tls(&mut stream).unwrap();
+                }
+                if !connection.is_handshaking() {
+                    break;
+                }
+                let mut bytes = [0; 4096];
+                let length = stream.read(&mut bytes).unwrap();
+                came.extend_from_slice(&bytes[..length]);
+                let mut bytes = &bytes[..length];
+                while !bytes.is_empty() {
+                    connection.read_tls(&mut bytes).unwrap();
+                    connection.process_new_packets().unwrap();
+                }
+            }
+            assert_eq!(
+                connection.handshake_kind(),
+                Some(rustls::HandshakeKind::Resumed)
+            );
+            let mut kinds = Vec::new();
+            let mut records = &came[..];
+            // Handshake messages before ChangeCipherSpec, each in a record of its own.
+            while let [0x16, _, _, high, low, rest @ ..] = records {
+                kinds.push(rest[0]);
+                records = &rest[usize::from(u16::from_be_bytes([*high, *low]))..];
+            }
+            assert!(
+                !kinds.is_empty() && !kinds.contains(&NEW_SESSION_TICKET),
+                "{kinds:?}"
+            );
+            drop(stream);
+            client.reply();
+        }
+    }
+}
