@@ -5,8 +5,9 @@
 //! moment to come before the transfer is refused.
 //!
 //! Some clients begin TLS before they send the command, and send the command when the handshake is
-//! done. So handshakes go on while the session waits for commands, under the terms that hold then;
-//! should the terms be others when the transfer begins, what began before is dropped.
+//! done. So handshakes that clients begin go on while the session waits for commands, under the terms
+//! that hold then; should the terms be others when the transfer begins, what began before is dropped.
+//! The command says which way the bytes go: until then, tickets are held back.
 
 use std::{
     collections::VecDeque,
@@ -46,9 +47,6 @@ const CANDIDATES: usize = 4;
 const ARRIVED: usize = 8;
 /// How long a connection that says nothing keeps its place from others before the command.
 const SILENCE: Duration = Duration::from_millis(1000);
-/// How long a client that has begun TLS has to send the command. Only then is its handshake done
-/// without it, as the command says which way the bytes go, and with it how many tickets there are.
-const EARLY: Duration = Duration::from_millis(100);
 /// How long a handshake that has begun is waited for before the transfer is announced.
 const SETTLE: Duration = Duration::from_millis(200);
 
@@ -74,8 +72,8 @@ pub struct Arrivals {
 struct Arrived {
     tcp: TcpStream,
     since: Instant,
-    /// The client has begun to speak: when the command is late.
-    late: Option<Pin<Box<Sleep>>>,
+    /// The client has begun to speak, or is gone.
+    speaks: bool,
 }
 
 /// A moment that begins with the transfer.
@@ -117,7 +115,7 @@ impl Arrivals {
                 return Poll::Pending;
             }
             let made_room = self.drop_silent(context);
-            let began = self.begin_late(terms, context);
+            let began = self.begin_speaking(terms, context);
             let mut ended = false;
             while let Some((result, _)) = self.next_result(context) {
                 ended = true;
@@ -146,7 +144,7 @@ impl Arrivals {
         let tls = terms.tls.as_ref();
         let prefers = tls.is_some_and(|tls| tls.binding() == Binding::Prefer);
         if let Some(channel) = self.proven.take() {
-            return Poll::Ready(Ok(channel));
+            return Poll::Ready(Ok(channel.begin(direction)));
         }
         loop {
             loop {
@@ -164,7 +162,7 @@ impl Arrivals {
                     Ok((channel, Proof::None)) if prefers => {
                         self.held.get_or_insert((channel, None));
                     }
-                    Ok((channel, _)) => return Poll::Ready(Ok(channel)),
+                    Ok((channel, _)) => return Poll::Ready(Ok(channel.begin(direction))),
                     Err(why) => self.refuse(why, terms.peer),
                 }
             }
@@ -178,7 +176,7 @@ impl Arrivals {
                 && (is_over(grace, context) || alone)
                 && let Some((channel, _)) = self.held.take()
             {
-                return Poll::Ready(Ok(channel));
+                return Poll::Ready(Ok(channel.begin(direction)));
             }
             if let Some((_, grace)) = &mut self.refused
                 && is_over(grace, context)
@@ -215,13 +213,11 @@ impl Arrivals {
                 come.await.ok()?;
             }
             for arrived in &mut self.arrived {
-                if arrived.late.is_none() && speaks(&arrived.tcp) {
-                    arrived.late = Some(Box::pin(sleep(EARLY)));
-                }
+                arrived.speaks |= speaks(&arrived.tcp);
             }
             let begun = self.proven.is_some() || self.held.is_some();
             let begun = begun || !self.candidates.is_empty();
-            if !begun && self.arrived.iter().all(|arrived| arrived.late.is_none()) {
+            if !begun && !self.arrived.iter().any(|arrived| arrived.speaks) {
                 return None;
             }
             Some(poll_fn(|context| self.poll(terms, direction, context)).await)
@@ -259,7 +255,7 @@ impl Arrivals {
                     self.arrived.push_back(Arrived {
                         tcp,
                         since: Instant::now(),
-                        late: None,
+                        speaks: false,
                     });
                 }
                 Poll::Ready(Ok((_, from))) => {
@@ -277,7 +273,7 @@ impl Arrivals {
         if self.arrived.len() < ARRIVED {
             return false;
         }
-        let silent = self.arrived.iter().position(|one| one.late.is_none());
+        let silent = self.arrived.iter().position(|one| !one.speaks);
         let Some(at) = silent else { return false };
         let Some(since) = self.arrived.get(at).map(|one| one.since) else {
             return false;
@@ -291,25 +287,18 @@ impl Arrivals {
         false
     }
 
-    /// Begins the handshakes of clients that have begun, and have not sent the command.
-    fn begin_late(&mut self, terms: &Terms, context: &mut Context<'_>) -> bool {
+    /// Begins the handshakes that their clients have begun.
+    fn begin_speaking(&mut self, terms: &Terms, context: &mut Context<'_>) -> bool {
         let mut began = false;
         let mut at = 0;
         while let Some(arrived) = self.arrived.get_mut(at) {
-            if arrived.late.is_none() && arrived.poll_speaks(context).is_ready() {
-                arrived.late = Some(Box::pin(sleep(EARLY)));
-            }
-            let late = match &mut arrived.late {
-                Some(late) => late.as_mut().poll(context).is_ready(),
-                None => false,
-            };
-            if !late || self.candidates.len() >= CANDIDATES {
+            arrived.speaks |= arrived.poll_speaks(context).is_ready();
+            if !arrived.speaks || self.candidates.len() >= CANDIDATES {
                 at += 1;
                 continue;
             }
             if let Some(arrived) = self.arrived.remove(at) {
-                // No tickets, as for an upload: they would cost it its end.
-                let direction = Direction::Receive;
+                let direction = Direction::Unknown;
                 let candidate = terms.check(arrived.tcp, self.meter.clone(), direction);
                 self.candidates.push(candidate);
                 self.began_under = Some(terms.clone());
@@ -323,7 +312,7 @@ impl Arrivals {
     fn begin_all(&mut self, terms: &Terms, direction: Direction) -> bool {
         let mut began = false;
         while self.candidates.len() < CANDIDATES {
-            let speaking = self.arrived.iter().position(|one| one.late.is_some());
+            let speaking = self.arrived.iter().position(|one| one.speaks);
             let Some(arrived) = self.arrived.remove(speaking.unwrap_or(0)) else {
                 break;
             };

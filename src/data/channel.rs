@@ -12,6 +12,7 @@ use super::{
     ending::{Ending, NotTheEnd},
     socket::{Meter, Socket},
 };
+use crate::tls::session::Direction;
 
 /// How long a connection that is broken off goes on being emptied, so that the client can read the
 /// end of it instead of meeting a reset.
@@ -41,6 +42,17 @@ impl Channel {
             stream: Stream::Tls(Box::new(stream)),
             meter,
         }
+    }
+
+    /// The transfer begins. To an upload nothing is sent before its end.
+    #[must_use]
+    pub(super) fn begin(mut self, direction: Direction) -> Self {
+        if direction == Direction::Send
+            && let Stream::Tls(stream) = &mut self.stream
+        {
+            stream.get_mut().0.release();
+        }
+        self
     }
 
     /// Sends, waiting for the client.
@@ -145,7 +157,10 @@ impl Channel {
     async fn shutdown(&mut self) -> io::Result<()> {
         match &mut self.stream {
             Stream::Plain(stream) => stream.get_mut().shutdown().await,
-            Stream::Tls(stream) => stream.shutdown().await,
+            Stream::Tls(stream) => {
+                stream.get_mut().0.release();
+                stream.shutdown().await
+            }
         }
     }
 

@@ -197,11 +197,14 @@ impl Terms {
         meter: Arc<Meter>,
         direction: Direction,
     ) -> Candidate {
-        let socket = Socket::new(tcp, meter.clone(), self.tls.is_some());
+        let mut socket = Socket::new(tcp, meter.clone(), self.tls.is_some());
         let Some(tls) = &self.tls else {
             return Box::pin(async { Ok((Channel::plain(socket, meter), Proof::None)) });
         };
         let (config, issuer) = tls.data(direction);
+        if direction == Direction::Unknown {
+            socket.hold(issuer.given());
+        }
         let acceptor = TlsAcceptor::from(config);
         let (binding, minimum) = (tls.binding(), tls.minimum_version());
         let limit = self.handshake_timeout;

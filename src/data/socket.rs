@@ -8,7 +8,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
 };
@@ -112,6 +112,10 @@ pub struct Socket {
     records: Option<Records>,
     first: FirstBytes,
     ended: bool,
+    /// Set when what is written is to be held back.
+    holds: Option<Arc<AtomicBool>>,
+    /// What was held back, and has not been sent.
+    held: Vec<u8>,
     /// Empty until the first read.
     buffer: Vec<u8>,
     start: usize,
@@ -130,10 +134,43 @@ impl Socket {
             records: tls.then(Records::default),
             first: FirstBytes::default(),
             ended: false,
+            holds: None,
+            held: Vec::new(),
             buffer: Vec::new(),
             start: 0,
             end: 0,
         }
+    }
+
+    /// Holds back what is written after `when` is set: tickets, while it is not known which way the
+    /// bytes go. A client that closes without having read them makes its system send RST, and the end
+    /// of its upload is lost.
+    pub fn hold(&mut self, when: Arc<AtomicBool>) {
+        self.holds = Some(when);
+    }
+
+    /// Sends from here on, and first of all what was held back.
+    pub fn release(&mut self) {
+        self.holds = None;
+    }
+
+    /// Whether it takes what is written and keeps it.
+    fn is_holding(&self) -> bool {
+        let holds = self.holds.as_ref();
+        holds.is_some_and(|when| when.load(Ordering::Relaxed))
+    }
+
+    /// Sends what was held back, unless it still is.
+    fn poll_held(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.held.is_empty() && !self.is_holding() {
+            let written = ready!(Pin::new(&mut self.tcp).poll_write(context, &self.held))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.meter.add(written);
+            self.held.drain(..written);
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// What the client sends first, once it has.
@@ -204,6 +241,11 @@ impl AsyncWrite for Socket {
         context: &mut Context<'_>,
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.is_holding() {
+            self.held.extend_from_slice(data);
+            return Poll::Ready(Ok(data.len()));
+        }
+        ready!(self.poll_held(context))?;
         let written = ready!(Pin::new(&mut self.tcp).poll_write(context, data))?;
         self.meter.add(written);
         Poll::Ready(Ok(written))
@@ -214,6 +256,14 @@ impl AsyncWrite for Socket {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.is_holding() {
+            let before = self.held.len();
+            for slice in slices {
+                self.held.extend_from_slice(slice);
+            }
+            return Poll::Ready(Ok(self.held.len() - before));
+        }
+        ready!(self.poll_held(context))?;
         let written = ready!(Pin::new(&mut self.tcp).poll_write_vectored(context, slices))?;
         self.meter.add(written);
         Poll::Ready(Ok(written))
@@ -224,10 +274,13 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_held(context))?;
         Pin::new(&mut self.tcp).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.release();
+        ready!(self.poll_held(context))?;
         Pin::new(&mut self.tcp).poll_shutdown(context)
     }
 }

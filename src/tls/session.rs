@@ -29,6 +29,8 @@ pub enum Direction {
     Send,
     /// An upload.
     Receive,
+    /// The command has not come yet.
+    Unknown,
 }
 
 /// Configurations that share one ticket key, which no other session has.
@@ -100,7 +102,8 @@ impl SessionTls {
     ///
     /// One that only receives hands out no TLS 1.3 tickets: a client that closes without having
     /// read them makes its kernel send RST, and the end of the file is lost. One that sends
-    /// replaces what a client that uses each ticket once has spent.
+    /// replaces what a client that uses each ticket once has spent. Where it is not known yet which it
+    /// is, what follows the handshake has to be [held back](Issuer::given) until it is.
     ///
     /// In TLS 1.2, where a session may be resumed as often as wanted, no data connection hands out a
     /// ticket: OpenSSL then gives up the session that it has resumed, and does not tell the program
@@ -116,7 +119,7 @@ impl SessionTls {
         data.session_storage = self.for_data.clone();
         data.send_tls13_tickets = match direction {
             // One for the one that was spent, one for an upload, which brings none.
-            Direction::Send => 2,
+            Direction::Send | Direction::Unknown => 2,
             Direction::Receive => 0,
         };
         // What FileZilla offers on data connections.
