@@ -97,8 +97,11 @@ impl Data {
         self.socket().shutdown(Shutdown::Write)
     }
 
-    /// Ends without a word of TLS, as a lost connection does.
-    pub fn cut(self) {
+    /// Ends within a record of TLS, as a lost connection does.
+    pub fn cut(mut self) {
+        if let Self::Tls(stream) = &mut self {
+            let _ = stream.sock.write_all(&[0x17, 3, 3]);
+        }
         let _ = self.socket().shutdown(Shutdown::Both);
     }
 
