@@ -7,7 +7,7 @@
 //! Some clients begin TLS before they send the command, and send the command when the handshake is
 //! done. So handshakes that clients begin go on while the session waits for commands, under the terms
 //! that hold then; should the terms be others when the transfer begins, what began before is dropped.
-//! The command says which way the bytes go: until then, tickets are held back.
+//! The command says which way the bytes go: until then, as during uploads, tickets are held back.
 
 use std::{
     collections::VecDeque,

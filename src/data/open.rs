@@ -202,7 +202,7 @@ impl Terms {
             return Box::pin(async { Ok((Channel::plain(socket, meter), Proof::None)) });
         };
         let (config, issuer) = tls.data(direction);
-        if direction == Direction::Unknown {
+        if direction != Direction::Send {
             socket.hold(issuer.given());
         }
         let acceptor = TlsAcceptor::from(config);

@@ -142,8 +142,7 @@ impl Socket {
         }
     }
 
-    /// Holds back what is written after `when` is set: tickets, while it is not known which way the
-    /// bytes go. A client that closes without having read them makes its system send RST, and the end
+    /// Holds back what is written after `when` is set: tickets, unless the bytes go to the client. A client that closes without having read them makes its system send RST, and the end
     /// of its upload is lost.
     pub fn hold(&mut self, when: Arc<AtomicBool>) {
         self.holds = Some(when);

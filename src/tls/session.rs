@@ -100,10 +100,10 @@ impl SessionTls {
     /// For one data connection, with the issuer of its tickets: [`Issuer::trust`] it once the
     /// connection has proven itself.
     ///
-    /// One that only receives hands out no TLS 1.3 tickets: a client that closes without having
-    /// read them makes its kernel send RST, and the end of the file is lost. One that sends
-    /// replaces what a client that uses each ticket once has spent. Where it is not known yet which it
-    /// is, what follows the handshake has to be [held back](Issuer::given) until it is.
+    /// In TLS 1.3 a client that uses each ticket once needs another for the one that it has spent. They
+    /// follow the handshake, and unless the server sends, they have to be [held back](Issuer::given)
+    /// until the end of the upload: a client that closes without having read them makes its kernel send
+    /// RST, and the end of the file is lost.
     ///
     /// In TLS 1.2, where a session may be resumed as often as wanted, no data connection hands out a
     /// ticket: OpenSSL then gives up the session that it has resumed, and does not tell the program
@@ -118,9 +118,9 @@ impl SessionTls {
         data.ticketer = Arc::new(issuer.clone());
         data.session_storage = self.for_data.clone();
         data.send_tls13_tickets = match direction {
-            // One for the one that was spent, one for an upload, which brings none.
+            // One for the one that was spent, one for an upload: not all clients read those of uploads.
             Direction::Send | Direction::Unknown => 2,
-            Direction::Receive => 0,
+            Direction::Receive => 1,
         };
         // What FileZilla offers on data connections.
         data.alpn_protocols.push(b"ftp-data".to_vec());
