@@ -44,7 +44,7 @@ const GRACE: Duration = Duration::from_millis(1000);
 /// Handshakes at a time for one transfer.
 const CANDIDATES: usize = 4;
 /// Connections that wait for one of these places; more wait in the system's queue.
-const ARRIVED: usize = 8;
+const ARRIVED: usize = 4;
 /// How long a connection that says nothing keeps its place from others before the command.
 const SILENCE: Duration = Duration::from_millis(1000);
 /// How long a handshake that has begun is waited for before the transfer is announced.

@@ -25,14 +25,14 @@ pub struct Channel {
 }
 
 enum Stream {
-    Plain(BufReader<Socket>),
+    Plain(Box<BufReader<Socket>>),
     Tls(Box<TlsStream<Socket>>),
 }
 
 impl Channel {
     pub(super) fn plain(socket: Socket, meter: Arc<Meter>) -> Self {
         Self {
-            stream: Stream::Plain(BufReader::with_capacity(64 << 10, socket)),
+            stream: Stream::Plain(Box::new(BufReader::with_capacity(64 << 10, socket))),
             meter,
         }
     }
