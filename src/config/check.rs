@@ -8,8 +8,8 @@ use std::{
 };
 
 use super::{
-    Advertise, Binding, ClientCertificates, Config, Grants, LateVerdict, Plugin, Uploads,
-    grants::Place, path::KeyPath,
+    Advertise, Binding, ClientCertificates, CloseNotify, Config, Grants, LateVerdict, Plugin,
+    Uploads, grants::Place, path::KeyPath,
 };
 use crate::gate::OnFailure;
 
@@ -169,6 +169,12 @@ fn tls(config: &Config, findings: &mut Findings) {
         findings.warn(
             "tls.data-binding",
             "is \"off\": whoever shares a client's address can take over its data connections",
+        );
+    }
+    if tls.close_notify == CloseNotify::Ignore {
+        findings.warn(
+            "tls.close-notify",
+            "is \"ignore\": an upload that somebody on the way cuts between two records passes for a whole one",
         );
     }
     if tls.allow_ccc {

@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use super::{
-    Binding, ClientCertificates, Config, Data, LateVerdict, Limits, Log, LogFormat, PartialListing,
-    Plugin, PluginHost, PluginLimits, Server, State, Storage, Tls, TlsVersion, UploadDigest,
-    Uploads,
+    Binding, ClientCertificates, CloseNotify, Config, Data, LateVerdict, Limits, Log, LogFormat,
+    PartialListing, Plugin, PluginHost, PluginLimits, Server, State, Storage, Tls, TlsVersion,
+    UploadDigest, Uploads,
 };
 use crate::storage::Durability;
 
@@ -99,6 +99,7 @@ impl Default for Tls {
             required: true,
             data_required: true,
             data_binding: Binding::Prefer,
+            close_notify: CloseNotify::Prefer,
             minimum_version: TlsVersion::V1_2,
             client_certificates: ClientCertificates::Off,
             client_authorities: None,

@@ -112,6 +112,8 @@ pub struct Tls {
     pub data_required: bool,
     /// How a data connection is bound to its session.
     pub data_binding: Binding,
+    /// Whether a protected upload has to end with `close_notify`.
+    pub close_notify: CloseNotify,
     /// The oldest version.
     pub minimum_version: TlsVersion,
     /// Whether client certificates are asked for.
@@ -142,6 +144,18 @@ pub enum Binding {
     Prefer,
     /// By resuming the session's TLS: anything else is 522.
     Require,
+}
+
+/// What ends a protected upload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CloseNotify {
+    /// `close_notify` alone: without it, 426.
+    Require,
+    /// `close_notify`; FIN alone, from a client that has not sent any on a data connection.
+    Prefer,
+    /// `close_notify` or FIN.
+    Ignore,
 }
 
 /// A TLS version.

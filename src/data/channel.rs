@@ -8,7 +8,11 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
-use super::socket::{Meter, Socket};
+use super::{
+    ending::{Ending, NotTheEnd},
+    socket::{Meter, Socket},
+};
+use crate::tls::session::Direction;
 
 /// How long a connection that is broken off goes on being emptied, so that the client can read the
 /// end of it instead of meeting a reset.
@@ -21,14 +25,14 @@ pub struct Channel {
 }
 
 enum Stream {
-    Plain(BufReader<Socket>),
+    Plain(Box<BufReader<Socket>>),
     Tls(Box<TlsStream<Socket>>),
 }
 
 impl Channel {
     pub(super) fn plain(socket: Socket, meter: Arc<Meter>) -> Self {
         Self {
-            stream: Stream::Plain(BufReader::with_capacity(64 << 10, socket)),
+            stream: Stream::Plain(Box::new(BufReader::with_capacity(64 << 10, socket))),
             meter,
         }
     }
@@ -38,6 +42,17 @@ impl Channel {
             stream: Stream::Tls(Box::new(stream)),
             meter,
         }
+    }
+
+    /// The transfer begins. To an upload nothing is sent before its end.
+    #[must_use]
+    pub(super) fn begin(mut self, direction: Direction) -> Self {
+        if direction == Direction::Send
+            && let Stream::Tls(stream) = &mut self.stream
+        {
+            stream.get_mut().0.release();
+        }
+        self
     }
 
     /// Sends, waiting for the client.
@@ -56,7 +71,7 @@ impl Channel {
     /// can make it stop.
     ///
     /// # Errors
-    /// Those of the connection; `UnexpectedEof` without `close_notify`.
+    /// Those of the connection; [`ended_by_fin`](Self::ended_by_fin) tells FIN from the others.
     pub async fn fill(&mut self) -> io::Result<&[u8]> {
         match &mut self.stream {
             Stream::Plain(stream) => stream.fill_buf().await,
@@ -72,12 +87,52 @@ impl Channel {
         }
     }
 
+    /// Whether an error of [`fill`](Self::fill) is FIN without `close_notify`; `Cut` where FIN came
+    /// within a record, so that something is missing for certain.
+    pub fn ended_by_fin(&self, error: &io::Error) -> Option<Result<(), NotTheEnd>> {
+        let Stream::Tls(stream) = &self.stream else {
+            return None;
+        };
+        let socket = stream.get_ref().0;
+        if error.kind() != io::ErrorKind::UnexpectedEof || !socket.has_ended() {
+            return None;
+        }
+        match socket.at_record_border() {
+            true => Some(Ok(())),
+            false => Some(Err(NotTheEnd::Cut)),
+        }
+    }
+
+    /// Whether it is under TLS.
+    #[must_use]
+    pub fn is_protected(&self) -> bool {
+        matches!(self.stream, Stream::Tls(_))
+    }
+
     /// Ends the connection in order: what is buffered, `close_notify`, FIN.
     ///
     /// # Errors
     /// Those of the connection: the client may not have everything.
     pub async fn finish(mut self) -> io::Result<()> {
         self.shutdown().await
+    }
+
+    /// The same behind a download or a listing; then listens, beside what comes next, whether the
+    /// client ends TLS, too: one that does, does so behind its uploads.
+    ///
+    /// # Errors
+    /// Those of the connection: the client may not have everything.
+    pub async fn finish_and_learn(mut self, ending: &Ending) -> io::Result<()> {
+        self.shutdown().await?;
+        if self.is_protected() && ending.wants_to_know() {
+            let ending = ending.clone();
+            tokio::spawn(async move {
+                if let Ok(Ok([])) = timeout(LINGER, self.fill()).await {
+                    ending.closes();
+                }
+            });
+        }
+        Ok(())
     }
 
     /// Breaks off an upload in order: says that nothing more is wanted, and reads for a little what
@@ -102,7 +157,10 @@ impl Channel {
     async fn shutdown(&mut self) -> io::Result<()> {
         match &mut self.stream {
             Stream::Plain(stream) => stream.get_mut().shutdown().await,
-            Stream::Tls(stream) => stream.shutdown().await,
+            Stream::Tls(stream) => {
+                stream.get_mut().0.release();
+                stream.shutdown().await
+            }
         }
     }
 

@@ -1,7 +1,9 @@
 //! Data connections: how they are opened, and the pumps that move the bytes.
 
+pub mod arrivals;
 pub mod channel;
 pub mod download;
+pub mod ending;
 pub mod open;
 pub mod passive;
 pub mod rate;
@@ -9,4 +11,4 @@ pub mod socket;
 pub mod upload;
 
 pub use channel::Channel;
-pub use open::{OpenError, Opening, Route};
+pub use open::{OpenError, Opening, Route, Terms};

@@ -1,23 +1,22 @@
 //! Listening for one data connection (PASV, EPSV).
 
-use std::{
-    io,
-    net::{IpAddr, SocketAddr},
-};
+use std::{io, net::SocketAddr};
 
 use tokio::net::{TcpListener, TcpSocket};
+
+use crate::ftp::address::with_port;
 
 /// Random tries before the range is searched from end to end.
 const TRIES: usize = 16;
 /// Connections that may wait: the right one, and strangers that came before it.
 const BACKLOG: u32 = 8;
 
-/// Listens on `address` with a port of the range that cannot be foretold (RFC 2577 §8); 0-0 lets the
+/// Listens on the host of `address` with a port of the range that cannot be foretold (RFC 2577 §8); 0-0 lets the
 /// system choose.
 ///
 /// # Errors
 /// `AddrInUse` when the whole range is taken.
-pub fn listen(address: IpAddr, (first, last): (u16, u16)) -> io::Result<TcpListener> {
+pub fn listen(address: SocketAddr, (first, last): (u16, u16)) -> io::Result<TcpListener> {
     if (first, last) == (0, 0) {
         return bind(address, 0);
     }
@@ -48,14 +47,14 @@ fn random() -> io::Result<u32> {
     Ok(u32::from_ne_bytes(bytes))
 }
 
-fn bind(address: IpAddr, port: u16) -> io::Result<TcpListener> {
+fn bind(address: SocketAddr, port: u16) -> io::Result<TcpListener> {
     let socket = match address {
-        IpAddr::V4(_) => TcpSocket::new_v4()?,
-        IpAddr::V6(_) => TcpSocket::new_v6()?,
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
     // A port whose last connection is in TIME_WAIT is free.
     socket.set_reuseaddr(true)?;
-    socket.bind(SocketAddr::new(address, port))?;
+    socket.bind(with_port(address, port))?;
     socket.listen(BACKLOG)
 }
 
@@ -66,7 +65,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_port_of_the_range_is_found_and_then_none() {
-        let address = IpAddr::from([127, 0, 0, 1]);
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
         // Somebody else may hold some of these: what matters is that none is given twice.
         let range = (18_230, 18_245);
         let mut held = Vec::new();

@@ -1,4 +1,4 @@
-//! A data connection's socket: it reads ahead, and counts what moves.
+//! A data connection's socket: it reads ahead, counts what moves, and follows the records of TLS.
 //!
 //! rustls asks for 18 KiB at most, so that tokio-rustls makes one system call per record. Put below
 //! it, this buffer turns sixteen of them into one and a few copies.
@@ -7,8 +7,8 @@ use std::{
     io,
     pin::Pin,
     sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
 };
@@ -54,10 +54,68 @@ impl Meter {
     }
 }
 
+/// What the client sent first, as far as it came at once: it tells what a connection is whose
+/// handshake fails.
+pub type FirstBytes = Arc<OnceLock<Vec<u8>>>;
+/// Enough of them for the version in a ClientHello.
+const FIRST: usize = 11;
+
+/// Follows the records of TLS (RFC 8446 §5.1) from the first byte of a connection on.
+#[derive(Debug, Default)]
+struct Records {
+    head: [u8; 5],
+    /// Bytes of the head that have come.
+    known: usize,
+    /// Bytes of the record that are still to come.
+    left: usize,
+}
+
+impl Records {
+    fn follow(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let length = match self.left {
+                0 => {
+                    let mut length = 0;
+                    for (slot, byte) in self.head.iter_mut().skip(self.known).zip(bytes) {
+                        *slot = *byte;
+                        length += 1;
+                    }
+                    self.known += length;
+                    if self.known == self.head.len() {
+                        let [_, _, _, high, low] = self.head;
+                        self.left = usize::from(u16::from_be_bytes([high, low]));
+                        self.known = 0;
+                    }
+                    length
+                }
+                left => {
+                    let length = left.min(bytes.len());
+                    self.left -= length;
+                    length
+                }
+            };
+            bytes = bytes.get(length..).unwrap_or_default();
+        }
+    }
+
+    /// Whether the last record that began has come whole.
+    fn at_border(&self) -> bool {
+        self.known == 0 && self.left == 0
+    }
+}
+
 /// A TCP connection with a read-ahead buffer and a meter.
 pub struct Socket {
     tcp: TcpStream,
     meter: Arc<Meter>,
+    /// Under TLS.
+    records: Option<Records>,
+    first: FirstBytes,
+    ended: bool,
+    /// Set when what is written is to be held back.
+    holds: Option<Arc<AtomicBool>>,
+    /// What was held back, and has not been sent.
+    held: Vec<u8>,
     /// Empty until the first read.
     buffer: Vec<u8>,
     start: usize,
@@ -65,18 +123,71 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// Takes over a connection.
+    /// Takes over a connection, on which TLS begins or not.
     #[must_use]
-    pub fn new(tcp: TcpStream, meter: Arc<Meter>) -> Self {
+    pub fn new(tcp: TcpStream, meter: Arc<Meter>, tls: bool) -> Self {
         // Best effort: without it the last small record waits for an acknowledgement.
         let _ = tcp.set_nodelay(true);
         Self {
             tcp,
             meter,
+            records: tls.then(Records::default),
+            first: FirstBytes::default(),
+            ended: false,
+            holds: None,
+            held: Vec::new(),
             buffer: Vec::new(),
             start: 0,
             end: 0,
         }
+    }
+
+    /// Holds back what is written after `when` is set: tickets, unless the bytes go to the client. A client that closes without having read them makes its system send RST, and the end
+    /// of its upload is lost.
+    pub fn hold(&mut self, when: Arc<AtomicBool>) {
+        self.holds = Some(when);
+    }
+
+    /// Sends from here on, and first of all what was held back.
+    pub fn release(&mut self) {
+        self.holds = None;
+    }
+
+    /// Whether it takes what is written and keeps it.
+    fn is_holding(&self) -> bool {
+        let holds = self.holds.as_ref();
+        holds.is_some_and(|when| when.load(Ordering::Relaxed))
+    }
+
+    /// Sends what was held back, unless it still is.
+    fn poll_held(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.held.is_empty() && !self.is_holding() {
+            let written = ready!(Pin::new(&mut self.tcp).poll_write(context, &self.held))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.meter.add(written);
+            self.held.drain(..written);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// What the client sends first, once it has.
+    #[must_use]
+    pub fn first_bytes(&self) -> FirstBytes {
+        self.first.clone()
+    }
+
+    /// Whether the client's FIN has come.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Whether no record of TLS is there in part.
+    #[must_use]
+    pub fn at_record_border(&self) -> bool {
+        self.records.as_ref().is_some_and(Records::at_border)
     }
 
     /// Fills the buffer, which is empty; 0 at the end.
@@ -88,7 +199,17 @@ impl Socket {
         }
         let mut room = ReadBuf::new(&mut self.buffer);
         ready!(Pin::new(&mut self.tcp).poll_read(context, &mut room))?;
-        (self.start, self.end) = (0, room.filled().len());
+        let filled = room.filled();
+        (self.start, self.end) = (0, filled.len());
+        self.ended |= filled.is_empty();
+        if let Some(records) = &mut self.records {
+            if !filled.is_empty() {
+                let first = filled.len().min(FIRST);
+                self.first
+                    .get_or_init(|| filled.get(..first).unwrap_or_default().to_vec());
+            }
+            records.follow(filled);
+        }
         self.meter.add(self.end);
         Poll::Ready(Ok(self.end))
     }
@@ -119,6 +240,11 @@ impl AsyncWrite for Socket {
         context: &mut Context<'_>,
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.is_holding() {
+            self.held.extend_from_slice(data);
+            return Poll::Ready(Ok(data.len()));
+        }
+        ready!(self.poll_held(context))?;
         let written = ready!(Pin::new(&mut self.tcp).poll_write(context, data))?;
         self.meter.add(written);
         Poll::Ready(Ok(written))
@@ -129,6 +255,14 @@ impl AsyncWrite for Socket {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.is_holding() {
+            let before = self.held.len();
+            for slice in slices {
+                self.held.extend_from_slice(slice);
+            }
+            return Poll::Ready(Ok(self.held.len() - before));
+        }
+        ready!(self.poll_held(context))?;
         let written = ready!(Pin::new(&mut self.tcp).poll_write_vectored(context, slices))?;
         self.meter.add(written);
         Poll::Ready(Ok(written))
@@ -139,10 +273,40 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_held(context))?;
         Pin::new(&mut self.tcp).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.release();
+        ready!(self.poll_held(context))?;
         Pin::new(&mut self.tcp).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_followed_however_they_are_split() {
+        let mut bytes = Vec::new();
+        let mut borders = vec![0];
+        for length in [0u16, 1, 5, 300, 0, 16_640] {
+            bytes.extend([23, 3, 3]);
+            bytes.extend(length.to_be_bytes());
+            bytes.extend(vec![7; usize::from(length)]);
+            borders.push(bytes.len());
+        }
+        for step in [1, 2, 3, 4, 5, 6, 7, 311, 5000, bytes.len()] {
+            let mut records = Records::default();
+            let mut at = 0;
+            for chunk in bytes.chunks(step) {
+                records.follow(chunk);
+                at += chunk.len();
+                assert_eq!(records.at_border(), borders.contains(&at), "{step}: {at}");
+            }
+        }
     }
 }

@@ -5,7 +5,13 @@ use std::{io::IoSlice, pin::pin, sync::Arc, time::Duration};
 use bytes::{Bytes, BytesMut};
 use tokio::{sync::watch, task::JoinHandle};
 
-use super::{Channel, channel::stalled, download::PumpError, rate::Rate};
+use super::{
+    Channel,
+    channel::stalled,
+    download::PumpError,
+    ending::{End, Ending, NotTheEnd},
+    rate::Rate,
+};
 use crate::{
     ftp::ascii::FromNetwork,
     gate::upload::{Inspection, Refusal, Staged},
@@ -26,6 +32,8 @@ pub enum UploadError {
     TooLarge,
     /// Nothing came for too long: 426.
     Stalled,
+    /// The connection has ended, and not as the end of a file does: 426.
+    Ended(NotTheEnd),
     /// An inspector.
     Refused(Refusal),
 }
@@ -219,6 +227,10 @@ pub struct Receiver<'a> {
     pub rates: &'a [Arc<Rate>],
     /// How long the client may send nothing.
     pub stall_timeout: Duration,
+    /// What ends it well.
+    pub ending: &'a Ending,
+    /// By ALLO.
+    pub announced: Option<u64>,
     /// What has arrived and is not staged yet.
     pub gathered: Gathered,
     /// Whether all has arrived, and is staged.
@@ -226,11 +238,17 @@ pub struct Receiver<'a> {
 }
 
 impl Receiver<'_> {
-    /// Receives until the client ends the connection.
+    /// Receives until the client ends the connection, and says how it did.
     ///
     /// # Errors
     /// See [`UploadError`]. What arrived before is staged.
-    pub async fn receive(&mut self, channel: &mut Channel) -> Result<(), UploadError> {
+    pub async fn receive(&mut self, channel: &mut Channel) -> Result<End, UploadError> {
+        let staged_before = self.part.length();
+        let mut arrived = 0;
+        let mut end = match channel.is_protected() {
+            true => End::CloseNotify,
+            false => End::Clear,
+        };
         let mut convert = self.ascii.then(|| (FromNetwork::new(), Vec::new()));
         let meter = channel.meter();
         let mut stalled = pin!(stalled(meter.clone(), self.stall_timeout));
@@ -250,12 +268,27 @@ impl Receiver<'_> {
             let chunk = match filled {
                 Ok(chunk) => chunk,
                 Err(error) => {
-                    // What came until here may be resumed.
-                    self.flush().await?;
-                    return Err(UploadError::Pump(PumpError::Connection(error)));
+                    let error = match channel.ended_by_fin(&error) {
+                        Some(fin) => {
+                            let staged = self.part.length() + self.gathered.length as u64;
+                            let new = staged.saturating_sub(staged_before);
+                            let sizes = [arrived, new, staged];
+                            fin.and_then(|()| self.ending.takes_fin(self.announced, sizes))
+                                .map_err(UploadError::Ended)
+                        }
+                        None => Err(UploadError::Pump(PumpError::Connection(error))),
+                    };
+                    if let Err(error) = error {
+                        // What came until here may be resumed.
+                        self.flush().await?;
+                        return Err(error);
+                    }
+                    end = End::Fin;
+                    &[]
                 }
             };
-            let (length, end) = (chunk.len(), chunk.is_empty());
+            let (length, ended) = (chunk.len(), chunk.is_empty());
+            arrived += length as u64;
             match &mut convert {
                 None => self.gathered.add(chunk),
                 Some((convert, out)) => {
@@ -269,14 +302,18 @@ impl Receiver<'_> {
                 rate.take(length).await;
                 meter.touch();
             }
-            if end {
+            if ended {
                 if let Some((convert, mut out)) = convert {
                     out.clear();
                     convert.finish(&mut out);
                     self.gathered.add(&out);
                 }
                 self.whole = true;
-                return self.flush().await;
+                if end == End::CloseNotify {
+                    self.ending.closes();
+                }
+                self.flush().await?;
+                return Ok(end);
             }
             if self.gathered.length >= PIECE * PIECES {
                 self.flush().await?;

@@ -1,7 +1,7 @@
 //! The addresses of data connections, in the forms of RFC 959 and RFC 2428.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use super::text::digits;
 
@@ -61,6 +61,44 @@ pub fn pasv_text(address: SocketAddrV4) -> String {
 /// The text of reply 229 (RFC 2428 §3).
 pub fn epsv_text(port: u16) -> String {
     format!("Entering Extended Passive Mode (|||{port}|)")
+}
+
+/// An address in its shortest form, IPv4 if it is mapped into IPv6; unlike `IpAddr`, it keeps the
+/// scope without which a link-local address names nobody (RFC 4007 §6).
+#[must_use]
+pub fn canonical(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        IpAddr::V4(ip) => SocketAddr::from((ip, address.port())),
+        IpAddr::V6(ip) => with_scope(ip, address.port(), scope(address)),
+    }
+}
+
+/// The same host with another port.
+#[must_use]
+pub fn with_port(address: SocketAddr, port: u16) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) => SocketAddr::from((ip, port)),
+        IpAddr::V6(ip) => with_scope(ip, port, scope(address)),
+    }
+}
+
+/// Whether both are of one host: the same address, on the same link where both name one.
+#[must_use]
+pub fn same_host(one: SocketAddr, other: SocketAddr) -> bool {
+    let (scope, other_scope) = (scope(one), scope(other));
+    one.ip().to_canonical() == other.ip().to_canonical()
+        && (scope == other_scope || scope == 0 || other_scope == 0)
+}
+
+fn scope(address: SocketAddr) -> u32 {
+    match address {
+        SocketAddr::V4(_) => 0,
+        SocketAddr::V6(address) => address.scope_id(),
+    }
+}
+
+fn with_scope(ip: Ipv6Addr, port: u16, scope: u32) -> SocketAddr {
+    SocketAddrV6::new(ip, port, 0, scope).into()
 }
 
 /// The argument of PORT is no address (501).
@@ -172,6 +210,29 @@ mod tests {
             ("|3|whatever|x|", EprtError::UnknownFamily),
         ] {
             assert_eq!(parse_eprt(argument), Err(error), "{argument:?}");
+        }
+    }
+
+    #[test]
+    fn a_scope_is_kept_and_compared() {
+        let of = |text: &str| text.parse::<SocketAddr>().unwrap();
+        for (text, expected) in [
+            ("[::ffff:192.0.2.1]:21", "192.0.2.1:21"),
+            ("192.0.2.1:21", "192.0.2.1:21"),
+            ("[fe80::1%7]:21", "[fe80::1%7]:21"),
+        ] {
+            assert_eq!(canonical(of(text)), of(expected));
+            assert_eq!(with_port(of(expected), 21), of(expected));
+        }
+        assert_eq!(with_port(of("[fe80::1%7]:21"), 0), of("[fe80::1%7]:0"));
+        for (one, other, expected) in [
+            ("[fe80::1%7]:1", "[fe80::1%7]:2", true),
+            ("[fe80::1%7]:1", "[fe80::1%8]:1", false),
+            ("[fe80::1%7]:1", "[fe80::1]:1", true),
+            ("[fe80::1%7]:1", "[fe80::2%7]:1", false),
+            ("[::ffff:192.0.2.1]:1", "192.0.2.1:2", true),
+        ] {
+            assert_eq!(same_host(of(one), of(other)), expected, "{one} {other}");
         }
     }
 

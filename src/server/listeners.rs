@@ -22,7 +22,10 @@ use super::{
     admission::{Admission, Refused},
     proxy,
 };
-use crate::session::{Origin, Session, context::Context};
+use crate::{
+    ftp::address,
+    session::{Origin, Session, context::Context},
+};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
@@ -110,7 +113,7 @@ impl Shared {
         let Some(context) = self.context() else {
             return;
         };
-        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let peer = address::canonical(peer);
         let (mut client, mut server) = (peer, local);
         let config = &context.config;
         if config

@@ -19,11 +19,17 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use crate::ftp::{codec::LineDecoder, reply::Reply};
+use crate::{
+    config::TlsVersion,
+    ftp::{codec::LineDecoder, reply::Reply},
+    tls::errors::HandshakeError,
+};
 
 /// How long the client has to answer the end of TLS (CCC, REIN).
 const CLOSE_NOTIFY: Duration = Duration::from_secs(5);
 
+/// The begin of a ClientHello, up to its version: it tells what a client is whose handshake fails.
+const HELLO_HEAD: usize = 11;
 /// Type, version and length of a TLS record.
 const RECORD_HEAD: usize = 5;
 /// Change cipher spec, alert, handshake, application data (RFC 8446 §5.1). None begins a command.
@@ -155,15 +161,24 @@ impl Control {
         &mut self,
         config: Arc<ServerConfig>,
         limit: Duration,
+        minimum: TlsVersion,
     ) -> io::Result<&ServerConnection> {
         let Stream::Plain(tcp) = std::mem::replace(&mut self.stream, Stream::Gone) else {
             return Err(io::Error::other("the connection is not in the clear"));
         };
-        let stream = timeout(limit, TlsAcceptor::from(config).accept(tcp))
+        let mut first = [0; HELLO_HEAD];
+        let mut length = 0;
+        let handshake = async {
+            length = tcp.peek(&mut first).await?;
+            TlsAcceptor::from(config).accept(tcp).await
+        };
+        let stream = timeout(limit, handshake)
             .await
-            .map_err(|_| {
-                io::Error::new(io::ErrorKind::TimedOut, "the handshake took too long")
-            })??;
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        let stream = stream.map_err(|error| {
+            let first = first.get(..length).unwrap_or_default();
+            io::Error::other(HandshakeError::new(&error, first, minimum))
+        })?;
         self.decoder = LineDecoder::new(self.line_length);
         self.stream = Stream::Tls(Box::new(stream));
         match &self.stream {

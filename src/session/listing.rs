@@ -88,7 +88,11 @@ impl Session {
 
     async fn send_listing(&mut self, lines: Result<Lines, Failure>) -> io::Result<Next> {
         self.parameters.restart = 0;
-        match lines.and_then(|lines| self.listing_work(lines)) {
+        let work = match lines {
+            Ok(lines) => self.listing_work(lines).await,
+            Err(failure) => Err(failure),
+        };
+        match work {
             Ok((work, handle)) => {
                 self.transfer("Here comes the listing".into(), work, handle)
                     .await
@@ -97,8 +101,8 @@ impl Session {
         }
     }
 
-    fn listing_work(&mut self, mut lines: Lines) -> Result<(Work, Handle), Failure> {
-        let (transfer, handle) = self.prepare(Direction::Send)?;
+    async fn listing_work(&mut self, mut lines: Lines) -> Result<(Work, Handle), Failure> {
+        let (transfer, handle) = self.prepare(Direction::Send).await?;
         let session = transfer.session.clone();
         let work = async move {
             let (mut channel, guard) = match transfer.open().await {
@@ -108,7 +112,7 @@ impl Session {
             let pump = async {
                 lines.send(&mut channel).await?;
                 channel
-                    .finish()
+                    .finish_and_learn(guard.ending())
                     .await
                     .map_err(|error| PumpError::Connection(error).into())
             };

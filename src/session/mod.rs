@@ -42,6 +42,7 @@ use self::{
     state::{LoggedIn, Parameters, State},
 };
 use crate::{
+    data::{Route, ending::Ending},
     ftp::{
         command::{self, Command, Foreign},
         path::VirtualPath,
@@ -51,7 +52,7 @@ use crate::{
         SessionFacts,
         events::{Event, Kind},
     },
-    tls::SessionTls,
+    tls::{self, SessionTls},
 };
 
 /// Where a connection comes from, after any PROXY protocol header.
@@ -81,6 +82,8 @@ pub struct Session {
     sni: Option<String>,
     /// After CCC, PBSZ and PROT stay as they are (RFC 4217 §12.3).
     cleared: bool,
+    /// What ends this client's uploads.
+    ending: Ending,
     state: State,
     parameters: Parameters,
     /// Lines that came while another command ran.
@@ -117,6 +120,7 @@ impl Session {
         let limits = &context.config.limits;
         let length = usize::try_from(limits.line_length).unwrap_or(usize::MAX);
         let control = Control::new(tcp, length, limits.stall_timeout);
+        let ending = Ending::new(context.config.tls.close_notify);
         let facts = Arc::new(SessionFacts {
             id: origin.id,
             client: origin.client,
@@ -136,6 +140,7 @@ impl Session {
             tls: None,
             sni: None,
             cleared: false,
+            ending,
             state: State::Greeted,
             parameters: Parameters::new(origin.implicit),
             queue: VecDeque::new(),
@@ -149,7 +154,8 @@ impl Session {
     pub async fn run(mut self) {
         tracing::debug!(session = self.id(), client = %self.facts.client, "connected");
         if let Err(error) = self.serve().await {
-            tracing::debug!(session = self.id(), %error, "the control connection broke");
+            let error = tls::errors::describe(&error);
+            tracing::debug!(session = self.id(), error, "the control connection broke");
         }
         tracing::debug!(session = self.id(), "closed");
         self.control.close().await;
@@ -248,6 +254,13 @@ impl Session {
             ),
         };
         let rest_at = now + self.context.config.plugin_host.idle_instance_timeout;
+        // A client may begin TLS on the data connection before it sends the command.
+        let terms = self.terms();
+        let route = &mut self.parameters.route;
+        let mut early = pin!(poll_fn(|context| match route {
+            Some(Route::Passive(arrivals)) => arrivals.poll_early(&terms, context),
+            Some(Route::Active { .. }) | None => Poll::Pending,
+        }));
         let mut line = pin!(self.control.line());
         let mut sleep = pin!(sleep_until(rest_at.min(deadline)));
         loop {
@@ -257,6 +270,7 @@ impl Session {
                 changed = self.shutdown.changed() => {
                     if changed.is_err() || *self.shutdown.borrow() { return Wake::Shutdown }
                 }
+                never = &mut early => match never {},
                 () = &mut sleep => {
                     if Instant::now() >= deadline {
                         return Wake::Timeout;

@@ -7,7 +7,7 @@ use std::{
 
 use super::{Next, Session, errors::Failure};
 use crate::{
-    data::{Route, passive},
+    data::{Route, arrivals::Arrivals, passive},
     ftp::{
         address,
         command::{Epsv, Opts, Type},
@@ -56,17 +56,27 @@ impl Session {
     /// Listens where the control connection arrived.
     fn listen(&mut self) -> Result<u16, Failure> {
         self.parameters.route = None;
-        let local = self.local.ip();
-        let listener = passive::listen(local, self.context.config.data.passive_ports);
+        let listener = passive::listen(self.local, self.context.config.data.passive_ports);
         let bound = listener.and_then(|listener| Ok((listener.local_addr()?.port(), listener)));
         match bound {
             Ok((port, listener)) => {
-                self.parameters.route = Some(Route::Passive(listener));
+                self.parameters.route = Some(Route::Passive(Box::new(Arrivals::new(listener))));
                 Ok(port)
             }
-            Err(error) => {
-                tracing::error!(session = self.id(), %error, "no passive port: see data.passive-ports");
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                let (first, last) = self.context.config.data.passive_ports;
+                tracing::error!(
+                    session = self.id(),
+                    first,
+                    last,
+                    "all ports of data.passive-ports are taken"
+                );
                 Err(Reply::new(425, "No port is free for a data connection").into())
+            }
+            Err(error) => {
+                tracing::error!(session = self.id(), address = %self.local.ip(), %error,
+                    "cannot listen for a data connection");
+                Err(Reply::new(425, "Cannot listen for a data connection").into())
             }
         }
     }
@@ -82,17 +92,20 @@ impl Session {
                 .answer(Reply::new(502, "Active mode is off, use EPSV or PASV"))
                 .await;
         }
-        let from = self.local.ip().to_canonical();
-        let to = SocketAddr::new(to.ip().to_canonical(), to.port());
+        let from = address::with_port(address::canonical(self.local), 0);
+        let client = address::canonical(self.facts.client);
+        let to = address::canonical(to);
         if to.is_ipv4() != from.is_ipv4() {
             let family = if from.is_ipv4() { 1 } else { 2 };
             let text = format!("Network protocol not supported, use ({family})");
             return self.answer(Reply::new(522, text)).await;
         }
-        if to.ip() != self.facts.client.ip().to_canonical() {
+        if !address::same_host(to, client) {
             let text = "Data connections go to the client's own address alone";
             return self.answer(Reply::new(501, text)).await;
         }
+        // EPRT names no scope: it is that of the control connection.
+        let to = address::with_port(client, to.port());
         if to.port() < LOWEST_ACTIVE_PORT {
             return self
                 .answer(Reply::new(504, "Ports below 1024 are not connected to"))

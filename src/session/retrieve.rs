@@ -14,7 +14,7 @@ use crate::{
         events::{Event, Kind},
         path_policy::Operation,
     },
-    tls::session::Direction,
+    tls::{self, session::Direction},
 };
 
 impl Session {
@@ -44,7 +44,7 @@ impl Session {
         let rates = user.download_rates.clone();
         let name = user.user.clone();
         let ascii = self.parameters.ascii;
-        let (transfer, handle) = self.prepare(Direction::Send)?;
+        let (transfer, handle) = self.prepare(Direction::Send).await?;
         let session = transfer.session.clone();
         let (events, facts) = (self.context.events.clone(), self.facts.clone());
         let announcement = format!(
@@ -60,7 +60,10 @@ impl Session {
             };
             let pump = async {
                 let sent = send_file(&mut channel, &*source, offset, end, ascii, &rates).await?;
-                channel.finish().await.map_err(PumpError::Connection)?;
+                channel
+                    .finish_and_learn(guard.ending())
+                    .await
+                    .map_err(PumpError::Connection)?;
                 Ok(sent)
             };
             match guard.watch(pump).await {
@@ -88,7 +91,8 @@ impl Session {
 pub(super) fn failed(error: &PumpError, session: &str, path: &str) -> Reply {
     match error {
         PumpError::Connection(error) => {
-            tracing::info!(session, path, %error, "the data connection broke");
+            let reason = tls::errors::describe(error);
+            tracing::info!(session, path, reason, "the data connection broke");
             Reply::new(426, "The data connection broke, transfer aborted")
         }
         PumpError::Storage(error) => {

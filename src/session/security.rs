@@ -43,7 +43,11 @@ impl Session {
     pub(super) async fn begin_tls(&mut self) -> io::Result<()> {
         let limit = self.context.config.limits.handshake_timeout;
         let tls = Arc::new(self.context.tls.session().map_err(io::Error::other)?);
-        let connection = match self.control.protect(tls.control(), limit).await {
+        let connection = match self
+            .control
+            .protect(tls.control(), limit, tls.minimum_version())
+            .await
+        {
             Ok(connection) => connection,
             Err(error) => {
                 tracing::info!(session = self.id(), client = %self.facts.client, %error,
@@ -51,6 +55,7 @@ impl Session {
                 return Err(error);
             }
         };
+        tls.established(connection);
         let (parameters, certificate) = session::facts(connection);
         let sni = connection.server_name().map(str::to_owned);
         self.sni = sni.clone();

@@ -108,7 +108,7 @@ impl Session {
         }
         let (tree, policy, name) = (user.tree.clone(), user.policy.clone(), user.user.clone());
         let (rates, quota) = (user.upload_rates.clone(), user.account.quota);
-        let (transfer, handle) = self.prepare(Direction::Receive)?;
+        let (transfer, handle) = self.prepare(Direction::Receive).await?;
         let part = tree.stage(&path, from).await?;
         if let Some(quota) = quota {
             // What waits to be resumed counts, what is resumed now does not.
@@ -157,6 +157,7 @@ impl Session {
             limit,
             quota,
             ascii: self.parameters.ascii,
+            unclosed: false,
         };
         let work = async move {
             match transfer.open().await {

@@ -9,7 +9,7 @@ use tokio::{
 
 use super::{Next, ReadError, Session, State, errors::Failure};
 use crate::{
-    data::{Channel, OpenError, Opening, channel::stalled, socket::Meter},
+    data::{Channel, OpenError, Opening, Terms, channel::stalled, ending::Ending, socket::Meter},
     ftp::{
         command::{self, Command},
         reply::Reply,
@@ -33,6 +33,7 @@ pub(super) struct Transfer {
     /// For logs.
     pub session: Arc<str>,
     inspecting: watch::Sender<bool>,
+    ending: Ending,
 }
 
 /// The outside of a transfer: how to end it, and what has moved.
@@ -44,8 +45,22 @@ pub(super) struct Handle {
 }
 
 impl Session {
-    /// What the next data connection takes, or why there can be none. The route is used up.
-    pub(super) fn prepare(&mut self, direction: Direction) -> Result<(Transfer, Handle), Failure> {
+    /// What a data connection has to be and to prove, as things are.
+    pub(super) fn terms(&self) -> Terms {
+        Terms {
+            peer: self.facts.client,
+            tls: self.tls.clone().filter(|_| self.parameters.private),
+            certificate: self.facts.certificate.clone(),
+            handshake_timeout: self.context.config.limits.handshake_timeout,
+        }
+    }
+
+    /// What the next data connection takes, or why there can be none. The route is used up. Where the
+    /// client has begun TLS, that is finished first.
+    pub(super) async fn prepare(
+        &mut self,
+        direction: Direction,
+    ) -> Result<(Transfer, Handle), Failure> {
         let config = &self.context.config;
         // RFC 4217 §9: said here, not at PASV.
         if config.tls.data_required && !self.parameters.private {
@@ -54,24 +69,26 @@ impl Session {
         let Some(route) = self.parameters.route.take() else {
             return Err(Reply::new(425, "EPSV or PASV comes first").into());
         };
-        let (abort, meter) = (Arc::new(Notify::new()), Arc::new(Meter::default()));
+        let (abort, meter) = (Arc::new(Notify::new()), route.meter());
         let (told, inspecting) = watch::channel(false);
-        let opening = Opening {
+        let (data_timeout, stall_timeout) =
+            (config.limits.data_timeout, config.limits.stall_timeout);
+        let mut opening = Opening {
             route,
-            peer: self.facts.client.ip().to_canonical(),
+            terms: self.terms(),
             direction,
-            tls: self.tls.clone().filter(|_| self.parameters.private),
-            certificate: self.facts.certificate.clone(),
-            data_timeout: config.limits.data_timeout,
-            handshake_timeout: config.limits.handshake_timeout,
+            data_timeout,
             meter: meter.clone(),
+            settled: None,
         };
+        opening.settle().await;
         let transfer = Transfer {
             opening,
             abort: abort.clone(),
-            stall_timeout: config.limits.stall_timeout,
+            stall_timeout,
             session: self.facts.id.clone(),
             inspecting: told,
+            ending: self.ending.clone(),
         };
         let handle = Handle {
             abort,
@@ -213,8 +230,9 @@ impl Transfer {
             meter: self.opening.meter.clone(),
             stall_timeout: self.stall_timeout,
             inspecting: self.inspecting,
+            ending: self.ending,
         };
-        let (session, peer) = (self.session, self.opening.peer);
+        let (session, peer) = (self.session, self.opening.terms.peer);
         let opened = tokio::select! {
             biased;
             opened = self.opening.open() => opened,
@@ -223,8 +241,15 @@ impl Transfer {
         match opened {
             Ok(channel) => Ok((channel, guard)),
             Err(error) => {
-                tracing::info!(session = &*session, client = %peer, error = ?error, "no data connection");
-                let code = if matches!(error, OpenError::Tls(_)) {
+                match &error {
+                    OpenError::Connect(error) => {
+                        tracing::info!(session = &*session, client = %peer, %error, "no data connection");
+                    }
+                    error => {
+                        tracing::info!(session = &*session, client = %peer, reason = %error, "no data connection");
+                    }
+                }
+                let code = if matches!(error, OpenError::Refused(_)) {
                     522
                 } else {
                     425
@@ -241,9 +266,15 @@ pub(super) struct Guard {
     meter: Arc<Meter>,
     stall_timeout: Duration,
     inspecting: watch::Sender<bool>,
+    ending: Ending,
 }
 
 impl Guard {
+    /// What ends an upload well.
+    pub(super) fn ending(&self) -> &Ending {
+        &self.ending
+    }
+
     /// All bytes have come.
     pub(super) fn inspecting(&self) {
         self.inspecting.send_replace(true);

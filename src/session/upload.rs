@@ -1,6 +1,6 @@
 //! One upload, from the open data connection to its verdict, and what becomes of it then.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::sleep;
 
@@ -14,6 +14,7 @@ use crate::{
     data::{
         Channel,
         download::PumpError,
+        ending::End,
         rate::Rate,
         upload::{Gathered, Receiver, Showing, UploadError},
     },
@@ -26,6 +27,13 @@ use crate::{
     },
     storage::{Error, Note, Part, Tree},
 };
+
+/// How long an upload that ended by FIN alone waits for ABOR, or for the end of the control
+/// connection: a client that is killed loses both connections at once, in whatever order that comes.
+const FIN_GRACE: Duration = Duration::from_millis(100);
+
+/// What events say of it.
+const UNCLOSED: &str = "it ended without TLS close_notify";
 
 /// How many bytes a file may have, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +96,8 @@ pub(super) struct Upload {
     pub(super) limit: Limit,
     pub(super) quota: Option<u64>,
     pub(super) ascii: bool,
+    /// FIN alone has ended it, without `close_notify`.
+    pub(super) unclosed: bool,
 }
 
 /// How an inspection ended, or did not.
@@ -102,7 +112,7 @@ enum Decision {
 
 impl Upload {
     pub(super) async fn run(
-        self,
+        mut self,
         mut part: Box<dyn Part>,
         mut channel: Channel,
         guard: Guard,
@@ -126,6 +136,8 @@ impl Upload {
                 ascii: self.ascii,
                 rates: &self.rates,
                 stall_timeout: guard.stall_timeout(),
+                ending: guard.ending(),
+                announced: self.announced_size,
                 gathered: Gathered::default(),
                 whole: false,
             };
@@ -146,7 +158,14 @@ impl Upload {
             return self.broken(part, aborted()).await;
         };
         match received {
-            Ok(()) => {}
+            Ok(End::Fin) => self.unclosed = true,
+            Ok(End::CloseNotify | End::Clear) => {}
+            Err(UploadError::Ended(why)) => {
+                tracing::info!(session = &*session, path = self.path.as_str(), reason = %why,
+                    "the data connection broke");
+                let reply = Reply::new(426, format!("{why}, transfer aborted"));
+                return self.broken(part, reply).await;
+            }
             Err(UploadError::Refused(refusal)) => {
                 let reply = self.refused(part, &refusal, whole, &facts.record).await;
                 channel.refuse().await;
@@ -166,6 +185,14 @@ impl Upload {
             Err(UploadError::Pump(error)) => {
                 let reply = retrieve::failed(&error, &session, self.path.as_str());
                 return self.broken(part, reply).await;
+            }
+        }
+        // Where ALLO has told the size, nothing can be missing.
+        if self.unclosed && self.announced_size.is_none() {
+            tokio::select! {
+                biased;
+                () = guard.abort.notified() => return self.broken(part, aborted()).await,
+                () = sleep(FIN_GRACE) => {}
             }
         }
         let completed = tokio::select! {
@@ -216,6 +243,7 @@ impl Upload {
             }
             Err(UploadError::TooLarge) => Decision::Broken(self.limit.reply()),
             Err(UploadError::Stalled) => Decision::Broken(stalled_reply()),
+            Err(UploadError::Ended(why)) => Decision::Broken(Reply::new(426, why.to_string())),
         };
         tokio::select! {
             biased;
@@ -357,6 +385,7 @@ impl Upload {
             user = self.user.as_str(),
             path = path.as_str(),
             bytes,
+            close_notify = self.unclosed.then_some(false),
             "stored"
         );
         self.events.tell(|| {
@@ -366,12 +395,17 @@ impl Upload {
                 true => event,
                 false => event.to(&path),
             };
-            match unjudged {
-                Some(why) => event.reason(why),
-                None => event,
+            let unclosed = self.unclosed.then_some(UNCLOSED);
+            let reasons: Vec<&str> = unjudged.into_iter().chain(unclosed).collect();
+            match reasons.is_empty() {
+                false => event.reason(reasons.join("; ")),
+                true => event,
             }
         });
         let mut text = "Transfer complete".to_owned();
+        if self.unclosed {
+            text += ", ended without TLS close_notify";
+        }
         if unjudged.is_some() {
             text += ", not inspected to the end";
         }

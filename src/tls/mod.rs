@@ -2,6 +2,7 @@
 
 pub mod certificates;
 pub mod clients;
+pub mod errors;
 mod remembered;
 pub mod self_signed;
 pub mod session;
@@ -25,6 +26,7 @@ pub struct Tls {
     base: ServerConfig,
     resolver: Arc<Resolver>,
     binding: config::Binding,
+    minimum_version: TlsVersion,
 }
 
 /// What is wrong with the TLS part of the configuration.
@@ -92,6 +94,7 @@ impl Tls {
             base,
             resolver,
             binding: config.data_binding,
+            minimum_version: config.minimum_version,
         })
     }
 
@@ -100,7 +103,7 @@ impl Tls {
     /// # Errors
     /// When the system has no random numbers.
     pub fn session(&self) -> Result<SessionTls, rustls::Error> {
-        SessionTls::new(&self.base, self.binding)
+        SessionTls::new(&self.base, self.binding, self.minimum_version)
     }
 
     /// Whether one of the certificates is for this host.

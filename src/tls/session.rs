@@ -1,6 +1,6 @@
 //! One session's TLS: its control connection, and data connections that only its client can open.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustls::{
     CipherSuite, HandshakeKind, ProtocolVersion, ServerConfig, ServerConnection,
@@ -13,7 +13,7 @@ use super::{
     tickets::{Issuer, SessionTickets},
 };
 use crate::{
-    config::Binding,
+    config::{Binding, TlsVersion},
     gate::session::{ClientCertificate, TlsFacts},
 };
 
@@ -29,6 +29,8 @@ pub enum Direction {
     Send,
     /// An upload.
     Receive,
+    /// The command has not come yet.
+    Unknown,
 }
 
 /// Configurations that share one ticket key, which no other session has.
@@ -37,6 +39,9 @@ pub struct SessionTls {
     tickets: Issuer,
     for_data: Arc<Remembered>,
     binding: Binding,
+    minimum_version: TlsVersion,
+    /// Of the control connection, once its handshake is done.
+    version: OnceLock<ProtocolVersion>,
 }
 
 /// What a data connection's handshake proves.
@@ -51,7 +56,11 @@ pub enum Proof {
 }
 
 impl SessionTls {
-    pub(super) fn new(base: &ServerConfig, binding: Binding) -> Result<Self, rustls::Error> {
+    pub(super) fn new(
+        base: &ServerConfig,
+        binding: Binding,
+        minimum_version: TlsVersion,
+    ) -> Result<Self, rustls::Error> {
         let tickets =
             SessionTickets::control().map_err(|_| rustls::Error::FailedToGetRandomBytes)?;
         let mut control = base.clone();
@@ -70,6 +79,8 @@ impl SessionTls {
             tickets,
             for_data,
             binding,
+            minimum_version,
+            version: OnceLock::new(),
         })
     }
 
@@ -79,26 +90,47 @@ impl SessionTls {
         self.control.clone()
     }
 
+    /// The control connection's handshake is done.
+    pub fn established(&self, control: &ServerConnection) {
+        if let Some(version) = control.protocol_version() {
+            let _ = self.version.set(version);
+        }
+    }
+
     /// For one data connection, with the issuer of its tickets: [`Issuer::trust`] it once the
     /// connection has proven itself.
     ///
-    /// One that only receives hands out no TLS 1.3 tickets: a client that closes without having
-    /// read them makes its kernel send RST, and the end of the file is lost. One that sends
-    /// replaces what a client that uses each ticket once has spent.
+    /// In TLS 1.3 a client that uses each ticket once needs another for the one that it has spent. They
+    /// follow the handshake, and unless the server sends, they have to be [held back](Issuer::given)
+    /// until the end of the upload: a client that closes without having read them makes its kernel send
+    /// RST, and the end of the file is lost.
+    ///
+    /// In TLS 1.2, where a session may be resumed as often as wanted, no data connection hands out a
+    /// ticket: OpenSSL then gives up the session that it has resumed, and does not tell the program
+    /// of the new one, so that Ruby's Net::FTP would never resume again.
     #[must_use]
     pub fn data(&self, direction: Direction) -> (Arc<ServerConfig>, Issuer) {
-        let issuer = self.tickets.next();
+        let issuer = match self.version.get() {
+            Some(ProtocolVersion::TLSv1_2) => self.tickets.next().that_gives_none(),
+            _ => self.tickets.next(),
+        };
         let mut data = ServerConfig::clone(&self.control);
         data.ticketer = Arc::new(issuer.clone());
         data.session_storage = self.for_data.clone();
         data.send_tls13_tickets = match direction {
-            // One for the one that was spent, one for an upload, which brings none.
-            Direction::Send => 2,
-            Direction::Receive => 0,
+            // One for the one that was spent, one for an upload: not all clients read those of uploads.
+            Direction::Send | Direction::Unknown => 2,
+            Direction::Receive => 1,
         };
         // What FileZilla offers on data connections.
         data.alpn_protocols.push(b"ftp-data".to_vec());
         (Arc::new(data), issuer)
+    }
+
+    /// The oldest version that may be spoken.
+    #[must_use]
+    pub fn minimum_version(&self) -> TlsVersion {
+        self.minimum_version
     }
 
     /// What the configuration asks of data connections.

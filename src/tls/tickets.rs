@@ -5,7 +5,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
 };
 
@@ -43,7 +43,12 @@ pub struct SessionTickets {
 pub struct Issuer {
     session: Arc<SessionTickets>,
     number: u32,
+    gives: bool,
+    given: Given,
 }
+
+/// Whether a connection has made tickets of TLS 1.3, which follow its handshake.
+pub type Given = Arc<AtomicBool>;
 
 impl SessionTickets {
     /// A new random key; the issuer is the control connection's.
@@ -61,6 +66,8 @@ impl SessionTickets {
         Ok(Issuer {
             session: Arc::new(session),
             number: CONTROL,
+            gives: true,
+            given: Given::default(),
         })
     }
 
@@ -86,6 +93,24 @@ impl Issuer {
         Self {
             session: self.session.clone(),
             number: number.max(CONTROL + 1),
+            gives: true,
+            given: Given::default(),
+        }
+    }
+
+    /// Set when the first ticket of TLS 1.3 is made, and before it is sent.
+    #[must_use]
+    pub fn given(&self) -> Given {
+        self.given.clone()
+    }
+
+    /// The same without new tickets. For TLS 1.2, where rustls opens tickets all the same, and leaves
+    /// out the extension that announces a new one; in TLS 1.3 it opens none.
+    #[must_use]
+    pub fn that_gives_none(self) -> Self {
+        Self {
+            gives: false,
+            ..self
         }
     }
 
@@ -114,7 +139,7 @@ impl fmt::Debug for Issuer {
 
 impl ProducesTickets for Issuer {
     fn enabled(&self) -> bool {
-        true
+        self.gives
     }
 
     fn lifetime(&self) -> u32 {
@@ -137,6 +162,9 @@ impl ProducesTickets for Issuer {
             .seal_in_place_separate_tag(nonce, Aad::from(number), sealed)
             .ok()?;
         ticket.extend_from_slice(tag.as_ref());
+        if is_tls13(plain) {
+            self.given.store(true, Ordering::Relaxed);
+        }
         Some(ticket)
     }
 
@@ -156,6 +184,19 @@ impl ProducesTickets for Issuer {
         sealed.truncate(length);
         Some(sealed)
     }
+}
+
+/// Whether a session, as rustls writes it, is one of TLS 1.3: its version stands behind the name that
+/// the client asked for. In TLS 1.2 the ticket is a part of the handshake.
+fn is_tls13(session: &[u8]) -> bool {
+    let version = match session {
+        [0, rest @ ..] => rest.first_chunk(),
+        [1, length, rest @ ..] => rest
+            .get(usize::from(*length)..)
+            .and_then(|rest| rest.first_chunk()),
+        _ => None,
+    };
+    version == Some(&[3, 4])
 }
 
 #[cfg(test)]

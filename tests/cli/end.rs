@@ -88,7 +88,7 @@ fn a_broken_upload_outlives_the_server() {
     let mut data = client.begin("STOR file");
     data.send(b"first,").unwrap();
     std::thread::sleep(Duration::from_millis(100));
-    drop(data);
+    data.cut();
     client.reply().expect_one_of(&[426, 451]);
     let server = server.restart(|| {});
     let mut client = server.login();

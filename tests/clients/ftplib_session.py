@@ -78,6 +78,8 @@ second.prot_p()
 second.voidcmd("TYPE I")
 connection = second.transfercmd("STOR broken")
 connection.sendall(content[:300_000])
+# Cut within a record: FIN between two of them may be the way in which a client ends its files.
+os.write(connection.fileno(), b"\x17\x03\x03")
 connection.close()
 try:
     second.voidresp()

@@ -1,5 +1,5 @@
-//! Real clients against the real server. Each lists, uploads, downloads, resumes both ways, renames,
-//! deletes, and mirrors a tree, in TLS 1.2 and 1.3.
+//! Real clients against the real server. Those in daily use list, upload, download, resume both ways,
+//! rename, delete, and mirror a tree, in TLS 1.2 and 1.3; the others do what they do in their own way.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -11,9 +11,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod aioftp;
+mod basic_ftp;
 mod curl;
+mod ftp_ssl;
 mod ftplib;
 mod lftp;
+mod net_ftp;
 mod suppaftp;
 
 use std::{collections::BTreeMap, fs, path::Path};

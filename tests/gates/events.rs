@@ -184,3 +184,24 @@ fn listeners_hear_of_faults() {
     let reason = events[0]["reason"].as_str().unwrap();
     assert!(reason.starts_with("trap: "), "{reason}");
 }
+
+/// The upload is accepted all the same: who reads events may look at it again.
+#[test]
+fn an_upload_that_ended_without_close_notify_says_so() {
+    let mut server = listening("").start();
+    let mut client = server.login();
+    let mut data = client.begin("STOR a");
+    data.send(b"hello").unwrap();
+    data.fin().unwrap();
+    client.reply().expect(226);
+    client.store("STOR b", b"hello").expect(226);
+    client.send("QUIT").expect(221);
+    let events = all(&mut server);
+    let uploads: Vec<&Value> = events
+        .iter()
+        .filter(|event| event["event"] == "upload")
+        .collect();
+    assert_eq!(uploads[0]["reason"], "it ended without TLS close_notify");
+    assert_eq!(uploads[0]["size"], 5);
+    assert_eq!(uploads[1]["reason"], Value::Null);
+}

@@ -1,7 +1,7 @@
 //! Data connections belong to the session that asked for them.
 
 use std::{
-    io::Read,
+    io::{Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpStream},
 };
 
@@ -91,6 +91,58 @@ fn a_client_that_uses_each_ticket_once_can_upload_and_download_in_turn() {
             .store(&format!("STOR {round}"), b"content")
             .expect(226);
         assert_eq!(client.retrieve(&format!("RETR {round}")), b"content");
+    }
+}
+
+/// Behind its end an upload brings a ticket to clients that wait for the server's.
+#[test]
+fn uploads_bring_tickets_to_clients_that_wait_for_their_end() {
+    let server = server("require");
+    for early in [false, true] {
+        let mut client = server.login_as(USER, &Tls::version(Version::V13));
+        for round in 0..20 {
+            let mut data = match early {
+                false => client.begin("STOR new"),
+                true => {
+                    let stream = client.open();
+                    let data = client.protect(stream);
+                    client.send("STOR new").expect_one_of(&[125, 150]);
+                    data
+                }
+            };
+            assert!(data.is_resumed(), "{round}");
+            data.send(b"content").unwrap();
+            let Data::Tls(stream) = &mut data else {
+                panic!("there is no TLS");
+            };
+            stream.conn.send_close_notify();
+            stream.flush().unwrap();
+            assert_eq!(data.receive(), b"");
+            client.reply().expect(226);
+        }
+    }
+}
+
+/// A client may speak another version on data connections: what it gets is a full handshake.
+#[test]
+fn another_version_on_data_connections_is_served() {
+    let server = server("prefer");
+    for (control, data) in [(Version::V13, Version::V12), (Version::V12, Version::V13)] {
+        let mut client = server.login_as(USER, &Tls::version(control));
+        client.tls = Some(Tls::version(data).apart());
+        for early in [false, true] {
+            for _ in 0..2 {
+                client.store("STOR new", b"content").expect(226);
+                assert_eq!(client.retrieve("RETR new"), b"content");
+                if early {
+                    let stream = client.open();
+                    let data = client.protect(stream);
+                    client.send("RETR new").expect_one_of(&[125, 150]);
+                    assert_eq!(data.receive(), b"content");
+                    client.reply().expect(226);
+                }
+            }
+        }
     }
 }
 
@@ -244,6 +296,57 @@ fn a_client_that_never_reads_tickets_loses_nothing_of_an_upload() {
                 let stored = std::fs::read(server.home().join("upload")).unwrap();
                 assert!(stored == content, "{version:?}: round {round}");
             }
+        }
+    }
+}
+
+/// OpenSSL gives up the session that it resumes when a new ticket comes, and programs that wait to be
+/// told of the new one never resume again.
+#[test]
+fn regression_data_connections_of_tls_1_2_hand_out_no_tickets() {
+    const NEW_SESSION_TICKET: u8 = 4;
+    for binding in ["off", "prefer", "require"] {
+        let server = server(binding);
+        let mut client = server.login_as(USER, &Tls::version(Version::V12));
+        for command in ["RETR file", "RETR file", "STOR new", "LIST"] {
+            let tls = client.tls.clone().unwrap();
+            let mut stream = client.open();
+            client.send(command).expect_one_of(&[125, 150]);
+            let mut connection = rustls::ClientConnection::new(tls.config, tls.name).unwrap();
+            let mut came = Vec::new();
+            while connection.is_handshaking() {
+                while connection.wants_write() {
+                    connection.write_tls(&mut stream).unwrap();
+                }
+                if !connection.is_handshaking() {
+                    break;
+                }
+                let mut bytes = [0; 4096];
+                let length = stream.read(&mut bytes).unwrap();
+                came.extend_from_slice(&bytes[..length]);
+                let mut bytes = &bytes[..length];
+                while !bytes.is_empty() {
+                    connection.read_tls(&mut bytes).unwrap();
+                    connection.process_new_packets().unwrap();
+                }
+            }
+            assert_eq!(
+                connection.handshake_kind(),
+                Some(rustls::HandshakeKind::Resumed)
+            );
+            let mut kinds = Vec::new();
+            let mut records = &came[..];
+            // Handshake messages before ChangeCipherSpec, each in a record of its own.
+            while let [0x16, _, _, high, low, rest @ ..] = records {
+                kinds.push(rest[0]);
+                records = &rest[usize::from(u16::from_be_bytes([*high, *low]))..];
+            }
+            assert!(
+                !kinds.is_empty() && !kinds.contains(&NEW_SESSION_TICKET),
+                "{kinds:?}"
+            );
+            drop(stream);
+            client.reply();
         }
     }
 }

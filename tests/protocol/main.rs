@@ -12,12 +12,15 @@ mod support;
 
 mod binding;
 mod certificates;
+mod close;
 mod commands;
 mod connections;
 mod digests;
+mod early;
 mod files;
 mod hostile;
 mod limits;
+mod link_local;
 mod listings;
 mod login;
 mod memory;

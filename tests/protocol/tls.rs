@@ -46,23 +46,74 @@ fn both_versions_and_no_older_ones() {
         assert_eq!(client.connection().protocol_version(), Some(expected));
         client.login(USER);
     }
-    // A ClientHello of TLS 1.1, by hand: the version field is what counts without the extension.
     let mut client = server.connect();
     client.send("AUTH TLS").expect(234);
-    let mut hello = vec![0x16, 3, 1, 0, 47, 1, 0, 0, 43, 3, 2];
-    hello.extend_from_slice(&[7; 32]);
-    hello.extend_from_slice(&[0, 0, 4, 0xc0, 0x14, 0, 0x2f, 1, 0]);
-    client.write(hello);
+    client.write(old_hello(2));
     let rest = client.rest();
     assert!(!rest.contains("220") && rest.len() < 64, "{rest:?}");
 }
 
+/// A ClientHello of an older version: the field of the version counts without the extension.
+fn old_hello(minor: u8) -> Vec<u8> {
+    let mut hello = vec![0x16, 3, 1, 0, 47, 1, 0, 0, 43, 3, minor];
+    hello.extend_from_slice(&[7; 32]);
+    hello.extend_from_slice(&[0, 0, 4, 0xc0, 0x14, 0, 0x2f, 1, 0]);
+    hello
+}
+
+/// A client that is too old, that does not trust the certificate, that is no TLS client: the log says
+/// so in words, and none of them are a library's.
+#[test]
+fn why_a_handshake_failed_is_told_in_words() {
+    let mut server = Server::start();
+    let foreign = [
+        "SignatureAlgorithms",
+        "PeerIncompatible",
+        "Custom {",
+        "InvalidContentType",
+        "http",
+    ];
+    for (sent, expected) in [
+        (old_hello(1), "TLS 1.0 at most"),
+        (old_hello(2), "TLS 1.1 at most"),
+        (b"USER alice\r\nPASS alice\r\n".to_vec(), "in the clear"),
+        (
+            vec![0x15, 3, 3, 0, 2, 2, 48],
+            "does not trust the server's certificate (unknown_ca)",
+        ),
+    ] {
+        let mut client = server.connect();
+        client.send("AUTH TLS").expect(234);
+        client.write(&sent);
+        client.rest();
+        server.wait_for_line(|line| line.contains("handshake failed") && line.contains(expected));
+
+        let mut client = server.login();
+        let mut stream = client.open();
+        client.send("STOR new").expect_one_of(&[125, 150]);
+        std::io::Write::write_all(&mut stream, &sent).unwrap();
+        client.reply().expect(522).saying(expected);
+        server.wait_for_line(|line| line.contains("no data connection") && line.contains(expected));
+    }
+    let mut client = server.login();
+    let stream = client.open();
+    client.send("STOR new").expect_one_of(&[125, 150]);
+    stream.shutdown(std::net::Shutdown::Both).unwrap();
+    client.reply().expect(522).saying("ended the connection");
+    for word in foreign {
+        assert!(!server.log().contains(word), "{word}");
+    }
+}
+
 #[test]
 fn the_oldest_version_is_configured() {
-    let server = Setup::new().set("tls.minimum-version", r#""1.3""#).start();
+    let mut server = Setup::new().set("tls.minimum-version", r#""1.3""#).start();
     let mut client = server.connect();
     client.send("AUTH TLS").expect(234);
     assert!(client.handshake(&Tls::version(Version::V12)).is_err());
+    server.wait_for_line(|line| {
+        line.contains("TLS 1.2 at most") && line.contains("tls.minimum-version")
+    });
     server.secure(&Tls::version(Version::V13)).login(USER);
 }
 
@@ -310,7 +361,11 @@ fn a_plain_data_connection_where_tls_is_told_fails() {
     let mut stream = client.open();
     client.send("STOR new").expect_one_of(&[125, 150]);
     std::io::Write::write_all(&mut stream, b"not a ClientHello").unwrap();
-    client.reply().expect_one_of(&[425, 522]);
+    client
+        .reply()
+        .expect(522)
+        .saying("in the clear")
+        .saying("PROT P");
     drop(stream);
     assert!(!server.home().join("new").exists());
     client.send("NOOP").expect(200);

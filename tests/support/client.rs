@@ -214,6 +214,11 @@ impl Client {
         Ok(count)
     }
 
+    /// Ends the connection without a word of TLS, as the system does for a client that is killed.
+    pub fn cut(self) {
+        let _ = self.socket().shutdown(std::net::Shutdown::Both);
+    }
+
     /// Waits for the end of the connection and returns what still came.
     #[track_caller]
     pub fn rest(&mut self) -> String {
@@ -253,7 +258,9 @@ impl Client {
             .unwrap_or_else(|| panic!("{reply:?}"))
             .parse()
             .unwrap();
-        SocketAddr::new(self.socket().peer_addr().unwrap().ip(), port)
+        let mut address = self.socket().peer_addr().unwrap();
+        address.set_port(port);
+        address
     }
 
     /// PASV: where to connect to.
@@ -279,8 +286,10 @@ impl Client {
     /// EPRT with a listener of the client's.
     #[track_caller]
     pub fn eprt(&mut self) -> TcpListener {
-        let own = self.socket().local_addr().unwrap().ip();
-        let listener = TcpListener::bind((own, 0)).unwrap();
+        let mut own = self.socket().local_addr().unwrap();
+        own.set_port(0);
+        let listener = TcpListener::bind(own).unwrap();
+        let own = own.ip();
         let family = if own.is_ipv4() { 1 } else { 2 };
         let port = listener.local_addr().unwrap().port();
         self.send(&format!("EPRT |{family}|{own}|{port}|"))

@@ -78,8 +78,30 @@ impl Data {
         self.socket().shutdown(Shutdown::Write)
     }
 
-    /// Ends without a word of TLS, as a lost connection does.
-    pub fn cut(self) {
+    /// Ends by FIN, without close_notify, as many clients do.
+    pub fn fin(mut self) -> io::Result<()> {
+        self.flush()?;
+        self.socket().shutdown(Shutdown::Write)
+    }
+
+    /// Sends so many bytes of a further record, and FIN.
+    pub fn cut_within_a_record(mut self, length: usize) -> io::Result<()> {
+        self.flush()?;
+        let Self::Tls(stream) = &mut self else {
+            panic!("there is no TLS");
+        };
+        stream.conn.writer().write_all(&[7; 1000])?;
+        let mut record = Vec::new();
+        stream.conn.write_tls(&mut record)?;
+        stream.sock.write_all(&record[..length])?;
+        self.socket().shutdown(Shutdown::Write)
+    }
+
+    /// Ends within a record of TLS, as a lost connection does.
+    pub fn cut(mut self) {
+        if let Self::Tls(stream) = &mut self {
+            let _ = stream.sock.write_all(&[0x17, 3, 3]);
+        }
         let _ = self.socket().shutdown(Shutdown::Both);
     }
 

@@ -2,14 +2,20 @@
 
 use std::{
     io::Read,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
 /// Whether a client is there. Where CI runs it must be; elsewhere the test is left out, and says so.
 pub fn installed(program: &str) -> bool {
-    let found = Command::new(program)
-        .arg("--version")
+    works(program, Command::new(program).arg("--version"))
+}
+
+/// The same of one that has no `--version`, or is a library: whether a command succeeds that needs it.
+pub fn works(program: &str, command: &mut Command) -> bool {
+    let found = command
+        .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status()
@@ -24,12 +30,21 @@ pub fn installed(program: &str) -> bool {
     found
 }
 
+/// Where `tests/setup` puts the clients that come from the registries of Python and Node.
+pub fn clients() -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    target.join("toolchains/clients")
+}
+
 /// Runs a client to its end: whether it succeeded, and what it said.
 pub fn run(command: &mut Command) -> (bool, String) {
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.stdin(Stdio::null());
+    run_reading(command)
+}
+
+/// The same of a client that reads its commands from a file.
+pub fn run_reading(command: &mut Command) -> (bool, String) {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command.env("LC_ALL", "C.UTF-8");
     let mut child = command.spawn().unwrap();
     let mut output = child.stdout.take().unwrap();
