@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     ftp::address,
-    session::{Origin, Session, context::Context},
+    session::{Origin, Session, Shutdown, context::Context},
 };
 
 /// Connections that may wait to be accepted.
@@ -36,14 +36,14 @@ pub(super) struct Shared {
     context: RwLock<Option<Arc<Context>>>,
     pub(super) admission: Arc<Admission>,
     sessions: AtomicU64,
-    shutdown: watch::Receiver<bool>,
+    shutdown: watch::Receiver<Shutdown>,
 }
 
 impl Shared {
     pub(super) fn new(
         context: Arc<Context>,
         admission: Arc<Admission>,
-        shutdown: watch::Receiver<bool>,
+        shutdown: watch::Receiver<Shutdown>,
     ) -> Self {
         Self {
             context: RwLock::new(Some(context)),

@@ -29,11 +29,13 @@ use self::{
 };
 use crate::{
     config::{Config, Loaded, Problem},
-    session::context::Context,
+    session::{Shutdown, context::Context},
 };
 
 /// How often broken uploads are looked through for old ones.
 const EXPIRY: Duration = Duration::from_secs(600);
+/// What sessions have to write what they keep, once transfers are cut off.
+const CUT: Duration = Duration::from_secs(20);
 /// How long listeners may take, at the end, for the events that still wait.
 const LAST_EVENTS: Duration = Duration::from_secs(5);
 
@@ -133,7 +135,7 @@ impl Server {
         } = self;
         let mut signals = signal::Signals::new()?;
         let limits = &loaded.config.limits;
-        let (shutdown, shutting_down) = watch::channel(false);
+        let (shutdown, shutting_down) = watch::channel(Shutdown::None);
         let (alive, mut gone) = mpsc::channel::<()>(1);
         let running = Arc::new(Running {
             shared: Arc::new(Shared::new(
@@ -179,11 +181,25 @@ impl Server {
         let drain = running.stop().await;
         expiry.abort();
         control.abort();
-        let _ = shutdown.send(true);
+        let _ = shutdown.send(Shutdown::Draining);
+        let ended = tokio::select! {
+            _ = gone.recv() => true,
+            () = sleep(drain) => {
+                tracing::warn!(limit = ?drain, "transfers are cut off");
+                false
+            }
+            () = signals.stop() => {
+                tracing::warn!("a second signal: transfers are cut off");
+                false
+            }
+        };
+        // A cut like any other: what has arrived of uploads is kept.
+        let _ = shutdown.send(Shutdown::Cutting);
         tokio::select! {
+            biased;
             _ = gone.recv() => tracing::info!("all sessions have ended"),
-            () = sleep(drain) => tracing::warn!(limit = ?drain, "transfers were cut off"),
-            () = signals.stop() => tracing::warn!("a second signal: transfers are cut off"),
+            () = sleep(CUT), if !ended => tracing::warn!(limit = ?CUT, "sessions were given up"),
+            () = signals.stop() => tracing::warn!("another signal: sessions are given up"),
         }
         let _ = (expiry.await, control.await);
         // With it goes the last that keeps listeners waiting for events.

@@ -90,7 +90,19 @@ pub struct Session {
     queue: VecDeque<Vec<u8>>,
     failed_logins: u32,
     started: Instant,
-    shutdown: watch::Receiver<bool>,
+    shutdown: watch::Receiver<Shutdown>,
+}
+
+/// How far the end of the server has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Shutdown {
+    /// It serves.
+    #[default]
+    None,
+    /// Idle sessions end, transfers may finish.
+    Draining,
+    /// Transfers end now; what has arrived of an upload is kept, to be resumed.
+    Cutting,
 }
 
 /// Whether the session goes on.
@@ -115,7 +127,7 @@ impl Session {
         context: Arc<Context>,
         tcp: TcpStream,
         origin: Origin,
-        shutdown: watch::Receiver<bool>,
+        shutdown: watch::Receiver<Shutdown>,
     ) -> Self {
         let limits = &context.config.limits;
         let length = usize::try_from(limits.line_length).unwrap_or(usize::MAX);
@@ -238,7 +250,7 @@ impl Session {
         if let Some(line) = self.queue.pop_front() {
             return Wake::Line(line);
         }
-        if *self.shutdown.borrow() {
+        if *self.shutdown.borrow() >= Shutdown::Draining {
             return Wake::Shutdown;
         }
         let limits = &self.context.config.limits;
@@ -268,7 +280,9 @@ impl Session {
                 biased;
                 line = &mut line => return line.map_or_else(Wake::Failed, Wake::Line),
                 changed = self.shutdown.changed() => {
-                    if changed.is_err() || *self.shutdown.borrow() { return Wake::Shutdown }
+                    if changed.is_err() || *self.shutdown.borrow() >= Shutdown::Draining {
+                        return Wake::Shutdown;
+                    }
                 }
                 never = &mut early => match never {},
                 () = &mut sleep => {

@@ -7,7 +7,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Next, ReadError, Session, State, errors::Failure};
+use super::{Next, ReadError, Session, Shutdown, State, errors::Failure};
 use crate::{
     data::{Channel, OpenError, Opening, Terms, channel::stalled, ending::Ending, socket::Meter},
     ftp::{
@@ -126,6 +126,14 @@ impl Session {
                 reply = &mut work => {
                     self.send(reply).await?;
                     return Ok(Next::Continue);
+                }
+                () = cut(&mut self.shutdown) => {
+                    handle.abort.notify_one();
+                    let reply = timeout(ABORT, &mut work).await;
+                    let reply = reply.unwrap_or_else(|_| aborted());
+                    self.send(reply).await?;
+                    self.send(Reply::new(421, "The server is shutting down")).await?;
+                    return Ok(Next::Close);
                 }
                 () = handle.waited(keep_alive), if !keep_alive.is_zero() => {
                     self.send(Reply::new(150, "The upload is complete and being inspected")).await?;
@@ -296,6 +304,15 @@ impl Guard {
             () = self.abort.notified() => Err(aborted()),
             () = stalled(self.meter.clone(), self.stall_timeout) => Err(stalled_reply()),
         }
+    }
+}
+
+/// Waits until the end of the server leaves transfers no more time.
+async fn cut(shutdown: &mut watch::Receiver<Shutdown>) {
+    let cutting = |shutdown: &Shutdown| *shutdown >= Shutdown::Cutting;
+    if shutdown.wait_for(cutting).await.is_err() {
+        // Who would say so is gone with the server.
+        std::future::pending::<()>().await;
     }
 }
 

@@ -78,6 +78,47 @@ fn a_transfer_that_takes_too_long_is_ended() {
     assert!(!server.home().join("file").exists());
 }
 
+/// The end is a cut like any other: what has arrived is kept.
+#[test]
+fn uploads_that_the_end_cuts_can_be_resumed() {
+    for second_signal in [false, true] {
+        let drain = if second_signal { "60s" } else { "300ms" };
+        let server = Setup::new()
+            .set("server.drain-timeout", &format!("{drain:?}"))
+            .start();
+        let sent = [100, 50_000, 1_000_000_usize];
+        let mut uploads: Vec<_> = sent
+            .iter()
+            .map(|length| {
+                let mut client = server.login();
+                let mut data = client.begin(&format!("STOR file{length}"));
+                data.send(&crate::support::content(*length, 1)).unwrap();
+                eventually("it has arrived", || {
+                    let reply = client.send("STAT").expect(213);
+                    let mut numbers = reply.text().split(|c: char| !c.is_ascii_digit());
+                    let moved = numbers.find_map(|number| number.parse::<usize>().ok());
+                    moved.is_some_and(|moved| moved > *length)
+                });
+                (client, data)
+            })
+            .collect();
+        if second_signal {
+            server.terminate();
+            eventually("the first is heard", || closed(&server));
+        }
+        let server = server.restart(|| ());
+        for (client, _) in &mut uploads {
+            client.reply().expect(426);
+            client.reply().expect(421);
+        }
+        let mut client = server.login();
+        for length in sent {
+            let reply = client.send(&format!("SIZE file{length}")).expect(213);
+            assert_eq!(reply.text(), length.to_string());
+        }
+    }
+}
+
 /// What was broken by the end is there to be resumed after the next start.
 #[test]
 fn a_broken_upload_outlives_the_server() {

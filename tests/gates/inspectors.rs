@@ -28,8 +28,8 @@ fn a_fault_is_451_and_nothing_is_seen() {
             assert!(!server.home().join(fault).exists(), "{fault}");
         }
         fs::write(server.home().join(fault), "old").unwrap();
-        client.store(&format!("STOR {fault}"), b"new").expect(451);
         client.store(&format!("APPE {fault}"), b"new").expect(451);
+        client.store(&format!("STOR {fault}"), b"new").expect(451);
         assert_eq!(fs::read(server.home().join(fault)).unwrap(), b"old");
         server.wait_for_line(|line| {
             line.contains("faulty-inspector") && (line.contains("WARN") || line.contains("ERROR"))
@@ -228,7 +228,7 @@ fn what_was_there_is_shown_while_the_transfer_goes_on() {
     client.reply().expect(226);
     let but_one = 2 * large().len() - 1;
     client
-        .send("SIZE loop")
+        .send("STAT loop")
         .expect(213)
         .saying(&but_one.to_string());
 }

@@ -252,7 +252,7 @@ fn regression_size_of_a_broken_upload_in_ascii() {
             Some(_) => client
                 .send(&format!("SIZE {name}"))
                 .expect(213)
-                .saying("26"),
+                .saying("27"),
         };
         if old.is_some() {
             let stream = client.open();
