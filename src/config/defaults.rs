@@ -131,7 +131,7 @@ impl Default for Limits {
             handshake_timeout: Duration::from_secs(10),
             stall_timeout: Duration::from_secs(60),
             line_length: 4096,
-            queued_commands: 64,
+            queued_commands: 1000,
             upload_size: 0,
             upload_rate: 0,
             download_rate: 0,

@@ -10,6 +10,7 @@ mod information;
 mod listing;
 mod login;
 mod parameters;
+mod queue;
 mod retrieve;
 mod security;
 mod state;
@@ -18,7 +19,6 @@ mod transfer;
 mod upload;
 
 use std::{
-    collections::VecDeque,
     future::poll_fn,
     io,
     net::SocketAddr,
@@ -39,6 +39,7 @@ use self::{
     context::Context,
     control::{Control, ReadError},
     errors::Failure,
+    queue::{Queue, Waiting},
     state::{LoggedIn, Parameters, State},
 };
 use crate::{
@@ -83,8 +84,7 @@ pub struct Session {
     cleared: bool,
     state: State,
     parameters: Parameters,
-    /// Lines that came while another command ran.
-    queue: VecDeque<Vec<u8>>,
+    queue: Queue,
     failed_logins: u32,
     started: Instant,
     shutdown: watch::Receiver<bool>,
@@ -100,6 +100,7 @@ enum Next {
 /// How a wait for the next command ended.
 enum Wake {
     Line(Vec<u8>),
+    Refused,
     Timeout,
     Shutdown,
     Failed(ReadError),
@@ -138,7 +139,7 @@ impl Session {
             cleared: false,
             state: State::Greeted,
             parameters: Parameters::new(origin.implicit),
-            queue: VecDeque::new(),
+            queue: Queue::default(),
             failed_logins: 0,
             started: Instant::now(),
             shutdown,
@@ -175,6 +176,11 @@ impl Session {
         loop {
             let line = match self.next_line().await {
                 Wake::Line(line) => line,
+                Wake::Refused => {
+                    let refusal = self.no_room();
+                    self.send(refusal).await?;
+                    continue;
+                }
                 Wake::Timeout => {
                     let text = match self.state {
                         State::LoggedIn(_) => "Idle for too long, goodbye",
@@ -224,8 +230,10 @@ impl Session {
 
     /// The next line: one that waits, or one that comes in time.
     async fn next_line(&mut self) -> Wake {
-        if let Some(line) = self.queue.pop_front() {
-            return Wake::Line(line);
+        match self.queue.pop() {
+            Some(Waiting::Line(line)) => return Wake::Line(line),
+            Some(Waiting::Refused) => return Wake::Refused,
+            None => {}
         }
         if *self.shutdown.borrow() {
             return Wake::Shutdown;
@@ -264,6 +272,19 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// Answers a command that found no room to wait. It may have been the one that RNFR, REST or RANG
+    /// was meant for: they must not be taken for another.
+    fn no_room(&mut self) -> Reply {
+        self.parameters.rename_from = None;
+        self.parameters.restart = 0;
+        self.parameters.range = None;
+        self.parameters.announced_size = None;
+        Reply::new(
+            503,
+            "Too many commands waited for the transfer to end: this one was not executed",
+        )
     }
 
     async fn send(&mut self, reply: Reply) -> io::Result<()> {
