@@ -197,8 +197,10 @@ impl Session {
                 };
                 Ok(Reply::new(200, text))
             }
-            Site::Who => Err(Reply::new(502, "SITE WHO is not implemented").into()),
-            Site::Unknown(_) => Err(Reply::new(504, "SITE knows CHMOD, UTIME and HELP").into()),
+            Site::Unknown(_) => {
+                let text = format!("SITE knows {}", help::site_commands());
+                Err(Reply::new(504, text).into())
+            }
         }
     }
 }

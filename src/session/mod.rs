@@ -17,6 +17,7 @@ mod state;
 mod store;
 mod transfer;
 mod upload;
+mod wildcard;
 
 use std::{
     future::poll_fn,
@@ -415,7 +416,7 @@ impl Session {
             C::Digest { algorithm, path } => self.digest(algorithm, &path).await,
             C::Rang(first, last) => self.rang(first, last).await,
             C::Abor => self.answer(Reply::new(226, "No transfer to abort")).await,
-            C::Stat(Some(path)) => self.stat_path(&path).await,
+            C::Stat(Some(arguments)) => self.stat_listing(arguments).await,
             C::Feat
             | C::Help(_)
             | C::Syst
