@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use super::{
-    Binding, ClientCertificates, Config, Data, LateVerdict, Limits, Log, LogFormat, PartialListing,
-    Plugin, PluginHost, PluginLimits, Server, State, Storage, Tls, TlsVersion, UploadDigest,
-    Uploads,
+    Binding, ClientCertificates, Config, Data, LateVerdict, Limits, Log, LogFormat, OddNames,
+    PartialListing, Plugin, PluginHost, PluginLimits, Server, State, Storage, Tls, TlsVersion,
+    UploadDigest, Uploads,
 };
 use crate::storage::Durability;
 
@@ -163,6 +163,7 @@ impl Default for Storage {
             partial_age: crate::storage::DEFAULT_PARTIAL_AGE,
             partial_size: 0,
             partial_listing: PartialListing::Show,
+            odd_names: OddNames::Hide,
         }
     }
 }

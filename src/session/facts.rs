@@ -44,9 +44,7 @@ impl Session {
     /// RFC 3659 §4: exactly what a transfer would carry, so it depends on TYPE.
     pub(super) async fn size(&self, argument: &str) -> Result<Reply, Failure> {
         let (path, metadata) = self.seen(argument).await?;
-        if metadata.kind != Kind::File {
-            return Err(Reply::new(550, "It is not a regular file").into());
-        }
+        regular(&metadata)?;
         if !self.parameters.ascii {
             return Ok(Reply::new(213, metadata.size.to_string()));
         }
@@ -90,9 +88,7 @@ impl Session {
             }
         };
         let (_, metadata) = self.seen(&path).await?;
-        if metadata.kind != Kind::File {
-            return Err(Reply::new(550, "It is not a regular file").into());
-        }
+        regular(&metadata)?;
         Ok(Reply::new(
             213,
             time::format_time_val(time::timestamp(metadata.modified)),
@@ -190,13 +186,24 @@ impl Session {
         let path = self.resolve(&argument.unwrap_or_else(|| ".".into()))?;
         let user = self.logged_in()?;
         user.policy.check(Operation::List, &path).await?;
-        if user.tree.metadata(&path).await?.kind != Kind::Directory {
-            return Err(Error::NotDirectory.into());
+        match user.tree.metadata(&path).await?.kind {
+            Kind::Directory => {}
+            Kind::Link => return Err(Error::DanglingLink.into()),
+            _ => return Err(Error::NotDirectory.into()),
         }
         Ok(Reply::new(
             213,
             user.tree.available(&path).await?.to_string(),
         ))
+    }
+}
+
+/// That it is a file.
+fn regular(metadata: &Metadata) -> Result<(), Error> {
+    match metadata.kind {
+        Kind::File => Ok(()),
+        Kind::Link => Err(Error::DanglingLink),
+        Kind::Directory | Kind::Other => Err(Error::NotRegular),
     }
 }
 

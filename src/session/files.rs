@@ -47,8 +47,10 @@ impl Session {
         let path = self.resolve(argument)?;
         let user = self.logged_in_mut()?;
         user.policy.check(Operation::List, &path).await?;
-        if user.tree.metadata(&path).await?.kind != Kind::Directory {
-            return Err(Error::NotDirectory.into());
+        match user.tree.metadata(&path).await?.kind {
+            Kind::Directory => {}
+            Kind::Link => return Err(Error::DanglingLink.into()),
+            _ => return Err(Error::NotDirectory.into()),
         }
         user.cwd = path;
         let cwd = quoted(user.cwd.as_str());

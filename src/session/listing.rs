@@ -256,6 +256,9 @@ async fn entries(
             prefix: if names { prefix } else { String::new() },
         });
     }
+    if metadata.kind == Kind::Link {
+        return Err(Error::DanglingLink.into());
+    }
     if only_directories {
         return Err(Reply::new(501, "It is not a directory").into());
     }

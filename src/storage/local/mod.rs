@@ -9,6 +9,7 @@ mod beneath;
 mod key;
 mod label;
 mod listing;
+mod names;
 mod part;
 mod progress;
 mod quarantine;
@@ -66,6 +67,8 @@ struct Shared {
     partial_age: Duration,
     partial_size: u64,
     partial_listing: config::PartialListing,
+    /// Names that no path can have are shown escaped.
+    escape: bool,
     /// Where uploads are kept for a person to look at; perhaps not made yet.
     quarantine: PathBuf,
     usage: Usage,

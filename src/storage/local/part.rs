@@ -12,6 +12,7 @@ use rustix::{
         linkat, openat, renameat_with, statx, unlinkat,
     },
     io::{Errno, pwritev},
+    path::Arg,
 };
 
 use super::{
@@ -344,7 +345,7 @@ impl Publication {
 }
 
 /// A handle of a big file that is about to lose its name: whoever drops it pays for freeing it.
-pub(super) fn hold_large(parent: impl AsFd, name: &str, found: &Statx) -> Option<OwnedFd> {
+pub(super) fn hold_large(parent: impl AsFd, name: impl Arg, found: &Statx) -> Option<OwnedFd> {
     if found.stx_size <= LARGE {
         return None;
     }
@@ -355,7 +356,7 @@ pub(super) fn hold_large(parent: impl AsFd, name: &str, found: &Statx) -> Option
 /// Renames; without replacing also where the file system has no such call (NFS).
 pub(super) fn rename(
     from: impl AsFd,
-    old: &str,
+    old: impl Arg + Copy,
     to: impl AsFd,
     new: &str,
     flags: RenameFlags,
