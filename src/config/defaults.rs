@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use super::{
     Binding, ClientCertificates, CloseNotify, Config, Data, LateVerdict, Limits, Log, LogFormat,
-    PartialListing, Plugin, PluginHost, PluginLimits, Server, State, Storage, Tls, TlsVersion,
-    UploadDigest, Uploads,
+    OddNames, PartialListing, Plugin, PluginHost, PluginLimits, Server, State, Storage, Tls,
+    TlsVersion, UploadDigest, Uploads,
 };
 use crate::storage::Durability;
 
@@ -134,7 +134,7 @@ impl Default for Limits {
             handshake_timeout: Duration::from_secs(10),
             stall_timeout: Duration::from_secs(60),
             line_length: 4096,
-            queued_commands: 64,
+            queued_commands: 1000,
             upload_size: 0,
             upload_rate: 0,
             download_rate: 0,
@@ -166,6 +166,7 @@ impl Default for Storage {
             partial_age: crate::storage::DEFAULT_PARTIAL_AGE,
             partial_size: 0,
             partial_listing: PartialListing::Show,
+            odd_names: OddNames::Hide,
         }
     }
 }

@@ -310,6 +310,18 @@ pub struct Storage {
     pub partial_size: u64,
     /// Whether listings show a user's own broken uploads.
     pub partial_listing: PartialListing,
+    /// Whether entries are shown whose names no path can have.
+    pub odd_names: OddNames,
+}
+
+/// What happens to entries whose names are not UTF-8, or hold control characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OddNames {
+    /// They are not there for clients.
+    Hide,
+    /// Listings show them escaped, and they can be read, renamed and removed by that name.
+    Escape,
 }
 
 /// Whether listings show broken uploads to the user who sent them.

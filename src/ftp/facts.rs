@@ -169,7 +169,7 @@ pub fn write_mlsx(
             (Kind::Directory, EntryKind::Current) => b"type=cdir;",
             (Kind::Directory, EntryKind::Parent) => b"type=pdir;",
             (Kind::File, _) => b"type=file;",
-            (Kind::Link, _) => b"type=OS.unix=symlink;",
+            (Kind::Link, _) => b"type=OS.unix=slink;",
             (Kind::Other, _) => b"type=OS.unix=special;",
         });
     }
@@ -307,7 +307,7 @@ mod tests {
             (
                 Kind::Link,
                 EntryKind::Plain,
-                format!("type=OS.unix=symlink;{times}perm=df;{rest}"),
+                format!("type=OS.unix=slink;{times}perm=df;{rest}"),
             ),
             (
                 Kind::Other,

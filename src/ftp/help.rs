@@ -1,12 +1,13 @@
 //! The commands and their syntax, for HELP, SITE HELP and the answers to wrong arguments.
+//!
+//! Only what is done here is told; a command that is known, and answered by 502, is not in the tables.
 
 use super::reply::Reply;
 
-/// Every command that [`super::command::parse`] knows, with its syntax.
+/// Every command that is carried out, with its syntax.
 pub const COMMANDS: &[(&str, &str)] = &[
     ("ABOR", ""),
     ("ACCT", "account"),
-    ("ADAT", "data"),
     ("ALLO", "bytes [R bytes]"),
     ("APPE", "path"),
     ("AUTH", "TLS"),
@@ -14,11 +15,9 @@ pub const COMMANDS: &[(&str, &str)] = &[
     ("CCC", ""),
     ("CDUP", ""),
     ("CLNT", "name"),
-    ("CONF", "data"),
     ("CSID", "name=value; ..."),
     ("CWD", "path"),
     ("DELE", "path"),
-    ("ENC", "data"),
     ("EPRT", "|1|address|port| or |2|address|port|"),
     ("EPSV", "[1 | 2 | ALL]"),
     ("FEAT", ""),
@@ -27,18 +26,14 @@ pub const COMMANDS: &[(&str, &str)] = &[
     ("HOST", "name"),
     ("LANG", "[tag]"),
     ("LIST", "[-al] [path or pattern]"),
-    ("LPRT", "long address"),
-    ("LPSV", ""),
     ("MDTM", "path"),
-    ("MFCT", "YYYYMMDDhhmmss path"),
     ("MFF", "fact=value; path"),
     ("MFMT", "YYYYMMDDhhmmss path"),
-    ("MIC", "data"),
     ("MKD", "path"),
     ("MLSD", "[path]"),
     ("MLST", "[path]"),
     ("MODE", "S"),
-    ("NLST", "[-a] [path or pattern]"),
+    ("NLST", "[-al] [path or pattern]"),
     ("NOOP", ""),
     ("OPTS", "UTF8 ON | MLST [fact;...] | HASH [algorithm]"),
     ("PASS", "password"),
@@ -57,10 +52,9 @@ pub const COMMANDS: &[(&str, &str)] = &[
     ("RNTO", "path"),
     ("SITE", "command (see SITE HELP)"),
     ("SIZE", "path"),
-    ("SMNT", "path"),
-    ("STAT", "[path]"),
+    ("STAT", "[-al] [path or pattern]"),
     ("STOR", "path"),
-    ("STOU", "[path]"),
+    ("STOU", ""),
     ("STRU", "F"),
     ("SYST", ""),
     ("TYPE", "A [N] | I | L 8"),
@@ -78,17 +72,24 @@ pub const SITE_COMMANDS: &[(&str, &str)] = &[
     ("HELP", "[command]"),
     ("QUOTA", ""),
     ("UTIME", "YYYYMMDDhhmm[ss] path"),
-    ("WHO", ""),
 ];
 
-/// The answer to HELP (RFC 959 §4.1.3): 214, or 502 for a command that does not exist.
-pub fn help(command: Option<&str>) -> Reply {
-    answer("", COMMANDS, command)
+/// The answer to HELP (RFC 959 §4.1.3): 214, or 502 for a command that does not exist. `off` are the
+/// verbs that the configuration refuses.
+pub fn help(command: Option<&str>, off: &[&str]) -> Reply {
+    let on = COMMANDS.iter().filter(|(verb, _)| !off.contains(verb));
+    answer("", &on.copied().collect::<Vec<_>>(), command)
 }
 
 /// The answer to SITE HELP.
 pub fn site_help(command: Option<&str>) -> Reply {
     answer("SITE ", SITE_COMMANDS, command)
+}
+
+/// The names of all subcommands of SITE, for a text.
+pub fn site_commands() -> String {
+    let verbs: Vec<&str> = SITE_COMMANDS.iter().map(|(verb, _)| *verb).collect();
+    verbs.join(", ")
 }
 
 /// The syntax of a command, `RETR path`, or the verb itself if it has none to show.
@@ -143,8 +144,9 @@ mod tests {
             ("NOOP", "214 Syntax: NOOP\r\n"),
             ("PUT", "502 There is no such command\r\n"),
             ("a\r\nb", "502 There is no such command\r\n"),
+            ("SMNT", "502 There is no such command\r\n"),
         ] {
-            assert_eq!(encoded(&help(Some(command))), expected);
+            assert_eq!(encoded(&help(Some(command), &[])), expected);
         }
         assert_eq!(
             encoded(&site_help(Some("chmod"))),
@@ -159,12 +161,14 @@ mod tests {
     #[test]
     fn all_commands() {
         for command in [None, Some(""), Some(" ")] {
-            let text = encoded(&help(command));
+            let text = encoded(&help(command, &[]));
             assert!(text.starts_with("214-These commands are known:\r\n ABOR    ACCT "));
             assert!(COMMANDS.iter().all(|(verb, _)| text.contains(verb)));
             assert!(text.lines().all(|line| line.len() <= 80));
         }
         assert!(encoded(&site_help(None)).contains("\r\n CHMOD   HELP "));
+        assert!(!encoded(&help(None, &["PORT"])).contains("PORT"));
+        assert!(encoded(&help(Some("port"), &["PORT"])).starts_with("502 "));
     }
 
     #[test]

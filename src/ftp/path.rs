@@ -10,6 +10,9 @@ const LONGEST_PATH: usize = 4096;
 /// The longest name in bytes: the `NAME_MAX` of nearly every file system.
 const LONGEST_NAME: usize = 255;
 
+/// What names begin with that stand for names which no path can have, where a storage shows those.
+pub const ESCAPED: &str = "odd-name%";
+
 /// An absolute path in the tree that a client sees: `/` or `/a/b`.
 ///
 /// It holds no empty, `.` or `..` component and no control character. Storage accepts nothing
@@ -41,7 +44,7 @@ impl VirtualPath {
             match component {
                 "" | "." => {}
                 ".." => path.truncate(path.rfind('/').unwrap_or(0)),
-                name if name.len() > LONGEST_NAME => return Err(PathError::NameTooLong),
+                name if name.len() > longest(name) => return Err(PathError::NameTooLong),
                 name => {
                     path.push('/');
                     path.push_str(name);
@@ -60,7 +63,7 @@ impl VirtualPath {
             "" => Err(PathError::Empty),
             "." | ".." => Err(PathError::NotOneName),
             _ if name.contains('/') => Err(PathError::NotOneName),
-            _ if name.len() > LONGEST_NAME => Err(PathError::NameTooLong),
+            _ if name.len() > longest(name) => Err(PathError::NameTooLong),
             _ => {
                 let mut path = self.open_ended();
                 path.reserve_exact(name.len() + 1);
@@ -137,6 +140,14 @@ impl VirtualPath {
 
     fn split(&self) -> Option<(&str, &str)> {
         self.0.rsplit_once('/').filter(|(_, name)| !name.is_empty())
+    }
+}
+
+/// An escape may be longer than the name that it stands for; on the disk, the limit holds again.
+fn longest(name: &str) -> usize {
+    match name.starts_with(ESCAPED) {
+        true => ESCAPED.len() + 3 * LONGEST_NAME,
+        false => LONGEST_NAME,
     }
 }
 

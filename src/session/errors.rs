@@ -53,7 +53,7 @@ pub fn storage(error: &Error, session: &str) -> Reply {
     let code = match error {
         Error::NoSpace => 452,
         Error::Quota => 552,
-        Error::NameTooLong => 553,
+        Error::NameTooLong | Error::Reserved => 553,
         Error::Busy | Error::Changed => 450,
         Error::Offset { .. } => 554,
         Error::Unsupported => 504,

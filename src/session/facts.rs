@@ -36,9 +36,7 @@ impl Session {
     /// RFC 3659 §4: exactly what a transfer would carry, so it depends on TYPE.
     pub(super) async fn size(&self, argument: &str) -> Result<Reply, Failure> {
         let (path, metadata) = self.seen(argument).await?;
-        if metadata.kind != Kind::File {
-            return Err(Reply::new(550, "It is not a regular file").into());
-        }
+        regular(&metadata)?;
         if !self.parameters.ascii {
             return Ok(Reply::new(213, metadata.size.to_string()));
         }
@@ -81,9 +79,7 @@ impl Session {
             }
         };
         let (_, metadata) = self.seen(&path).await?;
-        if metadata.kind != Kind::File {
-            return Err(Reply::new(550, "It is not a regular file").into());
-        }
+        regular(&metadata)?;
         Ok(Reply::new(
             213,
             time::format_time_val(time::timestamp(metadata.modified)),
@@ -181,8 +177,10 @@ impl Session {
         let path = self.resolve(&argument.unwrap_or_else(|| ".".into()))?;
         let user = self.logged_in()?;
         user.policy.check(Operation::List, &path).await?;
-        if user.tree.metadata(&path).await?.kind != Kind::Directory {
-            return Err(Error::NotDirectory.into());
+        match user.tree.metadata(&path).await?.kind {
+            Kind::Directory => {}
+            Kind::Link => return Err(Error::DanglingLink.into()),
+            _ => return Err(Error::NotDirectory.into()),
         }
         Ok(Reply::new(
             213,
@@ -219,6 +217,15 @@ pub(super) async fn told(
     match policy.may(vec![request]).await[..] {
         [true] => Ok(found),
         _ => Ok(found.or_partial()),
+    }
+}
+
+/// That it is a file.
+fn regular(metadata: &Metadata) -> Result<(), Error> {
+    match metadata.kind {
+        Kind::File => Ok(()),
+        Kind::Link => Err(Error::DanglingLink),
+        Kind::Directory | Kind::Other => Err(Error::NotRegular),
     }
 }
 

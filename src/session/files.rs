@@ -47,8 +47,10 @@ impl Session {
         let path = self.resolve(argument)?;
         let user = self.logged_in_mut()?;
         user.policy.check(Operation::List, &path).await?;
-        if user.tree.metadata(&path).await?.kind != Kind::Directory {
-            return Err(Error::NotDirectory.into());
+        match user.tree.metadata(&path).await?.kind {
+            Kind::Directory => {}
+            Kind::Link => return Err(Error::DanglingLink.into()),
+            _ => return Err(Error::NotDirectory.into()),
         }
         user.cwd = path;
         let cwd = quoted(user.cwd.as_str());
@@ -197,8 +199,10 @@ impl Session {
                 };
                 Ok(Reply::new(200, text))
             }
-            Site::Who => Err(Reply::new(502, "SITE WHO is not implemented").into()),
-            Site::Unknown(_) => Err(Reply::new(504, "SITE knows CHMOD, UTIME and HELP").into()),
+            Site::Unknown(_) => {
+                let text = format!("SITE knows {}", help::site_commands());
+                Err(Reply::new(504, text).into())
+            }
         }
     }
 }

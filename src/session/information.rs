@@ -7,7 +7,7 @@ impl Session {
     pub(super) fn information(&self, command: &Command) -> Reply {
         match command {
             Command::Feat => self.feat(),
-            Command::Help(command) => help::help(command.as_deref()),
+            Command::Help(command) => help::help(command.as_deref(), &self.off()),
             Command::Syst => Reply::new(215, "UNIX Type: L8"),
             Command::Stat(_) => self.status(),
             Command::Lang(None) => Reply::new(200, "The language is EN"),
@@ -25,18 +25,27 @@ impl Session {
         }
     }
 
+    /// Verbs that the configuration refuses: neither HELP nor FEAT tells them.
+    fn off(&self) -> Vec<&'static str> {
+        let config = &self.context.config;
+        let mut off = Vec::new();
+        if !config.data.active {
+            off.extend(["EPRT", "PORT"]);
+        }
+        if !config.tls.allow_ccc || self.implicit {
+            off.push("CCC");
+        }
+        off
+    }
+
     /// RFC 2389 §3: just what is there.
     fn feat(&self) -> Reply {
-        let config = &self.context.config;
-        let mut features: Vec<String> = ["AUTH TLS", "AVBL"].map(str::to_owned).into();
-        if config.tls.allow_ccc && !self.implicit {
-            features.push("CCC".into());
-        }
-        features.push("CLNT".into());
-        if config.data.active {
-            features.push("EPRT".into());
-        }
-        features.push("EPSV".into());
+        let off = self.off();
+        let mut features: Vec<String> = ["AUTH TLS", "AVBL", "CCC", "CLNT", "EPRT", "EPSV"]
+            .into_iter()
+            .filter(|feature| !off.contains(feature))
+            .map(str::to_owned)
+            .collect();
         features.push(self.parameters.hash.feature_line());
         features.extend(
             ["HOST", "LANG EN*", "MDTM", "MFF Modify;UNIX.mode;", "MFMT"].map(str::to_owned),

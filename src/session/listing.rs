@@ -1,27 +1,27 @@
 //! LIST, NLST, MLSD, and STAT with a path.
 
-use std::{io, sync::Arc, time::SystemTime};
+use std::{borrow::Cow, io, sync::Arc, time::SystemTime};
 
 use super::{
     Next, Session,
     errors::Failure,
     facts::{allowed, told},
     retrieve,
-    transfer::{Handle, Work},
+    transfer::{Handle, Work, aborted},
+    wildcard::{Pattern, Unfit, Walk, requests},
 };
 use crate::{
     data::{Channel, download::PumpError},
     ftp::{
         command::ListArguments,
         facts::{Allowed, EntryKind, Facts, write_mlsd_line},
-        glob::{Glob, is_pattern},
         listing::{write_list_line, write_nlst_line},
         metadata::{Entry, Kind, Metadata},
         path::VirtualPath,
         reply::Reply,
     },
     gate::path_policy::{Operation, Policy, Refusal, Request},
-    storage::{Listing, Tree},
+    storage::{Error, Listing, Tree},
     tls::session::Direction,
 };
 
@@ -49,6 +49,14 @@ enum Entries {
     Directory {
         path: VirtualPath,
         listing: Box<dyn Listing>,
+        /// What stands before each name of NLST, as the client asked.
+        prefix: String,
+    },
+    /// What a pattern leads to.
+    Pattern {
+        walk: Walk,
+        /// Whether names are told with the directories in front of them.
+        prefixed: bool,
     },
 }
 
@@ -57,13 +65,10 @@ struct Lines {
     entries: Entries,
     policy: Arc<Policy>,
     form: Form,
-    pattern: Option<Glob>,
     /// Whether names that begin with a dot are shown.
     all: bool,
     allowed: Allowed,
     now: SystemTime,
-    /// What stands before each name of NLST, as the client asked.
-    prefix: String,
     /// The directory itself and the one above it, which MLSD tells first (RFC 3659 §7.5.1).
     around: Vec<(&'static str, EntryKind, Metadata)>,
 }
@@ -114,77 +119,84 @@ impl Session {
                 channel
                     .finish_and_learn(guard.ending())
                     .await
-                    .map_err(|error| PumpError::Connection(error).into())
+                    .map_err(|error| Stopped::Pump(PumpError::Connection(error)))
             };
             match guard.watch(pump).await {
                 Ok(Ok(())) => Reply::new(226, "Listing complete"),
-                Ok(Err(Stopped::Pump(error))) => retrieve::failed(&error, &session, "a listing"),
-                Ok(Err(Stopped::Policy(refusal))) => super::errors::policy(&refusal, &session),
+                Ok(Err(stopped)) => stopped.reply(&session, "a listing"),
                 Err(reply) => reply,
             }
         };
         Ok((Box::pin(work), handle))
     }
 
-    /// RFC 959: STAT with a path is a LIST over the control connection, 212 or 213.
-    pub(super) async fn stat_path(&mut self, path: &str) -> io::Result<Next> {
+    /// RFC 959: STAT with a path is a LIST over the control connection, 212 or 213. It may be long, so
+    /// the client can be heard meanwhile.
+    pub(super) async fn stat_listing(&mut self, arguments: ListArguments) -> io::Result<Next> {
+        let path = arguments.path.clone().unwrap_or_else(|| ".".into());
         let arguments = ListArguments {
             all: true,
-            long: true,
-            path: Some(path.to_owned()),
+            ..arguments
         };
-        let reply = match self.lines(arguments, Form::List).await {
-            Ok(lines) => lines.stat(path, self.id()).await,
-            Err(failure) => failure.reply(self.id()),
+        let lines = match self.lines(arguments, Form::List).await {
+            Ok(lines) => lines,
+            Err(failure) => return self.answer(failure.reply(self.id())).await,
         };
-        self.answer(reply).await
+        let handle = self.no_data();
+        let (abort, session) = (handle.abort(), self.facts.id.clone());
+        let work = async move {
+            tokio::select! {
+                reply = lines.stat(&path, &session) => reply,
+                () = abort.notified() => aborted(),
+            }
+        };
+        self.during(Box::pin(work), handle).await
     }
 
     async fn lines(&self, arguments: ListArguments, form: Form) -> Result<Lines, Failure> {
         let user = self.logged_in()?;
         let argument = arguments.path.unwrap_or_default();
         let facts = matches!(form, Form::Facts(_));
-        let (directory, pattern) = match argument.rsplit_once('/') {
+        let pattern = match Pattern::parse(&argument) {
             // RFC 3659 knows no wildcards.
-            _ if facts => (argument.as_str(), None),
-            None if is_pattern(&argument) => ("", Some(argument.as_str())),
-            Some((directory, last)) if is_pattern(last) => (
-                if directory.is_empty() { "/" } else { directory },
-                Some(last),
-            ),
-            _ => (argument.as_str(), None),
+            _ if facts => None,
+            Err(Unfit::Plain) => None,
+            // A name that looks like a pattern comes before the pattern.
+            _ if self.is_there(&argument).await => None,
+            Ok(pattern) => Some(pattern),
+            Err(Unfit::TooLong) => return Err(Reply::new(501, "The pattern is too long").into()),
+            Err(Unfit::Above) => return Err(Error::NotFound.into()),
         };
-        // A name that looks like a pattern comes before the pattern.
-        let literal = match pattern {
-            Some(_) => match VirtualPath::parse(&argument, &user.cwd) {
-                Ok(path) => user.tree.metadata(&path).await.is_ok(),
-                Err(_) => false,
-            },
-            None => true,
+        let named = match &pattern {
+            Some(pattern) => pattern.front,
+            None => argument.as_str(),
         };
-        let (directory, pattern) = if literal {
-            (argument.as_str(), None)
-        } else {
-            (directory, pattern)
+        let path = match named {
+            "" => user.cwd.clone(),
+            named => self.resolve(named)?,
         };
-        let path = if directory.is_empty() {
-            user.cwd.clone()
-        } else {
-            self.resolve(directory)?
-        };
-        let pattern = match pattern {
-            None => None,
-            Some(text) => {
-                Some(Glob::new(text).ok_or_else(|| Reply::new(501, "The pattern is too long"))?)
+        let names = form == Form::Names;
+        let mut all = arguments.all;
+        let entries = match pattern {
+            Some(pattern) if !pattern.components.is_empty() => {
+                user.policy.check(Operation::List, &path).await?;
+                if user.tree.metadata(&path).await?.kind != Kind::Directory {
+                    return Err(Error::NotDirectory.into());
+                }
+                // The pattern says which names that begin with a dot it wants.
+                all = true;
+                Entries::Pattern {
+                    prefixed: names || pattern.components.len() > 1,
+                    walk: Walk::new(
+                        user.tree.clone(),
+                        user.policy.clone(),
+                        path.clone(),
+                        pattern,
+                    ),
+                }
             }
+            _ => entries(&*user.tree, &user.policy, &path, named, names, facts).await?,
         };
-        let prefix = match (form, directory) {
-            (Form::Names, "") => String::new(),
-            (Form::Names, directory) if directory.ends_with('/') => directory.to_owned(),
-            (Form::Names, directory) => format!("{directory}/"),
-            _ => String::new(),
-        };
-        let entries = entries(&*user.tree, &user.policy, &path, directory, facts).await?;
         let around = if facts {
             around(&*user.tree, &user.policy, &path).await?
         } else {
@@ -194,13 +206,20 @@ impl Session {
             entries,
             policy: user.policy.clone(),
             form,
-            all: arguments.all || pattern.is_some(),
-            pattern,
+            all,
             allowed: allowed(user.policy.permissions()),
             now: SystemTime::now(),
-            prefix,
             around,
         })
+    }
+
+    /// Whether there is something of that name that the client may see.
+    async fn is_there(&self, argument: &str) -> bool {
+        let (Ok(user), Ok(path)) = (self.logged_in(), self.resolve(argument)) else {
+            return false;
+        };
+        user.tree.metadata(&path).await.is_ok()
+            && user.policy.check(Operation::See, &path).await.is_ok()
     }
 }
 
@@ -224,16 +243,25 @@ async fn entries(
     policy: &Policy,
     path: &VirtualPath,
     named: &str,
+    names: bool,
     only_directories: bool,
 ) -> Result<Entries, Failure> {
     policy.check(Operation::List, path).await?;
     let metadata = told(tree, policy, path).await?;
     if metadata.kind == Kind::Directory {
         let listing = tree.list(path).await?;
+        let prefix = match named {
+            named if !names || named.is_empty() || named.ends_with('/') => named.to_owned(),
+            named => format!("{named}/"),
+        };
         return Ok(Entries::Directory {
             path: path.clone(),
             listing,
+            prefix: if names { prefix } else { String::new() },
         });
+    }
+    if metadata.kind == Kind::Link {
+        return Err(Error::DanglingLink.into());
     }
     if only_directories {
         return Err(Reply::new(501, "It is not a directory").into());
@@ -266,9 +294,27 @@ async fn tell_partial(policy: &Policy, directory: &VirtualPath, entries: &mut [E
     }
 }
 
-enum Stopped {
+/// Why a listing is not whole.
+pub(super) enum Stopped {
+    /// It could not be read or sent.
     Pump(PumpError),
+    /// A path guard failed.
     Policy(Refusal),
+    /// A pattern leads to more directories than are looked at for a client.
+    TooMany,
+}
+
+impl Stopped {
+    fn reply(&self, session: &str, path: &str) -> Reply {
+        match self {
+            Self::Pump(error) => retrieve::failed(error, session, path),
+            Self::Policy(refusal) => super::errors::policy(refusal, session),
+            Self::TooMany => Reply::new(
+                451,
+                "The pattern leads to too many directories, the listing is not complete",
+            ),
+        }
+    }
 }
 
 impl From<PumpError> for Stopped {
@@ -312,54 +358,66 @@ impl Lines {
         match &mut self.entries {
             Entries::One(entry) => {
                 let entry = entry.clone();
-                // Named by the client, so there is no prefix to add.
-                self.prefix.clear();
-                self.write(out, &entry);
+                self.write(out, "", &entry);
                 Ok(false)
             }
-            Entries::Directory { path, listing } => {
-                let Some(mut entries) = listing.next().await.map_err(PumpError::Storage)? else {
+            Entries::Directory {
+                path,
+                listing,
+                prefix,
+            } => {
+                let Some(entries) = listing.next().await.map_err(PumpError::Storage)? else {
                     return Ok(false);
                 };
-                let (all, pattern) = (self.all, &self.pattern);
-                entries.retain(|entry| {
-                    (all || !entry.name.starts_with('.'))
-                        && pattern
-                            .as_ref()
-                            .is_none_or(|pattern| pattern.matches(&entry.name))
-                });
-                let mut requests = Vec::with_capacity(entries.len());
-                // A name that no path can have cannot be asked for either.
-                entries.retain(|entry| match path.join(&entry.name) {
-                    Ok(path) => {
-                        requests.push(Request {
-                            operation: Operation::See,
-                            path,
-                        });
-                        true
-                    }
-                    Err(_) => false,
-                });
-                let answers = self.policy.check_all(requests).await?;
-                tell_partial(&self.policy, path, &mut entries).await;
-                for (entry, answer) in entries.iter().zip(answers) {
-                    if answer.is_none() {
-                        self.write(out, entry);
-                    }
-                }
-                Ok(true)
+                let (path, prefix) = (path.clone(), prefix.clone());
+                self.show(out, &path, &prefix, entries).await
+            }
+            Entries::Pattern { walk, prefixed } => {
+                let prefixed = *prefixed;
+                let Some(found) = walk.next().await? else {
+                    return Ok(false);
+                };
+                let prefix = if prefixed { &*found.prefix } else { "" };
+                self.show(out, &found.directory, prefix, found.entries)
+                    .await
             }
         }
     }
 
-    fn write(&self, out: &mut Vec<u8>, entry: &Entry) {
+    /// Writes those of a directory's entries that may be seen.
+    async fn show(
+        &mut self,
+        out: &mut Vec<u8>,
+        directory: &VirtualPath,
+        prefix: &str,
+        mut entries: Vec<Entry>,
+    ) -> Result<bool, Stopped> {
+        entries.retain(|entry| self.all || !entry.name.starts_with('.'));
+        if entries.is_empty() {
+            return Ok(true);
+        }
+        let answers = self.policy.check_all(requests(directory, &mut entries));
+        let answers = answers.await?;
+        tell_partial(&self.policy, directory, &mut entries).await;
+        for (entry, answer) in entries.iter().zip(answers) {
+            if answer.is_none() {
+                self.write(out, prefix, entry);
+            }
+        }
+        Ok(true)
+    }
+
+    fn write(&self, out: &mut Vec<u8>, prefix: &str, entry: &Entry) {
+        let name = match prefix {
+            "" => Cow::Borrowed(&*entry.name),
+            prefix => Cow::Owned(format!("{prefix}{}", entry.name)),
+        };
         match &self.form {
-            Form::List => write_list_line(out, &entry.name, &entry.metadata, self.now),
-            Form::Names if self.prefix.is_empty() => write_nlst_line(out, &entry.name),
-            Form::Names => write_nlst_line(out, &format!("{}{}", self.prefix, entry.name)),
+            Form::List => write_list_line(out, &name, &entry.metadata, self.now),
+            Form::Names => write_nlst_line(out, &name),
             Form::Facts(facts) => write_mlsd_line(
                 out,
-                &entry.name,
+                &name,
                 &entry.metadata,
                 facts,
                 EntryKind::Plain,
@@ -378,8 +436,7 @@ impl Lines {
         while more && out.len() < STAT_LINES * 64 {
             more = match self.next(&mut out).await {
                 Ok(more) => more,
-                Err(Stopped::Pump(error)) => return retrieve::failed(&error, session, path),
-                Err(Stopped::Policy(refusal)) => return super::errors::policy(&refusal, session),
+                Err(stopped) => return stopped.reply(session, path),
             };
         }
         if let Entries::One(entry) = &self.entries

@@ -10,15 +10,16 @@ mod information;
 mod listing;
 mod login;
 mod parameters;
+mod queue;
 mod retrieve;
 mod security;
 mod state;
 mod store;
 mod transfer;
 mod upload;
+mod wildcard;
 
 use std::{
-    collections::VecDeque,
     future::poll_fn,
     io,
     net::SocketAddr,
@@ -39,6 +40,7 @@ use self::{
     context::Context,
     control::{Control, ReadError},
     errors::Failure,
+    queue::{Queue, Waiting},
     state::{LoggedIn, Parameters, State},
 };
 use crate::{
@@ -86,8 +88,7 @@ pub struct Session {
     ending: Ending,
     state: State,
     parameters: Parameters,
-    /// Lines that came while another command ran.
-    queue: VecDeque<Vec<u8>>,
+    queue: Queue,
     failed_logins: u32,
     started: Instant,
     shutdown: watch::Receiver<Shutdown>,
@@ -115,6 +116,7 @@ enum Next {
 /// How a wait for the next command ended.
 enum Wake {
     Line(Vec<u8>),
+    Refused,
     Timeout,
     Shutdown,
     Failed(ReadError),
@@ -155,7 +157,7 @@ impl Session {
             ending,
             state: State::Greeted,
             parameters: Parameters::new(origin.implicit),
-            queue: VecDeque::new(),
+            queue: Queue::default(),
             failed_logins: 0,
             started: Instant::now(),
             shutdown,
@@ -193,6 +195,11 @@ impl Session {
         loop {
             let line = match self.next_line().await {
                 Wake::Line(line) => line,
+                Wake::Refused => {
+                    let refusal = self.no_room();
+                    self.send(refusal).await?;
+                    continue;
+                }
                 Wake::Timeout => {
                     let text = match self.state {
                         State::LoggedIn(_) => "Idle for too long, goodbye",
@@ -247,8 +254,10 @@ impl Session {
         if !matches!(self.state, State::LoggedIn(_)) && Instant::now() >= by {
             return Wake::Timeout;
         }
-        if let Some(line) = self.queue.pop_front() {
-            return Wake::Line(line);
+        match self.queue.pop() {
+            Some(Waiting::Line(line)) => return Wake::Line(line),
+            Some(Waiting::Refused) => return Wake::Refused,
+            None => {}
         }
         if *self.shutdown.borrow() >= Shutdown::Draining {
             return Wake::Shutdown;
@@ -297,6 +306,19 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// Answers a command that found no room to wait. It may have been the one that RNFR, REST or RANG
+    /// was meant for: they must not be taken for another.
+    fn no_room(&mut self) -> Reply {
+        self.parameters.rename_from = None;
+        self.parameters.restart = 0;
+        self.parameters.range = None;
+        self.parameters.announced_size = None;
+        Reply::new(
+            503,
+            "Too many commands waited for the transfer to end: this one was not executed",
+        )
     }
 
     async fn send(&mut self, reply: Reply) -> io::Result<()> {
@@ -427,7 +449,7 @@ impl Session {
             C::Digest { algorithm, path } => self.digest(algorithm, &path).await,
             C::Rang(first, last) => self.rang(first, last).await,
             C::Abor => self.answer(Reply::new(226, "No transfer to abort")).await,
-            C::Stat(Some(path)) => self.stat_path(&path).await,
+            C::Stat(Some(arguments)) => self.stat_listing(arguments).await,
             C::Feat
             | C::Help(_)
             | C::Syst

@@ -1,6 +1,6 @@
 //! A transfer: one value, driven beside the command loop. Dropping it at any point cleans up.
 
-use std::{io, pin::Pin, sync::Arc, time::Duration};
+use std::{future::poll_fn, io, pin::Pin, sync::Arc, task::Poll, time::Duration};
 
 use tokio::{
     sync::{Notify, watch},
@@ -19,6 +19,10 @@ use crate::{
 
 /// How long a transfer may take to end once it was told to.
 const ABORT: Duration = Duration::from_secs(10);
+
+/// Lines that are read in a row before the work goes on: a client that sends them without a pause must
+/// not keep its own transfer from ending.
+const BURST: usize = 64;
 
 /// Something that takes long, and ends with a reply.
 pub(super) type Work = Pin<Box<dyn Future<Output = Reply> + Send>>;
@@ -110,19 +114,30 @@ impl Session {
     }
 
     /// Drives work while the client may still be heard: ABOR and STAT are answered at once
-    /// (RFC 959 §4.1.3), everything else waits its turn, QUIT too.
+    /// (RFC 959 §4.1.3), everything else waits its turn, QUIT too. Reading never stops, however much
+    /// waits: behind it there may be an ABOR, or the end.
     /// While an upload waits for its verdict, the client is told so as often as configured: further
     /// preliminary replies, as RFC 959 §5.4 has them, which not all clients expect.
     pub(super) async fn during(&mut self, mut work: Work, mut handle: Handle) -> io::Result<Next> {
         let capacity = self.context.config.limits.queued_commands;
         let keep_alive = self.context.config.uploads.keep_alive;
-        let mut leaving = false;
+        let (mut leaving, mut burst) = (false, 0);
         loop {
+            if burst >= BURST {
+                burst = 0;
+                tokio::task::yield_now().await;
+                if let Poll::Ready(reply) =
+                    poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await
+                {
+                    self.send(reply).await?;
+                    return Ok(Next::Continue);
+                }
+            }
             let line = tokio::select! {
                 // A client that is gone has not sent all of its file, however its data connection ended:
                 // that comes first.
                 biased;
-                line = self.control.line(), if !leaving && self.queue.len() < capacity => line,
+                line = self.control.line(), if !leaving => line,
                 reply = &mut work => {
                     self.send(reply).await?;
                     return Ok(Next::Continue);
@@ -143,7 +158,7 @@ impl Session {
             let line = match line {
                 Ok(line) => line,
                 // After QUIT the client may close at once, and still wants its file stored.
-                Err(ReadError::Closed) if self.quits() => {
+                Err(ReadError::Closed | ReadError::Io(_)) if self.queue.quits() => {
                     leaving = true;
                     continue;
                 }
@@ -154,6 +169,7 @@ impl Session {
                     return Ok(Next::Close);
                 }
             };
+            burst += 1;
             match command::parse(&line) {
                 Ok(Command::Abor) => {
                     handle.abort.notify_one();
@@ -172,15 +188,9 @@ impl Session {
                     };
                     self.send(Reply::new(213, text)).await?;
                 }
-                _ => self.queue.push_back(line),
+                command => self.queue.push(line, command.as_ref().ok(), capacity),
             }
         }
-    }
-
-    fn quits(&self) -> bool {
-        self.queue
-            .iter()
-            .any(|line| matches!(command::parse(line), Ok(Command::Quit)))
     }
 
     /// A handle for work without a data connection.

@@ -43,6 +43,15 @@ pub enum Error {
     NotDirectory,
     /// Neither file nor directory: a device, a socket, a pipe.
     NotRegular,
+    /// A symbolic link whose target is not there, lies outside of the tree, or is the link itself.
+    DanglingLink,
+    /// The directory has no entries but such whose names cannot be shown, or these as well.
+    NotShown {
+        /// How many.
+        count: u64,
+    },
+    /// The name stands for one that cannot be shown, and can be given to nothing new.
+    Reserved,
     /// The disk, or the file system's own quota, is full.
     NoSpace,
     /// The account's quota is exceeded.
@@ -55,8 +64,6 @@ pub enum Error {
     NameTooLong,
     /// Another transfer works on it.
     Busy,
-    /// A link that leads to nothing, outside of the tree, or in a circle.
-    DanglingLink,
     /// The file that an upload goes on from is not there any more as it was.
     Changed,
     /// There is not as much to resume from as the client says.
@@ -91,13 +98,23 @@ impl std::fmt::Display for Error {
             Self::IsDirectory => "It is a directory",
             Self::NotDirectory => "It is not a directory",
             Self::NotRegular => "It is not a regular file",
+            Self::DanglingLink => "It is a link that leads nowhere",
+            Self::NotShown { count: 1 } => {
+                "The directory is not empty: it holds an entry whose name cannot be shown"
+            }
+            Self::NotShown { count } => {
+                return write!(
+                    formatter,
+                    "The directory is not empty: it holds {count} entries whose names cannot be shown"
+                );
+            }
+            Self::Reserved => "Names that begin so stand for names that cannot be shown",
             Self::NoSpace => "No space left",
             Self::Quota => "The quota is exceeded",
             Self::ReadOnly => "The file system is read-only",
             Self::CrossDevice => "A rename cannot cross file systems",
             Self::NameTooLong => "The name is too long",
             Self::Busy => "Another transfer is writing to it",
-            Self::DanglingLink => "It is a link that leads nowhere",
             Self::Changed => "The file has changed since the upload began, and stays as it is",
             Self::Offset { available } => {
                 return write!(formatter, "There are {available} bytes to restart from");
@@ -208,7 +225,8 @@ pub struct Held {
 
 /// One account's files.
 pub trait Tree: Send + Sync {
-    /// Facts of what is there, links followed as long as they stay within the tree.
+    /// Facts of what is there, links followed as long as they stay within the tree. A link that leads
+    /// nowhere is told as itself, without its target.
     fn metadata<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<Metadata>>;
     /// A directory's entries, in no order, without "." and "..".
     fn list<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<Box<dyn Listing>>>;
@@ -220,13 +238,14 @@ pub trait Tree: Send + Sync {
     /// Begins an upload to `path`. The directory must be there; a directory at `path` is an error.
     /// At the end of a link it begins where that leads, within the tree.
     fn stage<'a>(&'a self, path: &'a VirtualPath, from: From) -> Answer<'a, Result<Box<dyn Part>>>;
-    /// Removes a file, and what waits to be resumed under its name.
+    /// Removes a file, and what waits to be resumed under its name. Of a link, whatever it leads to,
+    /// the link is removed.
     fn remove_file<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<()>>;
-    /// Removes an empty directory.
+    /// Removes an empty directory, or a link that does not lead to a file.
     fn remove_directory<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<()>>;
     /// Makes a directory.
     fn make_directory<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<()>>;
-    /// Gives a file or directory another name. A file there is replaced, if `replace`.
+    /// Gives a file, directory or link another name. A file there is replaced, if `replace`.
     fn rename<'a>(
         &'a self,
         from: &'a VirtualPath,
@@ -263,8 +282,8 @@ pub enum From {
 
 /// A directory that is being read.
 pub trait Listing: Send {
-    /// The next entries, at most some thousand; `None` at the end. Entries whose names are not
-    /// UTF-8 or that vanish while they are looked at are left out.
+    /// The next entries, at most some thousand; `None` at the end. Entries whose names no path can have,
+    /// or that vanish while they are looked at, are left out.
     fn next(&mut self) -> Answer<'_, Result<Option<Vec<Entry>>>>;
 }
 

@@ -1,6 +1,6 @@
 //! lftp.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
 
 use tempfile::TempDir;
 
@@ -97,6 +97,47 @@ fn everything() {
         assert!(!again.contains("put") && !again.contains("get"), "{again}");
         lftp(&server, version, local, "rm -r back1 back3");
         assert_eq!(fs::read_dir(&home).unwrap().count(), 0);
+    }
+}
+
+/// Links beside their targets, in whatever order they are removed, and links that never led anywhere.
+#[test]
+fn regression_trees_with_links_are_removed() {
+    if !installed("lftp") {
+        return;
+    }
+    let server = Server::start();
+    let home = server.home();
+    let place = TempDir::new().unwrap();
+    let outside = server.state().join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("secret"), "secret").unwrap();
+    for (file, directory, link) in [("b", "d", "a"), ("b", "d", "z")] {
+        let tree = home.join("tree");
+        fs::create_dir_all(tree.join(directory).join("below")).unwrap();
+        fs::write(tree.join(directory).join("below/file"), "content").unwrap();
+        fs::write(tree.join(file), "content").unwrap();
+        for (name, target) in [
+            (format!("{link}-file"), file),
+            (format!("{link}-directory"), directory),
+            (format!("{link}-gone"), "gone"),
+            (format!("{link}-outside"), "../../../outside"),
+            (format!("{link}-circle"), &*format!("{link}-circle")),
+        ] {
+            symlink(target, tree.join(name)).unwrap();
+        }
+        // A link to a directory, which is gone when its turn comes, is told about and removed.
+        let script = match link {
+            "a" => "rm -r tree; ls",
+            _ => "set cmd:fail-exit no; rm -r tree; set cmd:fail-exit yes; ls",
+        };
+        lftp(&server, Version::V13, place.path(), script);
+        assert!(
+            !tree.exists(),
+            "{link}: {:?}",
+            fs::read_dir(&tree).map(|all| all.count())
+        );
+        assert_eq!(fs::read(outside.join("secret")).unwrap(), b"secret");
     }
 }
 

@@ -212,6 +212,97 @@ fn before_the_login_also_without_required_tls() {
     client.send("PWD").expect(257);
 }
 
+/// HELP and SITE HELP tell what is carried out, and nothing else.
+#[test]
+fn regression_help_tells_only_what_is_there() {
+    for active in ["false", "true"] {
+        let server = Setup::new().set("data.active", active).start();
+        let mut client = server.login();
+        for prefix in ["", "SITE "] {
+            let help = client.send(&format!("{prefix}HELP")).expect(214);
+            let inner = help.lines.get(1..help.lines.len() - 1).unwrap_or_default();
+            let verbs: Vec<&str> = inner
+                .iter()
+                .flat_map(|line| line.split_whitespace())
+                .collect();
+            assert!(verbs.len() > 3, "{help:?}");
+            for verb in &verbs {
+                let reply = client.send(&format!("{prefix}HELP {verb}")).expect(214);
+                assert!(reply.text().contains(verb), "{reply:?}");
+                // A data connection would be waited for.
+                if !["EPSV", "PASV", "QUIT", "REIN"].contains(verb) {
+                    let reply = client.send(&format!("{prefix}{verb}"));
+                    assert!(![500, 502, 504].contains(&reply.code), "{verb}: {reply:?}");
+                }
+            }
+            if prefix.is_empty() {
+                for verb in ["PORT", "EPRT"] {
+                    assert_eq!(verbs.contains(&verb), active == "true", "{verb}");
+                }
+                assert!(!verbs.contains(&"CCC") && !verbs.contains(&"SMNT"));
+            } else {
+                let reply = client.send("SITE NONE").expect(504);
+                assert!(
+                    verbs.iter().all(|verb| reply.text().contains(verb)),
+                    "{reply:?}"
+                );
+            }
+        }
+        client.send("HELP PORT").expect_one_of(match active {
+            "true" => &[214],
+            _ => &[502],
+        });
+    }
+}
+
+#[test]
+fn regression_blanks_around_words_do_not_matter() {
+    let server = Server::start();
+    let mut client = server.secure(&Tls::new());
+    client.login(USER);
+    for (command, code) in [
+        ("PBSZ 0", 200),
+        ("PROT P", 200),
+        ("TYPE I", 200),
+        ("TYPE A N", 200),
+        ("MODE S", 200),
+        ("STRU F", 200),
+        ("REST 0", 350),
+        ("ALLO 10 R 10", 202),
+        ("EPSV 1", 229),
+        ("EPSV", 229),
+        ("PASV", 227),
+        ("OPTS UTF8 ON", 200),
+        ("OPTS HASH SHA-256", 200),
+        ("OPTS MLST type;size;", 200),
+        ("RANG 1 0", 350),
+        ("SITE HELP CHMOD", 214),
+        ("HELP RETR", 214),
+        ("LANG en", 200),
+        ("CLNT test", 200),
+        ("STAT", 211),
+        ("FEAT", 211),
+        ("NOOP", 200),
+        ("CDUP", 250),
+    ] {
+        let (verb, rest) = command.split_once(' ').unwrap_or((command, ""));
+        for line in [
+            format!("{verb} {rest} "),
+            format!("{verb} {rest}\t"),
+            format!("{verb}  {}  ", rest.replace(' ', "  ")),
+            format!("{verb} {}", rest.replace(' ', " \t")),
+        ] {
+            client.send(&line).expect(code);
+        }
+    }
+    // A path is as it is.
+    std::fs::write(server.home().join(" file "), "x").unwrap();
+    client.send("SIZE  file ").expect(213);
+    client.send("SIZE  file").expect(550);
+    client.send("SITE  CHMOD  600  file ").expect(200);
+    client.send("MFMT  20200101000000  file ").expect(213);
+}
+
 /// Each feature and a command that shows that it works.
 const FEATURES: &[(&str, &str, &[u16])] = &[
     ("AUTH", "AUTH TLS", &[503, 534]),

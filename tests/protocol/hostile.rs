@@ -1,8 +1,12 @@
 //! Lines that no client should send.
 
-use std::{fs, io::Write, time::Duration};
+use std::{
+    fs,
+    io::{Read, Write},
+    time::{Duration, Instant},
+};
 
-use crate::support::{Server, Setup, Tls, USER};
+use crate::support::{PATIENCE, Server, Setup, Tls, USER};
 
 #[test]
 fn a_line_that_is_too_long_ends_the_session() {
@@ -128,20 +132,130 @@ fn commands_are_queued_while_a_transfer_runs() {
     }
 }
 
+/// More lines than may wait, by number, by bytes, or NOOPs without end; and how many are executed.
+fn floods() -> [(&'static str, Vec<String>, usize); 3] {
+    [
+        ("lines", (0..500).map(|n| format!("MKD {n}")).collect(), 8),
+        ("bytes", vec![format!("CWD {}", "x".repeat(4000)); 100], 8),
+        ("NOOPs", vec!["NOOP".to_owned(); 20_000], 20_000),
+    ]
+}
+
+/// A server on which few commands may wait.
+fn with_a_short_queue() -> Server {
+    Setup::new().set("limits.queued-commands", "8").start()
+}
+
 #[test]
-fn the_queue_is_bounded() {
-    let server = Setup::new().set("limits.queued-commands", "8").start();
+fn abor_and_stat_are_noticed_behind_any_number_of_commands() {
+    let server = with_a_short_queue();
+    for (name, lines, executed) in floods() {
+        for abor in [&b"ABOR\r\n"[..], b"\xff\xf4\xff\xf2ABOR\r\n", b"abor \r\n"] {
+            let mut client = server.login();
+            let _data = client.begin("STOR file");
+            client.write(lines.join("\r\n") + "\r\n");
+            client.send("STAT").expect(213).saying("under way");
+            client.write(abor);
+            client.reply().expect(426);
+            client.reply().expect(226);
+            // Each line is answered in its turn, also the ones that were not executed.
+            for (at, line) in lines.iter().enumerate() {
+                let reply = client.reply();
+                assert_eq!(
+                    reply.code == 503,
+                    at >= executed,
+                    "{name} {at} {line:.9}: {reply:?}"
+                );
+            }
+            client.send("PWD").expect(257);
+        }
+        for number in 0..8 {
+            let _ = fs::remove_dir(server.home().join(number.to_string()));
+        }
+        assert_eq!(fs::read_dir(server.home()).unwrap().count(), 0, "{name}");
+    }
+}
+
+#[test]
+fn a_lost_connection_is_noticed_behind_any_number_of_commands() {
+    let server = with_a_short_queue();
+    fs::write(server.home().join("large"), vec![b'x'; 64 << 20]).unwrap();
+    for (name, lines, _) in floods() {
+        for command in ["STOR file", "RETR large"] {
+            let mut client = server.login();
+            let mut data = client.begin(command);
+            client.write(lines.join("\r\n") + "\r\n");
+            drop(client);
+            // The end of the data connection is not waited for, and comes.
+            let mut buffer = vec![0; 1 << 20];
+            while data.read(&mut buffer).is_ok_and(|length| length > 0) {}
+            assert!(!server.home().join("file").exists(), "{name} {command}");
+        }
+    }
+}
+
+#[test]
+fn quit_behind_any_number_of_commands_lets_an_upload_end() {
+    let server = with_a_short_queue();
+    for (name, lines, _) in floods() {
+        let mut client = server.login();
+        let mut data = client.begin("STOR file");
+        client.write(lines.join("\r\n") + "\r\nQUIT\r\nDELE file\r\n");
+        drop(client);
+        data.send(name.as_bytes()).unwrap();
+        data.finish().unwrap();
+        let begun = Instant::now();
+        while fs::read(server.home().join("file")).ok().as_deref() != Some(name.as_bytes()) {
+            assert!(begun.elapsed() < PATIENCE, "{name}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+#[test]
+fn what_finds_no_room_changes_nothing_that_comes_after() {
+    let server = with_a_short_queue();
     let mut client = server.login();
-    let data = client.begin("STOR file");
-    let flood = "NOOP\r\n".repeat(10_000);
-    // Whether it stops to read or ends the session: it must not take everything.
-    let _ = client
-        .socket()
-        .set_write_timeout(Some(Duration::from_millis(300)));
-    let _ = client.try_write(flood);
+    fs::write(server.home().join("old"), "content").unwrap();
+    let mut data = client.begin("STOR file");
+    client.write("PWD\r\n".repeat(6) + "REST 3\r\nRNFR old\r\nRNTO new\r\nMKD a\r\nNOOP\r\n");
+    data.send(b"content").unwrap();
     data.finish().unwrap();
-    let mut other = server.login();
-    other.send("NOOP").expect(200);
+    client.reply().expect(226);
+    for code in [257, 257, 257, 257, 257, 257, 350, 350, 503, 503, 503] {
+        client.reply().expect(code);
+    }
+    // The rename is off, and so is the offset; and there is room again.
+    client.send("RNTO new").expect(503);
+    assert_eq!(client.retrieve("RETR old"), b"content");
+    assert!(!server.home().join("a").exists() && !server.home().join("new").exists());
+    let data = client.begin("STOR file");
+    client.write("MKD a\r\n");
+    data.finish().unwrap();
+    client.reply().expect(226);
+    client.reply().expect(257);
+}
+
+#[test]
+fn a_flood_of_commands_takes_no_memory_and_does_not_stop_its_transfer() {
+    let server = with_a_short_queue();
+    let mut client = server.login();
+    let mut data = client.begin("STOR file");
+    let before = server.resident();
+    for _ in 0..100 {
+        client.write("MKD x\r\nNOOP\r\n".repeat(5000));
+        data.send(&[b'x'; 1000]).unwrap();
+    }
+    client.send("STAT").expect(213);
+    assert!(server.resident() < before + (8 << 20));
+    data.finish().unwrap();
+    client.reply().expect(226);
+    assert_eq!(
+        fs::metadata(server.home().join("file")).unwrap().len(),
+        100_000
+    );
+    drop(client);
+    server.login().send("NOOP").expect(200);
 }
 
 #[test]

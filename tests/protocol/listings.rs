@@ -1,8 +1,8 @@
 //! LIST, NLST, MLSD, MLST and STAT with a path.
 
-use std::{fs, time::Instant};
+use std::{fs, os::unix::fs::symlink, time::Instant};
 
-use crate::support::{Server, Setup};
+use crate::support::{Client, Server, Setup};
 
 fn with_files() -> Server {
     let server = Server::start();
@@ -133,6 +133,311 @@ fn globs_are_simple_and_capped() {
     }
     assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
     client.send("NOOP").expect(200);
+}
+
+/// Files in directories, some of which are hidden or named like a pattern.
+fn with_directories(setup: Setup) -> Server {
+    let server = setup.start();
+    for file in [
+        "a/x.txt",
+        "a/y.md",
+        "a/.dot.txt",
+        "b/x.txt",
+        ".c/x.txt",
+        "deep/one/x.txt",
+        "deep/two/x.txt",
+        "[ab]/z.txt",
+        "top.txt",
+    ] {
+        let path = server.home().join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "content").unwrap();
+    }
+    symlink("a", server.home().join("link")).unwrap();
+    symlink("../..", server.home().join("out")).unwrap();
+    symlink("deep", server.home().join("deep/circle")).unwrap();
+    server
+}
+
+fn names(client: &mut Client, command: &str) -> Vec<String> {
+    let text = client.listing(command);
+    let mut names: Vec<String> = text.split_terminator("\r\n").map(str::to_owned).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn regression_every_component_can_be_a_pattern() {
+    let server = with_directories(Setup::new());
+    let mut client = server.login();
+    for (pattern, expected) in [
+        (
+            "*/*.txt",
+            &["[ab]/z.txt", "a/x.txt", "b/x.txt", "link/x.txt"][..],
+        ),
+        ("/*/*.md", &["/a/y.md", "/link/y.md"]),
+        ("./?/x.txt", &["./a/x.txt", "./b/x.txt"]),
+        (".*/*", &[".c/x.txt"]),
+        ("*/.*", &["a/.dot.txt", "link/.dot.txt"]),
+        ("d*/*/*.txt", &["deep/one/x.txt", "deep/two/x.txt"]),
+        ("*/t?o/x.txt", &["deep/two/x.txt"]),
+        ("deep/[!c]*/x*", &["deep/one/x.txt", "deep/two/x.txt"]),
+        // A name that looks like a pattern comes before the pattern.
+        ("[ab]/*.txt", &["[ab]/z.txt"]),
+        ("*/../*.txt", &["top.txt"]),
+        ("*/*.none", &[]),
+        ("*/none/*", &[]),
+        ("*/*/*/*/*", &[]),
+    ] {
+        let found = names(&mut client, &format!("NLST {pattern}"));
+        assert_eq!(found, expected, "{pattern}");
+        // RETR takes what NLST gives.
+        for name in found {
+            assert_eq!(client.retrieve(&format!("RETR {name}")), b"content");
+        }
+    }
+    client.send("CWD deep").expect(250);
+    assert_eq!(
+        names(&mut client, "NLST ../*/y.*"),
+        ["../a/y.md", "../link/y.md"]
+    );
+    client.send("CDUP").expect(250);
+    let list = client.listing("LIST -l */*.md");
+    assert!(
+        list.contains(" a/y.md\r\n") && list.contains(" link/y.md\r\n"),
+        "{list}"
+    );
+    let reply = client.send("STAT */*.md").expect_one_of(&[211, 212, 213]);
+    assert!(
+        reply.lines.iter().any(|line| line.ends_with(" a/y.md")),
+        "{reply:?}"
+    );
+    for pattern in ["none/*", "top.txt/*", "out/*", "*/../../*"] {
+        let stream = client.open();
+        client.send(&format!("NLST {pattern}")).expect(550);
+        drop(stream);
+    }
+    // RFC 3659 knows no wildcards.
+    let stream = client.open();
+    client.send("MLSD */*").expect(550);
+    drop(stream);
+    client.send("MLST */x.txt").expect(550);
+}
+
+#[test]
+fn patterns_show_nothing_that_is_hidden() {
+    let rules = r#"settings.rules = [
+    { effect = "hide", paths = ["/b", "/b/**", "**/y.md"] },
+    { effect = "deny", paths = ["/deep/one"], operations = ["list"] },
+]"#;
+    let setup = Setup::new()
+        .users_plugin()
+        .plugin("rules", "builtin:rules", rules);
+    let server = with_directories(setup);
+    let mut client = server.login();
+    for (pattern, expected) in [
+        ("*/*.txt", &["[ab]/z.txt", "a/x.txt", "link/x.txt"][..]),
+        ("[ab]*/*", &["a/x.txt"]),
+        ("*/*.md", &[]),
+        ("deep/*/*", &["deep/two/x.txt"]),
+        ("*", &["[ab]", "a", "deep", "link", "out", "top.txt"]),
+    ] {
+        let found: Vec<String> = names(&mut client, &format!("NLST {pattern}"))
+            .into_iter()
+            .filter(|name| !name.contains(".dot"))
+            .collect();
+        assert_eq!(found, expected, "{pattern}");
+    }
+}
+
+#[test]
+fn patterns_are_bounded_by_the_directories_they_lead_to() {
+    let server = Server::start();
+    for number in 0..1100 {
+        fs::create_dir(server.home().join(number.to_string())).unwrap();
+    }
+    fs::write(server.home().join("7/file"), "").unwrap();
+    let mut client = server.login();
+    let mut data = client.begin("NLST */*");
+    // It does not end as a whole listing does.
+    assert!(std::io::Read::read_to_end(&mut data, &mut Vec::new()).is_err());
+    client.reply().expect(451).saying("not complete");
+    assert_eq!(names(&mut client, "NLST 7*/*"), ["7/file"]);
+    assert_eq!(names(&mut client, "NLST *").len(), 1100);
+}
+
+#[test]
+fn regression_stat_takes_options_as_list_does() {
+    let server = with_files();
+    fs::write(server.home().join("-l"), "x").unwrap();
+    let mut client = server.login();
+    let shows = |client: &mut Client, command: &str, name: &str| {
+        let reply = client.send(command).expect_one_of(&[212, 213]);
+        let name = format!(" {name}");
+        reply.lines.iter().any(|line| line.ends_with(&name))
+    };
+    for command in [
+        "STAT -l",
+        "STAT -la",
+        "STAT -a -l",
+        "STAT -l .",
+        "STAT -la  ",
+    ] {
+        assert!(shows(&mut client, command, "plain.txt"), "{command}");
+        assert!(shows(&mut client, command, ".hidden"), "{command}");
+    }
+    for command in [
+        "STAT -l directory",
+        "STAT -la directory",
+        "STAT -- directory",
+    ] {
+        assert!(shows(&mut client, command, "inner"), "{command}");
+        assert!(!shows(&mut client, command, "plain.txt"), "{command}");
+    }
+    // A file that is called like an option.
+    for command in ["STAT -- -l", "STAT ./-l"] {
+        assert!(!shows(&mut client, command, "plain.txt"), "{command}");
+    }
+    for command in ["LIST -- -l", "LIST -l ./-l", "NLST -- -l", "NLST ./-l"] {
+        let text = client.listing(command);
+        assert!(
+            text.ends_with("-l\r\n") && text.lines().count() == 1,
+            "{command}: {text}"
+        );
+    }
+    for command in ["STAT", "STAT ", "STAT   "] {
+        client.send(command).expect(211).saying("logged in");
+    }
+    assert!(client.listing("LIST -la ").contains(" .hidden\r\n"));
+    assert!(client.listing("NLST -1").contains("plain.txt\r\n"));
+}
+
+/// Links whose targets are gone, lead outside, or are the links themselves.
+#[test]
+fn regression_links_that_lead_nowhere_are_listed_as_links() {
+    let server = Server::start();
+    let outside = server.state().join("outside");
+    fs::write(&outside, "secret").unwrap();
+    fs::write(server.home().join("file"), "content").unwrap();
+    fs::create_dir(server.home().join("directory")).unwrap();
+    let mut client = server.login();
+    for target in [
+        "gone",
+        "a",
+        "../../outside",
+        outside.to_str().unwrap(),
+        "file/x",
+    ] {
+        symlink(target, server.home().join("a")).unwrap();
+        let list = client.listing("LIST");
+        let line = list
+            .lines()
+            .find(|line| line.ends_with(" a"))
+            .expect(target);
+        assert!(line.starts_with("lrwxrwxrwx"), "{line}");
+        assert!(!list.contains("->") && !list.contains("outside"), "{list}");
+        assert!(
+            names(&mut client, "NLST").contains(&"a".to_owned()),
+            "{target}"
+        );
+        let found = client.listing("MLSD");
+        let entry = found
+            .lines()
+            .map(facts)
+            .find(|entry| entry.1 == "a")
+            .expect(target);
+        assert_eq!(fact(&entry.0, "type"), "OS.unix=slink", "{target}");
+        assert_eq!(fact(&entry.0, "perm"), "df");
+        assert!(entry.0.iter().all(|fact| fact.0 != "size"));
+        client
+            .send("MLST a")
+            .expect(250)
+            .saying("type=OS.unix=slink;");
+        for command in ["CWD a", "SIZE a", "MDTM a", "STAT a", "HASH a", "AVBL a"] {
+            client
+                .send(command)
+                .expect(550)
+                .saying("link that leads nowhere");
+        }
+        for command in ["RETR a", "LIST a", "NLST a", "MLSD a"] {
+            let stream = client.open();
+            client
+                .send(command)
+                .expect(550)
+                .saying("link that leads nowhere");
+            drop(stream);
+        }
+        client.send("RNFR a").expect(350);
+        client.send("RNTO b").expect(250);
+        client.send("DELE b").expect(250);
+        client.send("DELE b").expect(550);
+        assert_eq!(
+            names(&mut client, "NLST"),
+            ["directory", "file"],
+            "{target}"
+        );
+    }
+    assert_eq!(fs::read(&outside).unwrap(), b"secret");
+    // One that leads somewhere is what it leads to; what is removed is the link.
+    for (target, verb) in [
+        ("file", "DELE"),
+        ("directory", "DELE"),
+        ("directory", "RMD"),
+    ] {
+        symlink(target, server.home().join("a")).unwrap();
+        assert!(!client.listing("MLSD").contains("slink"));
+        client.send(&format!("{verb} a")).expect(250);
+        assert_eq!(names(&mut client, "NLST"), ["directory", "file"]);
+    }
+    symlink("file", server.home().join("a")).unwrap();
+    client.send("RMD a").expect(550);
+}
+
+/// Names that no client can send do not stand in its way for ever.
+#[test]
+fn regression_odd_names_can_be_removed() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+    for shown in [false, true] {
+        let value = if shown { "\"escape\"" } else { "\"hide\"" };
+        let server = Setup::new().set("storage.default.odd-names", value).start();
+        let directory = server.home().join("directory");
+        let odd = directory.join(OsStr::from_bytes(b"caf\xe9"));
+        fs::create_dir_all(&odd).unwrap();
+        fs::write(odd.join("two\nlines"), "content").unwrap();
+        let mut client = server.login();
+        let reply = client.send("RMD directory").expect(550);
+        assert_eq!(
+            reply.text().contains("cannot be shown"),
+            !shown,
+            "{reply:?}"
+        );
+        let list = names(&mut client, "NLST directory");
+        if !shown {
+            assert_eq!(list, [""; 0]);
+            client.send("CWD directory/odd-name%caf%E9").expect(550);
+            continue;
+        }
+        assert_eq!(list, ["directory/odd-name%caf%E9"]);
+        client.send("CWD directory/odd-name%caf%E9").expect(250);
+        assert!(
+            client
+                .listing("LIST")
+                .ends_with(" odd-name%two%0Alines\r\n")
+        );
+        assert!(client.listing("MLSD").contains(" odd-name%two%0Alines\r\n"));
+        assert_eq!(client.retrieve("RETR odd-name%two%0Alines"), b"content");
+        let stream = client.open();
+        client.send("STOR odd-name%x%0A").expect(553);
+        drop(stream);
+        client.send("RNFR odd-name%two%0Alines").expect(350);
+        client.send("RNTO odd-name%two%0A").expect(553);
+        client.send("RNFR odd-name%two%0Alines").expect(350);
+        client.send("RNTO /plain").expect(250);
+        client.send("CWD /").expect(250);
+        client.send("RMD directory/odd-name%caf%E9").expect(250);
+        client.send("RMD directory").expect(250);
+        client.send("DELE plain").expect(250);
+    }
 }
 
 fn facts(line: &str) -> (Vec<(String, String)>, String) {

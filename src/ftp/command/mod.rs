@@ -103,8 +103,8 @@ pub enum Command {
     List(ListArguments),
     /// RFC 959 §4.1.3.
     Nlst(ListArguments),
-    /// RFC 959 §4.1.3.
-    Stat(Option<String>),
+    /// RFC 959 §4.1.3; with anything behind, a listing over the control connection.
+    Stat(Option<ListArguments>),
     /// RFC 959 §4.1.3.
     Help(Option<String>),
     /// RFC 959 §4.1.3.

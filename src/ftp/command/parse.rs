@@ -45,7 +45,7 @@ fn command(verb: &str, bytes: &[u8]) -> Result<Command, ParseError> {
         "PASS" => Command::Pass(Secret::new(of("PASS").text()?)),
         "ACCT" => Command::Acct(Secret::new(of("ACCT").required()?)),
         "HOST" => Command::Host(host(of("HOST"))?),
-        "AUTH" => Command::Auth(of("AUTH").required()?.to_ascii_uppercase()),
+        "AUTH" => Command::Auth(of("AUTH").word()?.to_ascii_uppercase()),
         "PBSZ" => Command::Pbsz(of("PBSZ").number()?),
         "PROT" => Command::Prot(protection(of("PROT"))?),
         "EPSV" => Command::Epsv(epsv(of("EPSV"))?),
@@ -73,14 +73,14 @@ fn command(verb: &str, bytes: &[u8]) -> Result<Command, ParseError> {
         "MFF" => mff(of("MFF"))?,
         "MLST" => Command::Mlst(of("MLST").optional()?),
         "MLSD" => Command::Mlsd(of("MLSD").optional()?),
-        "LIST" => Command::List(ListArguments::parse(of("LIST").text()?)),
-        "NLST" => Command::Nlst(ListArguments::parse(of("NLST").text()?)),
-        "STAT" => Command::Stat(of("STAT").optional()?),
-        "HELP" => Command::Help(of("HELP").optional()?),
+        "LIST" => Command::List(ListArguments::parse(of("LIST").words()?)?),
+        "NLST" => Command::Nlst(ListArguments::parse(of("NLST").words()?)?),
+        "STAT" => Command::Stat(stat(of("STAT"))?),
+        "HELP" => Command::Help(word_or_none(of("HELP"))?),
         "OPTS" => Command::Opts(opts(of("OPTS"))?),
-        "SITE" => Command::Site(Site::parse(of("SITE").required()?)?),
-        "CLNT" => Command::Clnt(of("CLNT").name()?),
-        "CSID" => Command::Csid(of("CSID").name()?),
+        "SITE" => Command::Site(Site::parse(of("SITE"))?),
+        "CLNT" => Command::Clnt(of("CLNT").word()?.to_owned()),
+        "CSID" => Command::Csid(of("CSID").word()?.to_owned()),
         "HASH" => Command::Hash(of("HASH").name()?),
         "XCRC" => digest(Algorithm::Crc32, bytes)?,
         "XMD5" => digest(Algorithm::Md5, bytes)?,
@@ -89,7 +89,7 @@ fn command(verb: &str, bytes: &[u8]) -> Result<Command, ParseError> {
         "XSHA512" => digest(Algorithm::Sha512, bytes)?,
         "RANG" => rang(of("RANG"))?,
         "AVBL" => Command::Avbl(of("AVBL").optional()?),
-        "LANG" => Command::Lang(of("LANG").optional()?),
+        "LANG" => Command::Lang(word_or_none(of("LANG"))?),
         "SMNT" => Command::Smnt(of("SMNT").name()?),
         // RFC 2389 §3: FEAT with an argument is an error. The others change the session.
         "FEAT" => of("FEAT").none().map(|()| Command::Feat)?,
@@ -121,11 +121,11 @@ fn command(verb: &str, bytes: &[u8]) -> Result<Command, ParseError> {
 }
 
 fn host(argument: Argument<'_>) -> Result<String, ParseError> {
-    parse_host(argument.required()?).ok_or(argument.malformed())
+    parse_host(argument.word()?).ok_or(argument.malformed())
 }
 
 fn protection(argument: Argument<'_>) -> Result<Protection, ParseError> {
-    match argument.required()?.to_ascii_uppercase().as_str() {
+    match argument.word()?.to_ascii_uppercase().as_str() {
         "C" => Ok(Protection::Clear),
         "P" => Ok(Protection::Private),
         // RFC 4217 §9: TLS gives no integrity without confidentiality, nor the reverse.
@@ -135,7 +135,7 @@ fn protection(argument: Argument<'_>) -> Result<Protection, ParseError> {
 }
 
 fn epsv(argument: Argument<'_>) -> Result<Epsv, ParseError> {
-    match argument.text()? {
+    match argument.trimmed()? {
         "" => Ok(Epsv::Any),
         "1" => Ok(Epsv::V4),
         "2" => Ok(Epsv::V6),
@@ -146,13 +146,13 @@ fn epsv(argument: Argument<'_>) -> Result<Epsv, ParseError> {
 }
 
 fn port(argument: Argument<'_>) -> Result<Command, ParseError> {
-    parse_port(argument.required()?)
+    parse_port(argument.word()?)
         .map(Command::Port)
         .map_err(|_| argument.malformed())
 }
 
 fn eprt(argument: Argument<'_>) -> Result<Command, ParseError> {
-    parse_eprt(argument.required()?)
+    parse_eprt(argument.word()?)
         .map(Command::Eprt)
         .map_err(|error| match error {
             EprtError::Syntax => argument.malformed(),
@@ -161,9 +161,11 @@ fn eprt(argument: Argument<'_>) -> Result<Command, ParseError> {
 }
 
 fn representation(argument: Argument<'_>) -> Result<Type, ParseError> {
-    let text = argument.required()?.to_ascii_uppercase();
-    let mut words = text.split(' ').filter(|word| !word.is_empty());
-    match (words.next().unwrap_or_default(), words.next(), words.next()) {
+    let mut words = argument.words()?;
+    let first = words.next().ok_or(argument.missing())?;
+    let (first, second) = (first.to_ascii_uppercase(), words.next());
+    let second = second.map(str::to_ascii_uppercase);
+    match (first.as_str(), second.as_deref(), words.next()) {
         ("A", None | Some("N"), None) => Ok(Type::Ascii),
         ("I", None, None) => Ok(Type::Image),
         // RFC 1123 §4.1.2.1: with bytes of eight bits, local is image.
@@ -178,7 +180,7 @@ fn representation(argument: Argument<'_>) -> Result<Type, ParseError> {
 
 /// The one letter that MODE or STRU takes.
 fn letter<T>(argument: Argument<'_>, wanted: char, value: T) -> Result<T, ParseError> {
-    let text = argument.required()?;
+    let text = argument.word()?;
     let mut characters = text.chars();
     match (characters.next(), characters.next()) {
         (Some(found), None) if found.eq_ignore_ascii_case(&wanted) => Ok(value),
@@ -199,14 +201,28 @@ fn unknown_letter(argument: Argument<'_>, text: &str) -> ParseError {
 
 /// `bytes` or `bytes R record-size`.
 fn allo(argument: Argument<'_>) -> Result<u64, ParseError> {
-    let mut words = argument.required()?.split(' ');
-    let bytes = words.next().and_then(digits);
+    let mut words = argument.words()?;
+    let bytes = digits(words.next().ok_or(argument.missing())?);
     let fits = match (words.next(), words.next(), words.next()) {
         (None, _, _) => true,
         (Some("R" | "r"), Some(size), None) => digits::<u64>(size).is_some(),
         _ => false,
     };
     bytes.filter(|_| fits).ok_or(argument.malformed())
+}
+
+fn word_or_none(argument: Argument<'_>) -> Result<Option<String>, ParseError> {
+    Ok(Some(argument.trimmed()?)
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned))
+}
+
+/// As LIST, but without anything it asks for the server's state.
+fn stat(argument: Argument<'_>) -> Result<Option<ListArguments>, ParseError> {
+    if argument.trimmed().is_ok_and(str::is_empty) {
+        return Ok(None);
+    }
+    ListArguments::parse(argument.words()?).map(Some)
 }
 
 fn mdtm(argument: Argument<'_>) -> Result<Mdtm, ParseError> {
@@ -220,14 +236,14 @@ fn mdtm(argument: Argument<'_>) -> Result<Mdtm, ParseError> {
 }
 
 fn mfmt(argument: Argument<'_>) -> Result<Command, ParseError> {
-    let (time, path) = words(argument)?;
+    let (time, path) = word_and_path(argument)?;
     let time = parse_time_val(time).map_err(|_| argument.malformed())?;
     Ok(Command::Mfmt(time, path.to_owned()))
 }
 
 /// `fact=value;fact=value; path`.
 fn mff(argument: Argument<'_>) -> Result<Command, ParseError> {
-    let (facts, path) = words(argument)?;
+    let (facts, path) = word_and_path(argument)?;
     let facts = facts.strip_suffix(';').ok_or(argument.malformed())?;
     let facts = facts.split(';').map(|fact| {
         let (name, value) = fact.split_once('=').filter(|(name, _)| !name.is_empty())?;
@@ -240,17 +256,17 @@ fn mff(argument: Argument<'_>) -> Result<Command, ParseError> {
     ))
 }
 
-/// A first word, and all that follows one blank.
-fn words<'a>(argument: Argument<'a>) -> Result<(&'a str, &'a str), ParseError> {
-    let parts = argument.required()?.split_once(' ');
-    parts
-        .filter(|(_, rest)| !rest.is_empty())
-        .ok_or(argument.malformed())
+/// A first word, and the path behind it.
+fn word_and_path<'a>(argument: Argument<'a>) -> Result<(&'a str, &'a str), ParseError> {
+    let mut words = argument.words()?;
+    let word = words.next().ok_or(argument.missing())?;
+    Ok((word, words.path()?.ok_or(argument.malformed())?))
 }
 
 fn opts(argument: Argument<'_>) -> Result<Opts, ParseError> {
-    let text = argument.required()?;
-    let (verb, rest) = text.split_once(' ').unwrap_or((text, ""));
+    let mut words = argument.words()?;
+    let verb = words.next().ok_or(argument.missing())?;
+    let rest = words.rest();
     Ok(match verb.to_ascii_uppercase().as_str() {
         "UTF8" | "UTF-8" => match rest.to_ascii_uppercase().as_str() {
             // Clients that leave out the word mean ON.
@@ -263,7 +279,6 @@ fn opts(argument: Argument<'_>) -> Result<Opts, ParseError> {
         "HASH" => Opts::Hash(Some(
             Algorithm::parse(rest).ok_or(ParseError::UnknownAlgorithm)?,
         )),
-        "" => return Err(argument.malformed()),
         other => Opts::Unknown(other.to_owned()),
     })
 }
@@ -282,8 +297,9 @@ fn digest(algorithm: Algorithm, bytes: &[u8]) -> Result<Command, ParseError> {
 }
 
 fn rang(argument: Argument<'_>) -> Result<Command, ParseError> {
-    let (first, last) = words(argument)?;
-    let range = digits(first).zip(digits(last));
+    let mut words = argument.words()?;
+    let first = words.next().ok_or(argument.missing())?;
+    let range = digits(first).zip(digits(words.rest()));
     // A range that ends before it begins is none, but for the one that takes back the last.
     let (first, last): (u64, u64) = range.ok_or(argument.malformed())?;
     let sound = first <= last || (first, last) == (1, 0);

@@ -5,7 +5,10 @@ use jiff::Timestamp;
 use crate::ftp::text::digits;
 use crate::ftp::time::parse_time_val;
 
-use super::ParseError;
+use super::{
+    ParseError,
+    argument::{Argument, Words},
+};
 
 /// What is asked for by SITE (RFC 959 §4.1.3).
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -17,8 +20,6 @@ pub enum Site {
     Utime(Timestamp, String),
     /// `QUOTA`.
     Quota,
-    /// `WHO`.
-    Who,
     /// `HELP [command]`.
     Help(Option<String>),
     /// Anything else: its first word in upper case.
@@ -28,23 +29,25 @@ pub enum Site {
 const MALFORMED: ParseError = ParseError::Malformed("SITE");
 
 impl Site {
-    pub(super) fn parse(argument: &str) -> Result<Self, ParseError> {
-        let (verb, rest) = argument.split_once(' ').unwrap_or((argument, ""));
+    pub(super) fn parse(argument: Argument<'_>) -> Result<Self, ParseError> {
+        let mut words = argument.words()?;
+        let verb = words.next().ok_or(argument.missing())?;
         Ok(match verb.to_ascii_uppercase().as_str() {
-            "CHMOD" => chmod(rest).ok_or(MALFORMED)?,
-            "UTIME" => utime(rest).ok_or(MALFORMED)?,
+            "CHMOD" => chmod(words)?,
+            "UTIME" => utime(words)?,
             "QUOTA" => Self::Quota,
-            "WHO" => Self::Who,
-            "HELP" => Self::Help(Some(rest.to_owned()).filter(|text| !text.is_empty())),
-            "" => return Err(MALFORMED),
+            "HELP" => Self::Help(words.next().map(str::to_owned)),
             other => Self::Unknown(other.to_owned()),
         })
     }
 }
 
-fn chmod(rest: &str) -> Option<Site> {
-    let (mode, path) = rest.split_once(' ').filter(|(_, path)| !path.is_empty())?;
-    Some(Site::Chmod(parse_mode(mode)?, path.to_owned()))
+fn chmod(mut words: Words<'_>) -> Result<Site, ParseError> {
+    let mode = words.next().and_then(parse_mode).ok_or(MALFORMED)?;
+    Ok(Site::Chmod(
+        mode,
+        words.path()?.ok_or(MALFORMED)?.to_owned(),
+    ))
 }
 
 /// One to four octal digits, or five with a zero in front.
@@ -55,23 +58,25 @@ fn parse_mode(text: &str) -> Option<u32> {
         .filter(|mode| text.len() <= 5 && *mode <= 0o7777)
 }
 
-fn utime(rest: &str) -> Option<Site> {
+fn utime(mut words: Words<'_>) -> Result<Site, ParseError> {
     // Both forms have a path that may hold blanks; only the end of the longer one is unmistakable.
-    let (path, modified) = utime_of_three(rest).or_else(|| {
-        let (time, path) = rest.split_once(' ')?;
-        Some((path, parse_minutes(time)?))
-    })?;
-    (!path.is_empty()).then(|| Site::Utime(modified, path.to_owned()))
+    let (path, modified) = match utime_of_three(words) {
+        Some((path, modified)) => (path.path()?, modified),
+        None => {
+            let time = words.next().and_then(parse_minutes).ok_or(MALFORMED)?;
+            (words.path()?, time)
+        }
+    };
+    Ok(Site::Utime(modified, path.ok_or(MALFORMED)?.to_owned()))
 }
 
-fn utime_of_three(rest: &str) -> Option<(&str, Timestamp)> {
-    let mut words = rest.rsplitn(5, ' ');
+fn utime_of_three(mut words: Words<'_>) -> Option<(Words<'_>, Timestamp)> {
     words
-        .next()
+        .last()
         .filter(|zone| zone.eq_ignore_ascii_case("UTC"))?;
-    let (changed, modified, accessed) = (words.next()?, words.next()?, words.next()?);
+    let (changed, modified, accessed) = (words.last()?, words.last()?, words.last()?);
     parse_minutes(changed).and(parse_minutes(accessed))?;
-    Some((words.next()?, parse_minutes(modified)?))
+    Some((words, parse_minutes(modified)?))
 }
 
 /// `YYYYMMDDhhmm[ss]`.
@@ -98,6 +103,15 @@ mod tests {
             ("CHMOD 7777 a b ", Site::Chmod(0o7777, path())),
             ("CHMOD 04755 a b ", Site::Chmod(0o4755, path())),
             ("CHMOD 0 a b ", Site::Chmod(0, path())),
+            (" CHMOD  0\ta b ", Site::Chmod(0, path())),
+            ("CHMOD 0  a", Site::Chmod(0, " a".into())),
+            ("UTIME  20240102030405 a b ", Site::Utime(time, path())),
+            (
+                " UTIME a b  20200101000000  20240102030405\t20200101000000  UTC ",
+                Site::Utime(time, "a b ".into()),
+            ),
+            ("QUOTA ", Site::Quota),
+            ("HELP  chmod ", Site::Help(Some("chmod".into()))),
             ("UTIME 20240102030405 a b ", Site::Utime(time, path())),
             ("UTIME 202401020304 a b ", Site::Utime(minute, path())),
             (
@@ -113,22 +127,21 @@ mod tests {
                 Site::Utime(time, "x UTC".into()),
             ),
             ("Quota", Site::Quota),
-            ("WHO", Site::Who),
+            ("WHO", Site::Unknown("WHO".into())),
             ("HELP", Site::Help(None)),
             ("HELP ", Site::Help(None)),
             ("help chmod", Site::Help(Some("chmod".into()))),
             ("exec ls", Site::Unknown("EXEC".into())),
             ("CHMODX 1 a", Site::Unknown("CHMODX".into())),
         ] {
-            assert_eq!(Site::parse(argument), Ok(expected), "{argument:?}");
+            let found = Site::parse(Argument::new("SITE", argument.as_bytes()));
+            assert_eq!(found, Ok(expected), "{argument:?}");
         }
     }
 
     #[test]
     fn wrong_arguments() {
         for argument in [
-            " ",
-            " CHMOD 644 a",
             "CHMOD",
             "CHMOD 644",
             "CHMOD 644 ",
@@ -138,7 +151,6 @@ mod tests {
             "CHMOD -644 a",
             "CHMOD +644 a",
             "CHMOD u+x a",
-            "CHMOD  644 a",
             "CHMOD 99999999999999999999 a",
             "UTIME",
             "UTIME 20240102030405",
@@ -148,10 +160,11 @@ mod tests {
             "UTIME a 20240102030405",
             "UTIME a 20200101000000 20240102030405 UTC",
             "UTIME a 20200101000000 20241302030405 20200101000000 UTC",
-            "UTIME  20200101000000 20240102030405 20200101000000 UTC",
+            "UTIME 20200101000000 20240102030405 20200101000000 UTC",
             "UTIME a 20200101000000 20240102030405 20200101000000 CET",
         ] {
-            assert_eq!(Site::parse(argument), Err(MALFORMED), "{argument:?}");
+            let found = Site::parse(Argument::new("SITE", argument.as_bytes()));
+            assert_eq!(found, Err(MALFORMED), "{argument:?}");
         }
     }
 }

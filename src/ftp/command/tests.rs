@@ -139,7 +139,18 @@ fn commands() {
             Command::Nlst(list(false, false, Some("*.txt"))),
         ),
         ("STAT", Command::Stat(None)),
-        ("STAT a", Command::Stat(Some(text("a")))),
+        ("STAT ", Command::Stat(None)),
+        ("STAT \t ", Command::Stat(None)),
+        ("STAT a", Command::Stat(Some(list(false, false, Some("a"))))),
+        ("STAT -l", Command::Stat(Some(list(false, true, None)))),
+        (
+            "STAT -la d",
+            Command::Stat(Some(list(true, true, Some("d")))),
+        ),
+        (
+            "STAT -- -l",
+            Command::Stat(Some(list(false, false, Some("-l")))),
+        ),
         ("HELP", Command::Help(None)),
         ("HELP retr", Command::Help(Some(text("retr")))),
         ("NOOP", Command::Noop),
@@ -278,7 +289,7 @@ fn wrong_arguments() {
         (501, &["SMNT", "XCWD", "XMKD", "XRMD"]),
         (
             501,
-            &["FEAT x", "FEAT  ", "REIN x", "CCC x", "CDUP x", "XCUP x"],
+            &["FEAT x", "FEAT  x", "REIN x", "CCC x", "CDUP x", "XCUP x"],
         ),
         (
             501,
@@ -296,10 +307,10 @@ fn wrong_arguments() {
             &["RETR a\0b", "RETR a\rb", "CWD \0", "SITE CHMOD 644 a\0"],
         ),
         (501, &["HOST a:21", "HOST a b", "HOST ", "HOST 2001:db8::1"]),
-        (501, &["PBSZ x", "PBSZ -1", "PBSZ 4294967296", "PBSZ 0 "]),
+        (501, &["PBSZ x", "PBSZ -1", "PBSZ 4294967296", "PBSZ 0 0"]),
         (504, &["PROT X", "PROT PC", "PROT é"]),
         (536, &["PROT S", "PROT e"]),
-        (501, &["EPSV x", "EPSV -1", "EPSV 1 ", "EPSV ALLO"]),
+        (501, &["EPSV x", "EPSV -1", "EPSV 1 1", "EPSV ALLO"]),
         (
             522,
             &[
@@ -339,8 +350,7 @@ fn wrong_arguments() {
             &[
                 "REST -1",
                 "REST +1",
-                "REST 1 ",
-                "REST  1",
+                "REST 1 1",
                 "REST x",
                 "REST 1.5",
                 "REST 0x10",
@@ -384,15 +394,10 @@ fn wrong_arguments() {
             ],
         ),
         (501, &["MFF ; a", "MFF modify=1;; a", "MFF modify=1; "]),
-        (501, &["OPTS UTF8 MAYBE", "OPTS HASH CRC-64", "OPTS  MLST"]),
+        (501, &["OPTS UTF8 MAYBE", "OPTS HASH CRC-64", "OPTS  "]),
         (
             501,
-            &[
-                "SITE CHMOD",
-                "SITE CHMOD 9 a",
-                "SITE  CHMOD 644 a",
-                "SITE UTIME a",
-            ],
+            &["SITE CHMOD", "SITE CHMOD 9 a", "SITE  ", "SITE UTIME a"],
         ),
         (
             501,
@@ -409,6 +414,86 @@ fn wrong_arguments() {
         for line in lines {
             assert_eq!(code(line.as_bytes()), Some(expected), "{line:?}");
         }
+    }
+}
+
+#[test]
+fn regression_blanks_around_words_do_not_matter() {
+    for line in [
+        "HOST ftp.example.com",
+        "AUTH TLS",
+        "PBSZ 0",
+        "PROT P",
+        "EPSV",
+        "EPSV 1",
+        "EPSV ALL",
+        "PORT 192,0,2,1,24,131",
+        "EPRT |2|::1|5282|",
+        "TYPE A",
+        "TYPE A N",
+        "TYPE L 8",
+        "MODE S",
+        "STRU F",
+        "REST 10",
+        "ALLO 10",
+        "ALLO 10 R 80",
+        "LIST -l",
+        "NLST -1 -a",
+        "STAT",
+        "STAT -l",
+        "HELP RETR",
+        "NOOP",
+        "SYST",
+        "FEAT",
+        "REIN",
+        "CCC",
+        "CDUP",
+        "QUIT",
+        "ABOR",
+        "PASV",
+        "PWD",
+        "OPTS UTF8 ON",
+        "OPTS MLST type;size;",
+        "OPTS MLST",
+        "OPTS HASH SHA-256",
+        "OPTS HASH",
+        "SITE HELP",
+        "SITE HELP CHMOD",
+        "SITE QUOTA",
+        "CLNT a",
+        "CSID Name=a;",
+        "RANG 0 99",
+        "LANG en",
+        "LANG",
+    ] {
+        let expected = ok(line);
+        assert_ne!(expected.verb(), "?", "{line}");
+        let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
+        for blanks in [" ", "  ", "\t", " \t "] {
+            let inside = rest.replace(' ', blanks);
+            for line in [
+                format!("{verb} {inside}"),
+                format!("{verb} {rest}{blanks}"),
+                format!("{verb} {blanks}{inside}{blanks}"),
+            ] {
+                assert_eq!(ok(&line), expected, "{line:?}");
+            }
+        }
+    }
+    // In front of a path they do not matter either, but for the one in front of it.
+    for line in [
+        "MFMT 20240102030405 a ",
+        "MFF modify=1; a ",
+        "SITE CHMOD 644 a ",
+        "LIST -a a ",
+    ] {
+        let expected = ok(line);
+        for blanks in ["  ", "\t", " \t "] {
+            let wide = line.replacen(' ', &format!(" {blanks}"), 1);
+            assert_eq!(ok(&wide), expected, "{wide:?}");
+        }
+        assert_ne!(ok(&line.replace(" a ", "  a ")), expected);
+        assert_ne!(ok(line.trim_end()), expected);
     }
 }
 

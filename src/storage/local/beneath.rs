@@ -91,7 +91,11 @@ impl Directory {
     }
 
     /// Opens, waiting for the disk if need be.
-    pub(super) fn open(&self, path: &str, flags: OFlags) -> Result<OwnedFd> {
+    pub(super) fn open<P>(&self, path: &P, flags: OFlags) -> Result<OwnedFd>
+    where
+        P: AsRef<[u8]> + ?Sized,
+    {
+        let path = path.as_ref();
         for _ in 0..TRIES {
             let opened = openat2(
                 &self.handle,
@@ -110,7 +114,11 @@ impl Directory {
 
     /// Opens on this thread if everything on the way is in the kernel's cache, and the pool does it
     /// otherwise.
-    pub(super) async fn open_soon(self: &Arc<Self>, path: &str, flags: OFlags) -> Result<OwnedFd> {
+    pub(super) async fn open_soon<P>(self: &Arc<Self>, path: &P, flags: OFlags) -> Result<OwnedFd>
+    where
+        P: AsRef<[u8]> + ?Sized,
+    {
+        let path = path.as_ref();
         if self.cached {
             let resolve = RESOLVE | ResolveFlags::CACHED;
             let flags = flags | OFlags::CLOEXEC;
@@ -150,15 +158,53 @@ impl Directory {
         Ok((Parent::Below(handle), name))
     }
 
-    /// Facts of what `path` leads to.
-    pub(super) fn metadata(&self, path: &str) -> Result<Metadata> {
-        Ok(describe(&facts(&self.open(path, OFlags::PATH)?)?))
+    /// As [`parent`](Self::parent), to change names, of a path in the names on the disk.
+    pub(super) async fn parent_on_disk<'p>(
+        self: &Arc<Self>,
+        path: &'p [u8],
+    ) -> Result<(Parent, &'p [u8])> {
+        let Some(slash) = path.iter().rposition(|byte| *byte == b'/') else {
+            return Ok((Parent::Top(self.clone()), path));
+        };
+        let (parent, name) = path.split_at(slash);
+        let name = name.strip_prefix(b"/").unwrap_or(name);
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        Ok((Parent::Below(self.open_soon(parent, flags).await?), name))
     }
 
-    /// As [`metadata`](Self::metadata), on this thread if it can be.
-    pub(super) async fn metadata_soon(self: &Arc<Self>, path: &VirtualPath) -> Result<Metadata> {
-        let handle = self.open_soon(path.relative(), OFlags::PATH).await?;
-        Ok(describe(&facts(&handle)?))
+    /// Facts of what `path` leads to; of a link that leads nowhere, its own.
+    pub(super) async fn look(self: &Arc<Self>, path: &[u8]) -> Result<Metadata> {
+        let error = match self.open_soon(path, OFlags::PATH).await {
+            Ok(handle) => return Ok(describe(&facts(&handle)?)),
+            Err(error) => error,
+        };
+        match self.is_link(path).await {
+            Some(link) if leads_nowhere(&error) => Ok(describe_link(&link)),
+            _ => Err(error),
+        }
+    }
+
+    /// Facts of a link itself, if `path` is one.
+    async fn is_link(self: &Arc<Self>, path: &[u8]) -> Option<Statx> {
+        let (parent, name) = self.parent_on_disk(path).await.ok()?;
+        let found = facts_on_disk(&parent, name).ok()?;
+        (kind(&found) == Kind::Link).then_some(found)
+    }
+
+    /// The error, or that the path is a link that leads nowhere, if that is the reason.
+    pub(super) async fn dangling(self: &Arc<Self>, path: &[u8], error: Error) -> Error {
+        match leads_nowhere(&error) && self.is_link(path).await.is_some() {
+            true => Error::DanglingLink,
+            false => error,
+        }
+    }
+
+    /// Facts of what `path` leads to.
+    pub(super) fn metadata<P>(&self, path: &P) -> Result<Metadata>
+    where
+        P: AsRef<[u8]> + ?Sized,
+    {
+        Ok(describe(&facts(&self.open(path, OFlags::PATH)?)?))
     }
 }
 
@@ -218,6 +264,11 @@ pub(super) fn facts(file: impl AsFd) -> Result<Statx> {
 
 /// Facts of a name itself, a link not followed.
 pub(super) fn facts_at(directory: impl AsFd, name: &str) -> Result<Statx> {
+    facts_on_disk(directory, name.as_bytes())
+}
+
+/// As [`facts_at`], of a name that need not be UTF-8.
+pub(super) fn facts_on_disk(directory: impl AsFd, name: &[u8]) -> Result<Statx> {
     Ok(statx(directory, name, AtFlags::SYMLINK_NOFOLLOW, FACTS)?)
 }
 
@@ -257,6 +308,23 @@ pub(super) fn describe(facts: &Statx) -> Metadata {
         group: facts.stx_gid,
         unique: unique(facts),
         partial: None,
+    }
+}
+
+/// Whether a link may be the reason that there is nothing to open.
+pub(super) fn leads_nowhere(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::NotFound | Error::NotDirectory | Error::Denied | Error::NameTooLong
+    )
+}
+
+/// Facts of a link that leads nowhere. Its size is the length of its target, which is not the client's
+/// to know.
+pub(super) fn describe_link(facts: &Statx) -> Metadata {
+    Metadata {
+        size: 0,
+        ..describe(facts)
     }
 }
 

@@ -8,12 +8,12 @@ use rustix::{
 };
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::beneath::{Directory, FACTS, describe, pool};
+use super::{
+    beneath::{Directory, FACTS, describe, describe_link, kind, pool},
+    names::shown,
+};
 use crate::{
-    ftp::{
-        metadata::{Entry, Kind, Metadata},
-        path::VirtualPath,
-    },
+    ftp::metadata::{Entry, Kind, Metadata},
     storage::{Answer, Error, Listing, Result},
 };
 
@@ -33,9 +33,11 @@ pub(super) struct LocalListing {
 
 impl LocalListing {
     /// Opens the directory and reads the first batch.
-    pub(super) async fn open(home: Arc<Directory>, path: &VirtualPath) -> Result<Self> {
-        let path = path.clone();
-        let (first, reader) = pool(move || Reader::open(home, &path)?.batch()).await?;
+    ///
+    /// `path` is in the names on the disk; with `escape`, names that no path can have are shown, too.
+    pub(super) async fn open(home: Arc<Directory>, path: &[u8], escape: bool) -> Result<Self> {
+        let path = path.to_vec();
+        let (first, reader) = pool(move || Reader::open(home, path, escape)?.batch()).await?;
         Ok(Self {
             first: Some(first),
             reading: reader.map(Reader::ahead),
@@ -111,22 +113,21 @@ struct Reader {
 struct Place {
     home: Arc<Directory>,
     directory: OwnedFd,
-    /// The directory from the home on, with a slash at its end unless it is the home.
-    prefix: String,
+    /// The directory from the home on, with a slash at its end.
+    prefix: Vec<u8>,
+    escape: bool,
 }
 
 impl Reader {
-    fn open(home: Arc<Directory>, path: &VirtualPath) -> Result<Self> {
-        let directory = home.open(path.relative(), OFlags::RDONLY | OFlags::DIRECTORY)?;
-        let prefix = if path.is_root() {
-            String::new()
-        } else {
-            format!("{}/", path.relative())
-        };
+    fn open(home: Arc<Directory>, path: Vec<u8>, escape: bool) -> Result<Self> {
+        let directory = home.open(&path, OFlags::RDONLY | OFlags::DIRECTORY)?;
+        let mut prefix = path;
+        prefix.push(b'/');
         let place = Place {
             home,
             directory,
             prefix,
+            escape,
         };
         Ok(Self {
             place,
@@ -149,12 +150,12 @@ impl Reader {
                 Some(Err(error)) => return Err(error.into()),
                 Some(Ok(found)) => {
                     let name = found.file_name();
-                    let Some(text) = presentable(name) else {
+                    let Some(text) = shown(name.to_bytes(), self.place.escape) else {
                         continue;
                     };
-                    if let Some(metadata) = self.place.metadata(name, text) {
+                    if let Some(metadata) = self.place.metadata(name) {
                         entries.push(Entry {
-                            name: text.to_owned(),
+                            name: text.into_owned(),
                             metadata,
                         });
                     }
@@ -166,23 +167,30 @@ impl Reader {
 }
 
 impl Place {
-    fn metadata(&self, name: &CStr, text: &str) -> Option<Metadata> {
+    fn metadata(&self, name: &CStr) -> Option<Metadata> {
         // What a network file system knows already is good enough for a listing.
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_DONT_SYNC;
-        let metadata = describe(&statx(&self.directory, name, flags, FACTS).ok()?);
-        if metadata.kind != Kind::Link {
-            return Some(metadata);
+        let found = statx(&self.directory, name, flags, FACTS).ok()?;
+        if kind(&found) != Kind::Link {
+            return Some(describe(&found));
         }
         // Bounded by the home, not by this directory: `../x` is a fine link.
-        self.home.metadata(&format!("{}{text}", self.prefix)).ok()
+        let leads_to = [&*self.prefix, name.to_bytes()].concat();
+        // One that leads nowhere is still an entry, which stands in the way of RMD.
+        let leads_to = self.home.metadata(&leads_to);
+        Some(leads_to.unwrap_or_else(|_| describe_link(&found)))
     }
 }
 
-/// A name that a [`VirtualPath`] can have: no client could ask for another one.
-fn presentable(name: &CStr) -> Option<&str> {
-    let bytes = name.to_bytes();
-    if matches!(bytes, b"." | b"..") || bytes.iter().any(u8::is_ascii_control) {
-        return None;
+/// How many entries of a directory are not shown.
+pub(super) fn count_not_shown(directory: &OwnedFd, escape: bool) -> u64 {
+    let mut buffer = Vec::with_capacity(BUFFER);
+    let mut names = RawDir::new(directory, buffer.spare_capacity_mut());
+    let mut count = 0;
+    while let Some(Ok(entry)) = names.next() {
+        let name = entry.file_name().to_bytes();
+        let around = matches!(name, b"." | b"..");
+        count += u64::from(!around && shown(name, escape).is_none());
     }
-    name.to_str().ok()
+    count
 }

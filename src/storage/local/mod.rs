@@ -11,6 +11,7 @@ mod copying;
 mod key;
 mod label;
 mod listing;
+mod names;
 mod origin;
 mod part;
 mod progress;
@@ -69,6 +70,8 @@ struct Shared {
     partial_age: Duration,
     partial_size: u64,
     partial_listing: config::PartialListing,
+    /// Names that no path can have are shown escaped.
+    escape: bool,
     /// Where uploads are kept for a person to look at; perhaps not made yet.
     quarantine: PathBuf,
     usage: Usage,

@@ -12,12 +12,14 @@ use rustix::{
         linkat, openat, renameat_with, statx, unlinkat,
     },
     io::{Errno, pwritev},
+    path::Arg,
 };
 
 use super::{
     Shared, attributes,
     beneath::{Access, Directory, discard, facts, facts_at, pool},
     key::Key,
+    names,
     origin::Identity,
     progress::Progress,
     quarantine, record,
@@ -95,6 +97,9 @@ impl Part for LocalPart {
         Box::pin(async move {
             if path.is_root() {
                 return Err(Error::IsDirectory);
+            }
+            if self.shared.escape && names::is_escaped(path) {
+                return Err(Error::Reserved);
             }
             if self.lost {
                 return Err(Error::Io(io::Error::other(
@@ -445,7 +450,7 @@ impl Publication {
 }
 
 /// A handle of a big file that is about to lose its name: whoever drops it pays for freeing it.
-pub(super) fn hold_large(parent: impl AsFd, name: &str, found: &Statx) -> Option<OwnedFd> {
+pub(super) fn hold_large(parent: impl AsFd, name: impl Arg, found: &Statx) -> Option<OwnedFd> {
     if found.stx_size <= LARGE {
         return None;
     }
@@ -456,7 +461,7 @@ pub(super) fn hold_large(parent: impl AsFd, name: &str, found: &Statx) -> Option
 /// Renames; without replacing also where the file system has no such call (NFS).
 pub(super) fn rename(
     from: impl AsFd,
-    old: &str,
+    old: impl Arg + Copy,
     to: impl AsFd,
     new: &str,
     flags: RenameFlags,

@@ -131,6 +131,7 @@ impl Place {
             partial_age: config.partial_age,
             partial_size: config.partial_size,
             partial_listing: config.partial_listing,
+            escape: config.odd_names == config::OddNames::Escape,
             quarantine: self.quarantine,
             usage: Usage::default(),
         }

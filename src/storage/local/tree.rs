@@ -1,6 +1,7 @@
 //! What one account sees.
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
     os::fd::OwnedFd,
     sync::Arc,
@@ -17,10 +18,11 @@ use rustix::{
 
 use super::{
     Shared,
-    beneath::{Access, Directory, describe, discard, facts, facts_at, kind, pool},
+    beneath::{Access, Directory, describe, discard, facts, facts_at, facts_on_disk, kind, pool},
     key::Key,
     label::Label,
-    listing::{LocalListing, WithParts},
+    listing::{LocalListing, WithParts, count_not_shown},
+    names,
     origin::Origin,
     part::{LocalPart, hold_large, rename},
     progress::{Claim, Progress},
@@ -53,12 +55,12 @@ pub(super) struct LocalTree {
 // system each is some microseconds' work in memory, less than a trip to the pool.
 impl Tree for LocalTree {
     fn metadata<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<Metadata>> {
-        Box::pin(self.home.metadata_soon(path))
+        Box::pin(async move { self.home.look(&self.on_disk(path)?).await })
     }
 
     fn list<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<Box<dyn Listing>>> {
         Box::pin(async move {
-            let listing = LocalListing::open(self.home.clone(), path).await?;
+            let listing = self.open_listing(path).await?;
             if self.shared.partial_listing == PartialListing::Hide {
                 return Ok(Box::new(listing) as Box<dyn Listing>);
             }
@@ -83,7 +85,11 @@ impl Tree for LocalTree {
 
     fn read<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<Box<dyn Source>>> {
         Box::pin(async move {
-            let file = self.home.open_soon(path.relative(), READ).await?;
+            let on_disk = self.on_disk(path)?;
+            let file = match self.home.open_soon(&*on_disk, READ).await {
+                Ok(file) => file,
+                Err(error) => return Err(self.home.dangling(&on_disk, error).await),
+            };
             let metadata = describe(&facts(&file)?);
             match metadata.kind {
                 Kind::File => {}
@@ -110,6 +116,7 @@ impl Tree for LocalTree {
             if self.shared.read_only {
                 return Err(Error::ReadOnly);
             }
+            self.not_reserved(path)?;
             let target = self.home.target_soon(path, Access::Names).await?;
             let replaces = target.file()?.is_some();
             let (staging, mode) = (&self.shared.staging, self.shared.created_mode);
@@ -164,22 +171,33 @@ impl Tree for LocalTree {
             if path.is_root() {
                 return Err(Error::Denied);
             }
-            let (parent, name) = self.home.parent(path, Access::Names).await?;
+            let on_disk = self.on_disk(path)?;
+            let (parent, name) = self.home.parent_on_disk(&on_disk).await?;
             let names = self.shared.staging.names_change();
-            match unlinkat(&parent, name, AtFlags::REMOVEDIR) {
-                // POSIX lets a file system say so.
-                Err(Errno::EXIST) => return Err(Error::NotEmpty),
-                removed => removed?,
-            }
+            let removed = unlinkat(&parent, name, AtFlags::REMOVEDIR);
             drop(names);
-            // What waits to be published in it never will be.
-            let directory = format!("{}{path}", self.home_path);
-            for name in self.shared.staging.waiting_in(&self.owner, &directory) {
-                if let Ok(path) = path.join(&name) {
-                    self.shared.staging.forget(|| self.key(&path))?;
-                }
+            match removed {
+                Ok(()) => return self.forget_in(path),
+                // POSIX lets a file system say so.
+                Err(Errno::EXIST | Errno::NOTEMPTY) => {}
+                Err(Errno::NOTDIR) => return self.remove_directory_link(&on_disk).await,
+                Err(error) => return Err(error.into()),
             }
-            Ok(())
+            let directory = self
+                .home
+                .open_soon(&*on_disk, OFlags::RDONLY | OFlags::DIRECTORY)
+                .await;
+            let escape = self.shared.escape;
+            match directory {
+                Ok(directory) => {
+                    pool(move || match count_not_shown(&directory, escape) {
+                        0 => Err(Error::NotEmpty),
+                        count => Err(Error::NotShown { count }),
+                    })
+                    .await
+                }
+                Err(_) => Err(Error::NotEmpty),
+            }
         })
     }
 
@@ -188,6 +206,7 @@ impl Tree for LocalTree {
             if path.is_root() {
                 return Err(Error::Exists);
             }
+            self.not_reserved(path)?;
             let (parent, name) = self.home.parent(path, Access::Names).await?;
             self.shared.make_directory(&parent, name)
         })
@@ -204,12 +223,10 @@ impl Tree for LocalTree {
             if from.is_root() || to.is_root() || (to != from && to.starts_with(from)) {
                 return Err(Error::Denied);
             }
-            let (old, old_name) = self.home.parent(from, Access::Names).await?;
-            let found = facts_at(&old, old_name)?;
-            if kind(&found) == Kind::Link {
-                // One that leads outside is not there.
-                self.home.metadata_soon(from).await?;
-            }
+            self.not_reserved(to)?;
+            let from = self.on_disk(from)?;
+            let (old, old_name) = self.home.parent_on_disk(&from).await?;
+            let found = facts_on_disk(&old, old_name)?;
             let (new, new_name) = self.home.parent(to, Access::Names).await?;
             // A directory replaces nothing, not even an empty one.
             let kind = kind(&found);
@@ -248,17 +265,11 @@ impl Tree for LocalTree {
                 ),
                 last_modification: timespec(modified),
             };
+            self.not_reserved(path)?;
             let (parent, name) = self.home.parent(path, Access::Names).await?;
             match kind(&facts_at(&parent, name)?) {
                 Kind::File | Kind::Directory => {}
-                // One that leads outside is not there.
-                Kind::Link => {
-                    return self
-                        .home
-                        .metadata_soon(path)
-                        .await
-                        .and(Err(Error::Unsupported));
-                }
+                Kind::Link => return Err(self.link(path).await),
                 Kind::Other => return Err(Error::NotRegular),
             }
             // Were it a link by now, the link's own times would change.
@@ -267,12 +278,18 @@ impl Tree for LocalTree {
     }
 
     fn set_mode<'a>(&'a self, path: &'a VirtualPath, mode: u32) -> Answer<'a, Result<()>> {
-        let (home, path) = (self.home.clone(), path.relative().to_owned());
-        Box::pin(pool(move || match set_mode(&home, &path, mode) {
-            // It is there: then it is a link.
-            Err(Error::NotFound) => home.metadata(&path).and(Err(Error::Unsupported)),
-            set => set,
-        }))
+        Box::pin(async move {
+            self.not_reserved(path)?;
+            let (home, relative) = (self.home.clone(), path.relative().to_owned());
+            match pool(move || set_mode(&home, &relative, mode)).await {
+                // It is there: then it is a link.
+                Err(Error::NotFound) => match self.tree_has(path).await {
+                    true => Err(self.link(path).await),
+                    false => Err(Error::NotFound),
+                },
+                set => set,
+            }
+        })
     }
 
     fn usage(&self) -> Answer<'_, Result<u64>> {
@@ -288,7 +305,8 @@ impl Tree for LocalTree {
 
     fn available<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<u64>> {
         Box::pin(async move {
-            let handle = self.home.open_soon(path.relative(), OFlags::PATH).await?;
+            let on_disk = self.on_disk(path)?;
+            let handle = self.home.open_soon(&*on_disk, OFlags::PATH).await?;
             let facts = fstatvfs(handle)?;
             Ok(facts.f_bavail.saturating_mul(facts.f_frsize))
         })
@@ -322,6 +340,17 @@ impl LocalTree {
         )
     }
 
+    /// What waits to be published in a directory that is gone never will be.
+    fn forget_in(&self, directory: &VirtualPath) -> Result<()> {
+        let within = format!("{}{directory}", self.home_path);
+        for name in self.shared.staging.waiting_in(&self.owner, &within) {
+            if let Ok(path) = directory.join(&name) {
+                self.shared.staging.forget(|| self.key(&path))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Facts of the part that waits, if it belongs to what lies there.
     async fn waiting(&self, path: &VirtualPath) -> Result<Option<Metadata>> {
         let staging = &self.shared.staging;
@@ -342,18 +371,62 @@ impl LocalTree {
         }))
     }
 
-    async fn unlink(&self, path: &VirtualPath) -> Result<()> {
-        let (parent, name) = self.home.parent(path, Access::Names).await?;
-        let found = facts_at(&parent, name)?;
-        if kind(&found) == Kind::Link {
-            // One that leads outside is not there; of others, the link is removed.
-            self.home.metadata_soon(path).await?;
+    async fn open_listing(&self, path: &VirtualPath) -> Result<LocalListing> {
+        let on_disk = self.on_disk(path)?;
+        match LocalListing::open(self.home.clone(), &on_disk, self.shared.escape).await {
+            Err(error) => Err(self.home.dangling(&on_disk, error).await),
+            listing => listing,
         }
+    }
+
+    /// The path in the names on the disk.
+    fn on_disk<'p>(&self, path: &'p VirtualPath) -> Result<Cow<'p, [u8]>> {
+        names::on_disk(path, self.shared.escape)
+    }
+
+    /// Names that cannot be shown can be done away with, and not given anew.
+    fn not_reserved(&self, path: &VirtualPath) -> Result<()> {
+        match self.shared.escape && names::is_escaped(path) {
+            true => Err(Error::Reserved),
+            false => Ok(()),
+        }
+    }
+
+    async fn tree_has(&self, path: &VirtualPath) -> bool {
+        self.home.look(path.relative().as_bytes()).await.is_ok()
+    }
+
+    /// Why a link has no times and modes to set.
+    async fn link(&self, path: &VirtualPath) -> Error {
+        match self.home.look(path.relative().as_bytes()).await {
+            Ok(found) if found.kind == Kind::Link => Error::DanglingLink,
+            Ok(_) => Error::Unsupported,
+            Err(error) => error,
+        }
+    }
+
+    /// Removes a link that a client may have been shown as a directory. One that leads nowhere may have
+    /// led to a directory before that was removed.
+    async fn remove_directory_link(&self, on_disk: &[u8]) -> Result<()> {
+        let (parent, name) = self.home.parent_on_disk(on_disk).await?;
+        let link = kind(&facts_on_disk(&parent, name)?) == Kind::Link;
+        match self.home.look(on_disk).await?.kind {
+            Kind::Directory | Kind::Link if link => Ok(unlinkat(&parent, name, AtFlags::empty())?),
+            _ => Err(Error::NotDirectory),
+        }
+    }
+
+    async fn unlink(&self, path: &VirtualPath) -> Result<()> {
+        let on_disk = self.on_disk(path)?;
+        let (parent, name) = self.home.parent_on_disk(&on_disk).await?;
+        let found = facts_on_disk(&parent, name)?;
         let held = hold_large(&parent, name, &found);
         let names = self.shared.staging.names_change();
         unlinkat(&parent, name, AtFlags::empty())?;
         drop(names);
-        self.shared.usage.removed(&self.home_path, found.stx_size);
+        if kind(&found) == Kind::File {
+            self.shared.usage.removed(&self.home_path, found.stx_size);
+        }
         discard(held);
         Ok(())
     }

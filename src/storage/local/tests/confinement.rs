@@ -2,7 +2,7 @@ use super::*;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 #[tokio::test]
-async fn links_that_lead_outside_do_not_exist() {
+async fn links_that_lead_outside_lead_nowhere() {
     let fixture = Fixture::new().await;
     let link = |to: &Path, name: &str| symlink(to, fixture.home().join(name)).unwrap();
     link(&fixture.outside(), "absolute");
@@ -22,10 +22,11 @@ async fn links_that_lead_outside_do_not_exist() {
     ] {
         let (link, below) = (path(name), path(&format!("{name}/secret")));
         let tree = &fixture.tree;
-        assert_error!(tree.metadata(&link).await, Error::NotFound);
+        assert_eq!(tree.metadata(&link).await.unwrap().kind, Kind::Link);
+        assert_error!(tree.read(&link).await, Error::DanglingLink);
         assert_error!(tree.metadata(&below).await, Error::NotFound);
         assert_error!(tree.read(&below).await, Error::NotFound);
-        assert_error!(fixture.list(name).await, Error::NotFound);
+        assert_error!(fixture.list(name).await, Error::DanglingLink);
         assert_error!(tree.stage(&below, From::Start).await, Error::NotFound);
         assert_error!(tree.make_directory(&below).await, Error::NotFound);
         assert_error!(tree.remove_file(&below).await, Error::NotFound);
@@ -38,25 +39,25 @@ async fn links_that_lead_outside_do_not_exist() {
         let now = SystemTime::now();
         assert_error!(tree.set_times(&below, now, None).await, Error::NotFound);
         assert_error!(tree.available(&link).await, Error::NotFound);
-        // The link itself neither.
-        assert_error!(tree.remove_file(&link).await, Error::NotFound);
-        assert_error!(
-            tree.rename(&link, &path("/stolen"), true).await,
-            Error::NotFound
-        );
+        assert_error!(tree.set_mode(&link, 0o777).await, Error::DanglingLink);
         assert_error!(tree.make_directory(&link).await, Error::Exists);
+        // The link itself can be renamed, and leads nowhere under its new name.
+        let moved = path(&format!("/moved {name}"));
+        tree.rename(&link, &moved, false).await.unwrap();
+        assert_error!(tree.read(&moved).await, Error::DanglingLink);
+        tree.rename(&moved, &link, false).await.unwrap();
         let mut part = fixture.stage("/new", From::Start, "x").await;
         assert_error!(part.publish(&below, true).await, Error::NotFound);
     }
     assert_error!(
         fixture.tree.set_mode(&path("/secret"), 0o777).await,
-        Error::NotFound
+        Error::DanglingLink
     );
     let times = fixture
         .tree
         .set_times(&path("/secret"), SystemTime::now(), None)
         .await;
-    assert_error!(times, Error::NotFound);
+    assert_error!(times, Error::DanglingLink);
     for from in [From::Start, From::Offset(1), From::End] {
         let staged = fixture.tree.stage(&path("/secret"), from).await;
         assert_error!(staged, Error::DanglingLink);
@@ -65,6 +66,45 @@ async fn links_that_lead_outside_do_not_exist() {
     assert_error!(part.publish(&path("/secret"), false).await, Error::Exists);
     let published = part.publish(&path("/secret"), true).await;
     assert_error!(published, Error::DanglingLink);
+    fixture.assert_outside_untouched();
+}
+
+/// The link goes, and never its target, whatever that is and whether it is there.
+#[tokio::test]
+async fn regression_links_are_removed_themselves() {
+    let fixture = Fixture::new().await;
+    let tree = &fixture.tree;
+    fs::create_dir(fixture.home().join("directory")).unwrap();
+    fixture.write("directory/file", "content");
+    for target in [
+        "nowhere",
+        "link",
+        "nowhere/deeper",
+        "directory/file/deeper",
+        "../../outside",
+        "../../secret",
+        "/proc/self/root",
+        "directory",
+        "directory/file",
+    ] {
+        symlink(target, fixture.home().join("link")).unwrap();
+        tree.rename(&path("/link"), &path("/other"), false)
+            .await
+            .unwrap();
+        tree.remove_file(&path("/other")).await.unwrap();
+        assert_eq!(fixture.names("/").await, ["directory"], "{target}");
+        // Whoever took it for a directory removes the link as well.
+        symlink(target, fixture.home().join("link")).unwrap();
+        let removed = tree.remove_directory(&path("/link")).await;
+        if target == "directory/file" {
+            assert_error!(removed, Error::NotDirectory);
+            tree.remove_file(&path("/link")).await.unwrap();
+        } else {
+            removed.unwrap();
+        }
+        assert_eq!(fixture.names("/").await, ["directory"], "{target}");
+    }
+    assert_eq!(fixture.content("directory/file"), "content");
     fixture.assert_outside_untouched();
 }
 
