@@ -159,6 +159,7 @@ async fn odd_names_can_be_shown_and_done_away_with() {
         get("odd-name%odd-name%25two%250Alines").await,
         "a real name"
     );
+    fixture.write("file", "content");
     // Nothing new gets such a name, and nothing is made behind one.
     for name in [
         "/odd-name%a%FF",
@@ -168,7 +169,7 @@ async fn odd_names_can_be_shown_and_done_away_with() {
         let name = path(name);
         assert_error!(tree.stage(&name, From::Start).await, Error::Reserved);
         assert_error!(tree.make_directory(&name).await, Error::Reserved);
-        let renamed = tree.rename(&path("/directory"), &name, false).await;
+        let renamed = tree.rename(&path("/file"), &name, false).await;
         assert_error!(renamed, Error::Reserved);
     }
     let removed = tree.remove_directory(&path("/directory")).await;
