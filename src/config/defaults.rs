@@ -165,6 +165,7 @@ impl Default for Storage {
             directory_mode: 0o755,
             partial_age: crate::storage::DEFAULT_PARTIAL_AGE,
             partial_size: 0,
+            partial_count: 1000,
             partial_listing: PartialListing::Show,
             odd_names: OddNames::Hide,
         }

@@ -308,6 +308,8 @@ pub struct Storage {
     /// Bytes of all broken uploads that wait: beyond it the oldest are removed; 0 is no limit.
     #[serde(with = "value::size")]
     pub partial_size: u64,
+    /// How many broken uploads of one user may wait; beyond it the oldest go.
+    pub partial_count: usize,
     /// Whether listings show a user's own broken uploads.
     pub partial_listing: PartialListing,
     /// Whether entries are shown whose names no path can have.

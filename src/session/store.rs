@@ -6,7 +6,7 @@ use super::{
     Next, Session,
     errors::Failure,
     transfer::{Handle, Work},
-    upload::{Limit, Upload},
+    upload::{Limit, Upload, quota_exceeded},
 };
 use crate::{
     config::UploadDigest,
@@ -109,7 +109,7 @@ impl Session {
         let (tree, policy, name) = (user.tree.clone(), user.policy.clone(), user.user.clone());
         let (rates, quota) = (user.upload_rates.clone(), user.account.quota);
         let (transfer, handle) = self.prepare(Direction::Receive).await?;
-        let part = tree.stage(&path, from).await?;
+        let mut part = tree.stage(&path, from).await?;
         if let Some(quota) = quota {
             // What waits to be resumed counts, what is resumed now does not.
             let used = match tree.usage().await {
@@ -124,6 +124,11 @@ impl Session {
             if let Some(reply) = refusal.or_else(|| limit.refuses(Some(part.length().max(1)))) {
                 let _ = part.keep().await;
                 return Err(reply.into());
+            }
+            // Others of the same account may be under way.
+            if part.within(quota).is_err() {
+                let _ = part.keep().await;
+                return Err(quota_exceeded(quota).into());
             }
         }
         let announcement = announcement.unwrap_or_else(|| {

@@ -72,12 +72,18 @@ impl Limit {
 
     /// RFC 959: "Exceeded storage allocation".
     fn reply(&self) -> Reply {
-        let text = match self.quota {
-            Some(quota) => format!("The quota of {quota} bytes is exceeded"),
-            None => format!("Uploads have {} bytes at most", self.bytes.unwrap_or(0)),
-        };
-        Reply::new(552, text)
+        match self.quota {
+            Some(quota) => quota_exceeded(quota),
+            None => {
+                let text = format!("Uploads have {} bytes at most", self.bytes.unwrap_or(0));
+                Reply::new(552, text)
+            }
+        }
     }
+}
+
+pub(super) fn quota_exceeded(quota: u64) -> Reply {
+    Reply::new(552, format!("The quota of {quota} bytes is exceeded"))
 }
 
 /// One upload.
@@ -177,6 +183,12 @@ impl Upload {
                 return self.limit.reply();
             }
             Err(UploadError::Stalled) => return self.broken(part, stalled_reply()).await,
+            // Others of the same account have taken the room meanwhile.
+            Err(UploadError::Pump(PumpError::Storage(Error::Quota))) => {
+                showing.too_large().await;
+                channel.refuse().await;
+                return quota_exceeded(self.quota.unwrap_or(0));
+            }
             Err(UploadError::Pump(error @ PumpError::Storage(_))) => {
                 let reply = retrieve::failed(&error, &session, self.path.as_str());
                 channel.refuse().await;
@@ -350,13 +362,12 @@ impl Upload {
             },
         };
         let bytes = part.length();
-        if let Some(quota) = self.quota {
+        if self.quota.is_some() {
             // Others of the same account may have stored something since this began.
             if let Err(error) = self.tree.usage().await {
                 let _ = part.keep().await;
                 return Err(errors::storage(&error, session));
             }
-            part.within(quota);
         }
         if let Some(digest) = record.get() {
             part.record(digest);

@@ -313,9 +313,13 @@ pub trait Part: Send {
     fn staged(&self) -> Arc<dyn Staged>;
     /// Appends.
     fn write<'a>(&'a mut self, data: &'a mut [IoSlice<'a>]) -> Answer<'a, Result<()>>;
-    /// Publishing it must not let all files of the home, and what waits to be resumed, exceed so many
-    /// bytes: else that is [`Error::Quota`].
-    fn within(&mut self, quota: u64);
+    /// From here on all files of the home, what waits to be resumed and all uploads under way must
+    /// not exceed so many bytes: else writing and publishing are [`Error::Quota`]. Room is reserved
+    /// before each write. The home's [`usage`](Tree::usage) has been asked for before.
+    ///
+    /// # Errors
+    /// When what is there of the upload exceeds it already.
+    fn within(&mut self, quota: u64) -> Result<()>;
     /// Records its SHA-256 digest, for when it is published.
     fn record(&mut self, sha256: &str);
     /// Makes it visible at `path`, whole, durable as configured; a file there is replaced in the

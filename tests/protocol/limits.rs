@@ -298,7 +298,33 @@ fn a_quota_holds_for_uploads_at_once() {
     second.send(&[b'b'; 700]).unwrap();
     first.finish().unwrap();
     one.reply().expect(226);
-    second.finish().unwrap();
+    let _ = second.finish();
     two.reply().expect(552);
     assert!(!server.home_of("small").join("second").exists());
+}
+
+/// Those under way count, and so nothing is left over the quota when all of them break.
+#[test]
+fn a_quota_holds_for_uploads_that_break_at_once() {
+    let server = Setup::new().user("small", "quota = 1000000").start();
+    let mut uploads: Vec<_> = (0..10)
+        .map(|number| {
+            let mut client = server.login_as("small", &Tls::new());
+            let data = client.begin(&format!("STOR file{number}"));
+            (client, data)
+        })
+        .collect();
+    for (_, data) in &mut uploads {
+        // Some of them hear in the middle that there is no more room.
+        let _ = data.send(&[b'x'; 600_000]);
+    }
+    for (mut client, data) in uploads {
+        data.cut();
+        client.reply().expect_one_of(&[426, 552]);
+    }
+    let mut client = server.login_as("small", &Tls::new());
+    let reply = client.send("SITE QUOTA").expect(200);
+    let used = reply.text().split(' ').next().unwrap();
+    let used: u64 = used.parse().unwrap();
+    assert!((1..=1_000_000).contains(&used), "{used}");
 }

@@ -26,7 +26,7 @@ fn a_sparse_file_stays_one() {
     let server = setup().start();
     let path = server.home().join("file");
     let file = File::create(&path).unwrap();
-    let (length, middle) = (1_u64 << 28, 100_000_000);
+    let (length, middle) = (1_u64 << 25, 10_000_000);
     file.set_len(length).unwrap();
     file.write_all_at(b"in the middle", middle).unwrap();
     file.sync_all().unwrap();
@@ -67,7 +67,7 @@ fn a_large_file() {
 fn a_client_that_leaves_stops_the_copy() {
     let server = setup().start();
     let path = server.home().join("file");
-    let old = content(150_000_000, 1);
+    let old = content(80_000_000, 1);
     fs::write(&path, &old).unwrap();
     for by_abor in [true, false] {
         let mut client = server.login();
@@ -91,6 +91,6 @@ fn a_client_that_leaves_stops_the_copy() {
             true
         });
         eventually("nothing is left in staging", || staged(&server).is_empty());
-        assert_eq!(fs::metadata(&path).unwrap().len(), 150_000_000);
+        assert_eq!(fs::metadata(&path).unwrap().len(), 80_000_000);
     }
 }

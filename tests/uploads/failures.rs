@@ -410,6 +410,14 @@ fn a_mounted_file_system_that_is_full() {
     client.send("DELE virus").expect(250);
     store_soon(&mut client, "STOR file", &old);
     assert_eq!(fs::read_dir(mounted.home()).unwrap().count(), 1);
+    // Broken uploads do not keep it full.
+    for number in 0..2 {
+        let name = format!("STOR broken{number}");
+        broken(&mut client, &name, &content(800_000, number)).expect(426);
+    }
+    let bytes = content(1_500_000, 4);
+    client.store("STOR whole", &bytes).expect(226);
+    assert!(fs::read(mounted.home().join("whole")).unwrap() == bytes);
     drop((client, server));
 }
 

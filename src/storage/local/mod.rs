@@ -69,6 +69,7 @@ struct Shared {
     created_mode: u32,
     partial_age: Duration,
     partial_size: u64,
+    partial_count: usize,
     partial_listing: config::PartialListing,
     /// Names that no path can have are shown escaped.
     escape: bool,

@@ -26,6 +26,7 @@ use super::{
     source::{LocalStaged, retry},
     staging::{LARGE, Staging},
     target::Target,
+    usage::{Bounds, Reservation},
 };
 use crate::{
     ftp::{metadata::Kind, path::VirtualPath},
@@ -51,8 +52,10 @@ pub(super) struct LocalPart {
     pub(super) adds: bool,
     /// Its digest, to be recorded with it.
     pub(super) sha256: Option<String>,
-    /// Bytes that all of the home may have.
-    pub(super) quota: Option<u64>,
+    /// Bytes that all of the home may have, of which it has reserved what it has written.
+    pub(super) quota: Option<(u64, Reservation)>,
+    /// Bytes of the file that it replaces.
+    pub(super) replaced: u64,
     /// Writing it to the disk has failed once. The kernel then forgets what it could not write, and
     /// says yes the next time.
     pub(super) lost: bool,
@@ -74,12 +77,16 @@ impl Part for LocalPart {
         // On this thread: it copies into the page cache, which costs less than handing it over.
         Box::pin(async move {
             self.progress.check_copy()?;
-            self.write_here(data)
+            let more = data.iter().map(|slice| slice.len() as u64).sum();
+            self.reserve(more)?;
+            self.write_here(data).await
         })
     }
 
-    fn within(&mut self, quota: u64) {
-        self.quota = Some(quota);
+    fn within(&mut self, quota: u64) -> Result<()> {
+        let reservation = Reservation::new(&self.shared, &self.home_path);
+        self.quota = Some((quota, reservation));
+        self.reserve(self.progress.length)
     }
 
     fn record(&mut self, sha256: &str) {
@@ -133,11 +140,10 @@ impl Part for LocalPart {
                 shared: self.shared.clone(),
                 home_path: self.home_path.clone(),
                 length: self.progress.length,
-                limit: self.quota.map(|quota| {
-                    let owner = &self.progress.label().owner;
-                    let staging = self.progress.staging();
-                    quota.saturating_sub(staging.waiting_size(owner, &self.home_path))
-                }),
+                limit: self
+                    .quota
+                    .as_ref()
+                    .map(|(quota, _)| quota.saturating_sub(self.waiting())),
                 durability,
             };
             let outcome = match durability {
@@ -175,6 +181,7 @@ impl Part for LocalPart {
                 return Ok(());
             }
             let (staging, limit) = (self.progress.staging().clone(), self.shared.partial_size);
+            let owner = self.progress.label().owner.clone();
             let target = match self.home.target(self.path.relative(), Access::Names) {
                 Ok(target) => Some(target),
                 // Its directory may come back.
@@ -188,6 +195,7 @@ impl Part for LocalPart {
                 fdatasync(&*self.progress.file)?;
             }
             self.progress.keep(target.as_ref())?;
+            staging.bound_count(&owner, self.shared.partial_count)?;
             if limit > 0 {
                 let removed = staging.make_room(limit)?;
                 if removed > 0 {
@@ -220,7 +228,31 @@ impl LocalPart {
         Ok(())
     }
 
-    fn write_here(&mut self, mut data: &mut [IoSlice<'_>]) -> Result<()> {
+    /// Bytes that wait to be resumed, of the same user in the same home.
+    fn waiting(&self) -> u64 {
+        let owner = &self.progress.label().owner;
+        let staging = self.progress.staging();
+        staging.waiting_size(owner, &self.home_path)
+    }
+
+    /// Reserves room in the account's quota for what is about to be written.
+    fn reserve(&mut self, more: u64) -> Result<()> {
+        let waiting = match self.quota {
+            Some(_) => self.waiting(),
+            None => return Ok(()),
+        };
+        let Some((quota, reservation)) = &mut self.quota else {
+            return Ok(());
+        };
+        let bounds = Bounds {
+            quota: *quota,
+            waiting,
+            replaced: self.replaced,
+        };
+        reservation.grow(more, &bounds)
+    }
+
+    async fn write_here(&mut self, mut data: &mut [IoSlice<'_>]) -> Result<()> {
         loop {
             // Empty slices at the front go away too.
             IoSlice::advance_slices(&mut data, 0);
@@ -228,12 +260,36 @@ impl LocalPart {
                 return Ok(());
             }
             let at_once = data.get(..SLICES).unwrap_or(data);
-            let written = retry(|| pwritev(&*self.progress.file, at_once, self.progress.length))?;
-            if written == 0 {
-                return Err(Error::Io(io::ErrorKind::WriteZero.into()));
-            }
+            let written =
+                match retry(|| pwritev(&*self.progress.file, at_once, self.progress.length)) {
+                    Ok(0) => return Err(Error::Io(io::ErrorKind::WriteZero.into())),
+                    Ok(written) => written,
+                    Err(error) => {
+                        self.make_space(error.into()).await?;
+                        continue;
+                    }
+                };
             self.progress.grown(self.progress.length + written as u64);
             IoSlice::advance_slices(&mut data, written);
+        }
+    }
+
+    /// Where the disk is full, the oldest of what waits to be resumed gives way.
+    async fn make_space(&self, error: Error) -> Result<()> {
+        if !matches!(error, Error::NoSpace) {
+            return Err(error);
+        }
+        let staging = self.progress.staging().clone();
+        match pool(move || staging.forget_oldest()).await? {
+            Some(size) => {
+                tracing::warn!(
+                    size,
+                    storage = self.shared.name.as_str(),
+                    "the disk is full: the oldest broken upload was removed"
+                );
+                Ok(())
+            }
+            None => Err(error),
         }
     }
 }

@@ -273,6 +273,7 @@ pub(super) async fn release(shared: &Arc<Shared>, id: &str, replace: bool) -> Re
         adds: false,
         sha256: held.note.sha256.clone(),
         quota: None,
+        replaced: 0,
         lost: false,
     };
     let replace = replace || held.note.mode != UploadMode::Create;

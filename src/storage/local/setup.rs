@@ -130,6 +130,7 @@ impl Place {
             created_mode: (config.file_mode & 0o777 | 0o600) & surviving,
             partial_age: config.partial_age,
             partial_size: config.partial_size,
+            partial_count: config.partial_count,
             partial_listing: config.partial_listing,
             escape: config.odd_names == config::OddNames::Escape,
             quarantine: self.quarantine,

@@ -346,6 +346,53 @@ impl Staging {
         }
     }
 
+    /// Removes the oldest parts of `owner` until no more than `count` wait; 0 is no limit.
+    pub(super) fn bound_count(&self, owner: &str, count: usize) -> Result<()> {
+        if count == 0 {
+            return Ok(());
+        }
+        loop {
+            let slots = locked(&self.slots);
+            let own = slots.waiting.iter().filter(|(_, part)| {
+                part.label
+                    .as_ref()
+                    .is_some_and(|label| label.owner == owner)
+            });
+            let own: Vec<(Key, SystemTime)> = own
+                .map(|(key, part)| (*key, part.metadata.modified))
+                .collect();
+            drop(slots);
+            let oldest = own.iter().min_by_key(|(_, modified)| *modified);
+            let Some((key, _)) = oldest.filter(|_| own.len() > count) else {
+                return Ok(());
+            };
+            self.forget_if(*key, |_| true)?;
+        }
+    }
+
+    /// Removes the oldest part, and says how long it was; none where none waits. Its space is free
+    /// when this returns.
+    pub(super) fn forget_oldest(&self) -> Result<Option<u64>> {
+        let slots = locked(&self.slots);
+        let oldest = slots
+            .waiting
+            .iter()
+            .min_by_key(|(_, part)| part.metadata.modified)
+            .map(|(key, part)| (*key, part.name(*key)));
+        drop(slots);
+        let Some((key, name)) = oldest else {
+            return Ok(None);
+        };
+        let held = self.open_name(&name, OFlags::PATH).ok();
+        let size = held
+            .as_ref()
+            .and_then(|held| facts(held).ok())
+            .map_or(0, |found| found.stx_size);
+        self.remove_if(key, |_| true)?;
+        drop(held);
+        Ok(Some(size))
+    }
+
     /// Removes the parts that nobody has come back for; says how many.
     pub(super) fn expire(&self, age: Duration) -> Result<usize> {
         let now = SystemTime::now();
@@ -401,6 +448,18 @@ impl Staging {
     }
 
     fn forget_if(&self, key: Key, wanted: impl FnOnce(&Part) -> bool) -> Result<bool> {
+        let (removed, held) = self.remove_if(key, wanted)?;
+        discard(held);
+        Ok(removed)
+    }
+
+    /// Whether it was there, and a handle that keeps the content until the lock is free again:
+    /// freeing may take long.
+    fn remove_if(
+        &self,
+        key: Key,
+        wanted: impl FnOnce(&Part) -> bool,
+    ) -> Result<(bool, Option<OwnedFd>)> {
         let mut slots = locked(&self.slots);
         let Some(name) = slots
             .waiting
@@ -408,18 +467,16 @@ impl Staging {
             .filter(|part| wanted(part))
             .map(|part| part.name(key))
         else {
-            return Ok(false);
+            return Ok((false, None));
         };
         slots.waiting.remove(&key);
-        // The handle keeps the content until the lock is free again: freeing may take long.
         let held = self.open_name(&name, OFlags::PATH).ok();
         let removed = unlinkat(&self.directory, name, AtFlags::empty());
         self.unlabel(key);
         drop(slots);
-        discard(held);
         match removed {
-            Ok(()) => Ok(true),
-            Err(Errno::NOENT) => Ok(false),
+            Ok(()) => Ok((true, held)),
+            Err(Errno::NOENT) => Ok((false, held)),
             Err(error) => Err(error.into()),
         }
     }

@@ -119,6 +119,7 @@ impl Tree for LocalTree {
             self.not_reserved(path)?;
             let target = self.home.target_soon(path, Access::Names).await?;
             let replaces = target.file()?.is_some();
+            let replaced = target.file()?.map_or(0, |file| file.stx_size);
             let (staging, mode) = (&self.shared.staging, self.shared.created_mode);
             let key = self.key(path);
             let label = Label::new(&self.owner, &self.home_path, path.as_str());
@@ -139,6 +140,7 @@ impl Tree for LocalTree {
                 adds: matches!(from, From::End) || progress.origin().base > 0,
                 progress,
                 replaces,
+                replaced,
                 sha256: None,
                 quota: None,
                 lost: false,

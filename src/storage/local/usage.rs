@@ -2,7 +2,7 @@
 //!
 //! A home is counted when somebody asks, and again when the count is [`STALE`]; in between, what is
 //! published and removed through the server is added and taken away. Room for what is published is
-//! taken before.
+//! taken before, and room for what an upload under way has written is reserved before each write.
 
 use std::{
     collections::HashMap,
@@ -12,7 +12,10 @@ use std::{
 
 use rustix::fs::{AtFlags, Dir, OFlags, statx};
 
-use super::beneath::{Directory, FACTS, kind, pool};
+use super::{
+    Shared,
+    beneath::{Directory, FACTS, kind, pool},
+};
 use crate::{
     ftp::metadata::Kind,
     storage::{Error, Result},
@@ -25,6 +28,66 @@ const STALE: Duration = Duration::from_secs(300);
 #[derive(Default)]
 pub(super) struct Usage {
     homes: Mutex<HashMap<Box<str>, Counted>>,
+    /// Bytes of uploads that are under way, by home.
+    under_way: Mutex<HashMap<Box<str>, u64>>,
+}
+
+/// What the uploads of a home may have together with its files.
+pub(super) struct Bounds {
+    /// Bytes of all of it.
+    pub(super) quota: u64,
+    /// Bytes that wait to be resumed.
+    pub(super) waiting: u64,
+    /// Bytes of the file that the upload replaces.
+    pub(super) replaced: u64,
+}
+
+/// Room that an upload under way has reserved; given back when it is dropped.
+pub(super) struct Reservation {
+    shared: Arc<Shared>,
+    home: Box<str>,
+    bytes: u64,
+}
+
+impl Reservation {
+    pub(super) fn new(shared: &Arc<Shared>, home: &str) -> Self {
+        Self {
+            shared: shared.clone(),
+            home: home.into(),
+            bytes: 0,
+        }
+    }
+
+    /// Reserves `more` bytes, if there is room for them.
+    pub(super) fn grow(&mut self, more: u64, bounds: &Bounds) -> Result<()> {
+        let usage = &self.shared.usage;
+        let published = usage.homes().get(&self.home).map_or(0, |home| home.bytes);
+        let mut under_way = usage.under_way();
+        let of_home = under_way.entry(self.home.clone()).or_default();
+        let after = published
+            .saturating_sub(bounds.replaced)
+            .saturating_add(bounds.waiting)
+            .saturating_add(*of_home)
+            .saturating_add(more);
+        if after > bounds.quota {
+            return Err(Error::Quota);
+        }
+        *of_home += more;
+        self.bytes += more;
+        Ok(())
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        let mut under_way = self.shared.usage.under_way();
+        if let Some(of_home) = under_way.get_mut(&self.home) {
+            *of_home = of_home.saturating_sub(self.bytes);
+            if *of_home == 0 {
+                under_way.remove(&self.home);
+            }
+        }
+    }
 }
 
 struct Counted {
@@ -77,6 +140,12 @@ impl Usage {
         if let Some(counted) = self.homes().get_mut(home) {
             counted.bytes = counted.bytes.saturating_sub(bytes);
         }
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, HashMap<Box<str>, u64>> {
+        self.under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn homes(&self) -> MutexGuard<'_, HashMap<Box<str>, Counted>> {

@@ -166,6 +166,7 @@ async fn a_part_that_cannot_be_written_to_the_disk_is_given_up() {
         adds: false,
         sha256: None,
         quota: None,
+        replaced: 0,
         lost: false,
     };
     append(&mut part, "content").await;

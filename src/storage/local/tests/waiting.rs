@@ -141,6 +141,20 @@ async fn a_large_upload_is_labelled_while_it_arrives() {
 }
 
 #[tokio::test]
+async fn the_oldest_go_when_one_user_has_too_many() {
+    let fixture = Fixture::with(|config| config.partial_count = 2).await;
+    let alice = fixture.local.open(&path("/home"), "alice").await.unwrap();
+    let mut part = alice.stage(&path("/hers"), From::Start).await.unwrap();
+    append(&mut *part, "a").await;
+    part.keep().await.unwrap();
+    for name in ["/one", "/two", "/three"] {
+        keep(&fixture, name, "x").await;
+    }
+    assert_eq!(fixture.names("/").await, ["three", "two"]);
+    assert!(alice.partial(&path("/hers")).await.unwrap().is_some());
+}
+
+#[tokio::test]
 async fn the_oldest_go_when_all_are_too_large() {
     let fixture = Fixture::with(|config| config.partial_size = 10).await;
     for (name, content) in [("/one", "1111"), ("/two", "2222"), ("/three", "33")] {
