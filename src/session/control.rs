@@ -196,7 +196,9 @@ impl Control {
             return Err(io::Error::other("the connection is in the clear"));
         };
         stream.get_mut().1.send_close_notify();
-        stream.flush().await?;
+        timeout(CLOSE_NOTIFY, stream.flush())
+            .await
+            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         let (mut tcp, mut tls) = stream.into_inner();
         timeout(CLOSE_NOTIFY, records_until_the_end(&mut tcp, &mut tls))
             .await

@@ -2,6 +2,8 @@
 
 use std::{io, net::IpAddr, sync::Arc};
 
+use tokio::time::{Instant, sleep_until};
+
 use super::{
     LONGEST_DELAY, Next, Session,
     errors::log_fault,
@@ -40,8 +42,17 @@ impl Session {
                     return self.enter(user, *account, &by, 232).await;
                 }
                 Ok(Decision::Failed(fault)) => return self.fault(&fault).await,
-                // The password may do what the certificate did not.
-                Ok(Decision::Denied(_) | Decision::Challenged(_) | Decision::Unknown) => {}
+                // The password may do what the certificate did not; but not for any number of names.
+                Ok(Decision::Denied(_) | Decision::Challenged(_) | Decision::Unknown) => {
+                    self.failed_certificates += 1;
+                    if self.failed_certificates > self.context.config.limits.login_attempts {
+                        tracing::warn!(session = self.id(), client = %self.facts.client, user,
+                            "refused: too many names were tried with a client certificate");
+                        self.send(Reply::new(421, "Too many failed logins, goodbye"))
+                            .await?;
+                        return Ok(Next::Close);
+                    }
+                }
                 Err(Full) => return self.too_many().await,
             }
         }
@@ -105,6 +116,7 @@ impl Session {
     }
 
     async fn login(&mut self, credentials: Credentials) -> io::Result<Next> {
+        let begun = Instant::now();
         let decision = match self.decide(&credentials).await {
             Ok(decision) => decision,
             Err(Full) => return self.too_many().await,
@@ -126,10 +138,10 @@ impl Session {
                 };
                 self.answer(Reply::new(332, prompt)).await
             }
-            Decision::Denied(why) => self.failed(&credentials.user, &why).await,
+            Decision::Denied(why) => self.failed(&credentials.user, &why, begun).await,
             Decision::Unknown => {
-                self.failed(&credentials.user, "no authenticator knows the user")
-                    .await
+                let why = "no authenticator knows the user";
+                self.failed(&credentials.user, why, begun).await
             }
             Decision::Failed(fault) => self.fault(&fault).await,
         }
@@ -148,8 +160,9 @@ impl Session {
         Ok(Next::Close)
     }
 
-    /// Later with each attempt, and the limit is the end (RFC 2577 §5).
-    async fn failed(&mut self, user: &str, why: &str) -> io::Result<Next> {
+    /// Later with each attempt, and the limit is the end (RFC 2577 §5). The delay counts from the
+    /// beginning of the attempt: what a hash costs does not tell whose it is.
+    async fn failed(&mut self, user: &str, why: &str, begun: Instant) -> io::Result<Next> {
         self.failed_logins += 1;
         let event = || Event::of(Kind::LoginFailed, &self.facts).reason(why);
         self.context.events.tell(event);
@@ -164,7 +177,7 @@ impl Session {
             .saturating_mul(doubled)
             .min(LONGEST_DELAY);
         let last = self.failed_logins >= limits.login_attempts;
-        tokio::time::sleep(delay).await;
+        sleep_until(begun + delay).await;
         if last {
             self.send(Reply::new(421, "Too many failed logins, goodbye"))
                 .await?;
@@ -237,6 +250,7 @@ impl Session {
             tls = self.facts.tls.map_or("none", |tls| tls.version), "logged in");
         let greeting = account.greeting.clone().filter(|text| !text.is_empty());
         self.failed_logins = 0;
+        self.failed_certificates = 0;
         self.state = State::LoggedIn(Box::new(LoggedIn {
             user,
             account,
@@ -263,7 +277,7 @@ impl Session {
     pub(super) async fn rein(&mut self) -> io::Result<Next> {
         // The time to log in begins anew for somebody who had, and for nobody else.
         if matches!(self.state, State::LoggedIn(_)) {
-            self.started = tokio::time::Instant::now();
+            self.started = Instant::now();
         }
         self.state = State::Greeted;
         self.parameters = Parameters::new(self.implicit);

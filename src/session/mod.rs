@@ -90,6 +90,8 @@ pub struct Session {
     parameters: Parameters,
     queue: Queue,
     failed_logins: u32,
+    /// Names that were tried with a client certificate alone.
+    failed_certificates: u32,
     started: Instant,
     shutdown: watch::Receiver<Shutdown>,
 }
@@ -159,6 +161,7 @@ impl Session {
             parameters: Parameters::new(origin.implicit),
             queue: Queue::default(),
             failed_logins: 0,
+            failed_certificates: 0,
             started: Instant::now(),
             shutdown,
         }

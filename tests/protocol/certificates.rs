@@ -102,6 +102,24 @@ fn a_certificate_logs_in() {
     }
 }
 
+/// A certificate asks for few names, as a password does.
+#[test]
+fn names_tried_with_a_certificate_are_counted() {
+    let authority = Authority::new();
+    let server = with("optional", &authority)
+        .user_without_password("bob", "certificates = [\"CN=bob\"]\n")
+        .start();
+    let tls = Tls::certificate(Version::V13, &authority.client("carol"));
+    let mut client = server.secure(&tls);
+    for name in ["bob", "dave", "erin"] {
+        client.send(&format!("USER {name}")).expect(331);
+    }
+    client.send("USER frank").expect(421);
+    // A password after a certificate that did not do is no attempt too many.
+    let mut client = server.secure(&tls);
+    client.login(USER);
+}
+
 fn transfers(client: &mut Client) {
     client.send("PBSZ 0").expect(200);
     client.send("PROT P").expect(200);
