@@ -13,7 +13,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-/// What takes turns: an IPv4 network of 24 bits, an IPv6 network of 48.
+/// A network, which takes turns: an IPv4 network of 24 bits, an IPv6 network of 48.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 struct Network(u64);
 
@@ -144,7 +144,7 @@ impl<T> FairQueue<T> {
     }
 }
 
-/// So many at a time; the others wait for their turn.
+/// Bounds how many go on at a time; the others wait for their turn.
 #[derive(Debug)]
 pub struct Turns {
     most: usize,

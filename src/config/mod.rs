@@ -146,7 +146,7 @@ pub enum Binding {
     Require,
 }
 
-/// What ends a protected upload.
+/// The end that a protected upload must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CloseNotify {
@@ -316,7 +316,7 @@ pub struct Storage {
     pub odd_names: OddNames,
 }
 
-/// What happens to entries whose names are not UTF-8, or hold control characters.
+/// The treatment of entries whose names are not UTF-8, or hold control characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OddNames {

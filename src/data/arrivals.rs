@@ -64,7 +64,7 @@ pub struct Arrivals {
     refused: Option<(Refused, Grace)>,
     /// When one that says nothing has to give up its place.
     room: Option<Pin<Box<Sleep>>>,
-    /// What the handshakes began under that began before the command.
+    /// The terms of the handshakes that began before the command.
     began_under: Option<Terms>,
 }
 
@@ -200,7 +200,7 @@ impl Arrivals {
         terms.tls.as_ref()?;
         self.agree(terms);
         let settled = async {
-            // What is in the system's queue by now.
+            // The connections in the system's queue by now.
             while self.arrived.len() < ARRIVED && is_readable(&self.listener) {
                 let before = self.arrived.len();
                 let come = poll_fn(|context| {

@@ -37,7 +37,7 @@ pub enum NotTheEnd {
     Size {
         /// By ALLO.
         announced: u64,
-        /// What came.
+        /// The connection that came.
         came: u64,
     },
 }
@@ -62,7 +62,7 @@ impl fmt::Display for NotTheEnd {
     }
 }
 
-/// What ends the uploads of one session. Clones share what is known of the client.
+/// The end of the uploads of one session. Clones share what is known of the client.
 #[derive(Clone, Debug)]
 pub struct Ending {
     mode: CloseNotify,

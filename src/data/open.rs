@@ -52,7 +52,7 @@ impl Route {
     }
 }
 
-/// What a data connection has to be and to prove.
+/// The terms that a data connection has to meet.
 #[derive(Clone)]
 pub struct Terms {
     /// The client on the control connection; its port is of no importance.
@@ -69,7 +69,7 @@ pub struct Terms {
 pub struct Opening {
     /// Who connects.
     pub route: Route,
-    /// What is asked of the connection.
+    /// The terms of the connection.
     pub terms: Terms,
     /// Which way the bytes go.
     pub direction: Direction,
@@ -77,7 +77,7 @@ pub struct Opening {
     pub data_timeout: Duration,
     /// Counts what moves.
     pub meter: Arc<Meter>,
-    /// What came of it before the transfer was announced.
+    /// The result, where it came before the transfer was announced.
     pub settled: Option<Result<Channel, OpenError>>,
 }
 

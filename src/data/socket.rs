@@ -54,7 +54,7 @@ impl Meter {
     }
 }
 
-/// What the client sent first, as far as it came at once: it tells what a connection is whose
+/// The bytes that the client sent first, as far as it came at once: it tells what a connection is whose
 /// handshake fails.
 pub type FirstBytes = Arc<OnceLock<Vec<u8>>>;
 /// Enough of them for the version in a ClientHello.
@@ -114,7 +114,7 @@ pub struct Socket {
     ended: bool,
     /// Set when what is written is to be held back.
     holds: Option<Arc<AtomicBool>>,
-    /// What was held back, and has not been sent.
+    /// The bytes that were held back, and have not been sent.
     held: Vec<u8>,
     /// Empty until the first read.
     buffer: Vec<u8>,
@@ -172,7 +172,7 @@ impl Socket {
         Poll::Ready(Ok(()))
     }
 
-    /// What the client sends first, once it has.
+    /// The first bytes of the client, once they have come.
     #[must_use]
     pub fn first_bytes(&self) -> FirstBytes {
         self.first.clone()

@@ -227,7 +227,7 @@ pub struct Receiver<'a> {
     pub rates: &'a [Arc<Rate>],
     /// How long the client may send nothing.
     pub stall_timeout: Duration,
-    /// What ends it well.
+    /// The end that it must have.
     pub ending: &'a Ending,
     /// By ALLO.
     pub announced: Option<u64>,
@@ -279,7 +279,7 @@ impl Receiver<'_> {
                         None => Err(UploadError::Pump(PumpError::Connection(error))),
                     };
                     if let Err(error) = error {
-                        // What came until here may be resumed.
+                        // The part that came until here may be resumed.
                         self.flush().await?;
                         return Err(error);
                     }

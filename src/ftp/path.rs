@@ -10,7 +10,7 @@ const LONGEST_PATH: usize = 4096;
 /// The longest name in bytes: the `NAME_MAX` of nearly every file system.
 const LONGEST_NAME: usize = 255;
 
-/// What names begin with that stand for names which no path can have, where a storage shows those.
+/// The beginning of names that stand for names which no path can have, where a storage shows those.
 pub const ESCAPED: &str = "odd-name%";
 
 /// An absolute path in the tree that a client sees: `/` or `/a/b`.

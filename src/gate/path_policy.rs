@@ -182,7 +182,7 @@ impl Policy {
     }
 
     /// Whether each of these may be done, for what a client is told without having asked for it:
-    /// listeners hear of no refusal. What cannot be decided may not.
+    /// listeners hear of no refusal. Where it cannot be decided, the answer is no.
     pub async fn may(&self, requests: Vec<Request>) -> Vec<bool> {
         let requests: Arc<[Request]> = requests.into();
         match self.decide(&requests).await {

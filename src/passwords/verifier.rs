@@ -157,7 +157,7 @@ impl Shared {
     }
 }
 
-/// What Argon2 fills.
+/// The memory that Argon2 fills.
 #[derive(Default)]
 pub(super) struct Memory {
     blocks: Vec<Block>,
@@ -165,7 +165,7 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    /// So many blocks of 1 KiB.
+    /// Gives `count` blocks of 1 KiB.
     pub(super) fn blocks(&mut self, count: usize) -> &mut [Block] {
         if self.blocks.len() < count {
             // Not grown: what was there would be copied.
@@ -176,7 +176,7 @@ impl Memory {
         self.blocks.get_mut(..count).unwrap_or_default()
     }
 
-    /// What is in it could be tried against passwords sooner than the hash.
+    /// Overwrites it: its content could be tried against passwords sooner than the hash.
     fn wipe(&mut self) {
         let used = std::mem::take(&mut self.used);
         let blocks = self.blocks.get_mut(..used).unwrap_or_default();

@@ -34,7 +34,7 @@ use crate::{
 
 /// How often broken uploads are looked through for old ones.
 const EXPIRY: Duration = Duration::from_secs(600);
-/// What sessions have to write what they keep, once transfers are cut off.
+/// The time that sessions have to write what they keep, once transfers are cut off.
 const CUT: Duration = Duration::from_secs(20);
 /// How long listeners may take, at the end, for the events that still wait.
 const LAST_EVENTS: Duration = Duration::from_secs(5);

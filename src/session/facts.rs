@@ -24,7 +24,7 @@ use crate::{
 const COUNTED: u64 = 16 << 20;
 
 impl Session {
-    /// What the client is told of a path.
+    /// The facts that the client is told of a path.
     async fn seen(&self, argument: &str) -> Result<(VirtualPath, Metadata), Failure> {
         let path = self.resolve(argument)?;
         let user = self.logged_in()?;
@@ -189,7 +189,7 @@ impl Session {
     }
 }
 
-/// What a client is told of a path: what RETR would send (RFC 3659 §4). Only where nothing is
+/// The facts that a client is told of a path: of what RETR would send (RFC 3659 §4). Only where nothing is
 /// published, or what is may not be downloaded, it is the broken upload that can be gone on with.
 pub(super) async fn told(
     tree: &dyn Tree,

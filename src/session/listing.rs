@@ -49,10 +49,10 @@ enum Entries {
     Directory {
         path: VirtualPath,
         listing: Box<dyn Listing>,
-        /// What stands before each name of NLST, as the client asked.
+        /// The text before each name of NLST, as the client asked.
         prefix: String,
     },
-    /// What a pattern leads to.
+    /// The entries that a pattern leads to.
     Pattern {
         walk: Walk,
         /// Whether names are told with the directories in front of them.

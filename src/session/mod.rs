@@ -84,7 +84,7 @@ pub struct Session {
     sni: Option<String>,
     /// After CCC, PBSZ and PROT stay as they are (RFC 4217 §12.3).
     cleared: bool,
-    /// What ends this client's uploads.
+    /// The end of this client's uploads.
     ending: Ending,
     state: State,
     parameters: Parameters,

@@ -170,7 +170,7 @@ mod tests {
         assert!(queue.bytes <= BYTES);
         assert!(queue.entries.len() <= 2 * queue.lines + 1);
         assert_eq!(rest(&mut queue).len(), 200_000);
-        // Whatever the length of lines may be set to, one can always wait.
+        // One line can always wait, however long lines may be.
         push(&mut queue, &"x".repeat(65_536), 1);
         assert_eq!(rest(&mut queue).len(), 1);
     }

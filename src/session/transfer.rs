@@ -49,7 +49,7 @@ pub(super) struct Handle {
 }
 
 impl Session {
-    /// What a data connection has to be and to prove, as things are.
+    /// The terms that a data connection has to meet, as things are.
     pub(super) fn terms(&self) -> Terms {
         Terms {
             peer: self.facts.client,
@@ -59,7 +59,7 @@ impl Session {
         }
     }
 
-    /// What the next data connection takes, or why there can be none. The route is used up. Where the
+    /// The parts of the next data connection, or why there can be none. The route is used up. Where the
     /// client has begun TLS, that is finished first.
     pub(super) async fn prepare(
         &mut self,
@@ -288,7 +288,7 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    /// What ends an upload well.
+    /// The end that an upload must have.
     pub(super) fn ending(&self) -> &Ending {
         &self.ending
     }

@@ -32,7 +32,7 @@ use crate::{
 /// connection: a client that is killed loses both connections at once, in whatever order that comes.
 const FIN_GRACE: Duration = Duration::from_millis(100);
 
-/// What events say of it.
+/// The reason that events give.
 const UNCLOSED: &str = "it ended without TLS close_notify";
 
 /// How many bytes a file may have, and why.

@@ -24,7 +24,7 @@ const NAMES: usize = 100_000;
 pub(super) struct Pattern<'a> {
     /// All up to the slash in front of the first component that is a pattern.
     pub(super) front: &'a str,
-    /// What follows.
+    /// The rest.
     pub(super) components: Vec<Component>,
 }
 
@@ -75,7 +75,7 @@ impl<'a> Pattern<'a> {
     }
 }
 
-/// What a pattern leads to, directory by directory.
+/// The entries that a pattern leads to, directory by directory.
 pub(super) struct Walk {
     tree: Arc<dyn Tree>,
     policy: Arc<Policy>,
@@ -259,7 +259,7 @@ impl Walk {
     }
 }
 
-/// What is not there, or cannot be looked at, has no entries.
+/// A directory that is not there, or cannot be looked at, has no entries.
 fn absent(error: Error) -> Result<(), Stopped> {
     match error {
         Error::NotFound | Error::NotDirectory | Error::Denied | Error::NameTooLong => Ok(()),

@@ -48,7 +48,7 @@ impl fmt::Display for HandshakeError {
 impl std::error::Error for HandshakeError {}
 
 impl HandshakeError {
-    /// What an error of the handshake means for a client that began with these bytes.
+    /// The meaning of an error of the handshake for a client that began with these bytes.
     #[must_use]
     pub fn new(error: &io::Error, first: &[u8], minimum: TlsVersion) -> Self {
         tracing::debug!(%error, "TLS handshake");
@@ -86,7 +86,7 @@ impl HandshakeError {
     }
 }
 
-/// What an error of a connection under TLS means.
+/// The meaning of an error of a connection under TLS.
 #[must_use]
 pub fn describe(error: &io::Error) -> String {
     match rustls_error(error) {

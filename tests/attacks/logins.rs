@@ -72,7 +72,7 @@ fn wrong_passwords_hold_up_nobody_else() {
     honest.login(USER);
     let waiting = waiting(&guessing);
     assert!(waiting > attackers / 2, "{waiting}");
-    // What was asked for is answered, all of it.
+    // All that was asked for is answered.
     for client in &mut guessing {
         client.reply().expect_one_of(&[530, 421]);
     }

@@ -145,7 +145,7 @@ fn the_size_that_allo_announced_has_to_fit() {
         assert!(!server.home().join("file").exists());
         client.send("ALLO 7").expect_one_of(&[200, 202]);
         by_fin(&mut client, "STOR file", b"content").expect(226);
-        // What is sent, or what it becomes.
+        // The bytes that are sent, or those that they become.
         for announced in [5, 7] {
             client.send("REST 2").expect(350);
             client

@@ -142,7 +142,7 @@ fn a_handshake_that_has_begun_is_done_before_150() {
     assert!(begun.elapsed() < Duration::from_secs(4));
 }
 
-/// What was agreed on when the handshake began holds for the transfer, or the connection is dropped.
+/// The terms of the moment when the handshake began hold for the transfer, or the connection is dropped.
 #[test]
 fn another_protection_drops_what_has_begun() {
     let server = Setup::new()

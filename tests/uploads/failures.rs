@@ -109,7 +109,7 @@ fn assert_goes_on(server: &Server, client: &mut Client) {
     assert_eq!(staged(&server.state().join("staging")), []);
 }
 
-/// What was there when it began is not there any more: it is gone with that.
+/// It is gone with what was there when it began.
 #[track_caller]
 fn assert_begins_anew(server: &Server, client: &mut Client) {
     client.send("MLST directory/file").expect(550);
@@ -201,7 +201,7 @@ fn its_name_becomes_a_pipe() {
     assert_begins_anew(&server, &mut client);
 }
 
-/// What a link leads to within the home is replaced; nothing goes out through one.
+/// The target of a link within the home is replaced; nothing goes out through one.
 #[test]
 fn its_name_becomes_a_link() {
     let outside = TempDir::new().unwrap();
@@ -234,7 +234,7 @@ fn its_name_becomes_a_link() {
     }
 }
 
-/// What it would be added to is gone by the time it is added: nothing comes back with it.
+/// The file that it would be added to is gone by the time it is added: nothing comes back with it.
 #[test]
 fn what_it_is_appended_to_is_removed() {
     let Half {

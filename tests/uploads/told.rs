@@ -106,7 +106,7 @@ fn who_may_not_download_is_told_the_part() {
     broken(&mut client, "STOR file", &new[..20_000]).expect(426);
     assert_told(&mut client, "file", 20_000, Some(20_000));
     client.send("RETR file").expect(550);
-    // What is published stays what one adds to.
+    // One still adds to what is published.
     let stream = client.open();
     client.send("APPE file").expect(550);
     drop(stream);
@@ -230,7 +230,7 @@ fn clients_after_an_overwrite_that_was_cut() {
     }
 }
 
-/// What FileZilla and WinSCP send, in their order, for a new file and for one that is there.
+/// The commands of FileZilla and WinSCP, in their order, for a new file and for one that is there.
 #[test]
 fn the_order_of_commands_of_filezilla_and_winscp() {
     let server = setup().start();

@@ -120,12 +120,12 @@ impl<'a> Words<'a> {
         Some(word).filter(|word| !word.is_empty())
     }
 
-    /// What follows, without the blanks around it.
+    /// The rest, without the blanks around it.
     pub(super) fn rest(self) -> &'a str {
         self.0.trim_matches(is_blank)
     }
 
-    /// What follows, as it is: a path, if there is one.
+    /// The rest, as it is: a path, if there is one.
     pub(super) fn path(self) -> Result<Option<&'a str>, ParseError> {
         without_control(self.0).map(|path| Some(path).filter(|path| !path.is_empty()))
     }

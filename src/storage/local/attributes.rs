@@ -15,7 +15,7 @@ const DEFAULT: &str = "system.posix_acl_default";
 const LABEL: &str = "security.selinux";
 /// The longest value (`XATTR_SIZE_MAX`), and the longest list of names (`XATTR_LIST_MAX`).
 const LONGEST: usize = 64 << 10;
-/// What is enough nearly always.
+/// A size that is enough nearly always.
 const USUAL: usize = 512;
 
 /// Attributes that belong to the content, or that writing takes away: the record of a digest,
@@ -93,7 +93,7 @@ pub(super) fn inherit(
     Ok(inherited)
 }
 
-/// What a new file was given.
+/// The attributes that a new file was given.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Inherited {
     /// Anything.

@@ -19,7 +19,7 @@ use tokio::{sync::watch, task::spawn_blocking};
 use super::{beneath::facts, source::retry};
 use crate::storage::{Error, Result};
 
-/// What is copied before looking whether anybody still wants it.
+/// The bytes that are copied before looking whether anybody still wants it.
 const STEP: u64 = 8 << 20;
 /// For file systems that cannot copy by themselves.
 const BUFFER: usize = 256 << 10;
@@ -27,7 +27,7 @@ const BUFFER: usize = 256 << 10;
 /// How far it is.
 #[derive(Clone, Debug)]
 enum State {
-    /// So much has been copied.
+    /// The bytes that have been copied.
     At(u64),
     Done,
     /// The text of the error.

@@ -42,7 +42,7 @@ impl Identity {
     }
 }
 
-/// What an upload began over.
+/// The file, or nothing, that an upload began over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Origin {
     pub(super) identity: Identity,
@@ -66,7 +66,7 @@ impl Origin {
         }
     }
 
-    /// What [`push_to`](Self::push_to) wrote.
+    /// Reads what [`push_to`](Self::push_to) wrote.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (identity, base) = text.split_once('.')?;
         let identity = u128::from_str_radix(identity, 16).ok()?;

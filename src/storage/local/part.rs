@@ -302,7 +302,7 @@ struct Publication {
     target: Target,
     replace: bool,
     replaces: bool,
-    /// What must still lie there.
+    /// The identity of what must still lie there.
     over: Option<Identity>,
     key: Key,
     mode: Option<u32>,
@@ -370,7 +370,7 @@ impl Publication {
                 Err(error) => return Outcome::Refused(error),
             }
         };
-        // Whoever drops the last handle of a big file pays for freeing it.
+        // The last handle of a big file that is dropped pays for freeing it.
         discard(replaced.filter(|(old, _)| old.stx_size > LARGE));
         if self.durability == Durability::FileAndDirectory {
             let synced = match fsync(&self.target.parent) {
@@ -415,7 +415,7 @@ impl Publication {
         rename(&self.staging, &self.staged, to, name, flags, Kind::File)
     }
 
-    /// What will be replaced, and a handle of it.
+    /// The file that will be replaced, and a handle of it.
     fn old(&self) -> Result<Option<(Statx, OwnedFd)>> {
         if !(self.replace && self.replaces) {
             return Ok(None);

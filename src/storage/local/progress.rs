@@ -197,7 +197,7 @@ pub(super) struct Progress {
     pub(super) length: u64,
     /// Its mode, where that is known.
     pub(super) mode: Option<u32>,
-    /// What it began over.
+    /// The file, or nothing, that it began over.
     origin: Origin,
     /// Its beginning, as long as that is being copied.
     copying: Option<Copying>,
@@ -248,7 +248,7 @@ impl Progress {
         Ok(())
     }
 
-    /// What it began over.
+    /// The file, or nothing, that it began over.
     pub(super) fn origin(&self) -> Origin {
         self.origin
     }

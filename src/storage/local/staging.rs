@@ -88,7 +88,7 @@ pub(super) struct Active {
 pub(super) struct Part {
     pub(super) label: Option<Arc<Label>>,
     pub(super) metadata: Metadata,
-    /// What it began over; an older version did not note it.
+    /// The file, or nothing, that it began over; an older version did not note it.
     pub(super) origin: Option<Origin>,
 }
 
@@ -108,7 +108,7 @@ fn part_name(key: Key, origin: Option<Origin>) -> String {
     name + PART
 }
 
-/// What the name of a file in staging says.
+/// The meaning of a file's name in staging.
 enum Found {
     Label(Key),
     /// On its way out of quarantine, where it still is.
@@ -192,7 +192,7 @@ impl Staging {
             Errno::WOULDBLOCK => io::Error::other("another server is using it"),
             error => error.into(),
         })?;
-        // What uploads have is their place's to give.
+        // The place of an upload gives it its attributes.
         attributes::clear_default(&directory).map_err(io::Error::other)?;
         let staging = Self {
             labels: attributes::labelled(&directory),
@@ -552,7 +552,7 @@ impl Staging {
     }
 }
 
-/// What an earlier run has left of an upload.
+/// The rest of an upload that an earlier run has left.
 struct Left {
     name: String,
     metadata: Metadata,

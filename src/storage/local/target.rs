@@ -18,7 +18,7 @@ use crate::{
 
 /// As many links as Linux follows in one path.
 const LINKS: usize = 40;
-/// What tells a file from any other, and whether it has changed.
+/// The facts that tell a file from any other, and whether it has changed.
 const IDENTITY: StatxFlags = FACTS.union(StatxFlags::CTIME);
 /// A directory's changes do not matter; when it was made tells it from one with its old number.
 const DIRECTORY: StatxFlags = StatxFlags::TYPE
@@ -29,12 +29,12 @@ const DIRECTORY: StatxFlags = StatxFlags::TYPE
 pub(super) struct Target {
     pub(super) parent: Parent,
     pub(super) name: String,
-    /// What lies there, if anything does.
+    /// The entry that lies there, if one does.
     pub(super) found: Option<Statx>,
 }
 
 impl Target {
-    /// What lies there, and in which directory.
+    /// The identity of what lies there, and of its directory.
     pub(super) fn identity(&self) -> Result<Identity> {
         let parent = statx(&self.parent, c"", AtFlags::EMPTY_PATH, DIRECTORY)?;
         Ok(Identity::new(&parent, self.found.as_ref()))

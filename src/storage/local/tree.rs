@@ -154,7 +154,7 @@ impl Tree for LocalTree {
             if path.is_root() {
                 return Err(Error::IsDirectory);
             }
-            // What belongs to another file than the one there is gone by this.
+            // A part that belongs to another file than the one there is gone by this.
             let waits = self.waiting(path).await?.is_some();
             let removed = self.unlink(path).await;
             let forgotten = match removed {
@@ -342,7 +342,7 @@ impl LocalTree {
         )
     }
 
-    /// What waits to be published in a directory that is gone never will be.
+    /// Forgets what waits to be published in a directory that is gone.
     fn forget_in(&self, directory: &VirtualPath) -> Result<()> {
         let within = format!("{}{directory}", self.home_path);
         for name in self.shared.staging.waiting_in(&self.owner, &within) {

@@ -32,7 +32,7 @@ pub(super) struct Usage {
     under_way: Mutex<HashMap<Box<str>, u64>>,
 }
 
-/// What the uploads of a home may have together with its files.
+/// The bounds of the uploads of a home together with its files.
 pub(super) struct Bounds {
     /// Bytes of all of it.
     pub(super) quota: u64,

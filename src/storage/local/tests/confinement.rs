@@ -93,7 +93,7 @@ async fn regression_links_are_removed_themselves() {
             .unwrap();
         tree.remove_file(&path("/other")).await.unwrap();
         assert_eq!(fixture.names("/").await, ["directory"], "{target}");
-        // Whoever took it for a directory removes the link as well.
+        // A client that took it for a directory removes the link as well.
         symlink(target, fixture.home().join("link")).unwrap();
         let removed = tree.remove_directory(&path("/link")).await;
         if target == "directory/file" {

@@ -44,7 +44,7 @@ async fn it_goes_when_another_session_publishes_before_it_breaks() {
     }
 }
 
-/// Whatever comes to lie there, by whomever.
+/// Anything that comes to lie there, by anybody.
 #[tokio::test]
 async fn it_goes_when_something_else_lies_there() {
     type Change = fn(&Path);
@@ -159,7 +159,7 @@ async fn it_stays_while_the_same_lies_there() {
         assert_eq!(fixture.local.expire().await.unwrap(), 0);
         fixture = fixture.restart().await;
         assert_eq!(fixture.waits("/in/file").await, Some(10));
-        // What lies beyond the offset is dropped; a greater one is told what there is.
+        // The bytes beyond the offset are dropped; a greater one is told what there is.
         let beyond = fixture
             .tree
             .stage(&path("/in/file"), From::Offset(11))
@@ -223,7 +223,7 @@ async fn an_addition_that_broke_begins_anew() {
         assert_eq!(fixture.content("file"), "one twothree");
         drop(part);
         fixture.assert_nothing_left();
-        // What sent nothing has nothing that is worth keeping.
+        // An upload that sent nothing has nothing that is worth keeping.
         fixture.broken("/file", From::End, "").await;
         fixture.broken("/file", From::Offset(3), "").await;
         fixture.assert_nothing_left();
