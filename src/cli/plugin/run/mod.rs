@@ -196,7 +196,7 @@ fn cache() -> Option<PathBuf> {
 
 /// Whose fault it is: the case file's, or the component's.
 fn refused(arguments: &Arguments, plan: &Plan, error: &LoadError) -> Failure {
-    match error.key {
+    match &*error.key {
         "component" => Failure::Running(format!("{}: {}", arguments.component, error.text)),
         key => Failure::Configuration(plan.problem(key, error.text.as_str()).to_string()),
     }
