@@ -107,6 +107,26 @@ impl Report {
         lines.collect()
     }
 
+    /// The lines for imports that these grants leave empty, each with the imports.
+    #[must_use]
+    pub fn nothing_granted(&self, grants: &Grants) -> Vec<(&'static str, Vec<&str>)> {
+        let mut lines: Vec<(&str, Vec<&str>)> = Vec::new();
+        for (import, need) in self
+            .imports
+            .iter()
+            .filter(|(_, need)| need.is_empty(grants))
+        {
+            let Some((line, _)) = need.line() else {
+                continue;
+            };
+            match lines.iter_mut().find(|(known, _)| *known == line) {
+                Some((_, imports)) => imports.push(import),
+                None => lines.push((line, vec![import])),
+            }
+        }
+        lines
+    }
+
     /// Why these grants do not do, with the lines to add.
     #[must_use]
     pub fn ungranted(&self, grants: &Grants) -> Option<String> {
