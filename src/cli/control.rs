@@ -18,7 +18,7 @@ pub fn reload(source: &Source) -> Result<(), Failure> {
         Answer::Failed { text } => Err(Failure::Configuration(format!(
             "{text}\nthe server goes on as it was"
         ))),
-        Answer::Status(_) | Answer::Quarantined { .. } => Err(strange()),
+        Answer::Status(_) | Answer::Quarantined { .. } | Answer::States { .. } => Err(strange()),
     }
 }
 
@@ -35,7 +35,7 @@ pub fn status(source: &Source, json: bool) -> Result<(), Failure> {
             Ok(())
         }
         Answer::Failed { text } => Err(Failure::Running(text)),
-        Answer::Done { .. } | Answer::Quarantined { .. } => Err(strange()),
+        Answer::Done { .. } | Answer::Quarantined { .. } | Answer::States { .. } => Err(strange()),
     }
 }
 
@@ -72,6 +72,11 @@ fn shown(status: &Status) -> String {
     }
     rows.push(row("sessions", status.sessions.to_string()));
     rows.extend(status.plugins.iter().map(|one| row("plugin", plugin(one))));
+    if let Some(error) = &status.state_error {
+        let age = time(status.state_error_age.unwrap_or_default());
+        let text = format!("NOT WRITTEN for {age}: {error}; tried again every few seconds");
+        rows.push(row("state file", text));
+    }
     let broken = status.uploads.iter().take(BROKEN);
     rows.extend(broken.map(|one| row("broken upload", upload(one))));
     if let Some(more) = status

@@ -8,6 +8,7 @@ mod output;
 mod plugin;
 mod quarantine;
 mod serve;
+mod state;
 mod user;
 mod users_file;
 
@@ -80,6 +81,9 @@ enum Command {
     /// Look at uploads in quarantine, publish or delete them
     #[command(subcommand)]
     Quarantine(quarantine::Command),
+    /// Show what plugins keep, and clear it
+    #[command(subcommand)]
+    State(state::Command),
     /// Add, change, list and remove users
     #[command(subcommand)]
     User(user::Command),
@@ -163,6 +167,7 @@ fn run(line: CommandLine) -> Result<(), Failure> {
             source: later,
         }) => control::status(&source.then(later), json),
         Some(Command::Quarantine(command)) => quarantine::run(source, command),
+        Some(Command::State(command)) => state::run(source, command),
         Some(Command::User(command)) => user::run(source, command),
         Some(Command::Plugin(command)) => plugin::run(source, command),
     }

@@ -81,7 +81,7 @@ fn list(source: &Source, json: bool) -> Result<(), Failure> {
             Ok(())
         }
         Answer::Failed { text } => Err(Failure::Running(text)),
-        Answer::Done { .. } | Answer::Status(_) => Err(strange()),
+        Answer::Done { .. } | Answer::Status(_) | Answer::States { .. } => Err(strange()),
     }
 }
 
@@ -94,7 +94,9 @@ fn each(
         match ask(source, request(id))? {
             Answer::Done { text } => output::print(&format!("{text}\n")),
             Answer::Failed { text } => return Err(Failure::Running(text)),
-            Answer::Status(_) | Answer::Quarantined { .. } => return Err(strange()),
+            Answer::Status(_) | Answer::Quarantined { .. } | Answer::States { .. } => {
+                return Err(strange());
+            }
         }
     }
     Ok(())

@@ -7,9 +7,12 @@ use wasmparser::{Encoding, Parser, Payload};
 use wit_component::ComponentEncoder;
 
 use super::contract::{self, World};
+use crate::plugin::contract::COMMAND;
 
 /// Custom sections in which bindings say what a module implements begin with this.
 const SECTION: &str = "component-type";
+/// The function by which a module looks at its settings.
+const CHECK: &str = "portcullis:plugin/settings-check@0.1.0#check";
 
 /// Makes a component of a module. What it implements, the module says itself in a section that
 /// bindings for Rust and C leave there; for others `world` says it. A module made for WASI preview 1
@@ -22,7 +25,7 @@ pub fn componentize(module: &[u8], world: Option<World>) -> Result<Vec<u8>, Stri
     let mut module = module.to_vec();
     match (found.described, world) {
         (true, _) => {}
-        (false, Some(world)) => contract::embed(&mut module, world)?,
+        (false, Some(world)) => contract::embed(&mut module, world, found.checks)?,
         (false, None) => {
             return Err(format!(
                 "the module does not say what it implements: name its world with --world; \
@@ -54,6 +57,8 @@ struct Module {
     described: bool,
     /// It imports WASI preview 1.
     preview1: bool,
+    /// It looks at its settings.
+    checks: bool,
     /// It imports what nobody has.
     strange: Option<String>,
 }
@@ -63,6 +68,7 @@ impl Module {
         let mut found = Self {
             described: false,
             preview1: false,
+            checks: false,
             strange: None,
         };
         if !bytes.starts_with(b"\0asm") {
@@ -82,6 +88,16 @@ impl Module {
                         let import = import
                             .map_err(|error| format!("this is not a valid module: {error}"))?;
                         found.import(import.module, import.name);
+                    }
+                }
+                Payload::ExportSection(exports) => {
+                    for export in exports {
+                        let export = export
+                            .map_err(|error| format!("this is not a valid module: {error}"))?;
+                        if export.name == "_start" {
+                            return Err(format!("the module {COMMAND}"));
+                        }
+                        found.checks |= export.name == CHECK;
                     }
                 }
                 _ => {}
@@ -128,7 +144,7 @@ fn explained(error: &str, world: Option<World>) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::indexing_slicing, clippy::unwrap_used)]
 mod tests {
     use wasm_encoder::{
         CodeSection, EntityType, ExportKind, ExportSection, Function, FunctionSection,
@@ -195,7 +211,7 @@ mod tests {
     #[test]
     fn a_module_that_says_itself_what_it_is_needs_no_world() {
         let mut module = listener(None);
-        contract::embed(&mut module, World::EventListener).unwrap();
+        contract::embed(&mut module, World::EventListener, false).unwrap();
         assert!(componentize(&module, None).is_ok());
     }
 
@@ -209,6 +225,44 @@ mod tests {
             imports.iter().any(|name| name.starts_with("wasi:random/")),
             "{imports:?}"
         );
+    }
+
+    /// A module that is a program as well: with these names exported besides.
+    fn program(names: &[&str]) -> Vec<u8> {
+        let module = listener(None);
+        let mut program = Module::new();
+        for payload in Parser::new(0).parse_all(&module) {
+            match payload.unwrap() {
+                Payload::ExportSection(exports) => {
+                    let mut section = ExportSection::new();
+                    for export in exports {
+                        let export = export.unwrap();
+                        let kind = match export.kind {
+                            wasmparser::ExternalKind::Memory => ExportKind::Memory,
+                            _ => ExportKind::Func,
+                        };
+                        section.export(export.name, kind, export.index);
+                    }
+                    for name in names {
+                        section.export(name, ExportKind::Func, 0);
+                    }
+                    program.section(&section);
+                }
+                payload => {
+                    if let Some((id, range)) = payload.as_section() {
+                        let data = &module[range];
+                        program.section(&wasm_encoder::RawSection { id, data });
+                    }
+                }
+            }
+        }
+        program.finish()
+    }
+
+    #[test]
+    fn regression_a_program_is_no_plugin() {
+        let error = componentize(&program(&["_start"]), Some(World::EventListener)).unwrap_err();
+        assert!(error.contains("-buildmode=c-shared"), "{error}");
     }
 
     #[test]

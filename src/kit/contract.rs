@@ -12,11 +12,12 @@ macro_rules! files {
 }
 
 /// The contract's files, by their names.
-pub const FILES: [(&str, &str); 6] = files![
+pub const FILES: [(&str, &str); 7] = files![
     "authentication.wit",
     "events.wit",
     "host.wit",
     "path-policy.wit",
+    "settings-check.wit",
     "types.wit",
     "upload-inspection.wit",
 ];
@@ -61,28 +62,33 @@ impl fmt::Display for World {
     }
 }
 
-/// Writes into the module which world it implements, as bindings that have a linker do.
+/// Writes into the module which world it implements, as bindings that have a linker do: the one in
+/// which it looks at its settings, too, if it `checks` them.
 ///
 /// # Errors
 /// When the bytes are no module.
-pub(super) fn embed(module: &mut Vec<u8>, world: World) -> Result<(), String> {
-    let (resolve, world) = parse(world).map_err(|error| format!("wit: {error}"))?;
+pub(super) fn embed(module: &mut Vec<u8>, world: World, checks: bool) -> Result<(), String> {
+    let (resolve, world) = parse(world, checks).map_err(|error| format!("wit: {error}"))?;
     wit_component::embed_component_metadata(module, &resolve, world, StringEncoding::UTF8)
         .map_err(|error| format!("{error:#}"))
 }
 
-fn parse(world: World) -> Result<(Resolve, WorldId), String> {
+fn parse(world: World, checks: bool) -> Result<(Resolve, WorldId), String> {
     let mut sources = SourceMap::default();
     for (name, text) in FILES {
         sources.push(Path::new(name), text);
     }
     let group = sources.parse().map_err(|(_, error)| error.to_string())?;
+    let name = match checks {
+        true => format!("checked-{world}"),
+        false => world.name().to_owned(),
+    };
     let mut resolve = Resolve::default();
     let package: PackageId = resolve
         .push_group(group)
         .map_err(|error| error.to_string())?;
     let world = resolve
-        .select_world(&[package], Some(world.name()))
+        .select_world(&[package], Some(&name))
         .map_err(|error| format!("{error:#}"))?;
     Ok((resolve, world))
 }
@@ -102,7 +108,8 @@ mod tests {
         there.sort();
         assert_eq!(there, FILES.map(|(name, _)| name));
         for world in World::ALL {
-            parse(world).unwrap();
+            parse(world, false).unwrap();
+            parse(world, true).unwrap();
         }
     }
 }

@@ -76,6 +76,15 @@ pub mod event_listener {
     });
 }
 
+/// What a component says of its settings, whatever else it is.
+pub mod settings_checker {
+    wasmtime::component::bindgen!({
+        world: "portcullis:plugin/settings-checker",
+        path: "wit",
+        exports: { default: async },
+    });
+}
+
 use imports::portcullis::plugin::types::Failure;
 
 /// `bindgen` does this only where a world returns it as an error, and [`imports`] has no such call.

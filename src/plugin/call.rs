@@ -1,6 +1,9 @@
 //! The data of one store: what the server's functions need when a guest calls them.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use wasmtime::{
     Engine, Store, UpdateDeadline,
@@ -13,7 +16,7 @@ use wasmtime_wasi_tls::{WasiTlsCtx, WasiTlsCtxView, WasiTlsView};
 use super::{
     clock::Clock,
     component::Plugin,
-    grants::{Asker, Web},
+    grants::{Asker, Refusals, Web},
     limiter::{Excess, Limiter},
     output::Output,
     resources::{Account, Draft, Session},
@@ -41,6 +44,7 @@ pub(super) struct Call {
     pub(super) output: Arc<Output>,
     pub(super) limiter: Limiter,
     facts: Arc<SessionFacts>,
+    refusals: Arc<Refusals>,
     /// The handles that are lent again and again, so that none piles up.
     session: Option<u32>,
     account: Option<u32>,
@@ -62,7 +66,12 @@ pub(super) fn store(
 ) -> Store<Call> {
     let mut table = ResourceTable::new();
     table.set_max_capacity(HANDLES);
+    let asker = Asker {
+        plugin: plugin.name.clone(),
+        session: facts.id.clone(),
+    };
     let call = Call {
+        refusals: Arc::new(Refusals::new(asker)),
         plugin: plugin.clone(),
         settings,
         table,
@@ -105,6 +114,10 @@ impl Call {
         self.output.restart();
         self.limiter.restart();
         self.drafts = 0;
+        self.refusals.restart(Asker {
+            plugin: self.plugin.name.clone(),
+            session: facts.id.clone(),
+        });
         if Arc::ptr_eq(&facts, &self.facts) {
             return;
         }
@@ -212,10 +225,22 @@ impl Call {
         self.facts.client.ip()
     }
 
-    fn asker(&self) -> Asker {
-        Asker {
-            plugin: self.plugin.name.clone(),
-            session: self.facts.id.clone(),
+    /// The guest wants to look up a name.
+    pub(super) fn asked_for_name(&self, name: &str) {
+        self.plugin.granted.asked_for_name(name, &self.refusals);
+    }
+
+    /// The guest asks which directories there are. Libraries do so without a need for one: where none
+    /// is granted, it is said once for each time that the plugin is loaded.
+    pub(super) fn asked_for_directories(&self) {
+        if self.plugin.granted.no_directories() && !self.plugin.told_directories.swap(true, Relaxed)
+        {
+            tracing::info!(
+                plugin = &*self.plugin.name,
+                "it asks for directories, and none is granted: if it is to find files, below its \
+                [[plugin]]: [plugin.grants] directories = [{{ host = \"DIRECTORY\", guest = \
+                \"/NAME\" }}]"
+            );
         }
     }
 }
@@ -224,7 +249,7 @@ impl WasiView for Call {
     /// WASI with what was granted in it.
     fn ctx(&mut self) -> WasiCtxView<'_> {
         if self.wasi.is_none() {
-            self.wasi = Some(self.plugin.granted.wasi(self.asker(), &self.output));
+            self.wasi = Some(self.plugin.granted.wasi(&self.refusals, &self.output));
         }
         WasiCtxView {
             ctx: self.wasi.get_or_insert_default(),
@@ -235,10 +260,9 @@ impl WasiView for Call {
 
 impl WasiTlsView for Call {
     fn tls(&mut self) -> WasiTlsCtxView<'_> {
-        let asker = self.asker();
         let ctx = self
             .tls
-            .get_or_insert_with(|| self.plugin.granted.tls(asker));
+            .get_or_insert_with(|| self.plugin.granted.tls(&self.refusals));
         WasiTlsCtxView {
             ctx,
             table: &mut self.table,
@@ -248,10 +272,9 @@ impl WasiTlsView for Call {
 
 impl WasiHttpView for Call {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        let asker = self.asker();
         let (ctx, web) = self.http.get_or_insert_with(|| {
             let patience = self.plugin.limits.wall_time;
-            let web = self.plugin.granted.web(asker, patience);
+            let web = self.plugin.granted.web(&self.refusals, patience);
             (WasiHttpCtx::new(), web)
         });
         WasiHttpCtxView {

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
     time::Instant,
 };
 
@@ -86,10 +86,10 @@ impl Shared {
             Entry::Vacant(place) => {
                 let state = match &self.state_file {
                     Some(file) => State::kept(limit, plugin, file)?,
-                    None => State::new(limit),
+                    None => Arc::new(State::new(limit, plugin)),
                 };
                 place.insert(Kept {
-                    state: Arc::new(state),
+                    state,
                     vitals: Arc::new(Vitals::new(plugin.into())),
                 })
             }
@@ -102,6 +102,17 @@ impl Shared {
     pub(super) fn state(&self, plugin: &str) -> Option<Arc<State>> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.get(plugin).map(|kept| kept.state.clone())
+    }
+
+    /// The states of all plugins, by their names.
+    pub(super) fn states(&self) -> Vec<(String, Arc<State>)> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let states = kept.iter();
+        let mut states: Vec<_> = states
+            .map(|(name, kept)| (name.clone(), kept.state.clone()))
+            .collect();
+        states.sort_by(|one, other| one.0.cmp(&other.0));
+        states
     }
 
     /// Forgets plugins that the configuration does not name any more.
@@ -125,6 +136,8 @@ pub(super) struct Plugin {
     pub(super) at_once: Option<Arc<Semaphore>>,
     /// The linear memories of one instance: what it takes of the pool.
     pub(super) memories: u32,
+    /// Whether it was said that it asks for directories and has none.
+    pub(super) told_directories: AtomicBool,
     pub(super) shared: Arc<Shared>,
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use aws_lc_rs::digest::{SHA256, digest};
 use wasmtime::{Config, Engine, OptLevel, component::Component};
 
+use wasmparser::{Parser, Payload};
 use wit_component::DecodedWasm;
 use wit_parser::WorldKey;
 
@@ -17,6 +18,8 @@ use crate::{config::Grants, gate::upload::hex};
 /// The contract that this server speaks.
 pub const VERSION: &str = "0.1.0";
 pub(super) const PACKAGE: &str = "portcullis:plugin";
+/// What a component may export besides what it decides.
+const CHECK: &str = "settings-check";
 
 /// What a plugin decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +71,8 @@ pub struct Report {
     pub kind: Option<Kind>,
     /// Whether it hears of events, besides what it decides.
     pub listens: bool,
+    /// Whether it looks at its settings when it is loaded.
+    pub checks: bool,
     /// The version of the contract that it was built for.
     pub contract: Option<String>,
     /// What it imports, and what that needs.
@@ -100,6 +105,26 @@ impl Report {
             false => format!("# {line}"),
         });
         lines.collect()
+    }
+
+    /// The lines for imports that these grants leave empty, each with the imports.
+    #[must_use]
+    pub fn nothing_granted(&self, grants: &Grants) -> Vec<(&'static str, Vec<&str>)> {
+        let mut lines: Vec<(&str, Vec<&str>)> = Vec::new();
+        for (import, need) in self
+            .imports
+            .iter()
+            .filter(|(_, need)| need.is_empty(grants))
+        {
+            let Some((line, _)) = need.line() else {
+                continue;
+            };
+            match lines.iter_mut().find(|(known, _)| *known == line) {
+                Some((_, imports)) => imports.push(import),
+                None => lines.push((line, vec![import])),
+            }
+        }
+        lines
     }
 
     /// Why these grants do not do, with the lines to add.
@@ -148,6 +173,14 @@ impl fmt::Display for Report {
         for export in &self.exports {
             writeln!(formatter, "exports   {export}")?;
         }
+        writeln!(
+            formatter,
+            "settings  {}",
+            match self.checks {
+                true => "looked at when it is loaded",
+                false => "not looked at when it is loaded: it does not export settings-check",
+            }
+        )?;
         for (import, grant) in &self.imports {
             writeln!(formatter, "imports   {import}: {grant}")?;
         }
@@ -213,7 +246,7 @@ pub(super) fn is_component(bytes: &[u8]) -> Result<(), String> {
         Some(b"\0asm\x0d\0\x01\0") => Ok(()),
         Some(b"\0asm\x01\0\0\0") => Err(
             "this is a WebAssembly module, not a component: make it one \
-            with `wasm-tools component new`"
+            with `portcullis plugin componentize`"
                 .into(),
         ),
         Some([b'\0', b'a', b's', b'm', ..]) => {
@@ -294,10 +327,15 @@ fn report(imports: Vec<String>, exports: Vec<String>, bytes: &[u8]) -> Report {
             None
         }
     };
+    if is_command(bytes) {
+        problems.push(format!("a module of it {COMMAND}"));
+    }
     let sha256 = hex(digest(&SHA256, bytes).as_ref());
+    let checks = exports.iter().any(|export| exported(export) == Some(CHECK));
     Report {
         kind,
         listens: kinds.contains(&Kind::EventListener),
+        checks,
         contract,
         imports,
         exports,
@@ -321,6 +359,40 @@ fn nothing(exports: &[String]) -> String {
             exports.join(", ")
         ),
     }
+}
+
+/// What is wrong with a module that is a program.
+pub const COMMAND: &str = "is a program (it exports `_start`) and no library, so its language's \
+    runtime would never be started: build it for Go with -buildmode=c-shared, for C with \
+    -mexec-model=reactor, for Rust as a cdylib";
+
+/// Whether a module within the component is a program: what a component's functions call would not
+/// have been started. A library may have a `_start` that nobody calls besides its `_initialize`.
+fn is_command(bytes: &[u8]) -> bool {
+    // For each module that is open: whether it exports the one and the other.
+    let mut open = vec![(false, false)];
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload {
+            Ok(Payload::Version { .. }) => open.push((false, false)),
+            Ok(Payload::ExportSection(exports)) => {
+                let names = exports.into_iter().filter_map(Result::ok);
+                if let Some((start, initialize)) = open.last_mut() {
+                    for export in names {
+                        *start |= export.name == "_start";
+                        *initialize |= export.name == "_initialize";
+                    }
+                }
+            }
+            Ok(Payload::End(_)) => {
+                if let Some((true, false)) = open.pop() {
+                    return true;
+                }
+            }
+            Ok(_) => {}
+            Err(_) => return false,
+        }
+    }
+    false
 }
 
 fn exported(export: &str) -> Option<&str> {
@@ -354,7 +426,7 @@ mod tests {
         for (bytes, said) in [
             (&b""[..], "not a WebAssembly component"),
             (b"(component)", "not a WebAssembly component"),
-            (b"\0asm\x01\0\0\0", "wasm-tools component new"),
+            (b"\0asm\x01\0\0\0", "`portcullis plugin componentize`"),
             (b"\0asm\x0d\0\x01\0garbage", "not a valid component"),
         ] {
             let text = inspect(bytes)

@@ -102,8 +102,6 @@ pub(super) enum Excess {
     Table,
     /// More of this than the server keeps.
     Kept(&'static str, usize),
-    /// `state` is full.
-    State(u64),
 }
 
 impl fmt::Display for Excess {
@@ -114,7 +112,6 @@ impl fmt::Display for Excess {
             }
             Self::Table => write!(formatter, "a table of more than {TABLE_ELEMENTS} elements"),
             Self::Kept(what, limit) => write!(formatter, "{what}: more than {limit}"),
-            Self::State(limit) => write!(formatter, "more state than limits.state, {limit} bytes"),
         }
     }
 }

@@ -13,8 +13,13 @@ use super::{
     BUILTIN, LoadError,
     authenticator::ComponentAuthenticator,
     bindings::{
-        authenticator::AuthenticatorPre, event_listener::EventListenerPre,
-        path_guard::PathGuardPre, upload_inspector::UploadInspectorPre,
+        authenticator::AuthenticatorPre,
+        event_listener::EventListenerPre,
+        path_guard::PathGuardPre,
+        settings_checker::{
+            SettingsCheckerPre, exports::portcullis::plugin::settings_check::Problem,
+        },
+        upload_inspector::UploadInspectorPre,
     },
     call::Call,
     component::{Plugin, Shared, Term},
@@ -24,6 +29,7 @@ use super::{
     inspector::ComponentInspector,
     instances::Pool,
     listener::{ComponentListener, nobody},
+    output::one_line,
     path_guard::ComponentPolicy,
     settings::Settings,
 };
@@ -32,6 +38,9 @@ use crate::{
     gate::{Gates, Named, OnFailure, upload::hex},
 };
 
+/// As many problems with settings are told.
+const PROBLEMS: usize = 20;
+
 /// Loads one plugin and puts it into its chain.
 pub(super) async fn add(
     shared: &Arc<Shared>,
@@ -39,7 +48,14 @@ pub(super) async fn add(
     state: &Path,
     gates: &mut Gates,
 ) -> Result<(), LoadError> {
-    let (component, kind, listens, settings, granted) = {
+    let Loaded {
+        component,
+        kind,
+        listens,
+        checks,
+        settings,
+        granted,
+    } = {
         let (shared, configured, state) = (shared.clone(), configured.clone(), state.to_owned());
         // Reading, compiling and parsing block.
         let loaded = tokio::task::spawn_blocking(move || load(&shared, &configured, &state));
@@ -71,6 +87,7 @@ pub(super) async fn add(
         instances: instances(kind, configured.instances)?,
         at_once,
         memories: memories(&component)?,
+        told_directories: std::sync::atomic::AtomicBool::new(false),
         shared: shared.clone(),
     });
     let mut linker = shared.linker.clone();
@@ -81,6 +98,10 @@ pub(super) async fn add(
         true => Some(EventListenerPre::new(linked.clone()).map_err(|error| misfit(&error))?),
         false => None,
     };
+    let checker = match checks {
+        true => Some(SettingsCheckerPre::new(linked.clone()).map_err(|error| misfit(&error))?),
+        false => None,
+    };
     let kind_of = kind;
     let linked = Linked::new(linked, kind).map_err(|error| misfit(&error))?;
     start(&plugin, &linked).await?;
@@ -88,6 +109,14 @@ pub(super) async fn add(
         && kind_of != Kind::EventListener
     {
         start(&plugin, &Linked::EventListener(listener.clone())).await?;
+    }
+    match &checker {
+        Some(checker) => check_settings(&plugin, checker).await?,
+        None => tracing::info!(
+            plugin = configured.name,
+            "the component cannot tell what is wrong with its settings (it does not export \
+            settings-check): that shows when it is asked"
+        ),
     }
     if let Some(component) = heard {
         let gate = ComponentListener(Pool::new(plugin.clone(), component));
@@ -139,11 +168,7 @@ fn instances(kind: Kind, configured: Option<Instances>) -> Result<Instances, Loa
     }
 }
 
-fn load(
-    shared: &Shared,
-    configured: &config::Plugin,
-    state: &Path,
-) -> Result<(Component, Kind, bool, Settings, Granted), LoadError> {
+fn load(shared: &Shared, configured: &config::Plugin, state: &Path) -> Result<Loaded, LoadError> {
     let bytes = bytes(&configured.component)?;
     // Before anything looks at the bytes.
     if let Some(pinned) = &configured.sha256 {
@@ -179,7 +204,24 @@ fn load(
     let settings = Settings::load(configured.name.as_str().into(), &configured.settings, state);
     let settings = settings.map_err(|text| LoadError::new("settings", text))?;
     let granted = Granted::new(&configured.grants)?;
-    Ok((component, kind, report.listens, settings, granted))
+    Ok(Loaded {
+        component,
+        kind,
+        listens: report.listens,
+        checks: report.checks,
+        settings,
+        granted,
+    })
+}
+
+/// A component with all that is read for it.
+struct Loaded {
+    component: Component,
+    kind: Kind,
+    listens: bool,
+    checks: bool,
+    settings: Settings,
+    granted: Granted,
 }
 
 /// The component of a `[[plugin]]`.
@@ -268,6 +310,54 @@ async fn start(plugin: &Arc<Plugin>, linked: &Linked) -> Result<(), LoadError> {
     plugin
         .conclude(&store, answer)
         .map_err(|fault| failed(fault.text))
+}
+
+/// Asks the component whether its settings will do.
+async fn check_settings(
+    plugin: &Arc<Plugin>,
+    checker: &SettingsCheckerPre<Call>,
+) -> Result<(), LoadError> {
+    let failed = |text: String| {
+        LoadError::new(
+            "settings",
+            format!("the component fails to check them: {text}"),
+        )
+    };
+    let _slot = plugin
+        .slot(Term::Short, Instant::now())
+        .await
+        .map_err(|fault| failed(fault.text))?;
+    let settings = plugin.settings.current().await;
+    let mut store = plugin.store(settings.clone(), nobody("load"));
+    let clock = store.data().clock.clone();
+    let call = async {
+        let instance = checker.instantiate_async(&mut store).await?;
+        let check = instance.portcullis_plugin_settings_check();
+        Ok(Ok(check.call_check(&mut store).await?))
+    };
+    let answer = clock.time(plugin.limits.wall_time, call).await;
+    let checked = plugin.conclude(&store, answer);
+    let Err(problems) = checked.map_err(|fault| failed(fault.text))? else {
+        return Ok(());
+    };
+    let mut told = problems.into_iter().take(PROBLEMS).map(|problem| {
+        let Problem { key, reason } = problem;
+        let file = plugin.settings.file(&settings, &key);
+        let file = file.map_or_else(String::new, |file| format!(" (in {})", file.display()));
+        let key = match one_line(key) {
+            key if key.is_empty() => "settings".to_owned(),
+            key => format!("settings.{key}"),
+        };
+        (key, one_line(reason) + &file)
+    });
+    let Some((key, mut text)) = told.next() else {
+        let text = "the component says that they will not do, and not why";
+        return Err(LoadError::new("settings", text.into()));
+    };
+    for (key, reason) in told {
+        text += &format!("\n    {key}: {reason}");
+    }
+    Err(LoadError::new(key, text))
 }
 
 /// What is said of a component whose functions have other types than the contract's.

@@ -33,7 +33,7 @@ mod state_file;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, path::Path, sync::Arc};
+use std::{borrow::Cow, fmt, path::Path, sync::Arc, time::SystemTime};
 
 use wasmtime::component::{HasSelf, Linker};
 
@@ -41,6 +41,7 @@ pub use contract::{Kind, Report, inspect};
 pub use fault::spread;
 pub use load::bytes;
 pub use need::Grant;
+pub use state::Kept;
 
 use crate::{config, gate::Gates};
 
@@ -109,6 +110,7 @@ impl Host {
         let mut linker = Linker::new(&engine);
         // All of WASI 0.2 but HTTP; `grants` says what is in it.
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(failed)?;
+        grants::Granted::shadow(&mut linker).map_err(failed)?;
         bindings::imports::Imports::add_to_linker::<_, HasSelf<_>>(&mut linker, |call| call)
             .map_err(failed)?;
         let cache = cache::Cache::new(cache);
@@ -159,6 +161,32 @@ impl Host {
         self.shared.state(plugin)?.get(key)
     }
 
+    /// How much each plugin keeps in `state`.
+    #[must_use]
+    pub fn states(&self) -> Vec<(String, Kept)> {
+        let states = self.shared.states().into_iter();
+        states.map(|(name, state)| (name, state.size())).collect()
+    }
+
+    /// Forgets a key of the plugin's `state`, or all of them; how many there were. None where there
+    /// is no such plugin.
+    #[must_use]
+    pub fn clear_state(&self, plugin: &str, key: Option<&str>) -> Option<usize> {
+        let state = self.shared.state(plugin)?;
+        let Some(key) = key else {
+            return Some(state.clear());
+        };
+        let there = state.get(key).is_some();
+        state.delete(key);
+        Some(usize::from(there))
+    }
+
+    /// Why `state` is not written to its file, and since when, as long as that is so.
+    #[must_use]
+    pub fn state_error(&self) -> Option<(SystemTime, String)> {
+        self.shared.state_file.as_ref()?.failed()
+    }
+
     /// Forgets the counters of all other plugins, and their state, but for what a file has of it.
     pub fn retain(&self, plugins: &[config::Plugin]) {
         let named = |name: &str| plugins.iter().any(|plugin| plugin.name == name);
@@ -174,18 +202,18 @@ pub struct LoadError {
     /// Its place among the `[[plugin]]`s.
     pub index: Option<usize>,
     /// The key that the text is about, a plugin's or the whole configuration's.
-    pub key: &'static str,
+    pub key: Cow<'static, str>,
     /// For people: what is wrong, and what to do.
     pub text: String,
 }
 
 impl LoadError {
-    fn new(key: &'static str, text: String) -> Self {
+    fn new(key: impl Into<Cow<'static, str>>, text: String) -> Self {
         let lines: Vec<_> = text.lines().map(output::harmless).collect();
         Self {
             plugin: None,
             index: None,
-            key,
+            key: key.into(),
             text: lines.join("\n"),
         }
     }
@@ -207,7 +235,7 @@ impl LoadError {
     pub fn problem(&self, loaded: &config::Loaded) -> config::Problem {
         let key = match self.index {
             Some(index) => format!("plugin[{index}].{}", self.key),
-            None => self.key.to_owned(),
+            None => self.key.to_string(),
         };
         let name = self
             .plugin

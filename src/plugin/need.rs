@@ -68,6 +68,18 @@ impl Grant {
         }
     }
 
+    /// Whether nothing is granted of what it could have.
+    pub(super) fn is_empty(self, grants: &Grants) -> bool {
+        match self {
+            Self::Http => grants.http.is_empty(),
+            Self::Tcp | Self::Tls => grants.tcp.is_empty(),
+            Self::Dns => !grants.dns,
+            Self::Directories => grants.directories.is_empty(),
+            Self::Environment => grants.environment.is_empty(),
+            Self::None | Self::Empty | Self::Unknown => false,
+        }
+    }
+
     /// Whether a component that imports it is not loaded with these grants.
     pub(super) fn is_missing(self, grants: &Grants) -> bool {
         match self {

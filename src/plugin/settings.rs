@@ -112,6 +112,22 @@ impl Settings {
         new
     }
 
+    /// The file that a key such as "rules[1].effect" is in, if it is in one.
+    pub(super) fn file(&self, version: &Version, key: &str) -> Option<&Path> {
+        let mut node: &Node = &version.root;
+        for part in key.split(['.', '[']) {
+            node = match node {
+                Node::Table(table) => table.get(part)?,
+                Node::List(list) => list.get(part.strip_suffix(']')?.parse::<usize>().ok()?)?,
+                Node::Value(_) | Node::File(_) => break,
+            };
+        }
+        match node {
+            Node::File(index) => self.files.get(*index).map(PathBuf::as_path),
+            _ => None,
+        }
+    }
+
     fn version(&self) -> Arc<Version> {
         self.current
             .read()
@@ -206,6 +222,20 @@ impl Version {
     pub(super) fn lookup(&self, path: &str, key: &str) -> Option<String> {
         self.entry(self.find(path)?, key)
             .map(|place| self.text(place))
+    }
+
+    /// The keys of the table at `path`, or of all of it where that is empty; none where there is no
+    /// table.
+    pub(super) fn keys(&self, path: &str) -> Option<Vec<String>> {
+        let place = match path {
+            "" => Place::Node(&self.root),
+            path => self.find(path)?,
+        };
+        match self.resolved(place) {
+            Place::Node(Node::Table(table)) => Some(table.keys().cloned().collect()),
+            Place::Node(_) => None,
+            Place::Value(value) => Some(value.as_object()?.keys().cloned().collect()),
+        }
     }
 
     /// All of it as JSON, made once.
@@ -313,6 +343,9 @@ mod tests {
         assert_eq!(version.lookup("t", "k.l").unwrap(), r#"[1,{"m":true}]"#);
         assert_eq!(version.lookup("t.u", "v").unwrap(), "w");
         assert_eq!(version.lookup("t", "u.v"), None);
+        assert_eq!(version.keys("").unwrap(), ["a", "b", "d", "t"]);
+        assert_eq!(version.keys("t").unwrap(), ["k.l", "u"]);
+        assert_eq!(version.keys("a"), None);
         let all = r#"{"a":"x","b":1.5,"d":"2020-01-02","t":{"k.l":[1,{"m":true}],"u":{"v":"w"}}}"#;
         assert_eq!(version.all(), all);
     }

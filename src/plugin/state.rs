@@ -1,5 +1,9 @@
 //! The contract's `state`: small values that all instances of one plugin share, and that a file keeps
 //! across restarts where there is one.
+//!
+//! A full `state` fails no call: who can fill it could shut out everybody else. It refuses what does
+//! not fit, which `try-set` and `try-add` tell the plugin and the log tells the operator; and counters
+//! that were made with `count` give way, the least and oldest of them first.
 
 use std::{
     collections::HashMap,
@@ -10,24 +14,51 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use super::{limiter::Excess, state_file::StateFile};
+use super::state_file::{Source, StateFile, Stored};
 
 /// What an entry costs besides its key and value.
 const OVERHEAD: u64 = 64;
 /// How often expired entries are looked for at most.
 const SWEEP: Duration = Duration::from_secs(1);
+/// How often the log says that there is no room.
+const TELL: Duration = Duration::from_secs(60);
 
 /// The values of one plugin. They outlive a reload, and with a file the server.
 pub(super) struct State {
+    plugin: Arc<str>,
     limit: AtomicU64,
+    refused: AtomicU64,
+    gave_way: AtomicU64,
     values: Mutex<Values>,
 }
 
 struct Values {
     entries: HashMap<String, Entry>,
     bytes: u64,
+    /// The age of entries is told by their number.
+    made: u64,
     next_sweep: Instant,
+    next_tale: Instant,
     file: Option<Noted>,
+}
+
+/// There is no room for a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Full;
+
+/// How much a plugin keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Keys, those that have expired among them.
+    pub keys: usize,
+    /// Bytes, as `limits.state` counts them.
+    pub bytes: u64,
+    /// The most that there may be.
+    pub limit: u64,
+    /// Values for which there was no room.
+    pub refused: u64,
+    /// Counters that gave way to others.
+    pub gave_way: u64,
 }
 
 /// Where changes are noted, and under which name.
@@ -39,19 +70,28 @@ struct Noted {
 struct Entry {
     value: Vec<u8>,
     until: Option<Instant>,
+    made: u64,
+    /// It gives way where there is no room. What a file has kept no longer does.
+    yields: bool,
 }
 
 impl State {
     /// No values yet, and no more than `limit` bytes of them.
-    pub(super) fn new(limit: u64) -> Self {
+    pub(super) fn new(limit: u64, plugin: &str) -> Self {
+        let now = Instant::now();
         let values = Values {
             entries: HashMap::new(),
             bytes: 0,
-            next_sweep: Instant::now(),
+            made: 0,
+            next_sweep: now,
+            next_tale: now,
             file: None,
         };
         Self {
+            plugin: plugin.into(),
             limit: AtomicU64::new(limit),
+            refused: AtomicU64::new(0),
+            gave_way: AtomicU64::new(0),
             values: Mutex::new(values),
         }
     }
@@ -60,15 +100,19 @@ impl State {
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub(super) fn kept(limit: u64, plugin: &str, file: &Arc<StateFile>) -> Result<Self, String> {
-        let state = Self::new(limit);
+    pub(super) fn kept(
+        limit: u64,
+        plugin: &str,
+        file: &Arc<StateFile>,
+    ) -> Result<Arc<Self>, String> {
+        let state = Arc::new(Self::new(limit, plugin));
         let (now, today) = (Instant::now(), SystemTime::now());
         let mut dropped = 0;
         let mut values = state.values();
         for (key, (value, until)) in file.read(plugin)? {
             let left = until.map(|until| until.duration_since(today).unwrap_or_default());
             let until = left.map(|left| now + left);
-            let entry = Entry { value, until };
+            let entry = Entry::new(value, until);
             dropped += u32::from(values.insert(key, entry, now, limit).is_err());
         }
         if dropped > 0 {
@@ -84,6 +128,8 @@ impl State {
             file: file.clone(),
         });
         drop(values);
+        let source: Arc<dyn Source> = state.clone();
+        file.keep(plugin.into(), &source);
         Ok(state)
     }
 
@@ -103,48 +149,117 @@ impl State {
     /// Sets a value.
     ///
     /// # Errors
-    /// When there is no room: the call fails, since forgetting others would forget lockouts.
+    /// When there is no room: what was there stays.
     pub(super) fn set(
         &self,
         key: String,
         value: Vec<u8>,
         seconds: Option<u32>,
-    ) -> Result<(), Excess> {
+    ) -> Result<(), Full> {
         let now = Instant::now();
-        let entry = Entry {
-            value,
-            until: expiry(now, seconds),
-        };
-        self.values()
-            .insert(key, entry, now, self.limit.load(Relaxed))
+        let entry = Entry::new(value, expiry(now, seconds));
+        let mut values = self.values();
+        self.insert(&mut values, key, entry, now)
     }
 
     /// Adds to a counter and returns the sum. The time to live counts from the first addition.
     ///
     /// # Errors
-    /// As [`Self::set`].
-    pub(super) fn add(&self, key: String, delta: i64, seconds: Option<u32>) -> Result<i64, Excess> {
+    /// When there is no room: the sum that is not kept.
+    pub(super) fn add(&self, key: String, delta: i64, seconds: Option<u32>) -> Result<i64, i64> {
+        self.sum(key, delta, seconds, false)
+    }
+
+    /// The same for a counter that gives way to others, and others to it.
+    ///
+    /// # Errors
+    /// When there is no room even so: the sum that is not kept.
+    pub(super) fn count(&self, key: String, delta: i64, seconds: Option<u32>) -> Result<i64, i64> {
+        self.sum(key, delta, seconds, true)
+    }
+
+    fn sum(&self, key: String, delta: i64, seconds: Option<u32>, yields: bool) -> Result<i64, i64> {
         let now = Instant::now();
         let mut values = self.values();
         let (count, until) = match values.alive(&key, now) {
-            Some(entry) => {
-                let text = std::str::from_utf8(&entry.value).unwrap_or_default();
-                (text.parse().unwrap_or(0), entry.until)
-            }
+            Some(entry) => (entry.count(), entry.until),
             None => (0, expiry(now, seconds)),
         };
         let sum = i64::saturating_add(count, delta);
         let entry = Entry {
-            value: sum.to_string().into_bytes(),
-            until,
+            yields,
+            ..Entry::new(sum.to_string().into_bytes(), until)
         };
-        values.insert(key, entry, now, self.limit.load(Relaxed))?;
-        Ok(sum)
+        let kept = self.insert(&mut values, key, entry, now);
+        kept.map(|()| sum).map_err(|Full| sum)
+    }
+
+    /// How much there is.
+    pub(super) fn size(&self) -> Kept {
+        let values = self.values();
+        Kept {
+            keys: values.entries.len(),
+            bytes: values.bytes,
+            limit: self.limit.load(Relaxed),
+            refused: self.refused.load(Relaxed),
+            gave_way: self.gave_way.load(Relaxed),
+        }
+    }
+
+    /// Forgets everything. The result says how many keys there were.
+    pub(super) fn clear(&self) -> usize {
+        let mut values = self.values();
+        let keys: Vec<String> = values.entries.keys().cloned().collect();
+        keys.iter().for_each(|key| values.remove(key));
+        keys.len()
     }
 
     /// Forgets a value.
     pub(super) fn delete(&self, key: &str) {
         self.values().remove(key);
+    }
+
+    /// Inserts, and says in the log and in the figures what that took.
+    fn insert(
+        &self,
+        values: &mut Values,
+        key: String,
+        entry: Entry,
+        now: Instant,
+    ) -> Result<(), Full> {
+        let limit = self.limit.load(Relaxed);
+        let yields = entry.yields;
+        let mut inserted = values.insert(key, entry, now, limit);
+        let mut gave_way = 0;
+        if let (Err((key, entry)), true) = (&mut inserted, yields) {
+            gave_way = values.make_room(key, limit);
+            let (key, entry) = (std::mem::take(key), entry.take());
+            if let Some(entry) = entry {
+                inserted = values.insert(key, entry, now, limit);
+            }
+        }
+        self.gave_way.fetch_add(gave_way, Relaxed);
+        self.refused
+            .fetch_add(u64::from(inserted.is_err()), Relaxed);
+        if (inserted.is_err() || gave_way > 0) && now >= values.next_tale {
+            values.next_tale = now + TELL;
+            let plugin = &*self.plugin;
+            match inserted {
+                Ok(()) => tracing::warn!(
+                    plugin,
+                    limit,
+                    gave_way,
+                    "state is full: counters give way to newer ones (limits.state)"
+                ),
+                Err(_) => tracing::error!(
+                    plugin,
+                    limit,
+                    "state is full, and what the plugin wants to keep is not kept: see \
+                    limits.state, and `portcullis state list`"
+                ),
+            }
+        }
+        inserted.map_err(|_| Full)
     }
 
     fn values(&self) -> MutexGuard<'_, Values> {
@@ -157,13 +272,14 @@ impl Values {
         self.entries.get(key).filter(|entry| !entry.expired(now))
     }
 
+    /// Gives back what there is no room for.
     fn insert(
         &mut self,
         key: String,
-        entry: Entry,
+        mut entry: Entry,
         now: Instant,
         limit: u64,
-    ) -> Result<(), Excess> {
+    ) -> Result<(), (String, Option<Entry>)> {
         let old = self.entries.get(&key).map_or(0, |entry| entry.cost(&key));
         let cost = entry.cost(&key);
         // Expired entries go when there is no room, and once in a while so that they do not stay.
@@ -176,18 +292,40 @@ impl Values {
         }
         let old = self.entries.get(&key).map_or(0, |entry| entry.cost(&key));
         if self.bytes - old + cost > limit {
-            return Err(Excess::State(limit));
+            return Err((key, Some(entry)));
         }
         self.bytes = self.bytes - old + cost;
         if let Some(noted) = &self.file {
-            let left = entry
-                .until
-                .map(|until| until.saturating_duration_since(now));
-            let until = left.map(|left| SystemTime::now() + left);
-            noted.note(&key, Some((entry.value.clone(), until)));
+            noted.note(&key, Some(entry.stored(now)));
         }
+        self.made += 1;
+        entry.made = match self.entries.get(&key) {
+            Some(old) if old.yields => old.made,
+            _ => self.made,
+        };
         self.entries.insert(key, entry);
         Ok(())
+    }
+
+    /// Has counters give way, the least of them first and of those the oldest, until an eighth is
+    /// free: to look for one alone each time would take long. Not the one that room is made for.
+    fn make_room(&mut self, except: &str, limit: u64) -> u64 {
+        let counters = self.entries.iter().filter(|(_, entry)| entry.yields);
+        let counters = counters.filter(|(key, _)| key.as_str() != except);
+        let mut counters: Vec<(i64, u64, String)> = counters
+            .map(|(key, entry)| (entry.count(), entry.made, key.clone()))
+            .collect();
+        counters.sort_unstable();
+        let enough = limit - limit / 8;
+        let mut gone = 0;
+        for (_, _, key) in counters {
+            if self.bytes <= enough {
+                break;
+            }
+            self.remove(&key);
+            gone += 1;
+        }
+        gone
     }
 
     fn remove(&mut self, key: &str) {
@@ -223,12 +361,48 @@ impl Noted {
 }
 
 impl Entry {
+    fn new(value: Vec<u8>, until: Option<Instant>) -> Self {
+        Self {
+            value,
+            until,
+            made: 0,
+            yields: false,
+        }
+    }
+
+    /// What a counter has come to; 0 where it is none.
+    fn count(&self) -> i64 {
+        let text = std::str::from_utf8(&self.value).unwrap_or_default();
+        text.parse().unwrap_or(0)
+    }
+
+    /// As the file has it.
+    fn stored(&self, now: Instant) -> Stored {
+        let left = self.until.map(|until| until.saturating_duration_since(now));
+        let until = left.map(|left| SystemTime::now() + left);
+        (self.value.clone(), until)
+    }
+
     fn expired(&self, now: Instant) -> bool {
         self.until.is_some_and(|until| until <= now)
     }
 
     fn cost(&self, key: &str) -> u64 {
         u64::try_from(key.len() + self.value.len()).unwrap_or(u64::MAX / 4) + OVERHEAD
+    }
+}
+
+impl Source for State {
+    fn all(&self) -> Vec<(String, Stored)> {
+        let now = Instant::now();
+        let values = self.values();
+        let alive = values
+            .entries
+            .iter()
+            .filter(|(_, entry)| !entry.expired(now));
+        alive
+            .map(|(key, entry)| (key.clone(), entry.stored(now)))
+            .collect()
     }
 }
 
@@ -243,27 +417,54 @@ mod tests {
 
     #[test]
     fn values_expire_and_make_room() {
-        let state = State::new(200);
+        let state = State::new(200, "test");
         state.set("a".into(), vec![0; 100], Some(0)).unwrap();
         assert_eq!(state.get("a"), None);
         state.set("b".into(), vec![0; 100], None).unwrap();
-        assert_eq!(
-            state.set("c".into(), vec![0; 100], None),
-            Err(Excess::State(200))
-        );
+        assert_eq!(state.set("c".into(), vec![0; 100], None), Err(Full));
+        assert_eq!(state.size().refused, 1);
         state.set("b".into(), vec![1; 120], None).unwrap();
         state.delete("b");
         state.set("c".into(), vec![0; 100], None).unwrap();
+        assert_eq!(state.clear(), 1);
+        assert_eq!(state.size().bytes, 0);
     }
 
     #[test]
     fn counters_add_up_from_their_first_addition() {
-        let state = State::new(1 << 20);
+        let state = State::new(1 << 20, "test");
         assert_eq!(state.add("n".into(), 2, None), Ok(2));
         assert_eq!(state.add("n".into(), -5, Some(0)), Ok(-3));
         assert_eq!(state.get("n").unwrap(), b"-3");
         assert_eq!(state.add("m".into(), i64::MAX, Some(0)), Ok(i64::MAX));
         assert_eq!(state.add("m".into(), 1, None), Ok(1));
         assert_eq!(state.add("m".into(), i64::MAX, None), Ok(i64::MAX));
+    }
+
+    #[test]
+    fn regression_a_full_state_refuses_and_counters_give_way() {
+        let state = State::new(10_000, "test");
+        state.set("kept".into(), vec![0; 1000], None).unwrap();
+        // Somebody guesses again and again, and a flood of others once each.
+        for _ in 0..5 {
+            state.count("guesser".into(), 1, Some(600)).unwrap();
+        }
+        for stranger in 0..10_000 {
+            let sum = state.count(format!("stranger {stranger}"), 1, Some(600));
+            assert_eq!(sum, Ok(1));
+        }
+        assert_eq!(state.count("guesser".into(), 1, Some(600)), Ok(6));
+        assert_eq!(state.get("kept").unwrap().len(), 1000);
+        assert!(state.get("stranger 0").is_none());
+        assert!(state.get("stranger 9999").is_some());
+        let size = state.size();
+        assert!(size.gave_way > 9_000 && size.bytes <= 10_000, "{size:?}");
+        // What gives way to nobody fills it up in the end, and then the sum is told and not kept.
+        let refused = (0..1000).find(|n| state.add(format!("firm {n}"), 1, None) == Err(1));
+        assert!(refused.is_some());
+        state.clear();
+        state.set("all".into(), vec![0; 9_900], None).unwrap();
+        assert_eq!(state.count("late".into(), 3, None), Err(3));
+        assert_eq!(state.get("late"), None);
     }
 }

@@ -3,6 +3,10 @@
 //! Memory stays the truth. Changes are noted as they are made and written by a thread of its own, a
 //! transaction for all that has gathered, so that no plugin waits for the disk; a server that is
 //! killed loses what it noted in the last moments ([`GATHER`] and one write), one that ends nothing.
+//!
+//! A database that has failed once fails for ever after. So it is closed, and opened again every few
+//! seconds until that works; then all that memory holds is written, since nobody knows what of it the
+//! file has.
 
 use std::{
     collections::HashMap,
@@ -10,12 +14,12 @@ use std::{
     mem,
     os::unix::fs::OpenOptionsExt,
     path::Path,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak},
     thread::{self, JoinHandle},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use redb::{Database, ReadableDatabase, TableDefinition, backends::FileBackend};
+use redb::{Database, ReadableDatabase, StorageBackend, TableDefinition, backends::FileBackend};
 
 /// By plugin and key: when it expires, in milliseconds of Unix time, 0 for never; and the value.
 const TABLE: TableDefinition<(&str, &str), (u64, &[u8])> = TableDefinition::new("state");
@@ -29,6 +33,15 @@ const CACHE: usize = 1 << 20;
 /// A value, and when it expires.
 pub(super) type Stored = (Vec<u8>, Option<SystemTime>);
 
+/// The state of one plugin in memory.
+pub(super) trait Source: Send + Sync {
+    /// All of it that has not expired.
+    fn all(&self) -> Vec<(String, Stored)>;
+}
+
+/// Opens the database, and makes it where it is not there.
+type Opener = Box<dyn Fn() -> Result<Database, redb::Error> + Send + Sync>;
+
 /// The file, open and locked for this process. Dropped, it has written everything.
 pub(super) struct StateFile {
     shared: Arc<Shared>,
@@ -36,7 +49,10 @@ pub(super) struct StateFile {
 }
 
 struct Shared {
-    database: Database,
+    open: Opener,
+    retry: Duration,
+    /// None since it has failed.
+    database: Mutex<Option<Database>>,
     pending: Mutex<Pending>,
     changed: Condvar,
     written: Condvar,
@@ -46,8 +62,12 @@ struct Shared {
 struct Pending {
     /// The newest of each key; none where it is gone.
     changes: HashMap<(Arc<str>, String), Option<Stored>>,
+    /// Where all of it is to be had.
+    sources: HashMap<Arc<str>, Weak<dyn Source>>,
     writing: bool,
     ending: bool,
+    /// Why nothing is written, and since when.
+    failed: Option<(SystemTime, String)>,
 }
 
 impl StateFile {
@@ -56,34 +76,38 @@ impl StateFile {
     /// # Errors
     /// For people: that it cannot be opened, is damaged, or is another server's.
     pub(super) fn open(path: &Path) -> Result<Self, String> {
-        let failed = |error: String| format!("{}: {error}", path.display());
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)
-            .map_err(|error| failed(error.to_string()))?;
-        let database = Database::builder()
-            .set_cache_size(CACHE)
-            .create_with_backend(FileBackend::new(file).map_err(|error| failed(error.to_string()))?)
-            .map_err(|error| failed(error.to_string()))?;
+        let name = path.display().to_string();
+        let path = path.to_owned();
+        let open = move || {
+            let file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(&path)?;
+            database(FileBackend::new(file)?)
+        };
+        Self::with(Box::new(open), RETRY).map_err(|error| format!("{name}: {error}"))
+    }
+
+    fn with(open: Opener, retry: Duration) -> Result<Self, String> {
+        let database = open().map_err(|error| error.to_string())?;
+        // The table is there from now on.
+        write(&database, &HashMap::new(), &[]).map_err(|error| error.to_string())?;
         let shared = Arc::new(Shared {
-            database,
+            open,
+            retry,
+            database: Mutex::new(Some(database)),
             pending: Mutex::default(),
             changed: Condvar::new(),
             written: Condvar::new(),
         });
-        // The table is there from now on.
-        shared
-            .write(&HashMap::new())
-            .map_err(|error| failed(error.to_string()))?;
         let writing = shared.clone();
         let writer = thread::Builder::new()
             .name("plugin-state".into())
             .spawn(move || writing.run())
-            .map_err(|error| failed(error.to_string()))?;
+            .map_err(|error| error.to_string())?;
         Ok(Self {
             shared,
             writer: Some(writer),
@@ -102,6 +126,12 @@ impl StateFile {
             .map_err(|error| format!("the state of {plugin} cannot be read: {error}"))
     }
 
+    /// Where the plugin's state is in memory, as long as it is.
+    pub(super) fn keep(&self, plugin: Arc<str>, source: &Arc<dyn Source>) {
+        let source = Arc::downgrade(source);
+        self.shared.pending().sources.insert(plugin, source);
+    }
+
     /// Notes that a value is set, or gone.
     pub(super) fn note(&self, plugin: &Arc<str>, key: &str, value: Option<Stored>) {
         let mut pending = self.shared.pending();
@@ -109,6 +139,11 @@ impl StateFile {
         pending.changes.insert(key, value);
         drop(pending);
         self.shared.changed.notify_one();
+    }
+
+    /// Why nothing is written, and since when.
+    pub(super) fn failed(&self) -> Option<(SystemTime, String)> {
+        self.shared.pending().failed.clone()
     }
 
     /// Waits until all that was noted is on the disk, or cannot be written.
@@ -119,12 +154,12 @@ impl StateFile {
         }
         // One write may be under way, with older changes, and one comes after it.
         for _ in 0..2 {
-            let waited = self
-                .shared
-                .written
-                .wait_timeout_while(pending, RETRY, |pending| {
-                    !pending.changes.is_empty() || pending.writing
-                });
+            let waited =
+                self.shared
+                    .written
+                    .wait_timeout_while(pending, self.shared.retry, |pending| {
+                        !pending.changes.is_empty() || pending.writing
+                    });
             pending = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
@@ -134,60 +169,78 @@ impl Drop for StateFile {
     fn drop(&mut self) {
         self.shared.pending().ending = true;
         self.shared.changed.notify_one();
-        if let Some(writer) = self.writer.take() {
+        // The last to let go of it may be the writer, which looked at what memory holds.
+        if let Some(writer) = self.writer.take()
+            && writer.thread().id() != thread::current().id()
+        {
             let _ = writer.join();
         }
     }
 }
+
+/// Changes that are written at once.
+type Changes = HashMap<(Arc<str>, String), Option<Stored>>;
+/// All that memory holds of a plugin.
+type AllOf = (Arc<str>, Vec<(String, Stored)>);
 
 impl Shared {
     fn pending(&self) -> MutexGuard<'_, Pending> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn database(&self) -> MutexGuard<'_, Option<Database>> {
+        self.database.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn run(&self) {
-        let mut failing = false;
         loop {
-            let wait = if failing { RETRY } else { GATHER };
             let mut pending = self.pending();
-            while pending.changes.is_empty() && !pending.ending {
+            // What has failed is tried again, whether anything has changed or not.
+            while pending.changes.is_empty() && pending.failed.is_none() && !pending.ending {
                 let waited = self.changed.wait(pending);
                 pending = waited.unwrap_or_else(PoisonError::into_inner);
             }
+            let wait = match pending.failed {
+                Some(_) => self.retry,
+                None => GATHER,
+            };
             let gathered = self
                 .changed
                 .wait_timeout_while(pending, wait, |pending| !pending.ending);
             pending = gathered.unwrap_or_else(PoisonError::into_inner).0;
             let ending = pending.ending;
+            let failing = pending.failed.is_some();
             let changes = mem::take(&mut pending.changes);
             pending.writing = true;
             drop(pending);
 
-            let written = if changes.is_empty() {
-                Ok(())
-            } else {
-                self.write(&changes)
+            let written = match (failing, changes.is_empty()) {
+                (true, _) => self.write_everything(&changes),
+                (false, false) => self.write_changes(&changes),
+                (false, true) => Ok(()),
             };
             let mut pending = self.pending();
             pending.writing = false;
             match written {
                 Ok(()) => {
-                    if failing {
-                        tracing::info!("the state of plugins is written again");
+                    if pending.failed.take().is_some() {
+                        tracing::info!("the state of plugins is written again, all of it");
                     }
-                    failing = false;
                 }
                 Err(error) => {
                     if !failing || ending {
                         tracing::error!(%error, "the state of plugins cannot be written: it is \
                             kept in memory, and a restart would lose it");
                     }
-                    failing = true;
+                    let since = pending.failed.take();
+                    let since = since.map_or_else(SystemTime::now, |(since, _)| since);
+                    pending.failed = Some((since, error.to_string()));
                     for (key, value) in changes {
                         pending.changes.entry(key).or_insert(value);
                     }
                 }
             }
+            drop(pending);
             self.written.notify_all();
             if ending {
                 return;
@@ -195,32 +248,62 @@ impl Shared {
         }
     }
 
-    fn write(
-        &self,
-        changes: &HashMap<(Arc<str>, String), Option<Stored>>,
-    ) -> Result<(), redb::Error> {
-        let transaction = self.database.begin_write()?;
-        {
-            let mut table = transaction.open_table(TABLE)?;
-            for ((plugin, key), value) in changes {
-                let key = (&**plugin, key.as_str());
-                match value {
-                    Some((value, until)) => {
-                        table.insert(key, (until.map_or(0, millis), value.as_slice()))?;
-                    }
-                    None => {
-                        table.remove(key)?;
-                    }
-                }
-            }
+    fn write_changes(&self, changes: &Changes) -> Result<(), redb::Error> {
+        let mut database = self.database();
+        let Some(open) = &*database else {
+            return Err(closed());
+        };
+        let written = write(open, changes, &[]);
+        if written.is_err() {
+            *database = None;
         }
-        transaction.commit()?;
+        written
+    }
+
+    /// Opens the database anew, and has it hold what memory holds.
+    fn write_everything(&self, changes: &Changes) -> Result<(), redb::Error> {
+        let sources: Vec<(Arc<str>, Weak<dyn Source>)> = {
+            let pending = self.pending();
+            let sources = pending.sources.iter();
+            sources
+                .map(|(plugin, source)| (plugin.clone(), source.clone()))
+                .collect()
+        };
+        let alive = sources.into_iter();
+        let alive = alive.filter_map(|(plugin, source)| Some((plugin, source.upgrade()?.all())));
+        let everything: Vec<AllOf> = alive.collect();
+        let mut database = self.database();
+        // The lock of the file goes with what had it open.
+        *database = None;
+        let opened = (self.open)()?;
+        write(&opened, changes, &everything)?;
+        *database = Some(opened);
         Ok(())
     }
 
     fn read(&self, plugin: &str) -> Result<Vec<(String, Stored)>, redb::Error> {
+        let mut database = self.database();
+        let values = match &*database {
+            Some(open) => self.read_from(open, plugin),
+            None => Err(closed()),
+        };
+        if let Err(error) = &values
+            && database.take().is_some()
+        {
+            let failed = (SystemTime::now(), error.to_string());
+            self.pending().failed.get_or_insert(failed);
+        }
+        self.changed.notify_one();
+        values
+    }
+
+    fn read_from(
+        &self,
+        database: &Database,
+        plugin: &str,
+    ) -> Result<Vec<(String, Stored)>, redb::Error> {
         let now = SystemTime::now();
-        let transaction = self.database.begin_read()?;
+        let transaction = database.begin_read()?;
         let table = transaction.open_table(TABLE)?;
         let mut values = Vec::new();
         for entry in table.range((plugin, "")..)? {
@@ -238,9 +321,49 @@ impl Shared {
                 self.pending().changes.entry(gone).or_insert(None);
             }
         }
-        self.changed.notify_one();
         Ok(values)
     }
+}
+
+fn database(backend: impl StorageBackend) -> Result<Database, redb::Error> {
+    let database = Database::builder()
+        .set_cache_size(CACHE)
+        .create_with_backend(backend)?;
+    Ok(database)
+}
+
+fn closed() -> redb::Error {
+    std::io::Error::other("it has failed before, and is opened again in a moment").into()
+}
+
+/// Writes in one transaction: first the changes, then all that there is of some plugins.
+fn write(database: &Database, changes: &Changes, everything: &[AllOf]) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    {
+        let mut table = transaction.open_table(TABLE)?;
+        for ((plugin, key), value) in changes {
+            let key = (&**plugin, key.as_str());
+            match value {
+                Some((value, until)) => {
+                    table.insert(key, (until.map_or(0, millis), value.as_slice()))?;
+                }
+                None => {
+                    table.remove(key)?;
+                }
+            }
+        }
+        for (plugin, values) in everything {
+            // The next name in order begins with this one and the least character.
+            let next = format!("{plugin}\0");
+            table.retain_in((&**plugin, "")..(next.as_str(), ""), |_, _| false)?;
+            for (key, (value, until)) in values {
+                let value = (until.map_or(0, millis), value.as_slice());
+                table.insert((&**plugin, key.as_str()), value)?;
+            }
+        }
+    }
+    transaction.commit()?;
+    Ok(())
 }
 
 fn millis(time: SystemTime) -> u64 {
@@ -249,9 +372,13 @@ fn millis(time: SystemTime) -> u64 {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::panic, clippy::unwrap_used)]
 mod tests {
-    use std::{fs, os::unix::fs::PermissionsExt};
+    use std::{
+        fs, io,
+        os::unix::fs::PermissionsExt,
+        sync::atomic::{AtomicBool, Ordering::SeqCst},
+    };
 
     use super::*;
 
@@ -282,6 +409,112 @@ mod tests {
             .collect();
         assert_eq!(keys, [("a", &b"1".to_vec()), ("b", &b"2".to_vec())]);
         assert_eq!(file.read("nobody").unwrap(), []);
+    }
+
+    /// A file that fails as long as it is told to.
+    #[derive(Debug)]
+    struct Failing {
+        file: FileBackend,
+        fails: Arc<AtomicBool>,
+    }
+
+    impl Failing {
+        fn fail(&self) -> io::Result<()> {
+            match self.fails.load(SeqCst) {
+                true => Err(io::ErrorKind::StorageFull.into()),
+                false => Ok(()),
+            }
+        }
+    }
+
+    impl StorageBackend for Failing {
+        fn len(&self) -> io::Result<u64> {
+            self.file.len()
+        }
+        fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+            self.file.read(offset, out)
+        }
+        fn set_len(&self, length: u64) -> io::Result<()> {
+            self.fail()?;
+            self.file.set_len(length)
+        }
+        fn sync_data(&self) -> io::Result<()> {
+            self.fail()?;
+            self.file.sync_data()
+        }
+        fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+            self.fail()?;
+            self.file.write(offset, data)
+        }
+    }
+
+    struct Memory(Mutex<Vec<(String, Stored)>>);
+
+    impl Source for Memory {
+        fn all(&self) -> Vec<(String, Stored)> {
+            self.0.lock().unwrap().clone()
+        }
+    }
+
+    #[test]
+    fn regression_a_file_that_failed_once_is_written_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state.redb");
+        let fails = Arc::new(AtomicBool::new(false));
+        let opener = || -> Opener {
+            let (path, fails) = (path.clone(), fails.clone());
+            Box::new(move || {
+                let file = OpenOptions::new()
+                    .read(true)
+                    .write(true)
+                    .create(true)
+                    .truncate(false)
+                    .open(&path)?;
+                let file = FileBackend::new(file)?;
+                let fails = fails.clone();
+                database(Failing { file, fails })
+            })
+        };
+        let retry = Duration::from_millis(50);
+        let until = |file: &StateFile, failed: bool| {
+            for _ in 0..2000 {
+                if file.failed().is_some() == failed {
+                    return;
+                }
+                thread::sleep(Duration::from_millis(5));
+            }
+            panic!("failed: {:?}", file.failed());
+        };
+        let plugin: Arc<str> = "lockout".into();
+        let value = |text: &str| (text.as_bytes().to_vec(), None);
+        {
+            let file = StateFile::with(opener(), retry).unwrap();
+            for key in ["a", "gone"] {
+                file.note(&plugin, key, Some(value("1")));
+            }
+            file.note(&"other".into(), "x", Some(value("1")));
+            file.flush();
+            fails.store(true, SeqCst);
+            file.note(&plugin, "b", Some(value("2")));
+            file.note(&plugin, "gone", None);
+            file.note(&"other".into(), "y", Some(value("2")));
+            until(&file, true);
+            // Memory knows more than was noted: all of it is written.
+            let memory = [("a", "1"), ("b", "2"), ("c", "3")];
+            let memory = memory.map(|(key, text)| (key.to_owned(), value(text)));
+            let source: Arc<dyn Source> = Arc::new(Memory(Mutex::new(memory.into())));
+            file.keep(plugin.clone(), &source);
+            fails.store(false, SeqCst);
+            until(&file, false);
+            file.note(&plugin, "d", Some(value("4")));
+        }
+        let file = StateFile::open(&path).unwrap();
+        let keys = |plugin: &str| {
+            let values = file.read(plugin).unwrap();
+            values.into_iter().map(|(key, _)| key).collect::<Vec<_>>()
+        };
+        assert_eq!(keys("lockout"), ["a", "b", "c", "d"]);
+        assert_eq!(keys("other"), ["x", "y"]);
     }
 
     #[test]

@@ -56,6 +56,15 @@ pub enum Request {
         /// Its name there.
         id: String,
     },
+    /// Say how much plugins keep.
+    States,
+    /// Forget what a plugin keeps.
+    ClearState {
+        /// Its name.
+        plugin: String,
+        /// One key; all of them otherwise.
+        key: Option<String>,
+    },
 }
 
 /// What is answered.
@@ -79,6 +88,29 @@ pub enum Answer {
         /// All of it.
         uploads: Vec<Held>,
     },
+    /// How much plugins keep.
+    States {
+        /// By their names.
+        plugins: Vec<KeptState>,
+    },
+}
+
+/// How much a plugin keeps in `state`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct KeptState {
+    /// The plugin's name.
+    pub plugin: String,
+    /// Keys.
+    pub keys: usize,
+    /// Bytes, as `limits.state` counts them.
+    pub bytes: u64,
+    /// `limits.state`.
+    pub limit: u64,
+    /// Values for which there was no room, since the start.
+    pub refused: u64,
+    /// Counters that gave way to others, since the start.
+    pub gave_way: u64,
 }
 
 /// How a server is.
@@ -103,6 +135,12 @@ pub struct Status {
     pub plugins: Vec<Plugin>,
     /// Broken uploads that wait to be resumed, by storage, the newest first.
     pub uploads: Vec<Broken>,
+    /// Why what plugins keep is not written to `[state] file`, as long as that is so.
+    #[serde(default)]
+    pub state_error: Option<String>,
+    /// Seconds since then.
+    #[serde(default)]
+    pub state_error_age: Option<u64>,
 }
 
 /// A broken upload that waits to be resumed.
@@ -228,6 +266,8 @@ async fn answer(mut stream: UnixStream, running: &Arc<Running>) -> io::Result<()
             Err(text) => Answer::Failed { text },
         },
         Ok(Request::Status) => Answer::Status(Box::new(running.status().await)),
+        Ok(Request::States) => running.states(),
+        Ok(Request::ClearState { plugin, key }) => running.clear_state(&plugin, key.as_deref()),
         Ok(request) => running.quarantine(request).await,
         Err(error) => Answer::Failed {
             text: format!("the request is not understood: {error}"),
@@ -243,6 +283,7 @@ impl Running {
         let current = self.current.lock().await;
         let context = self.shared.context();
         let vitals = context.iter().flat_map(|context| &context.gates.vitals);
+        let (state_error_age, state_error) = self.lasting.host().state_error().unzip();
         Status {
             version: env!("CARGO_PKG_VERSION").into(),
             pid: std::process::id(),
@@ -257,6 +298,42 @@ impl Running {
             sessions: self.shared.admission.sessions(),
             plugins: vitals.map(|vitals| vitals.snapshot().into()).collect(),
             uploads: self.broken_uploads(),
+            state_error,
+            state_error_age: state_error_age.map(seconds_since),
+        }
+    }
+
+    fn states(&self) -> Answer {
+        let states = self.lasting.host().states().into_iter();
+        let plugins = states.map(|(plugin, kept)| KeptState {
+            plugin,
+            keys: kept.keys,
+            bytes: kept.bytes,
+            limit: kept.limit,
+            refused: kept.refused,
+            gave_way: kept.gave_way,
+        });
+        Answer::States {
+            plugins: plugins.collect(),
+        }
+    }
+
+    fn clear_state(&self, plugin: &str, key: Option<&str>) -> Answer {
+        let Some(keys) = self.lasting.host().clear_state(plugin, key) else {
+            let text = format!("there is no plugin {plugin:?}");
+            return Answer::Failed { text };
+        };
+        tracing::info!(plugin, keys, "state is cleared, by the control socket");
+        match (key, keys) {
+            (Some(key), 0) => Answer::Failed {
+                text: format!("{plugin} keeps nothing under {key:?}"),
+            },
+            (_, 1) => Answer::Done {
+                text: format!("cleared: 1 key of {plugin}"),
+            },
+            (_, keys) => Answer::Done {
+                text: format!("cleared: {keys} keys of {plugin}"),
+            },
         }
     }
 

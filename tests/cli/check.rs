@@ -96,6 +96,36 @@ fn what_belongs_together_is_checked_together() {
     }
 }
 
+/// Settings of plugins are the plugins' own, and are looked at all the same.
+#[test]
+fn regression_a_mistyped_setting_of_a_plugin_is_named() {
+    let users = "[[plugin]]\nname = \"users\"\ncomponent = \"builtin:users\"\n";
+    for (lines, key) in [
+        (
+            "component = \"builtin:rules\"\nsettings.default = \"forbid\"\n",
+            "default",
+        ),
+        (
+            "component = \"builtin:rules\"\n[plugin.settings.ruels]\n",
+            "ruels",
+        ),
+        (
+            "component = \"builtin:upload-guard\"\nsettings.actoin = \"reject\"\n",
+            "actoin",
+        ),
+        (
+            "component = \"builtin:lockout\"\nsettings.window = 0\n",
+            "window",
+        ),
+    ] {
+        let (status, said) = check(&format!("{users}[[plugin]]\nname = \"odd\"\n{lines}"));
+        assert_eq!(status, 2, "{lines}: {said}");
+        for word in ["config.toml:", "plugin odd", &format!("settings.{key}")] {
+            assert!(said.contains(word), "{lines}: no {word} in {said}");
+        }
+    }
+}
+
 #[test]
 fn set_overrides_any_key() {
     let setup = Setup::new().tables("[limits]\nidle-timeout = \"10s\"\n");

@@ -220,3 +220,200 @@ fn what_was_built_for_an_older_contract_loads_for_ever() {
     let mut client = server.login();
     client.store("STOR file", b"content").expect(226);
 }
+
+/// For each plugin that ships: settings with a key that is mistyped or a value that will not do, the
+/// key that is to be named, and some of what is to be said.
+pub const WRONG: &[(&str, &str, &str, &str)] = &[
+    (
+        "users",
+        "settings.usres = {}",
+        "settings.usres",
+        "no such key",
+    ),
+    (
+        "users",
+        "settings.users = \"users.toml\"",
+        "settings.users",
+        "expected a table",
+    ),
+    (
+        "users",
+        "[plugin.settings.users.bob]\npassword = \"x\"\npermisions = []",
+        "settings.users.bob.permisions",
+        "no such key",
+    ),
+    (
+        "users",
+        "settings.anonymous = {}",
+        "settings.anonymous.home",
+        "needed",
+    ),
+    (
+        "rules",
+        "settings.rules = [\n  { effect = \"hide\" },\n  { effect = \"forbid\" },\n]",
+        "settings.rules[1].effect",
+        "forbid",
+    ),
+    (
+        "rules",
+        "settings.rule = []",
+        "settings.rule",
+        "no such key",
+    ),
+    (
+        "upload-guard",
+        "settings.actoin = \"reject\"",
+        "settings.actoin",
+        "no such key",
+    ),
+    (
+        "upload-guard",
+        "settings.action = \"keep\"",
+        "settings.action",
+        "keep",
+    ),
+    (
+        "upload-content",
+        "settings.archive = {}",
+        "settings.archive",
+        "no such key",
+    ),
+    (
+        "upload-clamav",
+        "settings.adress = \"127.0.0.1:1\"",
+        "settings.",
+        "",
+    ),
+    (
+        "lockout",
+        "settings.max-failures = 3",
+        "settings.max-failures",
+        "no such key",
+    ),
+    (
+        "auth-totp",
+        "settings.promt = \"Code\"\nsettings.users = {}",
+        "settings.promt",
+        "no such key",
+    ),
+    (
+        "auth-totp",
+        "[plugin.settings.users.bob]\npassword = \"x\"\ntotp = \"?\"",
+        "settings.users.bob.totp",
+        "",
+    ),
+    (
+        "auth-http",
+        "settings = { url = \"http://127.0.0.1:1\", timout = 3 }\n\
+         grants.http = [\"http://127.0.0.1:1\"]",
+        "settings.timout",
+        "no such key",
+    ),
+    (
+        "webhook",
+        "settings = { url = \"ftp://127.0.0.1\" }\ngrants.http = [\"http://127.0.0.1:1\"]",
+        "settings.url",
+        "expected a URL",
+    ),
+    (
+        "auth-ldap",
+        "settings = { servers = [\"ldap://a\"], bind-dn = \"x\" }\ngrants.tcp = [\"127.0.0.1:1\"]",
+        "settings.bind-dn",
+        "{user}",
+    ),
+];
+
+#[test]
+fn regression_a_wrong_setting_is_refused_with_its_key() {
+    for (plugin, lines, key, why) in WRONG {
+        let said = refused(&format!("builtin:{plugin}"), lines);
+        assert!(said.contains("config.toml:"), "{lines}: {said}");
+        for word in [key, why] {
+            assert!(said.contains(&word.to_lowercase()), "{lines}: {said}");
+        }
+    }
+}
+
+/// The line is that of the very key, and a key in a file is told with the file.
+#[test]
+fn a_wrong_setting_is_told_with_its_place() {
+    let rules = "settings.rules = [\n  { effect = \"hide\" },\n  { effect = \"forbid\" },\n]";
+    let said = refused("builtin:rules", rules);
+    let (status, right) = Setup::new()
+        .users_plugin()
+        .plugin("rules", "builtin:rules", &rules.replace("forbid", "deny"))
+        .run(&["check"]);
+    assert_eq!(status, 0, "{right}");
+    assert!(
+        said.contains("plugin[1].settings.rules[1].effect"),
+        "{said}"
+    );
+
+    let setup = Setup::new();
+    setup.file("more.json", r#"[{ "effect": "forbid" }]"#);
+    let file = setup.file("rules.json", r#"[{ "effect": "forbid" }]"#);
+    let lines = format!("settings.rules = {{ file = {file:?} }}");
+    let setup = setup
+        .users_plugin()
+        .plugin("rules", "builtin:rules", &lines);
+    let (status, said) = setup.run(&["check"]);
+    assert_eq!(status, 2, "{said}");
+    assert!(said.contains("rules.json"), "{said}");
+}
+
+#[test]
+fn a_component_that_cannot_look_at_its_settings_says_so() {
+    let mut server = Setup::new()
+        .users_plugin()
+        .plugin("guard", &built("faulty-guard"), "settings.anything = 1")
+        .start();
+    server.wait_for_line(|line| line.contains("settings-check") && line.contains("guard"));
+    server.login();
+    assert_eq!(server.log().matches("settings-check").count(), 1);
+}
+
+/// What is refused where nothing at all is granted is told once for each call, with the line to add.
+#[test]
+fn regression_a_forgotten_grant_is_told() {
+    let mut server = Setup::new()
+        .plugin("sockets", &built("wants-sockets"), "")
+        .users_plugin()
+        .start();
+    for _ in 0..2 {
+        let mut client = server.secure(&crate::support::Tls::new());
+        client.send("USER bob").expect(331);
+        client.send("PASS bob").expect_one_of(&[421, 530]);
+        let line = server.wait_for_line(|line| line.contains("refused: a connection to"));
+        assert!(line.contains("[plugin.grants] tcp = ["), "{line}");
+    }
+    assert_eq!(server.log().matches("refused: a connection").count(), 2);
+
+    let nowhere = "grants.http = [\"http://192.0.2.1:9\"]\ngrants.tcp = [\"192.0.2.1:9\"]";
+    let mut server = Setup::new()
+        .plugin("tries", &built("tries"), nowhere)
+        .users_plugin()
+        .start();
+    for (action, what, grant) in [
+        ("name a.example", "to look up the name", "dns = true"),
+        (
+            "http http://a.example/x",
+            "a request to http://a.example",
+            "http = [\\\"http://a.example",
+        ),
+    ] {
+        let mut client = server.secure(&crate::support::Tls::new());
+        client.send(&format!("USER {action}")).expect(331);
+        client.send("PASS x").expect_one_of(&[421, 530]);
+        let line = server.wait_for_line(|line| line.contains(what));
+        let wanted = grant.replace("\\", "");
+        assert!(line.replace('\\', "").contains(&wanted), "{line}");
+    }
+}
+
+#[test]
+fn a_plain_module_is_told_what_to_do_with_it() {
+    let setup = Setup::new();
+    let file = setup.file("module.wasm", b"\0asm\x01\0\0\0");
+    let said = refused(file.to_str().unwrap(), "");
+    assert!(said.contains("portcullis plugin componentize"), "{said}");
+}

@@ -280,3 +280,53 @@ fn the_control_socket_is_for_the_owner_alone() {
     assert!(server.wait().success());
     assert!(!socket.exists());
 }
+
+#[test]
+fn regression_a_reload_with_a_wrong_setting_changes_nothing() {
+    let setup = Setup::new()
+        .users_plugin()
+        .plugin(
+            "rules",
+            "builtin:rules",
+            "settings.rules = [{ effect = \"deny\", operations = [\"make-directory\"] }]",
+        )
+        .plugin(
+            "guard",
+            "builtin:upload-guard",
+            "settings.deny-extensions = [\"exe\"]",
+        );
+    let server = setup.start();
+    // It writes the configuration that it is given, which is then changed.
+    let config = server.state().with_file_name("config.toml");
+    let told = |words: &[&str], text: &str| {
+        let mut command = server.setup().command(words);
+        fs::write(&config, text).unwrap();
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), said)
+    };
+    let good = fs::read_to_string(&config).unwrap();
+    for (right, wrong, key) in [
+        ("\"deny\"", "\"forbid\"", "settings.rules[0].effect"),
+        (
+            "deny-extensions",
+            "deny-extensoins",
+            "settings.deny-extensoins",
+        ),
+        ("settings.rules", "settings.rulse", "settings.rulse"),
+    ] {
+        let text = good.replace(right, wrong);
+        let (status, said) = told(&["reload"], &text);
+        assert_eq!(status, Some(2), "{wrong}: {said}");
+        assert!(
+            said.contains(key) && said.contains("config.toml:"),
+            "{said}"
+        );
+        let (status, checked) = told(&["check"], &text);
+        assert_eq!(status, Some(2), "{wrong}: {checked}");
+        let mut client = server.login();
+        client.send("MKD new").expect(550);
+        client.store("STOR a.exe", b"x").expect_one_of(&[550, 553]);
+        client.store("STOR a.txt", b"x").expect(226);
+    }
+}

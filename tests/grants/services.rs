@@ -121,6 +121,16 @@ async fn answer(
         client.read_u8().await?;
         return until_closed(client).await;
     }
+    if path == "/early" || path == "/deaf" {
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nwelcome";
+        client.write_all(answer).await?;
+        client.flush().await?;
+        // Closed with much unread, which resets the connection; or open, and never read.
+        return match path.as_str() {
+            "/early" => Ok(()),
+            _ => std::future::pending().await,
+        };
+    }
     // The body comes in chunks; the last one is empty.
     let mut body = Vec::new();
     while !body.ends_with(b"0\r\n\r\n") {

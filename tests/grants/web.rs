@@ -142,6 +142,22 @@ async fn requests_and_answers_are_bounded() {
     service.left_alone().await;
 }
 
+/// RFC 9112 §9.5
+#[tokio::test]
+async fn regression_an_answer_that_came_counts_though_the_request_was_not_read() {
+    let service = Service::start().await;
+    let plain = format!("http://{}", service.address);
+    let plugin = Plugin::with(&http(&format!("{plain:?}"))).await;
+    for length in [0, 10, 4096, 65_536, 1_000_000] {
+        for path in ["early", "deaf"] {
+            for _ in 0..20 {
+                let said = plugin.tries(&format!("http {plain}/{path} {length}")).await;
+                assert_eq!(said, "200 welcome", "{path} {length}");
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn connections_are_bounded() {
     let service = Service::start().await;

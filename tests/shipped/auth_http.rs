@@ -1,13 +1,18 @@
 //! `auth-http`.
 
 use crate::{
-    attempt, installed,
+    attempt,
+    early::{self, Then},
+    installed,
     service::{Service, body},
     support::{Server, Setup, Tls, tls::Identity},
 };
 
 fn server(service: &Service, more: &str) -> Server {
-    let origin = service.origin();
+    server_at(&service.origin(), more)
+}
+
+fn server_at(origin: &str, more: &str) -> Server {
     let lines = format!(
         "settings.url = \"{origin}/login\"\n\
          settings.headers = {{ Authorization = \"Bearer token\" }}\n\
@@ -80,6 +85,39 @@ fn a_challenge_of_the_services() {
             .expect(332)
             .saying("The number, please");
         client.send(&format!("ACCT {code}")).expect(reply);
+    }
+}
+
+/// How often a login is tried that came to nothing once in a hundred times.
+fn rounds() -> u32 {
+    let rounds = std::env::var("PORTCULLIS_ROUNDS").ok();
+    rounds.and_then(|rounds| rounds.parse().ok()).unwrap_or(200)
+}
+
+#[test]
+fn regression_every_answer_counts() {
+    if !installed("python3", "python3") {
+        return;
+    }
+    let service = Service::start();
+    let server = server(&service, "");
+    for round in 0..rounds() {
+        let reply = attempt(&server, "bob", "bob");
+        assert_eq!(reply.code, 230, "login {round}:\n{}", server.log());
+    }
+}
+
+/// RFC 9112 §9.5
+#[test]
+fn regression_an_answer_counts_though_the_question_was_not_read() {
+    let accept = r#"{"outcome": "accept", "account": {"home": "/alice"}}"#;
+    for then in [Then::Closes, Then::Stays] {
+        let origin = early::start(accept, then);
+        let server = server_at(&origin, "");
+        for round in 0..rounds() / 2 {
+            let reply = attempt(&server, "bob", "bob");
+            assert_eq!(reply.code, 230, "login {round}:\n{}", server.log());
+        }
     }
 }
 

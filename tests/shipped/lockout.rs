@@ -110,3 +110,39 @@ fn one_connection_has_its_own_limit_too() {
     std::thread::sleep(Duration::from_millis(200));
     attempt(&server, USER, USER).expect(530);
 }
+
+/// Strangers with more names than there is room for are counted, and lock out nobody else.
+#[test]
+fn regression_a_full_state_shuts_nobody_out() {
+    let lines = "settings.max-failures-per-user = 3\nsettings.max-failures-per-address = 0\n\
+                 limits.state = \"8KiB\"\n";
+    let mut server = Setup::new()
+        .plugin("lockout", "builtin:lockout", lines)
+        .users_plugin()
+        .start();
+    for _ in 0..2 {
+        attempt(&server, USER, "wrong").expect(530);
+    }
+    for stranger in 0..80 {
+        attempt(&server, &format!("stranger-{stranger}"), "wrong").expect(530);
+    }
+    server.wait_for_line(|line| line.contains("state is full"));
+    // Who guesses more often than others does not give way to them.
+    attempt(&server, USER, "wrong").expect(530);
+    server.wait_for_line(|line| line.contains("is locked out for"));
+    attempt(&server, USER, USER).expect(530);
+
+    let (status, said) = server.setup().run(&["state", "list", "--json"]);
+    assert_eq!(status, 0, "{said}");
+    let listed: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let lockout = &listed[0];
+    assert_eq!(lockout["plugin"], "lockout");
+    assert!(lockout["gave-way"].as_u64() > Some(0), "{said}");
+    assert_eq!(lockout["refused"], 0, "{said}");
+    assert!(lockout["bytes"].as_u64() <= Some(8192), "{said}");
+    let (status, said) = server.setup().run(&["state", "clear", "nobody"]);
+    assert_eq!(status, 1, "{said}");
+    let (status, said) = server.setup().run(&["state", "clear", "lockout"]);
+    assert_eq!(status, 0, "{said}");
+    attempt(&server, USER, USER).expect(230);
+}

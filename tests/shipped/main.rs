@@ -16,6 +16,7 @@ mod auth_ldap;
 mod auth_totp;
 mod clamd;
 mod directory;
+mod early;
 mod lockout;
 mod service;
 mod upload_clamav;

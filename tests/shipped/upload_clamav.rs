@@ -417,3 +417,28 @@ fn many_at_once() {
     assert_eq!(fs::read_dir(server.home()).unwrap().count(), 24);
     assert_eq!(status(&server)["faults"], 0);
 }
+
+/// It says "size limit exceeded" while it is still sent to, and reads no more of it.
+#[test]
+fn regression_clamd_is_heard_while_it_does_not_read() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let mut open = Vec::new();
+        for scanner in listener.incoming() {
+            let mut scanner = scanner.unwrap();
+            let mut begun = [0; 1000];
+            scanner.read_exact(&mut begun).unwrap();
+            let said = b"INSTREAM size limit exceeded. ERROR\0";
+            std::io::Write::write_all(&mut scanner, said).unwrap();
+            open.push(scanner);
+        }
+    });
+    let more = "settings.timeout = \"5m\"\nsettings.max-size = \"60MiB\"\n";
+    let mut server = setup_at(port, more).start();
+    let mut client = server.login();
+    // More than the network holds.
+    let reply = client.store("STOR large", &content(48 << 20, 3));
+    reply.expect_one_of(&[451, 426]);
+    server.wait_for_line(|line| line.contains("StreamMaxLength"));
+}

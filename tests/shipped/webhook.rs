@@ -3,6 +3,7 @@
 use aws_lc_rs::hmac;
 
 use crate::{
+    early::{self, Then},
     installed,
     service::{Service, body},
     support::{Server, Setup, tls::hex},
@@ -82,4 +83,36 @@ fn says_when_it_gives_up() {
     let _client = server.login();
     server.wait_for_line(|line| line.contains("webhook") && line.contains("answers 404"));
     assert!(server.is_running());
+}
+
+/// RFC 9112 §9.5: the status is the answer, whatever becomes of the rest.
+#[test]
+fn regression_an_answer_counts_though_the_events_were_not_read() {
+    for then in [Then::Closes, Then::Stays] {
+        let origin = early::start("", then);
+        let lines = format!(
+            "settings.url = \"{origin}/\"\ngrants.http = [\"{origin}\"]\n\
+             settings.give-up-after = 1\n"
+        );
+        let mut server = Setup::new()
+            .users_plugin()
+            .plugin("webhook", "builtin:webhook", &lines)
+            .start();
+        for _ in 0..30 {
+            let mut client = server.login();
+            client.send("QUIT").expect(221);
+        }
+        let plugin = || {
+            let (code, said) = server.setup().run(&["status", "--json"]);
+            assert_eq!(code, 0, "{said}");
+            let status: serde_json::Value = serde_json::from_str(&said).unwrap();
+            let plugins = status["plugins"].as_array().unwrap();
+            let webhook = plugins.iter().find(|plugin| plugin["name"] == "webhook");
+            webhook.unwrap().clone()
+        };
+        crate::support::eventually("it has delivered", || plugin()["calls"].as_u64() > Some(0));
+        server.terminate();
+        server.wait();
+        assert!(!server.log().contains("unavailable"), "{}", server.log());
+    }
 }

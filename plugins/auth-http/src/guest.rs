@@ -7,10 +7,12 @@ use crate::settings::Settings;
 use net::http::{self, Request};
 use net::{Service, random};
 use sdk::authenticator::{Credentials, Failure, Guest, Outcome, Session};
+use sdk::settings_check::{self, Problem};
 use sdk::{settings, state};
 
 struct AuthHttp;
 sdk::authenticator::export!(AuthHttp);
+settings_check::export!(AuthHttp);
 
 impl Guest for AuthHttp {
     fn authenticate(session: Session, credentials: Credentials) -> Result<Outcome, Failure> {
@@ -36,6 +38,13 @@ impl Guest for AuthHttp {
             Ok(Answer::Abstain) => Ok(Outcome::Abstain),
             Err(what) => Err(Failure::Unavailable(what)),
         }
+    }
+}
+
+impl settings_check::Guest for AuthHttp {
+    fn check() -> Result<(), Vec<Problem>> {
+        sdk::log_panics();
+        settings_check::checked(Settings::parse(&settings::all()))
     }
 }
 

@@ -114,10 +114,13 @@ impl<S: Stream> Client<S> {
 
     fn ask(&mut self, request: &Request, mut each: impl FnMut(Entry)) -> Result<Outcome, Error> {
         self.id = self.id.saturating_add(1);
-        self.stream.write_all(&request.message(self.id))?;
-        self.stream.flush()?;
+        let sent = self.stream.write_all(&request.message(self.id));
+        let mut unsent = sent.and_then(|()| self.stream.flush()).err();
         for _ in 0..MOST {
-            let (id, response) = message::read(&self.message()?)?;
+            // A directory may say why it closes, and close, before it has read the request.
+            let message = self.message();
+            let message = message.map_err(|error| unsent.take().map_or(error, Error::from))?;
+            let (id, response) = message::read(&message)?;
             match response {
                 // Number 0 is a notice that the directory closes the connection.
                 Response::Done(outcome) if id == 0 => return Err(Error::Refused(outcome)),
@@ -171,19 +174,26 @@ mod tests {
     const SEARCH: u8 = 0x65;
     const EXTENDED: u8 = 0x78;
 
-    struct Fake(io::Cursor<Vec<u8>>);
+    struct Fake {
+        said: io::Cursor<Vec<u8>>,
+        /// It has closed.
+        deaf: bool,
+    }
 
     impl Read for Fake {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
             // A few bytes at a time, as a network may.
             let length = buffer.len().min(3);
-            self.0.read(&mut buffer[..length])
+            self.said.read(&mut buffer[..length])
         }
     }
 
     impl Write for Fake {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            Ok(bytes.len())
+            match self.deaf {
+                true => Err(io::ErrorKind::BrokenPipe.into()),
+                false => Ok(bytes.len()),
+            }
         }
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
@@ -191,7 +201,28 @@ mod tests {
     }
 
     fn client(messages: &[Vec<u8>]) -> Client<Fake> {
-        Client::new(Fake(io::Cursor::new(messages.concat())))
+        Client::new(Fake {
+            said: io::Cursor::new(messages.concat()),
+            deaf: false,
+        })
+    }
+
+    #[test]
+    fn regression_what_was_said_counts_more_than_a_broken_pipe() {
+        let deaf = |messages: &[Vec<u8>]| {
+            let mut client = client(messages);
+            client.stream.deaf = true;
+            client.bind("cn=a", "x").unwrap_err()
+        };
+        let notice = deaf(&[done(0, EXTENDED, 52, "restarting")]);
+        assert_eq!(
+            notice.to_string(),
+            "it answers with result 52, \"restarting\""
+        );
+        let Error::Connection(error) = deaf(&[]) else {
+            panic!()
+        };
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
     }
 
     fn bind(message: Vec<u8>) -> Result<Option<Outcome>, Error> {

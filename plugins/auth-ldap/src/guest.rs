@@ -7,9 +7,11 @@ use crate::settings::{Security, Server, Settings};
 use net::{Deadline, tcp, tls};
 use sdk::authenticator::{Credentials, Failure, Guest, Outcome, Session};
 use sdk::settings;
+use sdk::settings_check::{self, Problem};
 
 struct Ldap;
 sdk::authenticator::export!(Ldap);
+settings_check::export!(Ldap);
 
 impl Guest for Ldap {
     fn authenticate(_: Session, credentials: Credentials) -> Result<Outcome, Failure> {
@@ -27,6 +29,13 @@ impl Guest for Ldap {
             Err(login::Failure::Unavailable(what)) => Err(Failure::Unavailable(what)),
             Err(login::Failure::Internal(what)) => Err(Failure::Internal(what)),
         }
+    }
+}
+
+impl settings_check::Guest for Ldap {
+    fn check() -> Result<(), Vec<Problem>> {
+        sdk::log_panics();
+        settings_check::checked(Settings::parse(&settings::all()))
     }
 }
 

@@ -3,12 +3,15 @@
 use crate::login::{self, Clock};
 use crate::settings::Settings;
 use accounts::certificate::Shown;
+use accounts::check::{self, check};
 use accounts::login::Server;
 use sdk::authenticator::{Credentials, Failure, Guest, Outcome, Session};
+use sdk::settings_check::{self, Problem};
 use sdk::{passwords, settings, state};
 
 struct Totp;
 sdk::authenticator::export!(Totp);
+settings_check::export!(Totp);
 
 impl Guest for Totp {
     fn authenticate(session: Session, credentials: Credentials) -> Result<Outcome, Failure> {
@@ -27,6 +30,22 @@ impl Guest for Totp {
             login::Outcome::Challenge => Outcome::Challenge(settings.prompt),
             login::Outcome::Abstain => Outcome::Abstain,
         })
+    }
+}
+
+impl settings_check::Guest for Totp {
+    fn check() -> Result<(), Vec<Problem>> {
+        sdk::log_panics();
+        let read = Settings::parse(settings::get);
+        let others = Settings::KEYS;
+        let errors = match &read {
+            Err(error) => [vec![error.clone()], check(&All, others, |_, _| Ok(()))].concat(),
+            Ok(settings) => check(&All, others, |user, entry| match entry.totp {
+                Some(totp) => settings.generator(user, totp).map(drop),
+                None => Ok(()),
+            }),
+        };
+        settings_check::found(&errors)
     }
 }
 
@@ -68,7 +87,26 @@ impl Clock for Connected {
         net::unix_time()
     }
 
-    fn take(&self, user: &str, period: u64, seconds: u32) -> bool {
-        state::add(&format!("{period} {user}"), 1, Some(seconds)) == 1
+    fn take(&self, user: &str, period: u64, seconds: u32) -> Result<bool, String> {
+        // A use that cannot be remembered is none: the code would be good for another one.
+        let uses = state::try_add(&format!("{period} {user}"), 1, Some(seconds));
+        let uses = uses.map_err(|()| "no room to remember that the code was used")?;
+        Ok(uses == 1)
+    }
+}
+
+struct All;
+
+impl check::Settings for All {
+    fn keys(&self, table: &str) -> Option<Vec<String>> {
+        settings::keys(table)
+    }
+
+    fn user(&self, name: &str) -> Option<String> {
+        settings::lookup("users", name)
+    }
+
+    fn anonymous(&self) -> Option<String> {
+        settings::get("anonymous")
     }
 }

@@ -11,7 +11,7 @@ pub trait Clock {
     fn now(&self) -> u64;
     /// Remembers for so many seconds that the user's code of this period was taken; false where it
     /// was before.
-    fn take(&self, user: &str, period: u64, seconds: u32) -> bool;
+    fn take(&self, user: &str, period: u64, seconds: u32) -> Result<bool, String>;
 }
 
 /// What becomes of a login.
@@ -73,7 +73,7 @@ pub fn authenticate(
     };
     let form = generator.form;
     let remembered = form.period.saturating_mul(2 * form.skew + 2);
-    Ok(match server.take(user, period, remembered) {
+    Ok(match server.take(user, period, remembered)? {
         true => Outcome::Accept(grant),
         false => Outcome::Deny("the code was used before"),
     })
@@ -126,11 +126,11 @@ mod tests {
         fn now(&self) -> u64 {
             59
         }
-        fn take(&self, user: &str, period: u64, _: u32) -> bool {
+        fn take(&self, user: &str, period: u64, _: u32) -> Result<bool, String> {
             let taken = (user.to_owned(), period);
             let new = !self.taken.borrow().contains(&taken);
             self.taken.borrow_mut().push(taken);
-            new
+            Ok(new)
         }
     }
 

@@ -17,18 +17,20 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The keys.
+    pub const KEYS: &[&str] = &[
+        "ask",
+        "prompt",
+        "required",
+        "algorithm",
+        "digits",
+        "period",
+        "skew",
+    ];
+
     /// Reads them, of which `get` gives each as the server has it.
     pub fn parse(get: impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
         // Not all at once: the users may be many.
-        let keys = [
-            "ask",
-            "prompt",
-            "required",
-            "algorithm",
-            "digits",
-            "period",
-            "skew",
-        ];
         let value = |key: &str| {
             let text = get(key)?;
             let value = match key {
@@ -37,7 +39,7 @@ impl Settings {
             };
             Some((key.to_owned(), value))
         };
-        let values = keys.into_iter().filter_map(value).collect();
+        let values = Self::KEYS.iter().copied().filter_map(value).collect();
         let mut table = Table::new("", Value::Object(values))?;
         let usual = Form {
             algorithm: Algorithm::Sha1,

@@ -9,6 +9,9 @@
 //! A session's mark remembers that an attempt of its was let through: what was denied here is no
 //! failure once more. An attempt whose end is never heard of (a challenge without an answer, say)
 //! is forgotten after [`UNDER_WAY`].
+//!
+//! Strangers can make as many counters as there are networks and names. Where the server has no room
+//! for more, the least and oldest counters give way, so that nobody is refused for it; locks do not.
 
 use crate::event::{End, Ended};
 use crate::settings::Settings;
@@ -26,8 +29,11 @@ const DAY: u32 = 24 * 60 * 60;
 pub trait Server {
     /// The counter, 0 where there is none.
     fn count(&self, key: &str) -> i64;
-    /// Adds to the counter, which lives for so many seconds from the first time on.
+    /// Adds to the counter, which lives for so many seconds from the first time on. It gives way
+    /// where there is no room.
     fn add(&self, key: &str, delta: i64, seconds: u32) -> i64;
+    /// The same for one that does not give way. Where there is no room, it is not kept.
+    fn add_lasting(&self, key: &str, delta: i64, seconds: u32) -> i64;
     /// Forgets the counter.
     fn delete(&self, key: &str);
     /// Waits a moment.
@@ -156,13 +162,19 @@ impl Scope {
         if failures < self.limit {
             return None;
         }
-        let before = server.add(&format!("locks {}", self.key), 1, DAY) - 1;
+        let before = server.add_lasting(&format!("locks {}", self.key), 1, DAY) - 1;
         let double = 1_u32 << before.clamp(0, 30);
         let seconds = settings.lock_time.saturating_mul(double);
         let seconds = seconds.min(settings.longest_lock);
-        server.add(&self.locked(), 1, seconds);
-        server.delete(&self.failed());
+        server.add_lasting(&self.locked(), 1, seconds);
         let name = &self.name;
+        if !self.is_locked(server) {
+            // No room for the lock: the failures go on to keep further attempts away.
+            return Some(format!(
+                "{failures} failures: {name} is to be locked out, and state is full"
+            ));
+        }
+        server.delete(&self.failed());
         Some(format!(
             "{failures} failures: {name} is locked out for {seconds} s"
         ))
@@ -229,6 +241,8 @@ mod tests {
         meanwhile: RefCell<Vec<Ended>>,
         /// What happens right after it was looked whether somebody is locked.
         after_look: RefCell<Vec<Ended>>,
+        /// No lock is kept.
+        full: bool,
     }
 
     impl Server for Fake {
@@ -251,6 +265,12 @@ mod tests {
             }
             counter.0 += delta;
             counter.0
+        }
+        fn add_lasting(&self, key: &str, delta: i64, seconds: u32) -> i64 {
+            match self.full {
+                true => self.count(key) + delta,
+                false => self.add(key, delta, seconds),
+            }
         }
         fn delete(&self, key: &str) {
             self.counters.borrow_mut().remove(key);
@@ -475,6 +495,20 @@ mod tests {
         }
         let through = (0..20).filter(|_| begin(&server, "bob", "192.0.2.1").is_ok());
         assert_eq!(through.count(), 3);
+    }
+
+    #[test]
+    fn without_room_for_a_lock_the_failures_hold() {
+        let server = Fake {
+            full: true,
+            ..Fake::default()
+        };
+        fail(&server, "bob", "192.0.2.1").unwrap();
+        fail(&server, "bob", "192.0.2.1").unwrap();
+        let told = fail(&server, "bob", "192.0.2.1").unwrap();
+        assert!(told[0].ends_with("state is full"), "{told:?}");
+        begin(&server, "bob", "192.0.2.1").unwrap_err();
+        begin(&server, "bob", "192.0.2.2").unwrap();
     }
 
     #[test]

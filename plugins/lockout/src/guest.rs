@@ -5,6 +5,7 @@ use crate::guard::{self, Attempt, Server};
 use crate::settings::Settings;
 use bindings::exports::portcullis::plugin::{authentication, events};
 use sdk::log::{self, Level};
+use sdk::settings_check::{self, Problem};
 use sdk::types::{Failure, Session};
 use sdk::{settings, state};
 use std::time::Duration;
@@ -30,6 +31,7 @@ mod bindings {
 const PAUSE: Duration = Duration::from_millis(50);
 
 struct Lockout;
+settings_check::export!(Lockout);
 
 impl authentication::Guest for Lockout {
     fn authenticate(
@@ -56,6 +58,13 @@ impl authentication::Guest for Lockout {
     }
 }
 
+impl settings_check::Guest for Lockout {
+    fn check() -> Result<(), Vec<Problem>> {
+        sdk::log_panics();
+        settings_check::checked(Settings::parse(&settings::all()))
+    }
+}
+
 impl events::Guest for Lockout {
     fn notify(events: Vec<events::Event>) -> Result<(), Failure> {
         sdk::log_panics();
@@ -78,6 +87,10 @@ impl Server for State {
     }
 
     fn add(&self, key: &str, delta: i64, seconds: u32) -> i64 {
+        state::count(key, delta, Some(seconds))
+    }
+
+    fn add_lasting(&self, key: &str, delta: i64, seconds: u32) -> i64 {
         state::add(key, delta, Some(seconds))
     }
 

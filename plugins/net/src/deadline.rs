@@ -31,6 +31,19 @@ impl Deadline {
             Err(io::ErrorKind::TimedOut.into())
         }
     }
+
+    /// Waits until one of the two is ready. The result says whether `event` is.
+    pub fn wait_either(self, event: &Pollable, other: &Pollable) -> io::Result<bool> {
+        let timer = subscribe_instant(self.0);
+        let ready = poll(&[event, other, &timer]);
+        if ready.contains(&0) {
+            Ok(true)
+        } else if ready.contains(&1) {
+            Ok(false)
+        } else {
+            Err(io::ErrorKind::TimedOut.into())
+        }
+    }
 }
 
 /// Waits so long.

@@ -1,13 +1,15 @@
 //! As much of an HTTP client as plugins need. TLS, its authorities and the limit on an answer are
 //! the server's affair. Redirects are not followed: what is sent goes where the settings say.
 
-use crate::stream::{flush, read, write};
+use crate::stream::{read, write};
 use crate::{Deadline, Url};
 use std::time::Duration;
 use wasip2::http::outgoing_handler;
 use wasip2::http::types::{
-    ErrorCode, Fields, IncomingBody, Method, OutgoingBody, OutgoingRequest, RequestOptions, Scheme,
+    ErrorCode, Fields, IncomingBody, IncomingResponse, Method, OutgoingBody, OutgoingRequest,
+    RequestOptions, Scheme,
 };
+use wasip2::io::poll::Pollable;
 
 /// What goes to a service, by POST.
 #[derive(Debug)]
@@ -33,6 +35,25 @@ pub struct Answer {
 
 /// Sends a request and waits for the answer. The error says why there is none.
 pub fn post(request: &Request) -> Result<Answer, String> {
+    exchange(request, |answer, deadline| {
+        let body = answer.consume().map_err(|()| "no body")?;
+        let body = receive(&body, deadline)?;
+        let status = answer.status();
+        Ok(Answer { status, body })
+    })
+}
+
+/// Sends a request and waits for the answer's status, which is all that counts.
+pub fn status(request: &Request) -> Result<u16, String> {
+    exchange(request, |answer, _| Ok(answer.status()))
+}
+
+/// An answer that came counts, whatever became of the rest of the request: a service may answer
+/// without having read it, and close or not (RFC 9112 §9.5).
+fn exchange<T>(
+    request: &Request,
+    take: impl FnOnce(&IncomingResponse, Deadline) -> Result<T, String>,
+) -> Result<T, String> {
     let deadline = Deadline::after(request.timeout);
     let outgoing = outgoing(request)?;
     let timeout = u64::try_from(request.timeout.as_nanos()).ok();
@@ -44,20 +65,25 @@ pub fn post(request: &Request) -> Result<Answer, String> {
     // The body is asked for before the request is sent, and written after.
     let body = outgoing.body().map_err(|()| "no body")?;
     let response = outgoing_handler::handle(outgoing, Some(options)).map_err(failed)?;
-    let sent = send(&body, request.body, deadline);
-    let finished = OutgoingBody::finish(body, None);
-
-    // A request that was refused fails here, too, and this error says more.
+    let answered = response.subscribe();
+    let sent = send(&body, request.body, &answered, deadline);
+    // A body that ends too early ends the connection, so it is kept until the answer has been read.
+    let unfinished = match sent {
+        Ok(true) => {
+            let _ = OutgoingBody::finish(body, None);
+            None
+        }
+        Ok(false) | Err(_) => Some(body),
+    };
+    // A request that was refused or broke fails here, too, and this error says more.
     deadline
-        .wait(&response.subscribe())
+        .wait(&answered)
         .map_err(|error| error.to_string())?;
     let answer = response.get().ok_or("no answer")?;
     let answer = answer.map_err(|()| "no answer")?.map_err(failed)?;
-    sent?;
-    finished.map_err(failed)?;
-    let status = answer.status();
-    let body = receive(&answer.consume().map_err(|()| "no body")?, deadline)?;
-    Ok(Answer { status, body })
+    let taken = take(&answer, deadline);
+    drop(unfinished);
+    taken
 }
 
 fn failed(error: ErrorCode) -> String {
@@ -103,15 +129,24 @@ fn outgoing(request: &Request) -> Result<OutgoingRequest, String> {
     Ok(outgoing)
 }
 
-/// The stream is dropped at the end: the body cannot be finished before.
-fn send(body: &OutgoingBody, mut bytes: &[u8], deadline: Deadline) -> Result<(), String> {
+/// Whether all of it was sent: no, where the answer came while there was no room for more. The stream
+/// is dropped at the end: the body cannot be finished before.
+fn send(
+    body: &OutgoingBody,
+    mut bytes: &[u8],
+    answered: &Pollable,
+    deadline: Deadline,
+) -> Result<bool, String> {
     let stream = body.write().map_err(|()| "no stream")?;
     let failed = |error: std::io::Error| error.to_string();
     while !bytes.is_empty() {
-        let count = write(&stream, bytes, deadline).map_err(failed)?;
+        let Some(count) = write(&stream, bytes, answered, deadline).map_err(failed)? else {
+            return Ok(false);
+        };
         bytes = bytes.get(count..).unwrap_or_default();
     }
-    flush(&stream, deadline).map_err(failed)
+    // A body of known length is on its way as a whole, and nothing is left to be flushed.
+    Ok(true)
 }
 
 fn receive(body: &IncomingBody, deadline: Deadline) -> Result<Vec<u8>, String> {

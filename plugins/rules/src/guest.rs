@@ -5,10 +5,12 @@ use crate::operation::Operation;
 use crate::rule::{Effect, Policy};
 use sdk::path_guard::{self as contract, Decision, Failure, Guest, Request, Session, UploadMode};
 use sdk::settings;
+use sdk::settings_check::{self, Problem};
 use std::cell::RefCell;
 
 struct Rules;
 sdk::path_guard::export!(Rules);
+settings_check::export!(Rules);
 
 thread_local! {
     static STATE: RefCell<Option<State>> = const { RefCell::new(None) };
@@ -39,6 +41,19 @@ impl Guest for Rules {
                 };
             Ok(requests.iter().map(answer).collect())
         })
+    }
+}
+
+impl settings_check::Guest for Rules {
+    fn check() -> Result<(), Vec<Problem>> {
+        sdk::log_panics();
+        // Some of what can be wrong shows when the rules are put together for somebody.
+        let policy = Policy::parse(&settings::all());
+        let somebody = Subject {
+            user: "somebody".to_owned(),
+            groups: Vec::new(),
+        };
+        settings_check::checked(policy.and_then(|policy| policy.view(&somebody)))
     }
 }
 

@@ -78,3 +78,12 @@ pub mod upload_inspector {
         default_bindings_module: "sdk::bindings::upload_inspector",
     });
 }
+
+pub mod settings_checker {
+    wit_bindgen::generate!({
+        world: "portcullis:plugin/settings-checker",
+        path: "../../wit",
+        pub_export_macro: true,
+        default_bindings_module: "sdk::bindings::settings_checker",
+    });
+}

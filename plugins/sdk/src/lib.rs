@@ -13,6 +13,15 @@
 //!         …
 //!     }
 //! }
+//!
+//! // Besides, what is said of the settings when the plugin is loaded.
+//! sdk::settings_check::export!(Users);
+//!
+//! impl sdk::settings_check::Guest for Users {
+//!     fn check() -> Result<(), Vec<sdk::settings_check::Problem>> {
+//!         sdk::settings_check::checked(Settings::parse(&sdk::settings::all()))
+//!     }
+//! }
 //! ```
 
 #[doc(hidden)]
@@ -20,6 +29,7 @@ pub mod bindings;
 mod grant;
 mod networks;
 pub mod pattern;
+pub mod settings_check;
 mod table;
 mod units;
 

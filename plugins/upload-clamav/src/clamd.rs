@@ -90,9 +90,18 @@ impl<S: Read + Write> Clamd<S> {
     pub fn finish(mut self) -> Result<Answer, Error> {
         self.piece.extend([0; 4]);
         let sent = self.stream.write_all(&self.piece);
-        let sent = sent.and_then(|()| self.stream.flush());
-        sent.map_err(|error| self.said(error))?;
+        if let Err(error) = sent.and_then(|()| self.stream.flush()) {
+            let error = self.said(error);
+            self.abandon();
+            return Err(error);
+        }
         read(&self.hear()?)
+    }
+
+    /// Leaves the connection to the server, which ends it with the call. To close it here would wait
+    /// until all of it is written, to a clamd that does not read.
+    pub fn abandon(self) {
+        std::mem::forget(self);
     }
 
     /// Where clamd has had enough, it says so and closes: that tells more than the broken pipe.

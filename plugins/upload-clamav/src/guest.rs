@@ -4,12 +4,14 @@ use crate::scan::{self, Gone};
 use crate::settings::Settings;
 use net::{Deadline, tcp};
 use sdk::settings;
+use sdk::settings_check::{self, Problem};
 use sdk::upload_inspector::{Failure, Guest, Session, Upload, Verdict};
 use std::io::{self, Read, Write};
 use std::time::Duration;
 
 struct Clamav;
 sdk::upload_inspector::export!(Clamav);
+settings_check::export!(Clamav);
 
 impl Guest for Clamav {
     fn inspect(_: Session, upload: Upload) -> Result<Verdict, Failure> {
@@ -22,6 +24,13 @@ impl Guest for Clamav {
             Err(scan::Failure::Unavailable(what)) => Err(Failure::Unavailable(what)),
             Err(scan::Failure::Internal(what)) => Err(Failure::Internal(what)),
         }
+    }
+}
+
+impl settings_check::Guest for Clamav {
+    fn check() -> Result<(), Vec<Problem>> {
+        sdk::log_panics();
+        settings_check::checked(Settings::parse(&settings::all()))
     }
 }
 

@@ -119,7 +119,10 @@ fn scan(settings: &Settings, network: &impl Network, upload: &impl Upload) -> Re
             }
         }
         clamd.stream().restart();
-        clamd.send(fitting)?;
+        if let Err(error) = clamd.send(fitting) {
+            clamd.abandon();
+            return Err(error.into());
+        }
         if beyond {
             break;
         }

@@ -3,10 +3,12 @@
 use crate::inspect::{self, Gone};
 use crate::settings::Settings;
 use sdk::settings;
+use sdk::settings_check::{self, Problem};
 use sdk::upload_inspector::{Failure, Guest, Session, Upload, Verdict};
 
 struct UploadContent;
 sdk::upload_inspector::export!(UploadContent);
+settings_check::export!(UploadContent);
 
 impl Guest for UploadContent {
     fn inspect(session: Session, upload: Upload) -> Result<Verdict, Failure> {
@@ -19,6 +21,13 @@ impl Guest for UploadContent {
             inspect::Verdict::Reject(reason) => Verdict::Reject(reason),
             inspect::Verdict::Quarantine(reason) => Verdict::Quarantine(reason),
         })
+    }
+}
+
+impl settings_check::Guest for UploadContent {
+    fn check() -> Result<(), Vec<Problem>> {
+        sdk::log_panics();
+        settings_check::checked(Settings::parse(&settings::all()))
     }
 }
 

@@ -3,10 +3,12 @@
 use crate::scan;
 use crate::settings::Settings;
 use sdk::settings;
+use sdk::settings_check::{self, Problem};
 use sdk::upload_inspector::{Failure, Guest, Session, Upload, Verdict};
 
 struct UploadGuard;
 sdk::upload_inspector::export!(UploadGuard);
+settings_check::export!(UploadGuard);
 
 impl Guest for UploadGuard {
     fn inspect(_session: Session, upload: Upload) -> Result<Verdict, Failure> {
@@ -17,6 +19,13 @@ impl Guest for UploadGuard {
             scan::Verdict::Reject(reason) => Verdict::Reject(reason),
             scan::Verdict::Quarantine(reason) => Verdict::Quarantine(reason),
         })
+    }
+}
+
+impl settings_check::Guest for UploadGuard {
+    fn check() -> Result<(), Vec<Problem>> {
+        sdk::log_panics();
+        settings_check::checked(Settings::parse(&settings::all()))
     }
 }
 

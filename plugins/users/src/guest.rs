@@ -1,12 +1,15 @@
 //! The plugin as the server sees it.
 
 use accounts::certificate::Shown;
+use accounts::check::{self, check};
 use accounts::login::{self, Server};
 use sdk::authenticator::{Credentials, Failure, Guest, Outcome, Session};
+use sdk::settings_check::{self, Problem};
 use sdk::{passwords, settings};
 
 struct Users;
 sdk::authenticator::export!(Users);
+settings_check::export!(Users);
 
 impl Guest for Users {
     fn authenticate(session: Session, credentials: Credentials) -> Result<Outcome, Failure> {
@@ -19,6 +22,13 @@ impl Guest for Users {
             Ok(login::Outcome::Abstain) => Ok(Outcome::Abstain),
             Err(what) => Err(Failure::Internal(what)),
         }
+    }
+}
+
+impl settings_check::Guest for Users {
+    fn check() -> Result<(), Vec<Problem>> {
+        sdk::log_panics();
+        settings_check::found(&check(&All, &[], |_, _| Ok(())))
     }
 }
 
@@ -48,5 +58,21 @@ impl Server for Connected {
 
     fn address(&self) -> String {
         self.session.client_address()
+    }
+}
+
+struct All;
+
+impl check::Settings for All {
+    fn keys(&self, table: &str) -> Option<Vec<String>> {
+        settings::keys(table)
+    }
+
+    fn user(&self, name: &str) -> Option<String> {
+        settings::lookup("users", name)
+    }
+
+    fn anonymous(&self) -> Option<String> {
+        settings::get("anonymous")
     }
 }

@@ -7,10 +7,12 @@ use net::http::{self, Request};
 use net::{Deadline, sleep};
 use sdk::event_listener::{Event, Failure, Guest};
 use sdk::settings;
+use sdk::settings_check::{self, Problem};
 use std::time::Duration;
 
 struct Webhook;
 sdk::event_listener::export!(Webhook);
+settings_check::export!(Webhook);
 
 impl Guest for Webhook {
     fn notify(events: Vec<Event>) -> Result<(), Failure> {
@@ -21,6 +23,13 @@ impl Guest for Webhook {
             deadline: Deadline::after(settings.give_up_after),
         };
         deliver::deliver(&settings, &delivery, &events).map_err(Failure::Unavailable)
+    }
+}
+
+impl settings_check::Guest for Webhook {
+    fn check() -> Result<(), Vec<Problem>> {
+        sdk::log_panics();
+        settings_check::checked(Settings::parse(&settings::all()))
     }
 }
 
@@ -38,13 +47,12 @@ impl Server for Delivery<'_> {
             let signature = signature(secret, body.as_bytes());
             headers.push(("x-portcullis-signature".into(), signature));
         }
-        let answer = http::post(&Request {
+        http::status(&Request {
             url: &service.url,
             headers: &headers,
             body: body.as_bytes(),
             timeout,
-        })?;
-        Ok(answer.status)
+        })
     }
 
     fn wait(&self, duration: Duration) {

@@ -26,7 +26,7 @@ use tokio::{
 };
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks, io::TokioIo};
 
-use super::{address::public, refusals::Refusals, tls::Trust};
+use super::{address::public, lenient::Lenient, refusals::Refusals, tls::Trust};
 use crate::config::grants::Service;
 
 /// The most bytes of a request's body, and of an answer's.
@@ -70,9 +70,12 @@ impl WasiHttpHooks for Web {
             let authority = uri.authority().map_or("", |authority| authority.as_str());
             let place = authority.rsplit('@').next().unwrap_or_default();
             let more = if authority == place { "" } else { "…@" };
-            self.refusals.say(format_args!(
-                "a request to {scheme}://{more}{place}, which grants.http does not have"
-            ));
+            self.refusals.refuse(
+                format_args!(
+                    "a request to {scheme}://{more}{place}, which grants.http does not have"
+                ),
+                &format!("http = [\"{scheme}://{place}\"]"),
+            );
             return Box::new(std::future::ready(Err(Error::HttpRequestDenied)));
         };
         let web = self.clone();
@@ -89,13 +92,13 @@ impl Web {
         services: Arc<[Service]>,
         trust: Arc<Trust>,
         patience: Duration,
-        refusals: Refusals,
+        refusals: Arc<Refusals>,
     ) -> Self {
         Self {
             services,
             trust,
             patience,
-            refusals: Arc::new(refusals),
+            refusals,
             connections: Arc::new(Semaphore::new(CONNECTIONS)),
         }
     }
@@ -135,7 +138,12 @@ impl Web {
             body.permit = Some(permit);
             body.boxed_unsync()
         });
-        Ok((answer, Box::new(async move { Ok(connection.await?) })))
+        // An answer that came counts: where it is cut off, its body says so.
+        let ending = async move {
+            let _ = connection.await;
+            Ok(())
+        };
+        Ok((answer, Box::new(ending)))
     }
 
     async fn connect(&self, service: &Service) -> Result<Box<dyn Stream>, Error> {
@@ -152,7 +160,7 @@ impl Web {
     }
 
     /// Connects to an address that was looked at: a second look-up of the name might differ.
-    async fn reach(&self, service: &Service) -> Result<TcpStream, Error> {
+    async fn reach(&self, service: &Service) -> Result<Lenient<TcpStream>, Error> {
         let host = (service.host.as_str(), service.port);
         let found = tokio::net::lookup_host(host).await;
         let found = found.map_err(|error| {
@@ -165,15 +173,20 @@ impl Web {
         let (permitted, prohibited): (Vec<SocketAddr>, Vec<_>) =
             found.partition(|address| permits(service, address.ip()));
         if permitted.is_empty() {
-            self.refusals.say(format_args!(
-                "a request to {}, which is at {prohibited:?}: the networks of its grant do not \
-                have that",
-                service.host
-            ));
+            let network = prohibited.first().map(|address| address.ip().to_string());
+            let network = network.unwrap_or_else(|| "NETWORK".into());
+            self.refusals.refuse(
+                format_args!(
+                    "a request to {}, which is at {prohibited:?}: the networks of its grant do \
+                    not have that",
+                    service.host
+                ),
+                &format!("http = [{{ url = \"{service}\", networks = [\"{network}\"] }}]"),
+            );
             return Err(Error::DestinationIpProhibited);
         }
         let connected = TcpStream::connect(permitted.as_slice()).await;
-        connected.map_err(|error| {
+        connected.map(Lenient::new).map_err(|error| {
             self.refusals.say(format_args!("{service}: {error}"));
             Error::ConnectionRefused
         })

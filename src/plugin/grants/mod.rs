@@ -6,6 +6,8 @@
 mod address;
 mod directories;
 mod http;
+mod lenient;
+mod names;
 mod network;
 mod refusals;
 mod tls;
@@ -16,8 +18,8 @@ use wasmtime::component::Linker;
 use wasmtime_wasi::{WasiCtx, filesystem::WasiFilesystemCtx};
 use wasmtime_wasi_tls::{WasiTlsCtx, WasiTlsCtxBuilder, p2::LinkOptions};
 
-pub(super) use self::http::Web;
-use self::{network::Network, refusals::Refusals, tls::Trust};
+pub(super) use self::{http::Web, refusals::Refusals};
+use self::{network::Network, tls::Trust};
 use super::{
     LoadError,
     call::Call,
@@ -28,8 +30,9 @@ use crate::config::{Grants, grants::Service};
 /// A plugin's grants, ready for use.
 pub(super) struct Granted {
     services: Arc<[Service]>,
-    network: Option<Arc<Network>>,
+    network: Arc<Network>,
     dns: bool,
+    no_directories: bool,
     directories: WasiFilesystemCtx,
     environment: Vec<(String, String)>,
     trust: Arc<Trust>,
@@ -50,12 +53,18 @@ impl Granted {
         let variable = |name: &String| Some((name.clone(), std::env::var(name).ok()?));
         Ok(Self {
             services: grants.http.as_slice().into(),
-            network: Network::new(&grants.tcp).map(Arc::new),
+            network: Arc::new(Network::new(&grants.tcp)),
             dns: grants.dns,
+            no_directories: grants.directories.is_empty(),
             directories: directories::open(&grants.directories)?,
             environment: grants.environment.iter().filter_map(variable).collect(),
             trust: Arc::new(Trust::new(grants.authorities.as_deref())?),
         })
+    }
+
+    /// Puts the server's own in the place of interfaces that refuse in silence.
+    pub(super) fn shadow(linker: &mut Linker<Call>) -> wasmtime::Result<()> {
+        names::shadow(linker)
     }
 
     /// Adds the interfaces that are there for plugins with a grant alone.
@@ -72,40 +81,55 @@ impl Granted {
     }
 
     /// WASI for one store.
-    pub(super) fn wasi(&self, asker: Asker, output: &Arc<Output>) -> WasiCtx {
+    pub(super) fn wasi(&self, refusals: &Arc<Refusals>, output: &Arc<Output>) -> WasiCtx {
         let mut wasi = WasiCtx::builder();
         wasi.stdout(Voice::stdout(output))
             .stderr(Voice::stderr(output))
             .envs(&self.environment)
             .allow_udp(false)
-            .allow_tcp(self.network.is_some())
             .allow_ip_name_lookup(self.dns);
-        if let Some(network) = &self.network {
-            let (network, refusals) = (network.clone(), Arc::new(Refusals::new(asker)));
-            wasi.socket_addr_check(move |address, purpose| {
+        // Also where nothing is granted: what is refused is said.
+        let (network, refusals) = (self.network.clone(), refusals.clone());
+        wasi.allow_tcp(true)
+            .socket_addr_check(move |address, purpose| {
                 Box::pin(network.clone().permits(address, purpose, refusals.clone()))
             });
-        }
         let mut wasi = wasi.build();
         wasi.filesystem().clone_from(&self.directories);
         wasi
     }
 
+    /// Says that a name is not looked up, if that is so.
+    pub(super) fn asked_for_name(&self, name: &str, refusals: &Refusals) {
+        // An address is no name, and takes no grant.
+        if !self.dns && name.parse::<std::net::IpAddr>().is_err() {
+            refusals.refuse(
+                format_args!("to look up the name {name:?}, without grants.dns"),
+                "dns = true",
+            );
+        }
+    }
+
+    /// Whether the plugin sees no directory.
+    pub(super) fn no_directories(&self) -> bool {
+        self.no_directories
+    }
+
     /// TLS for one store.
-    pub(super) fn tls(&self, asker: Asker) -> WasiTlsCtx {
-        let provider = tls::Provider::new(self.trust.clone(), Refusals::new(asker));
+    pub(super) fn tls(&self, refusals: &Arc<Refusals>) -> WasiTlsCtx {
+        let provider = tls::Provider::new(self.trust.clone(), refusals.clone());
         WasiTlsCtxBuilder::new()
             .provider(Box::new(provider))
             .build()
     }
 
     /// HTTP for one store.
-    pub(super) fn web(&self, asker: Asker, patience: std::time::Duration) -> Web {
+    pub(super) fn web(&self, refusals: &Arc<Refusals>, patience: std::time::Duration) -> Web {
         Web::new(
             self.services.clone(),
             self.trust.clone(),
             patience,
-            Refusals::new(asker),
+            refusals.clone(),
         )
     }
 }

@@ -25,12 +25,12 @@ pub(super) struct Network {
 type Names = HashMap<String, (Instant, Arc<[IpAddr]>)>;
 
 impl Network {
-    /// `None` where nothing was granted.
-    pub(super) fn new(endpoints: &[Endpoint]) -> Option<Self> {
-        (!endpoints.is_empty()).then(|| Self {
+    /// Where nothing was granted, it permits no connection, and says so.
+    pub(super) fn new(endpoints: &[Endpoint]) -> Self {
+        Self {
             endpoints: endpoints.to_vec(),
             names: Mutex::default(),
-        })
+        }
     }
 
     /// Whether a socket may be used so. The system connects to this very address: what a name stands
@@ -57,9 +57,16 @@ impl Network {
                 SocketAddrUse::TcpBind => "to bind to",
                 _ => "to listen at",
             };
-            refusals.say(format_args!(
-                "{what} {address}, which grants.tcp does not have"
-            ));
+            match purpose {
+                SocketAddrUse::TcpConnect => refusals.refuse(
+                    format_args!("{what} {address}, which grants.tcp does not have"),
+                    &format!("tcp = [\"{address}\"]"),
+                ),
+                // No grant gives these.
+                _ => refusals.say(format_args!(
+                    "{what} {address}, which grants.tcp does not have"
+                )),
+            }
         }
         permitted
     }
@@ -119,7 +126,7 @@ mod tests {
     #[tokio::test]
     async fn the_address_is_compared_and_not_the_name() {
         let endpoints = ["ldap.invalid:389".parse().unwrap()];
-        let network = Arc::new(Network::new(&endpoints).unwrap());
+        let network = Arc::new(Network::new(&endpoints));
         let stood_for = |at: Instant| {
             let addresses: Arc<[IpAddr]> = Arc::new(["10.0.0.5".parse().unwrap()]);
             network

@@ -1,43 +1,75 @@
 //! What the log says of what a plugin tried and was not granted.
 
 use std::{
+    collections::HashSet,
     fmt,
-    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    sync::{Mutex, PoisonError},
 };
 
 use super::Asker;
 use crate::plugin::output::bounded_line;
 
-/// As many refusals of one instance are logged.
-const MOST: u32 = 16;
+/// As many refusals of one call are logged.
+const MOST: usize = 16;
 
-/// Logs the refusals of one instance. The plugin itself hears that it was refused, and not why.
-pub(super) struct Refusals {
+/// Logs the refusals of one instance, each once a call, with what grants it. The plugin itself hears
+/// that it was refused, and not why.
+pub(in crate::plugin) struct Refusals(Mutex<Said>);
+
+struct Said {
     asker: Asker,
-    count: AtomicU32,
+    /// What was refused in this call.
+    lines: HashSet<String>,
 }
 
 impl Refusals {
-    pub(super) fn new(asker: Asker) -> Self {
-        Self {
+    pub(in crate::plugin) fn new(asker: Asker) -> Self {
+        Self(Mutex::new(Said {
             asker,
-            count: AtomicU32::new(0),
-        }
+            lines: HashSet::new(),
+        }))
     }
 
+    /// A new call begins.
+    pub(in crate::plugin) fn restart(&self, asker: Asker) {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        said.asker = asker;
+        said.lines.clear();
+    }
+
+    /// Says what failed, which no grant would help.
     pub(super) fn say(&self, why: fmt::Arguments<'_>) {
-        let (plugin, session) = (&*self.asker.plugin, &*self.asker.session);
-        let why = why.to_string();
-        let why = bounded_line(&why);
-        match self.count.fetch_add(1, Relaxed) {
-            0..MOST => tracing::warn!(plugin, session, "refused: {why}"),
-            MOST => tracing::warn!(
+        self.log(&why.to_string(), None);
+    }
+
+    /// Says what was refused, and the line of `[plugin.grants]` that would have granted it.
+    pub(super) fn refuse(&self, what: fmt::Arguments<'_>, line: &str) {
+        self.log(&what.to_string(), Some(line));
+    }
+
+    fn log(&self, why: &str, line: Option<&str>) {
+        let why = bounded_line(why).into_owned();
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = said.lines.len();
+        if known > MOST || !said.lines.insert(why.clone()) {
+            return;
+        }
+        let (plugin, session) = (&*said.asker.plugin, &*said.asker.session);
+        match line {
+            _ if known == MOST => tracing::warn!(
                 plugin,
                 session,
-                "refused again and again: no more is logged"
+                "refused again and again: no more of this call is logged"
             ),
-            // Far from the end of the numbers.
-            _ => self.count.store(MOST + 1, Relaxed),
+            Some(line) => {
+                let line = bounded_line(line);
+                tracing::warn!(
+                    plugin,
+                    session,
+                    "refused: {why}; to grant it, below its [[plugin]]: [plugin.grants] {line}"
+                );
+            }
+            None => tracing::warn!(plugin, session, "refused: {why}"),
         }
     }
 }

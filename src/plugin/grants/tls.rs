@@ -111,11 +111,8 @@ pub(super) struct Provider {
 }
 
 impl Provider {
-    pub(super) fn new(trust: Arc<Trust>, refusals: Refusals) -> Self {
-        Self {
-            trust,
-            refusals: Arc::new(refusals),
-        }
+    pub(super) fn new(trust: Arc<Trust>, refusals: Arc<Refusals>) -> Self {
+        Self { trust, refusals }
     }
 }
 

@@ -5,6 +5,7 @@ use crate::plugin::{
     bindings::imports::portcullis::plugin::{log, passwords, settings, state},
     call::Call,
     output::Level,
+    state::Full,
 };
 
 impl log::Host for Call {
@@ -30,6 +31,10 @@ impl settings::Host for Call {
         Ok(self.settings.lookup(&table, &key))
     }
 
+    fn keys(&mut self, table: String) -> Result<Option<Vec<String>>> {
+        Ok(self.settings.keys(&table))
+    }
+
     fn all(&mut self) -> Result<String> {
         Ok(self.settings.all().into())
     }
@@ -40,12 +45,40 @@ impl state::Host for Call {
         Ok(self.plugin.state.get(&key))
     }
 
+    /// A full `state` is no reason to fail: the log says it.
     fn set(&mut self, key: String, value: Vec<u8>, seconds: Option<u32>) -> Result<()> {
-        Ok(self.plugin.state.set(key, value, seconds)?)
+        let _ = self.plugin.state.set(key, value, seconds);
+        Ok(())
     }
 
     fn add(&mut self, key: String, delta: i64, seconds: Option<u32>) -> Result<i64> {
-        Ok(self.plugin.state.add(key, delta, seconds)?)
+        let sum = self.plugin.state.add(key, delta, seconds);
+        Ok(sum.unwrap_or_else(|unkept| unkept))
+    }
+
+    fn try_set(
+        &mut self,
+        key: String,
+        value: Vec<u8>,
+        seconds: Option<u32>,
+    ) -> Result<std::result::Result<(), ()>> {
+        let set = self.plugin.state.set(key, value, seconds);
+        Ok(set.map_err(|Full| ()))
+    }
+
+    fn try_add(
+        &mut self,
+        key: String,
+        delta: i64,
+        seconds: Option<u32>,
+    ) -> Result<std::result::Result<i64, ()>> {
+        let sum = self.plugin.state.add(key, delta, seconds);
+        Ok(sum.map_err(|_| ()))
+    }
+
+    fn count(&mut self, key: String, delta: i64, seconds: Option<u32>) -> Result<i64> {
+        let sum = self.plugin.state.count(key, delta, seconds);
+        Ok(sum.unwrap_or_else(|unkept| unkept))
     }
 
     fn delete(&mut self, key: String) -> Result<()> {

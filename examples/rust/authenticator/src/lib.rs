@@ -1,9 +1,10 @@
 //! Lets one user in: "demo", with the password whose hash is in the settings, and with a one-time
 //! code on top where the settings have one.
 
-wit_bindgen::generate!({ world: "authenticator", path: "wit" });
+wit_bindgen::generate!({ world: "checked-authenticator", path: "wit" });
 
 use exports::portcullis::plugin::authentication::{Credentials, Failure, Guest, Outcome};
+use exports::portcullis::plugin::settings_check::{Guest as SettingsCheck, Problem};
 use portcullis::plugin::log::{self, Level};
 use portcullis::plugin::types::{Account, Permissions, Session};
 use portcullis::plugin::{passwords, settings};
@@ -44,6 +45,29 @@ impl Guest for Demo {
         account.set_groups(&["users".into()]);
         account.set_greeting("Welcome to the demonstration");
         Ok(Outcome::Accept(account))
+    }
+}
+
+/// Asked when the plugin is loaded, so that a wrong setting is found by `portcullis check`.
+impl SettingsCheck for Demo {
+    fn check() -> Result<(), Vec<Problem>> {
+        let problem = |key: &str, reason: &str| Problem {
+            key: key.into(),
+            reason: reason.into(),
+        };
+        let mut problems = Vec::new();
+        for key in settings::keys("").unwrap_or_default() {
+            if !["password-hash", "code"].contains(&key.as_str()) {
+                problems.push(problem(&key, "there is no such setting"));
+            }
+        }
+        if settings::get("password-hash").is_none() {
+            problems.push(problem("password-hash", "needed"));
+        }
+        match problems.is_empty() {
+            true => Ok(()),
+            false => Err(problems),
+        }
     }
 }
 

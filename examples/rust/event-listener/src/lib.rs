@@ -1,9 +1,10 @@
 //! Counts the events that the setting "events" names, in the plugin's own state, and notes each in
 //! the log.
 
-wit_bindgen::generate!({ world: "event-listener", path: "wit" });
+wit_bindgen::generate!({ world: "checked-event-listener", path: "wit" });
 
 use exports::portcullis::plugin::events::{Event, Failure, Guest};
+use exports::portcullis::plugin::settings_check::{Guest as SettingsCheck, Problem};
 use portcullis::plugin::log::{self, Level};
 use portcullis::plugin::{settings, state};
 use serde::Deserialize;
@@ -41,6 +42,20 @@ impl Guest for Counter {
             }
         }
         Ok(())
+    }
+}
+
+/// Asked when the plugin is loaded, so that a wrong setting is found by `portcullis check`.
+impl SettingsCheck for Counter {
+    fn check() -> Result<(), Vec<Problem>> {
+        let names = settings::get("events").unwrap_or_else(|| "[]".into());
+        match serde_json::from_str::<Vec<String>>(&names) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(vec![Problem {
+                key: "events".into(),
+                reason: "expected a list of names".into(),
+            }]),
+        }
     }
 }
 

@@ -1,10 +1,12 @@
 //! Rejects every upload that contains the EICAR test file, wherever in it.
 
-wit_bindgen::generate!({ world: "upload-inspector", path: "wit" });
+wit_bindgen::generate!({ world: "checked-upload-inspector", path: "wit" });
 
+use exports::portcullis::plugin::settings_check::{Guest as SettingsCheck, Problem};
 use exports::portcullis::plugin::upload_inspection::{Failure, Guest, Session, Upload, Verdict};
 use memchr::memmem::Finder;
 use portcullis::plugin::log::{self, Level};
+use portcullis::plugin::settings;
 
 /// Written backwards, so that no scanner takes this plugin itself for the test file.
 const RACIE: &str = "*H+H$!ELIF-TSET-SURIVITNA-DRADNATS-RACIE$}7)CC7)^P(45XZP\\4[PA@%P!O5X";
@@ -36,6 +38,20 @@ impl Guest for Scanner {
             border.drain(..border.len().saturating_sub(overlap));
         }
         Ok(Verdict::Accept)
+    }
+}
+
+/// Asked when the plugin is loaded, so that a wrong setting is found by `portcullis check`.
+impl SettingsCheck for Scanner {
+    fn check() -> Result<(), Vec<Problem>> {
+        // There are no settings: whatever is written there is a mistake.
+        match settings::keys("").unwrap_or_default().into_iter().next() {
+            None => Ok(()),
+            Some(key) => Err(vec![Problem {
+                key,
+                reason: "there is no such setting".into(),
+            }]),
+        }
     }
 }
 

@@ -25,7 +25,7 @@ use crate::{
         log::Log,
         subject::{Ran, Subject},
     },
-    plugin::LoadError,
+    plugin::{self, LoadError},
 };
 
 /// Loading takes this long only where something is compiled that takes even longer.
@@ -99,6 +99,14 @@ async fn calls(
     let subject = load(arguments, plan, log).await?;
     let loaded = began.elapsed();
     fits(arguments, plan, &subject)?;
+    let report = plugin::bytes(&arguments.component).and_then(|bytes| plugin::inspect(&bytes));
+    if let Ok(report) = report
+        && !arguments.json
+    {
+        for (line, imports) in report.nothing_granted(&plan.grants) {
+            output::print(&text::nothing_granted(line, &imports));
+        }
+    }
     echo.store(!arguments.json, Relaxed);
     let mut done = Vec::new();
     for asked in &plan.calls {
@@ -196,7 +204,7 @@ fn cache() -> Option<PathBuf> {
 
 /// Whose fault it is: the case file's, or the component's.
 fn refused(arguments: &Arguments, plan: &Plan, error: &LoadError) -> Failure {
-    match error.key {
+    match &*error.key {
         "component" => Failure::Running(format!("{}: {}", arguments.component, error.text)),
         key => Failure::Configuration(plan.problem(key, error.text.as_str()).to_string()),
     }

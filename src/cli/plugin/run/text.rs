@@ -13,6 +13,12 @@ use crate::{
     plugin,
 };
 
+/// What the component could have, and the case does not grant.
+pub fn nothing_granted(line: &str, imports: &[&str]) -> String {
+    let imports = imports.join(", ");
+    format!("nothing granted for {imports}: [grants] {line}\n")
+}
+
 /// Before the call.
 pub fn heading(asked: &Asked) -> String {
     format!("{}\n", output::bold(&asked.name))
