@@ -394,7 +394,7 @@ fn regression_a_forgotten_grant_is_told() {
         .users_plugin()
         .start();
     for (action, what, grant) in [
-        ("name a.example", "to look up the name", "dns = true"),
+        ("lookup a.example", "to look up the name", "dns = true"),
         (
             "http http://a.example/x",
             "a request to http://a.example",
