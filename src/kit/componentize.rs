@@ -152,11 +152,16 @@ mod tests {
     };
 
     use super::*;
-    use crate::plugin;
+    use crate::{config, plugin};
 
     /// The least that is an event-listener: it hears, and does nothing. `import` is the module and
     /// the name of a function that it imports besides.
     fn listener(import: Option<(&str, &str)>) -> Vec<u8> {
+        built(import, false)
+    }
+
+    /// The same; or it crashes instead of hearing.
+    fn built(import: Option<(&str, &str)>, crashes: bool) -> Vec<u8> {
         let mut types = TypeSection::new();
         types.ty().function([ValType::I32; 2], [ValType::I32]);
         types.ty().function([ValType::I32; 4], [ValType::I32]);
@@ -187,6 +192,9 @@ mod tests {
         let mut code = CodeSection::new();
         for address in [16, 64] {
             let mut function = Function::new([]);
+            if crashes && address == 16 {
+                function.instructions().unreachable();
+            }
             function.instructions().i32_const(address).end();
             code.function(&function);
         }
@@ -263,6 +271,38 @@ mod tests {
     fn regression_a_program_is_no_plugin() {
         let error = componentize(&program(&["_start"]), Some(World::EventListener)).unwrap_err();
         assert!(error.contains("-buildmode=c-shared"), "{error}");
+    }
+
+    /// As a component does whose runtime was never started, or whose source lacks the function.
+    #[tokio::test]
+    async fn regression_what_crashes_at_each_call_is_not_loaded() {
+        let place = tempfile::tempdir().unwrap();
+        let cache = place.path().join("cache");
+        let host = plugin::Host::new(&config::PluginHost::default(), &cache, None).unwrap();
+        for crashes in [false, true] {
+            let module = built(None, crashes);
+            let component = componentize(&module, Some(World::EventListener)).unwrap();
+            let file = place.path().join("plugin.wasm");
+            std::fs::write(&file, component).unwrap();
+            let configured = config::Plugin {
+                name: "test".into(),
+                component: file.to_str().unwrap().into(),
+                sha256: None,
+                on_failure: crate::gate::OnFailure::Deny,
+                instances: None,
+                settings: toml::Table::new(),
+                limits: config::PluginLimits::default(),
+                grants: config::Grants::default(),
+            };
+            let loaded = host.gates(&[configured], place.path()).await;
+            match loaded.err() {
+                None => assert!(!crashes),
+                Some(error) => assert!(
+                    crashes && error.text.contains("it crashes at each call"),
+                    "{error}"
+                ),
+            }
+        }
     }
 
     #[test]

@@ -32,6 +32,7 @@ use super::{
     output::one_line,
     path_guard::ComponentPolicy,
     settings::Settings,
+    trial,
 };
 use crate::{
     config::{self, Instances},
@@ -53,6 +54,7 @@ pub(super) async fn add(
         kind,
         listens,
         checks,
+        exports,
         settings,
         granted,
     } = {
@@ -109,6 +111,11 @@ pub(super) async fn add(
         && kind_of != Kind::EventListener
     {
         start(&plugin, &Linked::EventListener(listener.clone())).await?;
+    }
+    // Those that ship are tried by their tests.
+    if !configured.component.starts_with("builtin:") {
+        let tried = trial::calls(&plugin, &component, kind_of, &exports).await;
+        tried.map_err(LoadError::component)?;
     }
     match &checker {
         Some(checker) => check_settings(&plugin, checker).await?,
@@ -209,6 +216,7 @@ fn load(shared: &Shared, configured: &config::Plugin, state: &Path) -> Result<Lo
         kind,
         listens: report.listens,
         checks: report.checks,
+        exports: report.exports,
         settings,
         granted,
     })
@@ -220,6 +228,7 @@ struct Loaded {
     kind: Kind,
     listens: bool,
     checks: bool,
+    exports: Vec<String>,
     settings: Settings,
     granted: Granted,
 }

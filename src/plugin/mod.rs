@@ -32,6 +32,7 @@ mod state;
 mod state_file;
 #[cfg(test)]
 mod tests;
+mod trial;
 
 use std::{borrow::Cow, fmt, path::Path, sync::Arc, time::SystemTime};
 
