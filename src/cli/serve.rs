@@ -18,7 +18,8 @@ const LAST: Duration = Duration::from_secs(5);
 pub fn run(source: &Source) -> Result<(), Failure> {
     let mut loaded = source.load()?;
     without_backtraces();
-    crate::observe::init(&loaded.config.log).map_err(Failure::Configuration)?;
+    // Dropped last.
+    let _flush = crate::observe::init(&loaded.config.log).map_err(Failure::Configuration)?;
     for warning in &loaded.warnings {
         tracing::warn!(at = warning.place, "{}: {}", warning.key, warning.text);
     }
