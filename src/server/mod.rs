@@ -144,7 +144,8 @@ impl Server {
                 shutting_down,
             )),
             lasting,
-            again,
+            again: Arc::new(again),
+            ending: watch::Sender::new(false),
             first: loaded.config.clone(),
             alive: alive.downgrade(),
             current: tokio::sync::Mutex::new(Current {
@@ -261,7 +262,9 @@ fn addresses(config: &Config) -> impl Iterator<Item = (SocketAddr, Kind)> {
 pub struct Running {
     shared: Arc<Shared>,
     lasting: Lasting,
-    again: Reread,
+    again: Arc<Reread>,
+    /// Whether the end has begun, which a reload must not hold up.
+    ending: watch::Sender<bool>,
     /// What it was started with.
     first: Config,
     /// Held by each session.
@@ -304,6 +307,8 @@ impl Current {
 impl Running {
     /// Takes no new sessions; says how long the others have.
     async fn stop(&self) -> Duration {
+        // Whoever reloads gives up, and the lock.
+        self.ending.send_replace(true);
         let current = self.current.lock().await;
         current
             .listeners

@@ -60,8 +60,14 @@ impl Lasting {
             let text = "no certificate is named, and none was made";
             return Err(loaded.problem("tls.certificate", text));
         };
-        let tls = Tls::new(&config.tls, certificate, key)
-            .map_err(|error| loaded.problem(&error.key, error.text.clone()))?;
+        let tls = {
+            let (tls, certificate, key) = (config.tls.clone(), certificate.clone(), key.clone());
+            // Reading files blocks.
+            let read = tokio::task::spawn_blocking(move || Tls::new(&tls, &certificate, &key));
+            read.await
+                .map_err(|error| loaded.problem("tls.certificate", error.to_string()))?
+        };
+        let tls = tls.map_err(|error| loaded.problem(&error.key, error.text.clone()))?;
         let wrong = |error: LoadError| error.problem(loaded);
         let gates = self.host.gates(&config.plugin, &config.server.state).await;
         let gates = gates.map_err(wrong)?;

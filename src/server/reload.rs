@@ -1,9 +1,17 @@
 //! Everything anew, for sessions to come.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use tokio::time::timeout;
 
 use super::{Bound, Running, addresses, bind};
 use crate::config::{Config, Loaded};
+
+/// How long it may take to read the configuration.
+const READ: Duration = Duration::from_secs(10);
 
 impl Running {
     /// Reads configuration, certificates and components again; sessions that begin from now on use
@@ -15,7 +23,15 @@ impl Running {
         // One after the other.
         let mut current = self.current.lock().await;
         tracing::info!(why, "reloading");
-        match self.prepare(&current.loaded).await {
+        let mut ending = self.ending.subscribe();
+        let prepared = tokio::select! {
+            biased;
+            () = async { let _ = ending.wait_for(|ending| *ending).await.is_ok(); } => {
+                Err("the server ends".to_owned())
+            }
+            prepared = self.prepare(&current.loaded) => prepared,
+        };
+        match prepared {
             Ok((loaded, context, bound)) => {
                 for warning in &loaded.warnings {
                     tracing::warn!(at = warning.place, "{}: {}", warning.key, warning.text);
@@ -62,10 +78,11 @@ impl Running {
         self: &Arc<Self>,
         before: &Loaded,
     ) -> Result<(Loaded, Arc<super::Context>, Vec<Bound>), String> {
-        let running = self.clone();
+        let again = self.again.clone();
         // Reading files blocks.
-        let read = tokio::task::spawn_blocking(move || (running.again)());
-        let loaded = read.await.map_err(|error| error.to_string())??;
+        let read = timeout(READ, tokio::task::spawn_blocking(move || again())).await;
+        let read = read.map_err(|_| "the configuration could not be read in time".to_owned())?;
+        let loaded = read.map_err(|error| error.to_string())??;
         if loaded.config.server.state != before.config.server.state {
             let text = "the state directory cannot be changed while the server runs";
             return Err(loaded.problem("server.state", text).to_string());

@@ -1,6 +1,11 @@
 //! Configuration, certificates and components anew, without a session that notices.
 
-use std::{fs, path::Path, thread};
+use std::{
+    fs,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -279,4 +284,62 @@ fn the_control_socket_is_for_the_owner_alone() {
     server.terminate();
     assert!(server.wait().success());
     assert!(!socket.exists());
+}
+
+/// Puts a pipe that nobody writes to in the place of a file.
+fn replace_by_pipe(file: &Path) {
+    let _ = fs::remove_file(file);
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, file, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_file_fails_the_reload_soon() {
+    let (setup, component) = with_component("faulty-authenticator");
+    let (certificate, key) = (setup.file("cert.pem", ""), setup.file("key.pem", ""));
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    fs::write(&certificate, made.cert.pem()).unwrap();
+    fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let server = setup
+        .set("tls.certificate", &format!("{certificate:?}"))
+        .set("tls.key", &format!("{key:?}"))
+        .start();
+    for (file, name) in [
+        (&certificate, "tls.certificate"),
+        (&key, "tls.key"),
+        (&component, "plugin first"),
+    ] {
+        let good = fs::read(file).unwrap();
+        replace_by_pipe(file);
+        let begun = Instant::now();
+        let (status, said) = ask(&server, &["reload"]);
+        assert_eq!(status, 2, "{said}");
+        assert!(said.contains(name), "{said}");
+        assert!(said.contains(file.to_str().unwrap()), "{said}");
+        assert!(said.contains("not a regular file"), "{said}");
+        assert!(begun.elapsed() < Duration::from_secs(10), "{said}");
+        assert_eq!(attempt(&server, "okay"), 230);
+        fs::remove_file(file).unwrap();
+        fs::write(file, good).unwrap();
+    }
+    let (status, said) = ask(&server, &["reload"]);
+    assert_eq!(status, 0, "{said}");
+}
+
+#[test]
+fn the_end_does_not_wait_for_a_reload_that_hangs() {
+    let (setup, file) = with_component("faulty-authenticator");
+    let mut server = setup.start();
+    // The configuration itself may be a pipe: it is waited for, a while.
+    replace_by_pipe(&file.with_file_name("config.toml"));
+    hang_up(&server);
+    server.wait_for_line(|line| line.contains("reloading"));
+    let begun = Instant::now();
+    server.terminate();
+    assert!(server.wait().success());
+    assert!(
+        begun.elapsed() < Duration::from_secs(9),
+        "{:?}",
+        begun.elapsed()
+    );
 }
