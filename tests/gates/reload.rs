@@ -286,6 +286,73 @@ fn the_control_socket_is_for_the_owner_alone() {
     assert!(!socket.exists());
 }
 
+#[test]
+fn an_address_may_give_way_to_a_wider_one_and_back() {
+    let free = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    let listen = |lines: &str| {
+        format!(
+            "[server]\n{lines}\n[[plugin]]\nname = \"users\"\ncomponent = \"builtin:users\"\n\
+            settings = {{ users = {{ file = \"users.toml\" }} }}\n"
+        )
+    };
+    let first = format!("listen = [\"0.0.0.0:{port}\"]\nlisten-implicit = []");
+    let setup = Setup::new()
+        .unset("server.listen")
+        .unset("server.listen-implicit")
+        .tables(&listen(&first));
+    let server = setup.start_with(|line| line.contains("listening"));
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+    let config = server.state().with_file_name("config.toml");
+    let reload = |lines: &str| {
+        let mut command = server.setup().command(&["reload"]);
+        // Now, since making the command writes the file that the setup knows.
+        fs::write(&config, listen(lines)).unwrap();
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code().unwrap(), said)
+    };
+    let mut before = Client::connect(address);
+    for lines in [
+        format!("listen = [\"127.0.0.1:{port}\"]\nlisten-implicit = []"),
+        first.clone(),
+        format!("listen = []\nlisten-implicit = [\"127.0.0.1:{port}\"]"),
+        format!("listen = [\"127.0.0.1:{port}\", \"127.0.0.2:{port}\"]\nlisten-implicit = []"),
+    ] {
+        let (status, said) = reload(&lines);
+        assert_eq!(status, 0, "{lines}: {said}");
+        match lines.contains("listen = []") {
+            true => drop(Client::implicit(address, &Tls::new())),
+            false => drop(Client::connect(address)),
+        }
+    }
+    if std::net::TcpListener::bind("[::1]:0").is_ok() {
+        for ip in ["::1", "::", "::1"] {
+            let lines = format!("listen = [\"[{ip}]:{port}\"]\nlisten-implicit = []");
+            let (status, said) = reload(&lines);
+            assert_eq!(status, 0, "{lines}: {said}");
+            drop(Client::connect(format!("[::1]:{port}").parse().unwrap()));
+        }
+    }
+    // One of two that shall take the place of one is another's: all stays.
+    assert_eq!(reload(&first).0, 0);
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = other.local_addr().unwrap();
+    for lines in [
+        format!("listen = [\"127.0.0.1:{port}\", \"{taken}\"]\nlisten-implicit = []"),
+        // Documentation's, which no machine has.
+        format!("listen = [\"127.0.0.1:{port}\", \"192.0.2.1:{port}\"]\nlisten-implicit = []"),
+    ] {
+        let (status, said) = reload(&lines);
+        assert_eq!(status, 2, "{said}");
+        assert!(said.contains("server.listen"), "{said}");
+        drop(Client::connect(address));
+        drop(Client::connect(([127, 0, 0, 3], port).into()));
+    }
+    before.send("NOOP").expect_one_of(&[200, 530]);
+}
+
 /// Puts a pipe that nobody writes to in the place of a file.
 fn replace_by_pipe(file: &Path) {
     let _ = fs::remove_file(file);
