@@ -43,6 +43,10 @@ async fn serve(loaded: Loaded, info: &Info) -> Result<(), Failure> {
     let first = loaded.clone();
     let again = move || {
         let mut loaded = first.again().map_err(|error| error.to_string())?;
+        if let Some(users) = first_start::missing_users(&loaded.config) {
+            let text = "is gone, and only the start makes a first user";
+            return Err(format!("{} {text}", users.display()));
+        }
         first_start::prepare(&mut loaded)?;
         Ok(loaded)
     };

@@ -353,6 +353,27 @@ fn an_address_may_give_way_to_a_wider_one_and_back() {
     before.send("NOOP").expect_one_of(&[200, 530]);
 }
 
+#[test]
+fn a_reload_makes_no_first_user() {
+    let mut server = Server::start();
+    let users = server.state().join("users.toml");
+    let reload = server.setup().command(&["reload"]);
+    fs::remove_file(&users).unwrap();
+    let output = { reload }.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("users.toml is gone"), "{said}");
+    assert!(!users.exists() && !server.state().join("first-user.txt").exists());
+
+    fs::rename(server.state(), server.state().with_extension("away")).unwrap();
+    hang_up(&server);
+    server.wait_for_line(|line| line.contains("SIGHUP"));
+    eventually("it fails, too", || {
+        server.log().matches("the reload failed").count() == 2
+    });
+    assert!(!server.state().exists());
+}
+
 /// Puts a pipe that nobody writes to in the place of a file.
 fn replace_by_pipe(file: &Path) {
     let _ = fs::remove_file(file);
