@@ -47,16 +47,38 @@ fn painted(text: &str, colour: &str, coloured: bool) -> String {
     }
 }
 
-/// Columns as wide as they need to be, two spaces between them.
+/// Text of strangers for a terminal: control characters (C0 and C1), and those that change the
+/// direction or the lines of text, are escaped.
+fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '\u{061c}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' => plain.extend(letter.escape_unicode()),
+            _ if letter.is_control() => plain.extend(letter.escape_default()),
+            _ => plain.push(letter),
+        }
+    }
+    plain
+}
+
+/// Columns as wide as they need to be, two spaces between them. Cells are shown as [`plain`] text.
 pub fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let rows: Vec<[String; N]> = rows
+        .iter()
+        .map(|row| row.each_ref().map(|cell| plain(cell)))
+        .collect();
     let mut widths = [0; N];
-    for row in rows {
+    for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
     }
     let mut text = String::new();
-    for row in rows {
+    for row in &rows {
         let mut line = String::new();
         for (width, cell) in widths.iter().zip(row) {
             line.push_str(&format!("{cell:width$}  "));
@@ -73,6 +95,16 @@ mod tests {
     fn columns_line_up() {
         let rows = [["a", "b"], ["long", "x"], ["é", ""]].map(|row| row.map(str::to_owned));
         assert_eq!(super::table(&rows), "a     b\nlong  x\né\n");
+    }
+
+    #[test]
+    fn cells_cannot_steer_the_terminal() {
+        let cell = "a\u{1b}[2J\u{9b}31m\u{202e}txt\u{2066}\n\u{85}é";
+        let shown = super::table(&[[cell.to_owned()]]);
+        assert_eq!(
+            shown,
+            "a\\u{1b}[2J\\u{9b}31m\\u{202e}txt\\u{2066}\\n\\u{85}é\n"
+        );
     }
 
     #[test]

@@ -18,7 +18,8 @@ const LAST: Duration = Duration::from_secs(5);
 pub fn run(source: &Source) -> Result<(), Failure> {
     let mut loaded = source.load()?;
     without_backtraces();
-    crate::observe::init(&loaded.config.log).map_err(Failure::Configuration)?;
+    // Dropped last.
+    let _flush = crate::observe::init(&loaded.config.log).map_err(Failure::Configuration)?;
     for warning in &loaded.warnings {
         tracing::warn!(at = warning.place, "{}: {}", warning.key, warning.text);
     }
@@ -42,6 +43,10 @@ async fn serve(loaded: Loaded, info: &Info) -> Result<(), Failure> {
     let first = loaded.clone();
     let again = move || {
         let mut loaded = first.again().map_err(|error| error.to_string())?;
+        if let Some(users) = first_start::missing_users(&loaded.config) {
+            let text = "is gone, and only the start makes a first user";
+            return Err(format!("{} {text}", users.display()));
+        }
         first_start::prepare(&mut loaded)?;
         Ok(loaded)
     };

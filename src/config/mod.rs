@@ -15,6 +15,7 @@ pub mod grants;
 mod keys;
 mod load;
 mod path;
+pub mod regular;
 mod source;
 #[cfg(test)]
 #[allow(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used)]

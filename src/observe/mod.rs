@@ -1,38 +1,48 @@
 //! What the operator sees: the log.
 
-use std::io::{self, IsTerminal};
+mod rate;
+mod writer;
+
+use std::{
+    io::{self, IsTerminal},
+    panic,
+};
 
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
+use self::writer::Writer;
+pub use self::{rate::Rate, writer::Flush};
 use crate::config::{Log, LogFormat};
 
-/// Sends log lines to standard error, as configured.
+/// Sends log lines to standard error, as configured. A thread of its own writes them: what it
+/// cannot write is dropped and counted. The last lines are written when the value is dropped that
+/// this returns.
 ///
 /// Text from clients and plugins goes into fields as strings, which are written quoted and escaped:
 /// no name can forge a line.
 ///
 /// # Errors
 /// When `log.level` is not understood.
-pub fn init(config: &Log) -> Result<(), String> {
+pub fn init(config: &Log) -> Result<Flush, String> {
     let filter = EnvFilter::try_new(&config.level)
         .map_err(|error| format!("log.level: {error}: expected a level such as \"info\""))?;
     let registry = tracing_subscriber::registry().with(filter);
+    let (writer, flush) =
+        Writer::start().map_err(|error| format!("the log cannot be written: {error}"))?;
     let result = match config.format {
         LogFormat::Text => registry
             .with(
                 fmt::layer()
-                    .with_writer(io::stderr)
+                    .with_writer(writer)
                     .with_ansi(io::stderr().is_terminal()),
             )
             .try_init(),
         LogFormat::Json => registry
-            .with(
-                fmt::layer()
-                    .json()
-                    .flatten_event(true)
-                    .with_writer(io::stderr),
-            )
+            .with(fmt::layer().json().flatten_event(true).with_writer(writer))
             .try_init(),
     };
-    result.map_err(|error| error.to_string())
+    result.map_err(|error| error.to_string())?;
+    // The one that is there writes to standard error itself, and would wait for its reader.
+    panic::set_hook(Box::new(|info| tracing::error!("{info}")));
+    Ok(flush)
 }

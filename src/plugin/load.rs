@@ -1,6 +1,6 @@
 //! From a `[[plugin]]` of the configuration to a gate.
 
-use std::{borrow::Cow, fs, path::Path, sync::Arc, time::Instant};
+use std::{borrow::Cow, path::Path, sync::Arc, time::Instant};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use tokio::sync::Semaphore;
@@ -35,7 +35,7 @@ use super::{
     trial,
 };
 use crate::{
-    config::{self, Instances},
+    config::{self, Instances, regular},
     gate::{Gates, Named, OnFailure, upload::hex},
 };
 
@@ -239,7 +239,7 @@ struct Loaded {
 /// When the file cannot be read, or no component of that name ships.
 pub fn bytes(component: &str) -> Result<Cow<'static, [u8]>, LoadError> {
     let Some(name) = component.strip_prefix("builtin:") else {
-        let read = fs::read(component).map(Cow::Owned);
+        let read = regular::read(Path::new(component)).map(Cow::Owned);
         return read.map_err(|error| LoadError::component(format!("{component}: {error}")));
     };
     let builtin = BUILTIN.iter().find(|(builtin, _)| *builtin == name);

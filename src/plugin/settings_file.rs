@@ -10,6 +10,8 @@ use std::{
 
 use serde_json::Value;
 
+use crate::config::regular;
+
 /// The largest file that is read.
 const LARGEST: u64 = 256 << 20;
 
@@ -69,12 +71,7 @@ impl Stamp {
 /// For people: what is wrong, with the file's name.
 pub(super) fn read(path: &Path) -> Result<(Stamp, Value), String> {
     let wrong = |what: &dyn std::fmt::Display| format!("{}: {what}", path.display());
-    // A pipe or a device would block, or never end.
-    let metadata = fs::metadata(path).map_err(|error| wrong(&error))?;
-    if !metadata.is_file() {
-        return Err(wrong(&"not a regular file"));
-    }
-    let file = fs::File::open(path).map_err(|error| wrong(&error))?;
+    let file = regular::open(path).map_err(|error| wrong(&error))?;
     // Before reading: what is written meanwhile is a change.
     let stamp = Stamp::new(&file.metadata().map_err(|error| wrong(&error))?);
     let mut text = String::new();

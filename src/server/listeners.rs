@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     ftp::address,
+    observe::Rate,
     session::{Origin, Session, Shutdown, context::Context},
 };
 
@@ -37,6 +38,7 @@ pub(super) struct Shared {
     pub(super) admission: Arc<Admission>,
     sessions: AtomicU64,
     shutdown: watch::Receiver<Shutdown>,
+    refusals: Arc<Rate>,
 }
 
 impl Shared {
@@ -50,6 +52,7 @@ impl Shared {
             admission,
             sessions: AtomicU64::new(1),
             shutdown,
+            refusals: Rate::new("more connections were refused"),
         }
     }
 
@@ -127,18 +130,22 @@ impl Shared {
                 Ok(Ok(Some(addresses))) => (client, server) = addresses,
                 Ok(Ok(None)) => {}
                 Ok(Err(error)) => {
-                    tracing::warn!(proxy = %peer, %error, "a connection was refused");
+                    if self.refusals.admits(peer.ip()) {
+                        tracing::warn!(proxy = %peer, %error, "a connection was refused");
+                    }
                     return;
                 }
                 Err(_) => {
-                    tracing::warn!(proxy = %peer, "no PROXY protocol header came in time");
+                    if self.refusals.admits(peer.ip()) {
+                        tracing::warn!(proxy = %peer, "no PROXY protocol header came in time");
+                    }
                     return;
                 }
             }
         }
         let permit = match self.admission.admit(client.ip()) {
             Ok(permit) => permit,
-            Err(refused) => return refuse(&tcp, client, kind, refused),
+            Err(refused) => return self.refuse(&tcp, client, kind, refused),
         };
         let id = self.sessions.fetch_add(1, Ordering::Relaxed);
         let origin = Origin {
@@ -152,19 +159,21 @@ impl Shared {
         session.run().await;
         drop(permit);
     }
-}
 
-/// Says why, if the client can understand it, and waits for nothing.
-fn refuse(tcp: &TcpStream, client: SocketAddr, kind: Kind, refused: Refused) {
-    let (limit, text) = match refused {
-        Refused::Full => ("limits.sessions", "Too many sessions, try again later"),
-        Refused::Address => (
-            "limits.sessions-per-address",
-            "Too many sessions from your address, try again later",
-        ),
-    };
-    tracing::warn!(%client, limit, "a connection was refused");
-    if kind == Kind::Explicit {
-        let _ = tcp.try_write(format!("421 {text}\r\n").as_bytes());
+    /// Says why, if the client can understand it, and waits for nothing.
+    fn refuse(&self, tcp: &TcpStream, client: SocketAddr, kind: Kind, refused: Refused) {
+        let (limit, text) = match refused {
+            Refused::Full => ("limits.sessions", "Too many sessions, try again later"),
+            Refused::Address => (
+                "limits.sessions-per-address",
+                "Too many sessions from your address, try again later",
+            ),
+        };
+        if self.refusals.admits(client.ip()) {
+            tracing::warn!(%client, limit, "a connection was refused");
+        }
+        if kind == Kind::Explicit {
+            let _ = tcp.try_write(format!("421 {text}\r\n").as_bytes());
+        }
     }
 }

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},
-    task::AbortHandle,
+    task::JoinHandle,
     time::sleep,
 };
 
@@ -99,8 +99,9 @@ impl Server {
             .map_err(|error| loaded.problem("server.state", error.to_string()))?;
         let (ended, told) = mpsc::channel(1);
         let lasting = Lasting::new(&loaded, ended)?;
-        let context = lasting.context(&loaded).await?;
-        let listeners = bind(&loaded, &[])?;
+        let prepared = lasting.prepare(&loaded).await?;
+        let listeners = bind(&loaded, addresses(&loaded.config))?;
+        let context = lasting.context(&loaded, prepared);
         Ok(Self {
             loaded,
             context,
@@ -144,7 +145,8 @@ impl Server {
                 shutting_down,
             )),
             lasting,
-            again,
+            again: Arc::new(again),
+            ending: watch::Sender::new(false),
             first: loaded.config.clone(),
             alive: alive.downgrade(),
             current: tokio::sync::Mutex::new(Current {
@@ -225,13 +227,13 @@ impl Bound {
     }
 }
 
-/// Listens on what the configuration names, except for what is listened on already.
-fn bind(loaded: &Loaded, already: &[(SocketAddr, Kind)]) -> Result<Vec<Bound>, Problem> {
+/// Listens on these of the addresses that the configuration names.
+fn bind(
+    loaded: &Loaded,
+    addresses: impl IntoIterator<Item = (SocketAddr, Kind)>,
+) -> Result<Vec<Bound>, Problem> {
     let mut listeners = Vec::new();
-    for (configured, kind) in addresses(&loaded.config) {
-        if already.contains(&(configured, kind)) {
-            continue;
-        }
+    for (configured, kind) in addresses {
         let key = match kind {
             Kind::Explicit => "server.listen",
             Kind::Implicit => "server.listen-implicit",
@@ -261,7 +263,9 @@ fn addresses(config: &Config) -> impl Iterator<Item = (SocketAddr, Kind)> {
 pub struct Running {
     shared: Arc<Shared>,
     lasting: Lasting,
-    again: Reread,
+    again: Arc<Reread>,
+    /// Whether the end has begun, which a reload must not hold up.
+    ending: watch::Sender<bool>,
     /// What it was started with.
     first: Config,
     /// Held by each session.
@@ -283,10 +287,23 @@ struct Current {
 struct Serving {
     configured: SocketAddr,
     listening: Listening,
-    task: AbortHandle,
+    task: JoinHandle<()>,
 }
 
 impl Current {
+    /// Gives up those that go; their sockets are closed when this returns.
+    async fn close(&mut self, goes: impl Fn(&Serving) -> bool) -> Vec<Serving> {
+        let (mut closed, stay) = std::mem::take(&mut self.listeners)
+            .into_iter()
+            .partition::<Vec<_>, _>(goes);
+        self.listeners = stay;
+        for serving in &mut closed {
+            serving.task.abort();
+            let _ = (&mut serving.task).await;
+        }
+        closed
+    }
+
     fn serve(&mut self, bound: Bound, shared: &Arc<Shared>, alive: &mpsc::Sender<()>) {
         let Some(listening) = bound.listening() else {
             return;
@@ -296,7 +313,7 @@ impl Current {
         self.listeners.push(Serving {
             configured: bound.configured,
             listening,
-            task: tokio::spawn(accept).abort_handle(),
+            task: tokio::spawn(accept),
         });
     }
 }
@@ -304,6 +321,8 @@ impl Current {
 impl Running {
     /// Takes no new sessions; says how long the others have.
     async fn stop(&self) -> Duration {
+        // Whoever reloads gives up, and the lock.
+        self.ending.send_replace(true);
         let current = self.current.lock().await;
         current
             .listeners

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use crate::{
     config::{Loaded, Problem, Storage as Configured},
     fair::Turns,
-    gate::events::Events,
+    gate::{Gates, events::Events},
     plugin::{Host, LoadError},
     session::context::{Context, Users},
     storage::{Storage, local::Local},
@@ -26,6 +26,13 @@ pub struct Lasting {
     storages: Mutex<BTreeMap<String, (Configured, Arc<Local>)>>,
     /// Dropped when all events have been told.
     ended: mpsc::Sender<()>,
+}
+
+/// All that a context takes and that can fail.
+pub struct Prepared {
+    tls: Tls,
+    gates: Gates,
+    storages: BTreeMap<String, (Configured, Arc<Local>)>,
 }
 
 impl Lasting {
@@ -49,19 +56,24 @@ impl Lasting {
         })
     }
 
-    /// Loads plugins, storages and certificates; what there was before stays as it is if one of
-    /// them cannot be loaded.
+    /// Loads plugins, storages and certificates, and changes nothing yet.
     ///
     /// # Errors
     /// What is wrong, with its place in the configuration.
-    pub async fn context(&self, loaded: &Loaded) -> Result<Arc<Context>, Problem> {
+    pub async fn prepare(&self, loaded: &Loaded) -> Result<Prepared, Problem> {
         let config = &loaded.config;
         let (Some(certificate), Some(key)) = (&config.tls.certificate, &config.tls.key) else {
             let text = "no certificate is named, and none was made";
             return Err(loaded.problem("tls.certificate", text));
         };
-        let tls = Tls::new(&config.tls, certificate, key)
-            .map_err(|error| loaded.problem(&error.key, error.text.clone()))?;
+        let tls = {
+            let (tls, certificate, key) = (config.tls.clone(), certificate.clone(), key.clone());
+            // Reading files blocks.
+            let read = tokio::task::spawn_blocking(move || Tls::new(&tls, &certificate, &key));
+            read.await
+                .map_err(|error| loaded.problem("tls.certificate", error.to_string()))?
+        };
+        let tls = tls.map_err(|error| loaded.problem(&error.key, error.text.clone()))?;
         let wrong = |error: LoadError| error.problem(loaded);
         let gates = self.host.gates(&config.plugin, &config.server.state).await;
         let gates = gates.map_err(wrong)?;
@@ -70,7 +82,21 @@ impl Lasting {
             return Err(loaded.problem("plugin", text));
         }
         let storages = self.open(loaded)?;
-        // Nothing fails from here on.
+        Ok(Prepared {
+            tls,
+            gates,
+            storages,
+        })
+    }
+
+    /// Takes what was loaded in the place of what there was before. Nothing fails here.
+    pub fn context(&self, loaded: &Loaded, prepared: Prepared) -> Arc<Context> {
+        let config = &loaded.config;
+        let Prepared {
+            tls,
+            gates,
+            storages,
+        } = prepared;
         let events = &config.plugin_host.event_queue;
         let events = Events::start(&gates.listeners, *events, &self.ended);
         let shared = storages
@@ -79,7 +105,7 @@ impl Lasting {
         let shared = shared.collect();
         self.host.retain(&config.plugin);
         *self.opened() = storages;
-        Ok(Arc::new(Context::new(
+        Arc::new(Context::new(
             config.clone(),
             tls,
             gates,
@@ -87,7 +113,7 @@ impl Lasting {
             shared,
             self.users.clone(),
             self.logins.clone(),
-        )))
+        ))
     }
 
     /// The storages, of which those that stay where they are go on with their uploads.

@@ -1,9 +1,18 @@
 //! Everything anew, for sessions to come.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
-use super::{Bound, Running, addresses, bind};
-use crate::config::{Config, Loaded};
+use tokio::time::timeout;
+
+use super::{Bound, Current, Listening, Running, Serving, addresses, bind, listeners};
+use crate::config::{Config, Loaded, Problem};
+
+/// How long it may take to read the configuration.
+const READ: Duration = Duration::from_secs(10);
 
 impl Running {
     /// Reads configuration, certificates and components again; sessions that begin from now on use
@@ -15,7 +24,15 @@ impl Running {
         // One after the other.
         let mut current = self.current.lock().await;
         tracing::info!(why, "reloading");
-        match self.prepare(&current.loaded).await {
+        let mut ending = self.ending.subscribe();
+        let prepared = tokio::select! {
+            biased;
+            () = async { let _ = ending.wait_for(|ending| *ending).await.is_ok(); } => {
+                Err("the server ends".to_owned())
+            }
+            prepared = self.prepare(&mut current) => prepared,
+        };
+        match prepared {
             Ok((loaded, context, bound)) => {
                 for warning in &loaded.warnings {
                     tracing::warn!(at = warning.place, "{}: {}", warning.key, warning.text);
@@ -60,22 +77,87 @@ impl Running {
     /// All that can fail.
     async fn prepare(
         self: &Arc<Self>,
-        before: &Loaded,
+        current: &mut Current,
     ) -> Result<(Loaded, Arc<super::Context>, Vec<Bound>), String> {
-        let running = self.clone();
+        let again = self.again.clone();
         // Reading files blocks.
-        let read = tokio::task::spawn_blocking(move || (running.again)());
-        let loaded = read.await.map_err(|error| error.to_string())??;
-        if loaded.config.server.state != before.config.server.state {
+        let read = timeout(READ, tokio::task::spawn_blocking(move || again())).await;
+        let read = read.map_err(|_| "the configuration could not be read in time".to_owned())?;
+        let loaded = read.map_err(|error| error.to_string())??;
+        if loaded.config.server.state != current.loaded.config.server.state {
             let text = "the state directory cannot be changed while the server runs";
             return Err(loaded.problem("server.state", text).to_string());
         }
-        let already: Vec<_> = addresses(&before.config).collect();
-        let bound = bind(&loaded, &already).map_err(|problem| problem.to_string())?;
-        let context = self.lasting.context(&loaded).await;
-        let context = context.map_err(|problem| problem.to_string())?;
+        let wanted: Vec<_> = addresses(&loaded.config).collect();
+        let serving = current.listeners.iter();
+        let already: Vec<_> = serving
+            .map(|serving| (serving.configured, serving.listening.kind))
+            .collect();
+        let new = wanted.iter().filter(|address| !already.contains(address));
+        let goes =
+            |serving: &Serving| !wanted.contains(&(serving.configured, serving.listening.kind));
+        // Some of the new addresses may be taken by those that go.
+        let (taken, free): (Vec<_>, Vec<_>) = new.copied().partition(|(address, _)| {
+            let mut listeners = current.listeners.iter().filter(|serving| goes(serving));
+            listeners.any(|serving| overlap(*address, serving.listening.address))
+        });
+        let text = |problem: Problem| problem.to_string();
+        let mut bound = bind(&loaded, free).map_err(text)?;
+        let prepared = self.lasting.prepare(&loaded).await.map_err(text)?;
+        if !taken.is_empty() {
+            // Last, since nobody is let in meanwhile.
+            let closed = current
+                .close(|serving| {
+                    let address = serving.listening.address;
+                    goes(serving) && taken.iter().any(|(new, _)| overlap(*new, address))
+                })
+                .await;
+            match bind(&loaded, taken) {
+                Ok(more) => bound.extend(more),
+                Err(problem) => {
+                    self.restore(current, &closed);
+                    return Err(text(problem));
+                }
+            }
+            for serving in closed {
+                tracing::info!(address = %serving.listening.address, "listening no more");
+            }
+        }
+        let context = self.lasting.context(&loaded, prepared);
         Ok((loaded, context, bound))
     }
+
+    /// Listens again on what was closed for nothing.
+    fn restore(&self, current: &mut Current, closed: &[Serving]) {
+        let Some(alive) = self.alive.upgrade() else {
+            return;
+        };
+        for serving in closed {
+            let Listening { address, kind } = serving.listening;
+            match listeners::listen(address) {
+                Ok(socket) => {
+                    let configured = serving.configured;
+                    let bound = Bound {
+                        configured,
+                        kind,
+                        socket,
+                    };
+                    current.serve(bound, &self.shared, &alive);
+                }
+                Err(error) => tracing::error!(%address, %error, "cannot listen there again"),
+            }
+        }
+    }
+}
+
+/// Whether one of two listeners takes the other's address: the same port of the same address, or of
+/// all addresses of its family.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let (a, b) = (one.ip(), other.ip());
+    one.port() == other.port()
+        && one.port() != 0
+        && a.is_ipv4() == b.is_ipv4()
+        && (a == b || a.is_unspecified() || b.is_unspecified())
 }
 
 /// What came of it, and what is not as it was at the start and takes one.

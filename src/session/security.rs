@@ -1,6 +1,9 @@
 //! AUTH, PBSZ, PROT, CCC (RFC 2228, RFC 4217).
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{Arc, LazyLock},
+};
 
 use super::{
     Next, Session,
@@ -8,8 +11,12 @@ use super::{
 };
 use crate::{
     ftp::{command::Protection, reply::Reply},
+    observe::Rate,
     tls::session,
 };
+
+/// Strangers cause these lines by connecting.
+static FAILURES: LazyLock<Arc<Rate>> = LazyLock::new(|| Rate::new("more TLS handshakes failed"));
 
 impl Session {
     pub(super) async fn auth(&mut self, mechanism: &str) -> io::Result<Next> {
@@ -50,8 +57,10 @@ impl Session {
         {
             Ok(connection) => connection,
             Err(error) => {
-                tracing::info!(session = self.id(), client = %self.facts.client, %error,
-                    "the TLS handshake failed");
+                if FAILURES.admits(self.facts.client.ip()) {
+                    tracing::info!(session = self.id(), client = %self.facts.client, %error,
+                        "the TLS handshake failed");
+                }
                 return Err(error);
             }
         };

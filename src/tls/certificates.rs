@@ -11,6 +11,7 @@ use rustls::{
 use x509_parser::{extensions::GeneralName, prelude::*};
 
 use super::Error;
+use crate::config::regular;
 
 /// A certificate chain, its key, and the names that it is for.
 pub struct Identity {
@@ -31,8 +32,10 @@ impl Identity {
         key: &Path,
         setting: &str,
     ) -> Result<Self, Error> {
-        let chain = CertificateDer::pem_file_iter(certificate)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        let pem = regular::read(certificate)
+            .map_err(|error| Error::file(setting, "certificate", certificate, &error))?;
+        let chain = CertificateDer::pem_slice_iter(&pem)
+            .collect::<Result<Vec<_>, _>>()
             .map_err(|error| Error::file(setting, "certificate", certificate, &error))?;
         let Some(leaf) = chain.first() else {
             return Err(Error::file(
@@ -43,7 +46,8 @@ impl Identity {
             ));
         };
         let names = dns_names(leaf);
-        let private = PrivateKeyDer::from_pem_file(key)
+        let pem = regular::read(key).map_err(|error| Error::file(setting, "key", key, &error))?;
+        let private = PrivateKeyDer::from_pem_slice(&pem)
             .map_err(|error| Error::file(setting, "key", key, &error))?;
         let signing = provider
             .key_provider

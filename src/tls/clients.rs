@@ -13,7 +13,7 @@ use x509_parser::prelude::*;
 
 use super::Error;
 use crate::{
-    config::{self, ClientCertificates},
+    config::{self, ClientCertificates, regular},
     gate::{session::ClientCertificate, upload::hex},
 };
 
@@ -48,8 +48,8 @@ pub fn verifier(
 
 fn read_roots(file: &Path) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
-    let certificates = CertificateDer::pem_file_iter(file).map_err(|error| error.to_string())?;
-    for certificate in certificates {
+    let pem = regular::read(file).map_err(|error| error.to_string())?;
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
         let certificate = certificate.map_err(|error| error.to_string())?;
         roots.add(certificate).map_err(|error| error.to_string())?;
     }

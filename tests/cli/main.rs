@@ -12,6 +12,7 @@ mod support;
 
 mod check;
 mod end;
+mod log;
 mod plugin;
 mod start;
 mod users;

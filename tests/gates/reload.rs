@@ -1,6 +1,11 @@
 //! Configuration, certificates and components anew, without a session that notices.
 
-use std::{fs, path::Path, thread};
+use std::{
+    fs,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -329,4 +334,150 @@ fn regression_a_reload_with_a_wrong_setting_changes_nothing() {
         client.store("STOR a.exe", b"x").expect_one_of(&[550, 553]);
         client.store("STOR a.txt", b"x").expect(226);
     }
+}
+
+#[test]
+fn an_address_may_give_way_to_a_wider_one_and_back() {
+    let free = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    let listen = |lines: &str| {
+        format!(
+            "[server]\n{lines}\n[[plugin]]\nname = \"users\"\ncomponent = \"builtin:users\"\n\
+            settings = {{ users = {{ file = \"users.toml\" }} }}\n"
+        )
+    };
+    let first = format!("listen = [\"0.0.0.0:{port}\"]\nlisten-implicit = []");
+    let setup = Setup::new()
+        .unset("server.listen")
+        .unset("server.listen-implicit")
+        .tables(&listen(&first));
+    let server = setup.start_with(|line| line.contains("listening"));
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+    let config = server.state().with_file_name("config.toml");
+    let reload = |lines: &str| {
+        let mut command = server.setup().command(&["reload"]);
+        // Now, since making the command writes the file that the setup knows.
+        fs::write(&config, listen(lines)).unwrap();
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code().unwrap(), said)
+    };
+    let mut before = Client::connect(address);
+    for lines in [
+        format!("listen = [\"127.0.0.1:{port}\"]\nlisten-implicit = []"),
+        first.clone(),
+        format!("listen = []\nlisten-implicit = [\"127.0.0.1:{port}\"]"),
+        format!("listen = [\"127.0.0.1:{port}\", \"127.0.0.2:{port}\"]\nlisten-implicit = []"),
+    ] {
+        let (status, said) = reload(&lines);
+        assert_eq!(status, 0, "{lines}: {said}");
+        match lines.contains("listen = []") {
+            true => drop(Client::implicit(address, &Tls::new())),
+            false => drop(Client::connect(address)),
+        }
+    }
+    if std::net::TcpListener::bind("[::1]:0").is_ok() {
+        for ip in ["::1", "::", "::1"] {
+            let lines = format!("listen = [\"[{ip}]:{port}\"]\nlisten-implicit = []");
+            let (status, said) = reload(&lines);
+            assert_eq!(status, 0, "{lines}: {said}");
+            drop(Client::connect(format!("[::1]:{port}").parse().unwrap()));
+        }
+    }
+    // One of two that shall take the place of one is another's: all stays.
+    assert_eq!(reload(&first).0, 0);
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = other.local_addr().unwrap();
+    for lines in [
+        format!("listen = [\"127.0.0.1:{port}\", \"{taken}\"]\nlisten-implicit = []"),
+        // Documentation's, which no machine has.
+        format!("listen = [\"127.0.0.1:{port}\", \"192.0.2.1:{port}\"]\nlisten-implicit = []"),
+    ] {
+        let (status, said) = reload(&lines);
+        assert_eq!(status, 2, "{said}");
+        assert!(said.contains("server.listen"), "{said}");
+        drop(Client::connect(address));
+        drop(Client::connect(([127, 0, 0, 3], port).into()));
+    }
+    before.send("NOOP").expect_one_of(&[200, 530]);
+}
+
+#[test]
+fn a_reload_makes_no_first_user() {
+    let mut server = Server::start();
+    let users = server.state().join("users.toml");
+    let reload = server.setup().command(&["reload"]);
+    fs::remove_file(&users).unwrap();
+    let output = { reload }.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("users.toml is gone"), "{said}");
+    assert!(!users.exists() && !server.state().join("first-user.txt").exists());
+
+    fs::rename(server.state(), server.state().with_extension("away")).unwrap();
+    hang_up(&server);
+    server.wait_for_line(|line| line.contains("SIGHUP"));
+    eventually("it fails, too", || {
+        server.log().matches("the reload failed").count() == 2
+    });
+    assert!(!server.state().exists());
+}
+
+/// Puts a pipe that nobody writes to in the place of a file.
+fn replace_by_pipe(file: &Path) {
+    let _ = fs::remove_file(file);
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, file, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_file_fails_the_reload_soon() {
+    let (setup, component) = with_component("faulty-authenticator");
+    let (certificate, key) = (setup.file("cert.pem", ""), setup.file("key.pem", ""));
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    fs::write(&certificate, made.cert.pem()).unwrap();
+    fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let server = setup
+        .set("tls.certificate", &format!("{certificate:?}"))
+        .set("tls.key", &format!("{key:?}"))
+        .start();
+    for (file, name) in [
+        (&certificate, "tls.certificate"),
+        (&key, "tls.key"),
+        (&component, "plugin first"),
+    ] {
+        let good = fs::read(file).unwrap();
+        replace_by_pipe(file);
+        let begun = Instant::now();
+        let (status, said) = ask(&server, &["reload"]);
+        assert_eq!(status, 2, "{said}");
+        assert!(said.contains(name), "{said}");
+        assert!(said.contains(file.to_str().unwrap()), "{said}");
+        assert!(said.contains("not a regular file"), "{said}");
+        assert!(begun.elapsed() < Duration::from_secs(10), "{said}");
+        assert_eq!(attempt(&server, "okay"), 230);
+        fs::remove_file(file).unwrap();
+        fs::write(file, good).unwrap();
+    }
+    let (status, said) = ask(&server, &["reload"]);
+    assert_eq!(status, 0, "{said}");
+}
+
+#[test]
+fn the_end_does_not_wait_for_a_reload_that_hangs() {
+    let (setup, file) = with_component("faulty-authenticator");
+    let mut server = setup.start();
+    // The configuration itself may be a pipe: it is waited for, a while.
+    replace_by_pipe(&file.with_file_name("config.toml"));
+    hang_up(&server);
+    server.wait_for_line(|line| line.contains("reloading"));
+    let begun = Instant::now();
+    server.terminate();
+    assert!(server.wait().success());
+    assert!(
+        begun.elapsed() < Duration::from_secs(9),
+        "{:?}",
+        begun.elapsed()
+    );
 }

@@ -20,6 +20,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 use wasmtime_wasi_tls::{Error, TlsProvider, TlsTransport};
 
 use super::{LoadError, refusals::Refusals};
+use crate::config::regular;
 
 /// The system's authorities, read when they are first needed.
 static SYSTEM: OnceCell<Vec<CertificateDer<'static>>> = OnceCell::const_new();
@@ -90,8 +91,8 @@ impl Trust {
 }
 
 fn read(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let certificates = CertificateDer::pem_file_iter(file).map_err(|error| error.to_string())?;
-    let certificates: Result<Vec<_>, _> = certificates.collect();
+    let pem = regular::read(file).map_err(|error| error.to_string())?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     let certificates = certificates.map_err(|error| error.to_string())?;
     let mut roots = RootCertStore::empty();
     for certificate in &certificates {

@@ -1,0 +1,98 @@
+//! Files that the configuration names: read whole, and never waited for.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use rustix::fs::OFlags;
+
+/// The largest file that is read.
+const LARGEST: u64 = 256 << 20;
+/// A file system that takes longer hangs.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Reads a regular file, or a link to one. Pipes, sockets and devices are refused without a read;
+/// a file system that hangs is given up.
+///
+/// # Errors
+/// When it is none, is too large, cannot be read, or cannot be read in time.
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let path = path.to_owned();
+    let (done, content) = mpsc::sync_channel(1);
+    // Of its own, since a thread in a call that hangs cannot be ended.
+    thread::Builder::new()
+        .name("read".into())
+        .spawn(move || done.send(read_at_once(&path)))?;
+    content.recv_timeout(DEADLINE).unwrap_or_else(|_| {
+        let text = format!("it could not be read within {} s", DEADLINE.as_secs());
+        Err(io::Error::new(io::ErrorKind::TimedOut, text))
+    })
+}
+
+/// Opens a regular file, or a link to one, to be read.
+///
+/// # Errors
+/// When it is none, or cannot be opened.
+pub fn open(path: &Path) -> io::Result<File> {
+    let no_file = || io::Error::new(io::ErrorKind::InvalidInput, "not a regular file");
+    // To open some devices has effects.
+    if !fs::metadata(path)?.is_file() {
+        return Err(no_file());
+    }
+    // It may be another one by now: to open a pipe must not block either.
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let mut options = OpenOptions::new();
+    let file = options
+        .read(true)
+        .custom_flags(i32::try_from(flags.bits()).unwrap_or_default())
+        .open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(no_file());
+    }
+    Ok(file)
+}
+
+fn read_at_once(path: &Path) -> io::Result<Vec<u8>> {
+    let file = open(path)?;
+    let mut content = Vec::new();
+    file.take(LARGEST + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > LARGEST {
+        let text = format!("more than {LARGEST} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
+    }
+    Ok(content)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    use super::*;
+
+    #[test]
+    fn only_regular_files_are_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, link) = (directory.path().join("file"), directory.path().join("link"));
+        fs::write(&file, "content").unwrap();
+        symlink("file", &link).unwrap();
+        assert_eq!(read(&file).unwrap(), b"content");
+        assert_eq!(read(&link).unwrap(), b"content");
+        let pipe = directory.path().join("pipe");
+        mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        for other in [&pipe, directory.path(), Path::new("/dev/zero")] {
+            let error = read(other).unwrap_err();
+            assert_eq!(error.to_string(), "not a regular file");
+        }
+        let error = read(&directory.path().join("none")).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
+}

@@ -1,0 +1,224 @@
+//! The log's way to standard error: over a thread of its own, so that nothing else waits for
+//! whoever reads it.
+
+use std::{
+    cell::Cell,
+    collections::VecDeque,
+    fs::File,
+    io::{self, Write},
+    os::fd::AsFd,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Bytes of lines that may wait to be written; what comes beyond is dropped and counted.
+const WAITING: usize = 1 << 20;
+/// The last lines have this long to be written.
+const LAST: Duration = Duration::from_secs(1);
+
+thread_local! {
+    /// Whether this is the thread that writes: the line with its count is never dropped.
+    static WRITES: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Takes lines, and never waits.
+#[derive(Clone)]
+pub(super) struct Writer(Arc<Lines>);
+
+/// Kept until the end of the program: dropped, it waits a moment until the last lines are written.
+#[must_use]
+pub struct Flush(Writer);
+
+#[derive(Default)]
+struct Lines {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Vec<u8>>,
+    /// Bytes of `waiting`, and of what the thread has taken and not written yet.
+    bytes: usize,
+    dropped: u64,
+    /// The thread has taken lines and not written them yet.
+    writing: bool,
+}
+
+impl Writer {
+    /// Begins to write to standard error.
+    ///
+    /// # Errors
+    /// When there is no standard error, or no thread.
+    pub(super) fn start() -> io::Result<(Self, Flush)> {
+        // Without the lock of `io::stderr`, which others would wait for as well.
+        let to = File::from(io::stderr().as_fd().try_clone_to_owned()?);
+        Self::over(to)
+    }
+
+    fn over(to: impl Write + AsFd + Send + 'static) -> io::Result<(Self, Flush)> {
+        let writer = Self(Arc::default());
+        let lines = writer.0.clone();
+        thread::Builder::new()
+            .name("log".into())
+            .spawn(move || lines.write(to))?;
+        Ok((writer.clone(), Flush(writer)))
+    }
+}
+
+impl Lines {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, line: &[u8]) {
+        let mut state = self.state();
+        if state.bytes.saturating_add(line.len()) > WAITING && !WRITES.get() {
+            state.dropped += 1;
+            return;
+        }
+        state.bytes += line.len();
+        state.waiting.push_back(line.to_vec());
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Writes what comes, for ever.
+    fn write(&self, mut to: impl Write + AsFd) {
+        WRITES.set(true);
+        loop {
+            let mut state = self.state();
+            state.writing = false;
+            self.changed.notify_all();
+            while state.waiting.is_empty() {
+                state = self
+                    .changed
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
+            }
+            state.writing = true;
+            let lines = std::mem::take(&mut state.waiting);
+            drop(state);
+            let mut written = false;
+            for line in lines {
+                written = write(&mut to, &line).is_ok();
+                let mut state = self.state();
+                state.bytes = state.bytes.saturating_sub(line.len());
+                if !written {
+                    state.dropped += 1;
+                }
+            }
+            if written {
+                let dropped = std::mem::take(&mut self.state().dropped);
+                if dropped > 0 {
+                    tracing::error!(
+                        dropped,
+                        "lines of the log were dropped: nobody read standard error in time"
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// Writes a line whole; standard error may be non-blocking if others share it.
+fn write(to: &mut (impl Write + AsFd), mut line: &[u8]) -> io::Result<()> {
+    while !line.is_empty() {
+        match to.write(line) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(length) => line = line.get(length..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let _ = poll(&mut [PollFd::new(&*to, PollFlags::OUT)], None);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+impl Drop for Flush {
+    fn drop(&mut self) {
+        let lines = &self.0.0;
+        let deadline = Instant::now() + LAST;
+        let mut state = lines.state();
+        while state.writing || !state.waiting.is_empty() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            (state, _) = lines
+                .changed
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl io::Write for Writer {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.add(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Writer {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::{io::Read, sync::mpsc};
+
+    use super::*;
+
+    #[test]
+    fn lines_that_nobody_reads_are_dropped_and_counted() {
+        let (mut read, write) = io::pipe().unwrap();
+        let (mut writer, flush) = Writer::over(write).unwrap();
+        let line = [b'x'; 999].iter().chain(b"\n").copied().collect::<Vec<_>>();
+        let all = 4 * WAITING / line.len();
+        for _ in 0..all {
+            writer.write_all(&line).unwrap();
+        }
+        let dropped = writer.0.state().dropped as usize;
+        assert!(dropped > all / 2 && dropped < all, "{dropped} of {all}");
+        let begun = Instant::now();
+        drop(flush);
+        assert!(begun.elapsed() < LAST * 5, "the end waits a moment only");
+
+        let (found, count) = mpsc::channel();
+        thread::spawn(move || {
+            let mut bytes = vec![0; (all - dropped) * line.len()];
+            read.read_exact(&mut bytes).unwrap();
+            found.send(bytes == line.repeat(all - dropped)).unwrap();
+        });
+        let whole = count.recv_timeout(Duration::from_secs(30)).unwrap();
+        assert!(whole, "lines that are not dropped are whole and in order");
+    }
+
+    #[test]
+    fn the_end_waits_for_the_last_line() {
+        let (mut read, write) = io::pipe().unwrap();
+        let (mut writer, flush) = Writer::over(write).unwrap();
+        writer.write_all(b"last\n").unwrap();
+        drop(flush);
+        let mut bytes = [0; 5];
+        read.read_exact(&mut bytes).unwrap();
+        assert_eq!(&bytes, b"last\n");
+        assert!(writer.0.state().waiting.is_empty());
+    }
+}
