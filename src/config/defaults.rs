@@ -179,6 +179,7 @@ impl Default for Uploads {
             verdict_after: Duration::from_secs(30),
             verdict_late: LateVerdict::Wait,
             keep_alive: Duration::ZERO,
+            resume_overwrites: Duration::ZERO,
         }
     }
 }

@@ -352,6 +352,10 @@ pub struct Uploads {
     /// How often the client is told, by another 150, that it is still waited for; 0 is never.
     #[serde(with = "value::duration")]
     pub keep_alive: Duration,
+    /// For how long, after an overwrite was cut, the same user at the same address is told of the
+    /// broken upload in the place of the file.
+    #[serde(with = "value::duration")]
+    pub resume_overwrites: Duration,
 }
 
 /// Which digest is made of every upload.

@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::cuts::Cuts;
 use crate::{
     config::{Advertise, Config},
     data::rate::Rate,
@@ -138,6 +139,8 @@ impl Advertised {
 /// Counts the sessions of each user, and holds the bandwidth that they share.
 #[derive(Default)]
 pub struct Users {
+    /// Overwrites that were cut a moment ago.
+    pub cuts: Arc<Cuts>,
     shares: Mutex<HashMap<String, Weak<Share>>>,
 }
 

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Session, errors::Failure};
+use super::{Session, cuts::RecentCuts, errors::Failure};
 use crate::{
     ftp::{
         ascii::ToNetwork,
@@ -24,12 +24,34 @@ use crate::{
 const COUNTED: u64 = 16 << 20;
 
 impl Session {
+    /// Overwrites by this user, from this address, that were cut a moment ago.
+    pub(super) fn cuts(&self) -> RecentCuts {
+        let window = self.context.config.uploads.resume_overwrites;
+        RecentCuts::new(self.context.users.cuts.clone(), self.facts.clone(), window)
+    }
+
+    /// No size that was told may be contradicted: 450 while a broken upload may be told of in the
+    /// place of the file.
+    pub(super) async fn not_held_back(&self, path: &VirtualPath) -> Result<(), Failure> {
+        if self.cuts().holds_back(path)
+            && let Some(part) = self.logged_in()?.tree.partial(path).await?
+        {
+            let text = format!(
+                "An upload of this file was cut after {0} bytes: go on with it by REST {0} and STOR, \
+                 begin anew, or come back later",
+                part.size
+            );
+            return Err(Reply::new(450, text).into());
+        }
+        Ok(())
+    }
+
     /// The facts that the client is told of a path.
     async fn seen(&self, argument: &str) -> Result<(VirtualPath, Metadata), Failure> {
         let path = self.resolve(argument)?;
         let user = self.logged_in()?;
         user.policy.check(Operation::See, &path).await?;
-        let metadata = told(&*user.tree, &user.policy, &path).await?;
+        let metadata = told(&*user.tree, &user.policy, &self.cuts(), &path).await?;
         Ok((path, metadata))
     }
 
@@ -194,6 +216,7 @@ impl Session {
 pub(super) async fn told(
     tree: &dyn Tree,
     policy: &Policy,
+    cuts: &RecentCuts,
     path: &VirtualPath,
 ) -> Result<Metadata, Failure> {
     let found = match tree.metadata(path).await {
@@ -210,6 +233,9 @@ pub(super) async fn told(
         partial: part.partial,
         ..found
     };
+    if cuts.is_told(path) {
+        return Ok(found.or_partial());
+    }
     let request = Request {
         operation: Operation::Download,
         path: path.clone(),

@@ -70,6 +70,7 @@ impl Session {
         // A digest tells about the content as much as a download does.
         user.policy.check(Operation::Download, &path).await?;
         let source = user.tree.read(&path).await?;
+        self.not_held_back(&path).await?;
         let size = source.metadata().size;
         let (first, end) = match range {
             None => (0, size),

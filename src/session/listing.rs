@@ -4,6 +4,7 @@ use std::{borrow::Cow, io, sync::Arc, time::SystemTime};
 
 use super::{
     Next, Session,
+    cuts::RecentCuts,
     errors::Failure,
     facts::{allowed, told},
     retrieve,
@@ -64,6 +65,7 @@ enum Entries {
 struct Lines {
     entries: Entries,
     policy: Arc<Policy>,
+    cuts: RecentCuts,
     form: Form,
     /// Whether names that begin with a dot are shown.
     all: bool,
@@ -195,7 +197,10 @@ impl Session {
                     ),
                 }
             }
-            _ => entries(&*user.tree, &user.policy, &path, named, names, facts).await?,
+            _ => {
+                let cuts = self.cuts();
+                entries(&*user.tree, &user.policy, &cuts, &path, named, names, facts).await?
+            }
         };
         let around = if facts {
             around(&*user.tree, &user.policy, &path).await?
@@ -205,6 +210,7 @@ impl Session {
         Ok(Lines {
             entries,
             policy: user.policy.clone(),
+            cuts: self.cuts(),
             form,
             all,
             allowed: allowed(user.policy.permissions()),
@@ -241,13 +247,14 @@ async fn around(
 async fn entries(
     tree: &dyn Tree,
     policy: &Policy,
+    cuts: &RecentCuts,
     path: &VirtualPath,
     named: &str,
     names: bool,
     only_directories: bool,
 ) -> Result<Entries, Failure> {
     policy.check(Operation::List, path).await?;
-    let metadata = told(tree, policy, path).await?;
+    let metadata = told(tree, policy, cuts, path).await?;
     if metadata.kind == Kind::Directory {
         let listing = tree.list(path).await?;
         let prefix = match named {
@@ -274,7 +281,12 @@ async fn entries(
 }
 
 /// Where the client may not download what is published, it is told of the broken upload to it.
-async fn tell_partial(policy: &Policy, directory: &VirtualPath, entries: &mut [Entry]) {
+async fn tell_partial(
+    policy: &Policy,
+    cuts: &RecentCuts,
+    directory: &VirtualPath,
+    entries: &mut [Entry],
+) {
     let partial = |entry: &&mut Entry| entry.metadata.partial.is_some();
     let mut found: Vec<&mut Entry> = entries.iter_mut().filter(partial).collect();
     if found.is_empty() {
@@ -288,7 +300,8 @@ async fn tell_partial(policy: &Policy, directory: &VirtualPath, entries: &mut [E
     });
     let answers = policy.may(requests.collect()).await;
     for (entry, may) in found.iter_mut().zip(answers) {
-        if !may {
+        let cut = |path| cuts.is_told(&path);
+        if !may || directory.join(&entry.name).is_ok_and(cut) {
             entry.metadata = entry.metadata.or_partial();
         }
     }
@@ -398,7 +411,7 @@ impl Lines {
         }
         let answers = self.policy.check_all(requests(directory, &mut entries));
         let answers = answers.await?;
-        tell_partial(&self.policy, directory, &mut entries).await;
+        tell_partial(&self.policy, &self.cuts, directory, &mut entries).await;
         for (entry, answer) in entries.iter().zip(answers) {
             if answer.is_none() {
                 self.write(out, prefix, entry);

@@ -2,6 +2,7 @@
 
 pub mod context;
 mod control;
+mod cuts;
 mod errors;
 mod facts;
 mod files;

@@ -36,6 +36,7 @@ impl Session {
         let user = self.logged_in()?;
         user.policy.check(Operation::Download, &path).await?;
         let source = user.tree.read(&path).await?;
+        self.not_held_back(&path).await?;
         let size = source.metadata().size;
         // RFC 3659 §5: the error of a REST shows on the transfer.
         if offset > size {

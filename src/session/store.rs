@@ -161,6 +161,7 @@ impl Session {
             announced_size,
             limit,
             quota,
+            cuts: self.cuts(),
             ascii: self.parameters.ascii,
             unclosed: false,
         };

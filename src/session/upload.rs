@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 
 use super::{
+    cuts::RecentCuts,
     errors::{self, Failure},
     retrieve,
     transfer::{Guard, aborted, stalled_reply},
@@ -101,6 +102,7 @@ pub(super) struct Upload {
     pub(super) announced_size: Option<u64>,
     pub(super) limit: Limit,
     pub(super) quota: Option<u64>,
+    pub(super) cuts: RecentCuts,
     pub(super) ascii: bool,
     /// FIN alone has ended it, without `close_notify`.
     pub(super) unclosed: bool,
@@ -464,6 +466,9 @@ impl Upload {
         );
         if let Err(error) = part.keep().await {
             tracing::warn!(session = &*self.facts.id, %error, "the broken upload cannot be kept");
+        }
+        if self.mode == UploadMode::Overwrite {
+            self.cuts.note(&self.path);
         }
         reply
     }

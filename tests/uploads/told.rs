@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use crate::{
     broken, partial, setup,
     support::{
-        Client, Server, Tls, USER, content,
+        Client, Server, Tls, USER, content, eventually,
         program::{expect, installed},
     },
 };
@@ -228,6 +228,62 @@ fn clients_after_an_overwrite_that_was_cut() {
         expect(&mut lftp(&server, &local, "put file"));
         assert!(client.retrieve("RETR file") == new);
     }
+}
+
+/// Where it is configured, the same user at the same address is told of the broken upload for a while,
+/// and nothing that was told is contradicted.
+#[test]
+fn who_was_cut_is_told_of_it_for_a_while() {
+    let server = setup()
+        .set("uploads.resume-overwrites", r#""3s""#)
+        .user("bob", "home = \"/alice\"")
+        .start();
+    let (mut client, mut other) = (server.login(), server.login_as("bob", &Tls::new()));
+    let (old, new) = (content(60_000, 1), content(90_000, 2));
+    client.store("STOR file", &old).expect(226);
+    broken(&mut client, "STOR file", &new[..20_000]).expect(426);
+    let mut again = server.login();
+    assert_told(&mut again, "file", 20_000, Some(20_000));
+    let stream = again.open();
+    again.send("RETR file").expect(450).saying("REST 20000");
+    drop(stream);
+    again.send("HASH file").expect(450);
+    assert_told(&mut other, "file", 60_000, None);
+    assert!(other.retrieve("RETR file") == old);
+    // A size that is told of the file is that of a download from then on, or there is none.
+    eventually("the file is told again", || {
+        again.send("SIZE file").expect(213).text() == "60000"
+    });
+    eventually("it can be downloaded again", || {
+        let stream = again.open();
+        if again.send("RETR file").code == 450 {
+            again.send("SIZE file").expect(213).saying("60000");
+            return false;
+        }
+        assert!(again.protect(stream).receive() == old);
+        again.reply().expect(226);
+        true
+    });
+    again.send("REST 20000").expect(350);
+    again.store("STOR file", &new[20_000..]).expect(226);
+    assert!(again.retrieve("RETR file") == new);
+}
+
+/// It is lftp's way to come back.
+#[test]
+fn regression_lftp_goes_on_over_a_file_of_the_same_size() {
+    if !installed("lftp") {
+        return;
+    }
+    let server = setup().set("uploads.resume-overwrites", r#""5m""#).start();
+    let mut client = server.login();
+    let local = TempDir::new().unwrap();
+    let (old, new) = (content(90_000, 1), content(90_000, 2));
+    fs::write(local.path().join("file"), &new).unwrap();
+    client.store("STOR file", &old).expect(226);
+    broken(&mut client, "STOR file", &new[..20_000]).expect(426);
+    expect(&mut lftp(&server, &local, "put -c file"));
+    assert!(client.retrieve("RETR file") == new);
 }
 
 /// The commands of FileZilla and WinSCP, in their order, for a new file and for one that is there.
