@@ -287,6 +287,19 @@ impl Session {
             }
         })
     }
+
+    /// How much waits of what this user has begun.
+    fn partial(&mut self, name: &str) -> io::Result<u64> {
+        self.0.try_write(format!("MLST {name}\r\n"))?;
+        let reply = self.0.try_reply()?;
+        let fact = reply
+            .lines
+            .iter()
+            .find_map(|line| line.split_once("X.partial="));
+        Ok(fact.map_or(0, |(_, rest)| {
+            rest.split(';').next().unwrap().parse().unwrap()
+        }))
+    }
 }
 
 /// Writes until the server is gone; what was not finished by then.
@@ -365,10 +378,7 @@ fn write_on(
             } else {
                 session = Session::login(address, user)?;
                 let whole = [&before[..], &new[..]].concat();
-                // Where nothing was kept, that is the size of what is published.
-                let size = session.size(&name)?;
-                let published = fs::metadata(home.join(&name)).map_or(0, |found| found.len());
-                let kept = if size == published { 0 } else { size as usize };
+                let kept = session.partial(&name)? as usize;
                 assert!(kept <= before.len() + cut, "{kept} of {cut}");
                 session.tell(&format!("REST {kept}"), 350)?;
                 session.store(&format!("STOR {name}"), &whole[kept..])?
@@ -415,9 +425,7 @@ fn finish(
         published.len() as u64,
         "{name}: others see what is published"
     );
-    let size = session.size(name).unwrap();
-    // A part waits where its owner sees something else than others do.
-    let kept = if size == all { 0 } else { size };
+    let kept = session.partial(name).unwrap();
     assert!(
         kept <= whole.len() as u64,
         "{name}: {kept} of {}",
