@@ -384,8 +384,8 @@ impl Publication {
             }
         }
         // What is left of an earlier attempt would else be taken for this file.
-        match self.staging.forget(|| self.key) {
-            Ok(_) => Outcome::Published,
+        match self.staging.supersede(self.key) {
+            Ok(()) => Outcome::Published,
             Err(error) => Outcome::Unsynced(error),
         }
     }

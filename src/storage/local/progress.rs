@@ -133,8 +133,23 @@ impl Claim {
     }
 
     /// Whether a part waits that belongs to what lies at `target`.
-    pub(super) fn fresh(&self, target: &Target) -> Result<bool> {
-        Ok(self.staging.fresh(self.key, target)?.is_some())
+    ///
+    /// # Errors
+    /// [`Error::Changed`] where one was, and the client does not know yet that it is gone: with
+    /// `resumes`, as what it sends next would go on from something else.
+    pub(super) fn fresh(&self, target: &Target, resumes: bool) -> Result<bool> {
+        let waited = self.staging.waits(|| self.key).is_some();
+        if self.staging.fresh(self.key, target)?.is_some() {
+            return Ok(true);
+        }
+        let mut slots = locked(&self.staging.slots);
+        if waited {
+            slots.is_gone(self.key);
+        }
+        match resumes && slots.gone.contains(&self.key) {
+            true => Err(Error::Changed),
+            false => Ok(false),
+        }
     }
 
     /// The part that waits, for this upload alone. It belongs to `target`. `length` says how much of
@@ -296,7 +311,11 @@ impl Progress {
             Some(target) => Origin::fits(Some(self.origin), target)?,
             None => true,
         };
-        if self.length <= self.origin.base || !fits {
+        if self.length <= self.origin.base {
+            return Ok(());
+        }
+        if !fits {
+            locked(&self.claim.staging.slots).is_gone(self.claim.key);
             return Ok(());
         }
         let (staging, key) = (self.claim.staging.clone(), self.claim.key);
@@ -311,6 +330,7 @@ impl Progress {
         let mut slots = locked(&staging.slots);
         let active = slots.active.get(&key);
         if active.is_none_or(|active| active.latest != self.claim.attempt) {
+            slots.is_gone(key);
             return Ok(());
         }
         let name = waiting.name(key);

@@ -8,7 +8,7 @@
 //! is written is known without asking the disk.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
@@ -73,6 +73,20 @@ pub(super) struct Slots {
     pub(super) active: HashMap<Key, Active>,
     /// Which parts wait to be resumed.
     pub(super) waiting: HashMap<Key, Part>,
+    /// Where a part is gone since something else lies there, and its owner has not been told yet.
+    pub(super) gone: HashSet<Key>,
+}
+
+/// The most that are remembered as gone.
+const GONE: usize = 100_000;
+
+impl Slots {
+    /// The part is gone without its owner's doing.
+    pub(super) fn is_gone(&mut self, key: Key) {
+        if self.gone.len() < GONE {
+            self.gone.insert(key);
+        }
+    }
 }
 
 /// Uploads that are going on for one key.
@@ -416,6 +430,23 @@ impl Staging {
         }
         let key = key();
         slots.waiting.contains_key(&key).then_some(key)
+    }
+
+    /// The owner is told what lies there now, or begins anew.
+    pub(super) fn told(&self, key: impl FnOnce() -> Key) {
+        let mut slots = locked(&self.slots);
+        if !slots.gone.is_empty() {
+            let key = key();
+            slots.gone.remove(&key);
+        }
+    }
+
+    /// Removes the part that waits, as something else has taken its place.
+    pub(super) fn supersede(&self, key: Key) -> Result<()> {
+        if self.forget(|| key)? {
+            locked(&self.slots).is_gone(key);
+        }
+        Ok(())
     }
 
     /// Facts of the part that waits, and how much of it is a copy of what is published, if it

@@ -127,6 +127,7 @@ impl Tree for LocalTree {
             let progress = if matches!(from, From::Start | From::Offset(0)) {
                 let claim = staging.claim(key, label, false)?;
                 staging.forget(|| key)?;
+                staging.told(|| key);
                 claim.create(mode, Origin::new(&target)?)?
             } else {
                 let claim = staging.claim(key, label, true)?;
@@ -356,6 +357,7 @@ impl LocalTree {
     /// Facts of the part that waits, if it belongs to what lies there.
     async fn waiting(&self, path: &VirtualPath) -> Result<Option<Metadata>> {
         let staging = &self.shared.staging;
+        staging.told(|| self.key(path));
         let Some(key) = staging.waits(|| self.key(path)) else {
             return Ok(None);
         };
@@ -438,7 +440,7 @@ impl LocalTree {
 /// of that.
 fn resume(claim: Claim, target: &Target, from: From, mode: u32) -> Result<Progress> {
     let published = target.file()?;
-    if claim.fresh(target)? {
+    if claim.fresh(target, matches!(from, From::Offset(_)))? {
         return claim.take(target, |available, base| match (from, published) {
             (From::Start, _) => Ok(0),
             (From::Offset(offset), _) if offset <= available => Ok(offset),

@@ -174,6 +174,48 @@ async fn it_stays_while_the_same_lies_there() {
     }
 }
 
+/// Told how much waited, a client goes on there: by then it may be another's file.
+#[tokio::test]
+async fn nothing_goes_on_from_a_file_that_took_its_place_unseen() {
+    let fixture = Fixture::new().await;
+    let file = path("/file");
+    let alice = fixture.local.open(&path("/home"), "alice").await.unwrap();
+    for by_alice in [true, false] {
+        fixture.broken("/file", From::Start, "0123456789").await;
+        assert_eq!(fixture.waits("/file").await, Some(10));
+        if by_alice {
+            let mut part = alice.stage(&file, From::Start).await.unwrap();
+            append(&mut *part, "acknowledged").await;
+            part.publish(&file, true).await.unwrap();
+        } else {
+            fixture.write("file", "acknowledged");
+        }
+        for _ in 0..2 {
+            let staged = fixture.tree.stage(&file, From::Offset(10)).await;
+            assert_error!(staged, Error::Changed);
+        }
+        // Who asks knows what lies there, and can go on from that.
+        assert_eq!(fixture.waits("/file").await, None);
+        let mut part = fixture.stage("/file", From::Offset(2), "!").await;
+        part.publish(&file, true).await.unwrap();
+        assert_eq!(fixture.content("file"), "ac!");
+        fs::remove_file(fixture.home().join("file")).unwrap();
+    }
+    // One that broke off when the file was there already does not know either.
+    let hung = fixture.stage("/file", From::Start, "0123456789").await;
+    fixture.put("/file", "acknowledged").await.unwrap();
+    hung.keep().await.unwrap();
+    let staged = fixture.tree.stage(&file, From::Offset(10)).await;
+    assert_error!(staged, Error::Changed);
+    // To begin anew, or to add to what is there, is always possible.
+    fixture.add("/file", "+").await.unwrap();
+    assert_eq!(fixture.content("file"), "acknowledged+");
+    fixture.put("/file", "new").await.unwrap();
+    let mut part = fixture.stage("/file", From::Offset(1), "!").await;
+    part.publish(&file, true).await.unwrap();
+    assert_eq!(fixture.content("file"), "n!");
+}
+
 /// Content of two attempts is never mixed.
 #[tokio::test]
 async fn nothing_is_added_to_a_file_while_another_attempt_waits() {
