@@ -21,6 +21,8 @@ use crate::storage::{Error, Result};
 
 /// The bytes that are copied before looking whether anybody still wants it.
 const STEP: u64 = 8 << 20;
+/// Up to this length, the copy is made before the transfer begins.
+const SMALL: u64 = 1 << 20;
 /// For file systems that cannot copy by themselves.
 const BUFFER: usize = 256 << 10;
 
@@ -83,8 +85,9 @@ impl Copying {
             return Ok(None);
         }
         ftruncate(&*to, length)?;
-        if length == 0 {
-            return Ok(None);
+        if length <= SMALL {
+            let copied = copy(&from, &to, length, &AtomicBool::new(false), |_| {});
+            return copied.map(|()| None).map_err(Failure::error);
         }
         let (at, state) = watch::channel(State::At(0));
         let stop = Arc::new(AtomicBool::new(false));
