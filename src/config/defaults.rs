@@ -188,6 +188,7 @@ impl Default for PluginHost {
     fn default() -> Self {
         Self {
             instances: 1000,
+            memory: None,
             idle_instance_timeout: Duration::from_secs(10),
             event_queue: 8 << 20,
         }

@@ -394,6 +394,10 @@ pub struct State {
 pub struct PluginHost {
     /// Instances of all plugins at a time; address space is reserved for them at the start.
     pub instances: u32,
+    /// Bytes of linear memory that all instances have together; unset, half of what the machine, or
+    /// the server's control group, has. 0 is no limit.
+    #[serde(with = "value::optional_size")]
+    pub memory: Option<u64>,
     /// How long a session keeps its path guards when it asks nothing.
     #[serde(with = "value::duration")]
     pub idle_instance_timeout: Duration,

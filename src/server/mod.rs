@@ -2,6 +2,7 @@
 
 mod admission;
 pub mod control;
+mod generations;
 mod listeners;
 mod parts;
 mod proxy;
@@ -25,7 +26,8 @@ use tokio::{
 };
 
 use self::{
-    admission::Admission, control::Control, listeners::Shared, parts::Lasting, signal::Sign,
+    admission::Admission, control::Control, generations::Generations, listeners::Shared,
+    parts::Lasting, signal::Sign,
 };
 use crate::{
     config::{Config, Loaded, Problem},
@@ -139,6 +141,7 @@ impl Server {
         let (shutdown, shutting_down) = watch::channel(Shutdown::None);
         let (alive, mut gone) = mpsc::channel::<()>(1);
         let running = Arc::new(Running {
+            generations: Generations::new(&context),
             shared: Arc::new(Shared::new(
                 context,
                 Admission::new(limits.sessions, limits.sessions_per_address),
@@ -262,6 +265,7 @@ fn addresses(config: &Config) -> impl Iterator<Item = (SocketAddr, Kind)> {
 /// A server that serves.
 pub struct Running {
     shared: Arc<Shared>,
+    generations: Generations,
     lasting: Lasting,
     again: Arc<Reread>,
     /// Whether the end has begun, which a reload must not hold up.
