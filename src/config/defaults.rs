@@ -164,7 +164,7 @@ impl Default for Storage {
             file_mode: 0o644,
             directory_mode: 0o755,
             partial_age: crate::storage::DEFAULT_PARTIAL_AGE,
-            partial_size: 0,
+            partial_size: None,
             partial_count: 1000,
             partial_listing: PartialListing::Show,
             odd_names: OddNames::Hide,

@@ -306,9 +306,10 @@ pub struct Storage {
     /// How long a broken upload waits to be resumed.
     #[serde(with = "value::duration")]
     pub partial_age: Duration,
-    /// Bytes of all broken uploads that wait: beyond it the oldest are removed; 0 is no limit.
-    #[serde(with = "value::size")]
-    pub partial_size: u64,
+    /// Bytes of all broken uploads that wait: beyond it the oldest are removed, of the user who has
+    /// most. Unset, half of what the file system has; 0 is no limit.
+    #[serde(with = "value::optional_size")]
+    pub partial_size: Option<u64>,
     /// How many broken uploads of one user may wait; beyond it the oldest go.
     pub partial_count: usize,
     /// Whether listings show a user's own broken uploads.
