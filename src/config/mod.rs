@@ -307,7 +307,8 @@ pub struct Storage {
     #[serde(with = "value::duration")]
     pub partial_age: Duration,
     /// Bytes of all broken uploads that wait: beyond it the oldest are removed, of the user who has
-    /// most. Unset, half of what the file system has; 0 is no limit.
+    /// most. Unset, no user has more than half of
+    /// the file system, but for the last one; 0 is no limit.
     #[serde(with = "value::optional_size")]
     pub partial_size: Option<u64>,
     /// How many broken uploads of one user may wait; beyond it the oldest go.
