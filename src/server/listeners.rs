@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::process::geteuid;
 use socket2::{Domain, Socket, Type};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -23,6 +24,7 @@ use super::{
     proxy,
 };
 use crate::{
+    access,
     ftp::address,
     observe::Rate,
     session::{Origin, Session, Shutdown, context::Context},
@@ -69,8 +71,9 @@ impl Shared {
     }
 }
 
-/// Each address stands for itself: `[::]` does not take IPv4 along, so that both can be listed.
-pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+/// Takes an address. Each stands for itself: `[::]` does not take IPv4 along, so that both can be
+/// listed.
+pub(super) fn bind(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
@@ -78,8 +81,28 @@ pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+/// Lets clients in.
+pub(super) fn listen(socket: Socket) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
+}
+
+/// The reason why an address cannot be had, for people.
+pub(super) fn explain(address: SocketAddr, error: &io::Error) -> String {
+    let why = match error.kind() {
+        io::ErrorKind::AddrInUse => "another process has this address and port".to_owned(),
+        io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
+        io::ErrorKind::PermissionDenied => format!(
+            "{} may not listen on port {}: ports below 1024 take root or CAP_NET_BIND_SERVICE",
+            access::user(geteuid().as_raw()),
+            address.port()
+        ),
+        _ => return format!("{address}: {error}"),
+    };
+    format!("{address}: {why} ({error})")
 }
 
 /// Accepts connections until it is aborted.

@@ -15,4 +15,5 @@ mod end;
 mod log;
 mod plugin;
 mod start;
+mod trial;
 mod users;
