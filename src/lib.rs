@@ -13,6 +13,7 @@ pub mod ftp;
 pub mod gate;
 pub mod kit;
 pub mod observe;
+pub mod open_files;
 pub mod passwords;
 pub mod plugin;
 pub mod server;

@@ -36,6 +36,7 @@ use self::{
 use crate::{
     config::{Config, Loaded, Problem},
     gate::Gates,
+    open_files,
     session::{Shutdown, context::Context},
     startup::{Startup, overlap},
     storage::local::Local,
@@ -110,7 +111,7 @@ struct Opened {
 /// Opens all that the configuration names, in earnest or as a trial: everything that can fail when a
 /// server starts. Warnings go to those of `loaded`.
 async fn open(loaded: &mut Loaded, startup: &Arc<Startup>) -> Result<Opened, Problem> {
-    signal::raise_open_files();
+    open_files::raise();
     let control = Control::listen(loaded, startup)
         .map_err(|error| loaded.problem("server.state", error.to_string()))?;
     let (ended, told) = mpsc::channel(1);

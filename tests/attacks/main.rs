@@ -13,6 +13,7 @@
 mod support;
 
 mod logins;
+mod open_files;
 
 /// How many times as large as usual.
 fn scale() -> usize {
