@@ -174,7 +174,10 @@ impl Startup {
         {
             for entry in fs::read_dir(configured).into_iter().flatten().flatten() {
                 let name = entry.file_name();
-                if Path::new(&name).extension().is_some_and(|end| end == "cwasm") {
+                if Path::new(&name)
+                    .extension()
+                    .is_some_and(|end| end == "cwasm")
+                {
                     // An absolute link: entries are read, or replaced by a rename.
                     let _ = std::os::unix::fs::symlink(entry.path(), own.join(name));
                 }

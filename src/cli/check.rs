@@ -39,8 +39,7 @@ fn try_start(loaded: &mut Loaded, startup: &Arc<Startup>) -> Result<Tried, Probl
         .worker_threads(1)
         .enable_all()
         .build();
-    let runtime =
-        runtime.map_err(|error| loaded.problem("server.threads", error.to_string()))?;
+    let runtime = runtime.map_err(|error| loaded.problem("server.threads", error.to_string()))?;
     let tried = runtime.block_on(server::try_start(loaded, startup));
     // A thread may wait for a file system that hangs.
     runtime.shutdown_background();

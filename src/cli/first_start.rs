@@ -95,7 +95,12 @@ fn certificate(loaded: &Loaded, startup: &Startup) -> Result<(PathBuf, PathBuf),
     const KEY: &str = "tls.certificate";
     let server = &loaded.config.server;
     let directory = server.state.join(self_signed::DIRECTORY);
-    let problem = |error| loaded.problem(KEY, format!("no certificate is named, and none can be made: {error}"));
+    let problem = |error| {
+        loaded.problem(
+            KEY,
+            format!("no certificate is named, and none can be made: {error}"),
+        )
+    };
     let mut place = directory.clone();
     if !self_signed::is_there(&directory) {
         make_directory(loaded, startup, KEY, &directory)?;

@@ -35,7 +35,10 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// As [`read`], and where it is something else.
 pub fn read_text(path: &Path) -> io::Result<String> {
     String::from_utf8(read(path)?).map_err(|error| {
-        let text = format!("it is not UTF-8, from byte {} on", error.utf8_error().valid_up_to());
+        let text = format!(
+            "it is not UTF-8, from byte {} on",
+            error.utf8_error().valid_up_to()
+        );
         io::Error::new(io::ErrorKind::InvalidData, text)
     })
 }

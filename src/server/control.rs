@@ -237,7 +237,9 @@ fn found(loaded: &Loaded, startup: &Startup, path: &Path) -> io::Result<()> {
         Ok(Answer::Status(status)) => status,
         Ok(_) => return Err(taken(path, None)),
         Err(error) => {
-            let text = format!("the server that runs with this state directory does not say how it is: {error}");
+            let text = format!(
+                "the server that runs with this state directory does not say how it is: {error}"
+            );
             return Err(io::Error::new(error.kind(), text));
         }
     };

@@ -7,9 +7,7 @@ use std::{
 
 use tokio::time::timeout;
 
-use super::{
-    Bound, Current, Listening, Running, Serving, addresses, bind, listeners, warnings,
-};
+use super::{Bound, Current, Listening, Running, Serving, addresses, bind, listeners, warnings};
 use crate::{
     config::{Config, Loaded, Problem},
     startup::{Startup, overlap},
@@ -106,7 +104,11 @@ impl Running {
         let text = |problem: Problem| problem.to_string();
         let mut bound = bind(&loaded, free).map_err(text)?;
         let startup = Arc::new(Startup::real());
-        let prepared = self.lasting.prepare(&loaded, &startup).await.map_err(text)?;
+        let prepared = self
+            .lasting
+            .prepare(&loaded, &startup)
+            .await
+            .map_err(text)?;
         loaded.warnings.extend(prepared.warnings.iter().cloned());
         if !taken.is_empty() {
             // Last, since nobody is let in meanwhile.

@@ -74,7 +74,10 @@ mod tests {
         assert_eq!(at("2030-01-29"), None);
         assert_eq!(at("2030-02-01"), said("expires on 2030-03-01, in 27 days"));
         assert_eq!(at("2030-02-27"), said("expires on 2030-03-01, in 1 day"));
-        assert_eq!(at("2030-02-28"), said("expires on 2030-03-01, within a day"));
+        assert_eq!(
+            at("2030-02-28"),
+            said("expires on 2030-03-01, within a day")
+        );
         assert_eq!(at("2030-03-01"), said("expired on 2030-03-01"));
     }
 }

@@ -44,7 +44,10 @@ fn who_comes_when_no_file_is_left_is_told_and_the_others_go_on() {
     // One line for all of them, which names the limit.
     let log = server.log();
     assert_eq!(complaints(&server), 1, "{log}");
-    assert!(log.contains("RLIMIT_NOFILE") && log.contains("limit=96"), "{log}");
+    assert!(
+        log.contains("RLIMIT_NOFILE") && log.contains("limit=96"),
+        "{log}"
+    );
     assert!(!log.contains("limits.sessions\""), "{log}");
     // Some were kept back for those that are there.
     assert_eq!(early.retrieve("RETR file"), b"content");
@@ -77,11 +80,20 @@ fn sessions_in_progress_hear_what_is_wrong() {
     sessions[0].send("RETR file").expect(451).saying(TEXT);
     // Also those who come now: one descriptor is there to tell them.
     for _ in 0..3 {
-        Client::dial(server.address).reply().expect(421).saying(TEXT);
+        Client::dial(server.address)
+            .reply()
+            .expect(421)
+            .saying(TEXT);
     }
     assert_eq!(complaints(&server), 1, "{}", server.log());
-    assert!(!server.log().contains("the storage failed"), "{}", server.log());
+    assert!(
+        !server.log().contains("the storage failed"),
+        "{}",
+        server.log()
+    );
     drop(sessions);
-    eventually("there is room again", || early.send("SIZE file").code == 213);
+    eventually("there is room again", || {
+        early.send("SIZE file").code == 213
+    });
     assert_eq!(early.retrieve("RETR file"), b"content");
 }

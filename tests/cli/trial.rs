@@ -91,7 +91,11 @@ fn storages_that_cannot_be_opened() {
         (
             format!("root = {}", quoted(&place.join("no/such"))),
             "storage.default.root",
-            &["config.toml:2:", "no/such", "the directory above it is not there"][..],
+            &[
+                "config.toml:2:",
+                "no/such",
+                "the directory above it is not there",
+            ][..],
         ),
         (
             format!("root = {}", quoted(&file)),
@@ -136,13 +140,23 @@ fn staging_on_another_file_system() {
     let device = |path: &Path| fs::metadata(path).unwrap().dev();
     let setup = Setup::new();
     let here = setup.file("file", "");
-    assert_ne!(device(elsewhere.path()), device(&here), "no other file system");
+    assert_ne!(
+        device(elsewhere.path()),
+        device(&here),
+        "no other file system"
+    );
     let staging = elsewhere.path().join("staging");
-    let setup = setup.tables(&format!("[storage.default]\nstaging = {}", quoted(&staging)));
+    let setup = setup.tables(&format!(
+        "[storage.default]\nstaging = {}",
+        quoted(&staging)
+    ));
     fails_alike(
         &setup,
         "storage.default.staging",
-        &["config.toml:2:", "it must be on the file system of the root"],
+        &[
+            "config.toml:2:",
+            "it must be on the file system of the root",
+        ],
     );
     assert!(!staging.exists());
 }
@@ -157,11 +171,18 @@ fn staging_that_another_server_has() {
         quoted(&root),
         quoted(&staging)
     ));
-    fails_alike(&setup, "storage.default.staging", &["another server is using it"]);
+    fails_alike(
+        &setup,
+        "storage.default.staging",
+        &["another server is using it"],
+    );
     let setup = Setup::new().set("server.state", &quoted(&server.state()));
     let (status, said) = setup.run(&["check"]);
     assert_eq!(status, 2, "{said}");
-    assert!(said.contains("another server runs with this state directory"), "{said}");
+    assert!(
+        said.contains("another server runs with this state directory"),
+        "{said}"
+    );
     assert!(said.contains(&format!("process {}", server.id())), "{said}");
     server.login();
 }
@@ -242,10 +263,18 @@ fn certificates_that_do_not_do() {
     fails_alike(
         &with(&certificate, &key),
         "tls.key",
-        &["config.toml:3:", "one.pem", "other.key", "it is not the key of the certificate in"],
+        &[
+            "config.toml:3:",
+            "one.pem",
+            "other.key",
+            "it is not the key of the certificate in",
+        ],
     );
     let good = setup.file("one.key", &one.key_pem);
-    let chain = setup.file("chain.pem", format!("{}{}", other.certificate_pem, one.certificate_pem));
+    let chain = setup.file(
+        "chain.pem",
+        format!("{}{}", other.certificate_pem, one.certificate_pem),
+    );
     fails_alike(
         &with(&chain, &good),
         "tls.key",
@@ -253,7 +282,11 @@ fn certificates_that_do_not_do() {
     );
     let pipe = certificate.with_file_name("pipe");
     mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
-    fails_alike(&with(&pipe, &good), "tls.certificate", &["not a regular file"]);
+    fails_alike(
+        &with(&pipe, &good),
+        "tls.certificate",
+        &["not a regular file"],
+    );
     fails_alike(
         &with(&certificate.with_file_name("none"), &good),
         "tls.certificate",
@@ -261,7 +294,11 @@ fn certificates_that_do_not_do() {
     );
     let half = Setup::new();
     fs::create_dir_all(half.state().join("tls")).unwrap();
-    fs::write(half.state().join("tls/certificate.pem"), &one.certificate_pem).unwrap();
+    fs::write(
+        half.state().join("tls/certificate.pem"),
+        &one.certificate_pem,
+    )
+    .unwrap();
     fails_alike(&half, "tls.certificate", &["is there without"]);
 }
 
@@ -294,17 +331,61 @@ fn permissions_that_the_servers_user_lacks() {
     let may_not = |what: &str| format!("may not {what}");
     let refuses = format!("{} has mode", private.display());
     for (lines, key, what) in [
-        ("[storage.default]\nroot = \"PRIVATE\"", "storage.default.root", "enter it"),
-        ("[storage.default]\nroot = \"PRIVATE/files\"", "storage.default.root", "enter it"),
-        ("[storage.default]\nroot = \"PRIVATE/new\"", "storage.default.root", "enter it"),
-        ("[storage.default]\nroot = \"LINK\"", "storage.default.root", "enter it"),
-        ("[storage.default]\nstaging = \"PRIVATE/staging\"", "storage.default.staging", "enter it"),
-        ("[storage.default]\nquarantine = \"PRIVATE/q\"", "storage.default.quarantine", "enter it"),
-        ("[tls]\ncertificate = \"PRIVATE/file.pem\"\nkey = \"PRIVATE/file.pem\"", "tls.certificate", "read it"),
-        ("[tls]\nclient-certificates = \"optional\"\nclient-authorities = \"PRIVATE/file.pem\"", "tls.client-authorities", "read it"),
-        ("[state]\nfile = \"PRIVATE/state.redb\"", "state.file", "make it"),
-        ("[[plugin]]\nname = \"x\"\ncomponent = \"PRIVATE/file.wasm\"", "plugin[0].component", "read it"),
-        ("[[plugin]]\nname = \"users\"\ncomponent = \"builtin:users\"\nsettings.users = { file = \"PRIVATE/users.toml\" }", "plugin[0].settings", "read it"),
+        (
+            "[storage.default]\nroot = \"PRIVATE\"",
+            "storage.default.root",
+            "enter it",
+        ),
+        (
+            "[storage.default]\nroot = \"PRIVATE/files\"",
+            "storage.default.root",
+            "enter it",
+        ),
+        (
+            "[storage.default]\nroot = \"PRIVATE/new\"",
+            "storage.default.root",
+            "enter it",
+        ),
+        (
+            "[storage.default]\nroot = \"LINK\"",
+            "storage.default.root",
+            "enter it",
+        ),
+        (
+            "[storage.default]\nstaging = \"PRIVATE/staging\"",
+            "storage.default.staging",
+            "enter it",
+        ),
+        (
+            "[storage.default]\nquarantine = \"PRIVATE/q\"",
+            "storage.default.quarantine",
+            "enter it",
+        ),
+        (
+            "[tls]\ncertificate = \"PRIVATE/file.pem\"\nkey = \"PRIVATE/file.pem\"",
+            "tls.certificate",
+            "read it",
+        ),
+        (
+            "[tls]\nclient-certificates = \"optional\"\nclient-authorities = \"PRIVATE/file.pem\"",
+            "tls.client-authorities",
+            "read it",
+        ),
+        (
+            "[state]\nfile = \"PRIVATE/state.redb\"",
+            "state.file",
+            "make it",
+        ),
+        (
+            "[[plugin]]\nname = \"x\"\ncomponent = \"PRIVATE/file.wasm\"",
+            "plugin[0].component",
+            "read it",
+        ),
+        (
+            "[[plugin]]\nname = \"users\"\ncomponent = \"builtin:users\"\nsettings.users = { file = \"PRIVATE/users.toml\" }",
+            "plugin[0].settings",
+            "read it",
+        ),
     ] {
         let lines = lines.replace("PRIVATE", private.to_str().unwrap());
         let lines = lines.replace("LINK", link.to_str().unwrap());
@@ -331,7 +412,11 @@ fn permissions_that_the_servers_user_lacks() {
     fails_alike(
         &setup,
         "storage.default.root",
-        &["permission denied: user ", "may not enter it: its mode is", "its owner"],
+        &[
+            "permission denied: user ",
+            "may not enter it: its mode is",
+            "its owner",
+        ],
     );
     // A state directory that is not to be made, and one that is not to be written to.
     let closed = outside.path().join("closed");
@@ -352,7 +437,10 @@ fn permissions_that_the_servers_user_lacks() {
         fails_alike(
             &setup,
             "server.listen[0]",
-            &["user nobody (uid 65534) may not listen on port 21", "CAP_NET_BIND_SERVICE"],
+            &[
+                "user nobody (uid 65534) may not listen on port 21",
+                "CAP_NET_BIND_SERVICE",
+            ],
         );
     }
 }
@@ -370,7 +458,10 @@ fn the_configuration_itself() {
         fs::remove_file(&config).unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{said}");
-        assert!(said.contains("config.toml: cannot be read: not a regular file"), "{said}");
+        assert!(
+            said.contains("config.toml: cannot be read: not a regular file"),
+            "{said}"
+        );
         said
     };
     assert_eq!(run(&["check"], &setup), run(&[], &setup));
@@ -391,7 +482,10 @@ fn a_check_by_another_user_is_told() {
     let other = Setup::new().set("server.state", &quoted(&setup.state()));
     let (status, said) = other.run(&["check"]);
     assert_eq!(status, 0, "{said}");
-    assert!(said.contains("belongs to user nobody (uid 65534)"), "{said}");
+    assert!(
+        said.contains("belongs to user nobody (uid 65534)"),
+        "{said}"
+    );
     assert!(!setup.state().join("cache").exists() && !setup.state().join("tls").exists());
 }
 
@@ -478,11 +572,16 @@ fn an_address_that_the_running_server_gives_up_is_free() {
         .tables(&format!("[server]\nlisten = [\"0.0.0.0:{port}\"]"));
     let server = setup.start_with(|line| line.contains("Portcullis is ready"));
     let config = server.state().with_file_name("config.toml");
-    let text = fs::read_to_string(&config).unwrap().replace("0.0.0.0", "127.0.0.1");
+    let text = fs::read_to_string(&config)
+        .unwrap()
+        .replace("0.0.0.0", "127.0.0.1");
     let mut command = server.setup().command(&["check"]);
     fs::write(&config, text).unwrap();
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{output:?}");
-    assert!(said.contains(&format!("127.0.0.1:{port}, explicit TLS (the running")), "{said}");
+    assert!(
+        said.contains(&format!("127.0.0.1:{port}, explicit TLS (the running")),
+        "{said}"
+    );
 }

@@ -37,10 +37,13 @@ pub(super) fn open(
         return Err(about("root", text.to_owned()));
     }
     let place = |what: &str, error: &io::Error| {
-        about("root", format!("{}: {what}: {error}", config.root.display()))
+        about(
+            "root",
+            format!("{}: {what}: {error}", config.root.display()),
+        )
     };
-    let root_path = make_root(config, state, startup)
-        .map_err(|error| place("it cannot be made", &error))?;
+    let root_path =
+        make_root(config, state, startup).map_err(|error| place("it cannot be made", &error))?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let entered = openat(CWD, &root_path, flags, Mode::empty()).and_then(|handle| {
         // To have a handle is one thing, to use it another.
@@ -181,11 +184,7 @@ fn failed(error: Error, directory: &Path) -> io::Error {
 }
 
 /// Makes the root, but not a whole path that a slip of the pen has invented.
-fn make_root(
-    config: &config::Storage,
-    state: &Path,
-    startup: &Startup,
-) -> io::Result<PathBuf> {
+fn make_root(config: &config::Storage, state: &Path, startup: &Startup) -> io::Result<PathBuf> {
     let root = &config.root;
     let recursive = root.starts_with(state);
     let made = startup.make_directory(root, config.directory_mode & 0o777, recursive);

@@ -65,7 +65,13 @@ impl Fixture {
             ..config::Storage::default()
         };
         change(&mut config);
-        let local = Local::open("test", &config, &directory.path().join("state"), &Startup::real()).unwrap();
+        let local = Local::open(
+            "test",
+            &config,
+            &directory.path().join("state"),
+            &Startup::real(),
+        )
+        .unwrap();
         let tree = local.open(&path("/home"), "bob").await.unwrap();
         Self {
             directory,
@@ -84,7 +90,13 @@ impl Fixture {
             tree,
         } = self;
         drop((local, tree));
-        let local = Local::open("test", &config, &directory.path().join("state"), &Startup::real()).unwrap();
+        let local = Local::open(
+            "test",
+            &config,
+            &directory.path().join("state"),
+            &Startup::real(),
+        )
+        .unwrap();
         let tree = local.open(&path("/home"), "bob").await.unwrap();
         Self {
             directory,

@@ -252,7 +252,13 @@ async fn homes_are_made_if_the_configuration_says_so() {
         create_homes: false,
         ..fixture.config.clone()
     };
-    let local = Local::open("test", &config, &fixture.directory.path().join("state"), &Startup::real()).unwrap();
+    let local = Local::open(
+        "test",
+        &config,
+        &fixture.directory.path().join("state"),
+        &Startup::real(),
+    )
+    .unwrap();
     assert_error!(local.open(&path("/none"), "bob").await, Error::NotFound);
     local.open(&path("/home"), "bob").await.unwrap();
     local.open(&path("/"), "bob").await.unwrap();
