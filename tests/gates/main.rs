@@ -14,6 +14,7 @@ mod support;
 mod authenticators;
 mod events;
 mod guards;
+mod hung;
 mod inspectors;
 mod instances;
 mod loading;
