@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::{Failure, Source, files, output};
-use crate::server::control::{self, Answer, Broken, Plugin, Request, Status};
+use crate::{
+    plugin::Taken,
+    server::control::{self, Answer, Broken, Generation, Plugin, Request, Status},
+};
 
 /// How many broken uploads are listed for people.
 const BROKEN: usize = 20;
@@ -71,7 +74,16 @@ fn shown(status: &Status) -> String {
         rows.push(row("listener", text));
     }
     rows.push(row("sessions", status.sessions.to_string()));
+    // The newest is the one above.
+    rows.extend(status.generations.iter().skip(1).map(|one| {
+        let Generation { loaded, sessions } = one;
+        let text = format!("loaded {} ago, of {sessions} of them", time(*loaded));
+        row("older configuration", text)
+    }));
     rows.extend(status.plugins.iter().map(|one| row("plugin", plugin(one))));
+    if let Some(taken) = &status.instances {
+        rows.push(row("instances", instances(taken)));
+    }
     if let Some(error) = &status.state_error {
         let age = time(status.state_error_age.unwrap_or_default());
         let text = format!("NOT WRITTEN for {age}: {error}; tried again every few seconds");
@@ -110,6 +122,30 @@ fn plugin(plugin: &Plugin) -> String {
     }
     if let (Some(fault), Some(age)) = (&plugin.last_fault, plugin.last_fault_age) {
         text += &format!("; the last fault {} ago: {fault}", time(age));
+    }
+    text
+}
+
+fn instances(taken: &Taken) -> String {
+    let all = taken.logins + taken.paths + taken.uploads + taken.events;
+    let mut text = format!("{all} of {}", taken.total);
+    if all > 0 {
+        let kinds = [
+            ("logins", taken.logins),
+            ("paths", taken.paths),
+            ("uploads", taken.uploads),
+            ("events", taken.events),
+        ];
+        let kinds = kinds.iter().filter(|(_, count)| *count > 0);
+        let kinds: Vec<_> = kinds
+            .map(|(what, count)| format!("{what} {count}"))
+            .collect();
+        text += &format!(" ({})", kinds.join(", "));
+    }
+    let mib = |bytes: u64| bytes >> 20;
+    text += &format!(", {} MiB", mib(taken.memory));
+    if taken.memory_total < u64::MAX {
+        text += &format!(" of {}", mib(taken.memory_total));
     }
     text
 }

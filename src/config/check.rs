@@ -326,6 +326,23 @@ fn plugins(config: &Config, findings: &mut Findings) {
     if config.plugin_host.event_queue < 64 << 10 {
         findings.error("plugin-host.event-queue", "expected 64KiB or more");
     }
+    if let Some(memory) = config.plugin_host.memory
+        && memory > 0
+        && let Some(most) = config
+            .plugin
+            .iter()
+            .map(|plugin| plugin.limits.memory)
+            .max()
+        && memory < most.saturating_mul(4)
+    {
+        findings.warn(
+            "plugin-host.memory",
+            format!(
+                "is less than four times the largest limits.memory, {most} bytes: each \
+                purpose has a part of it, and a plugin may find too little"
+            ),
+        );
+    }
     let mut names: BTreeMap<&str, usize> = BTreeMap::new();
     for (index, plugin) in config.plugin.iter().enumerate() {
         let key = |key: &str| format!("plugin[{index}].{key}");

@@ -164,7 +164,7 @@ impl Default for Storage {
             file_mode: 0o644,
             directory_mode: 0o755,
             partial_age: crate::storage::DEFAULT_PARTIAL_AGE,
-            partial_size: 0,
+            partial_size: None,
             partial_count: 1000,
             partial_listing: PartialListing::Show,
             odd_names: OddNames::Hide,
@@ -188,6 +188,7 @@ impl Default for PluginHost {
     fn default() -> Self {
         Self {
             instances: 1000,
+            memory: None,
             idle_instance_timeout: Duration::from_secs(10),
             event_queue: 8 << 20,
         }

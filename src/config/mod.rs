@@ -307,9 +307,10 @@ pub struct Storage {
     /// How long a broken upload waits to be resumed.
     #[serde(with = "value::duration")]
     pub partial_age: Duration,
-    /// Bytes of all broken uploads that wait: beyond it the oldest are removed; 0 is no limit.
-    #[serde(with = "value::size")]
-    pub partial_size: u64,
+    /// Bytes of all broken uploads that wait: beyond it the oldest are removed, of the user who has
+    /// most. Unset, half of what the file system has; 0 is no limit.
+    #[serde(with = "value::optional_size")]
+    pub partial_size: Option<u64>,
     /// How many broken uploads of one user may wait; beyond it the oldest go.
     pub partial_count: usize,
     /// Whether listings show a user's own broken uploads.
@@ -395,6 +396,10 @@ pub struct State {
 pub struct PluginHost {
     /// Instances of all plugins at a time; address space is reserved for them at the start.
     pub instances: u32,
+    /// Bytes of linear memory that all instances have together; unset, half of what the machine, or
+    /// the server's control group, has. 0 is no limit.
+    #[serde(with = "value::optional_size")]
+    pub memory: Option<u64>,
     /// How long a session keeps its path guards when it asks nothing.
     #[serde(with = "value::duration")]
     pub idle_instance_timeout: Duration,

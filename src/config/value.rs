@@ -25,6 +25,15 @@ pub mod size {
     }
 }
 
+/// Bytes, or nothing where the key is not there.
+pub mod optional_size {
+    use super::*;
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(source: D) -> Result<Option<u64>, D::Error> {
+        size::deserialize(source).map(Some)
+    }
+}
+
 /// A range of ports: "10000-30000", "40000", 40000 or [10000, 30000].
 pub mod ports {
     use super::*;

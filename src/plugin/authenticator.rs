@@ -10,7 +10,6 @@ use super::{
         exports::portcullis::plugin::authentication::{Credentials as Given, Outcome as Answered},
     },
     call::Call,
-    component::Term,
     fault::bounded,
     instances::{Component, Pool},
     output::one_line,
@@ -55,7 +54,7 @@ impl ComponentAuthenticator {
         credentials: Credentials,
     ) -> Result<Outcome, Fault> {
         let plugin = &self.0.plugin;
-        let mut lease = self.0.lease(session, Term::Short).await?;
+        let mut lease = self.0.lease(session).await?;
         let clock = lease.store.data().clock.clone();
         let given = Given {
             user: &credentials.user,

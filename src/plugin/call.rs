@@ -21,6 +21,7 @@ use super::{
     output::Output,
     resources::{Account, Draft, Session},
     settings::Version,
+    slots::Slot,
 };
 use crate::gate::{self, SessionFacts};
 
@@ -61,6 +62,7 @@ pub(super) struct Call {
 pub(super) fn store(
     engine: &Engine,
     plugin: &Arc<Plugin>,
+    slot: Slot,
     settings: Arc<Version>,
     facts: Arc<SessionFacts>,
 ) -> Store<Call> {
@@ -77,7 +79,7 @@ pub(super) fn store(
         table,
         clock: Arc::new(Clock::new()),
         output: Output::new(plugin.name.clone(), facts.id.clone(), plugin.limits.log),
-        limiter: Limiter::new(plugin.limits.memory),
+        limiter: Limiter::new(plugin.limits.memory, slot),
         facts,
         session: None,
         account: None,

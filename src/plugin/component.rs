@@ -6,7 +6,6 @@ use std::{
     time::Instant,
 };
 
-use tokio::sync::Semaphore;
 use wasmtime::{Engine, Store, component::Linker};
 
 use super::{
@@ -14,11 +13,12 @@ use super::{
     cache::Cache,
     call::{Call, store},
     clock::Late,
+    compiled::{Compiled, Library},
     engine::Allocation,
     fault,
     grants::Granted,
     settings::{Settings, Version},
-    slots::{self, Slot, Slots},
+    slots::{Busy, Purpose, Slot, Slots},
     state::State,
     state_file::StateFile,
 };
@@ -35,7 +35,7 @@ pub(super) struct Shared {
     pub(super) linker: Linker<Call>,
     pub(super) slots: Slots,
     pub(super) verifier: Verifier,
-    pub(super) cache: Cache,
+    pub(super) library: Library,
     /// By the plugins' names: a reload takes over what is there.
     kept: Mutex<HashMap<String, Kept>>,
     /// Where their state outlives the server.
@@ -53,18 +53,18 @@ impl Shared {
         engine: Engine,
         allocation: Allocation,
         linker: Linker<Call>,
-        instances: u32,
+        slots: Slots,
         cache: Cache,
         state_file: Option<StateFile>,
         verifier: Verifier,
     ) -> Self {
         Self {
-            engine,
+            engine: engine.clone(),
             allocation,
             linker,
-            slots: Slots::new(instances),
+            slots,
             verifier,
-            cache,
+            library: Library::new(engine, cache),
             kept: Mutex::default(),
             state_file: state_file.map(Arc::new),
         }
@@ -125,6 +125,8 @@ impl Shared {
 /// One plugin of the configuration.
 pub(super) struct Plugin {
     pub(super) name: Arc<str>,
+    /// Keeps the code for the next generation.
+    pub(super) compiled: Arc<Compiled>,
     pub(super) limits: PluginLimits,
     pub(super) granted: Granted,
     pub(super) settings: Settings,
@@ -133,7 +135,7 @@ pub(super) struct Plugin {
     /// How long its instances live.
     pub(super) instances: Instances,
     /// Where the configuration limits them.
-    pub(super) at_once: Option<Arc<Semaphore>>,
+    pub(super) at_once: Option<Slots>,
     /// The linear memories of one instance: what it takes of the pool.
     pub(super) memories: u32,
     /// Whether it was said that it asks for directories and has none.
@@ -141,49 +143,45 @@ pub(super) struct Plugin {
     pub(super) shared: Arc<Shared>,
 }
 
-/// How long an instance is taken for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Term {
-    /// One call.
-    Short,
-    /// As long as a client sends.
-    Long,
-}
-
 impl Plugin {
-    /// The right to an instance, when one is free in time; the wait began at `since`.
-    pub(super) async fn slot(&self, term: Term, since: Instant) -> Result<Slot, Fault> {
+    /// The right to an instance for `user`, when one is free in time; the wait began at `since`.
+    pub(super) async fn slot(
+        &self,
+        purpose: Purpose,
+        user: Option<&str>,
+        since: Instant,
+    ) -> Result<Slot, Fault> {
         let limits = &self.limits;
         let patience = || limits.pool_wait.saturating_sub(since.elapsed());
-        let busy = |what: &str| {
-            let text = format!(
-                "no instance became free in {:?}: see {what}",
-                limits.pool_wait
-            );
+        let busy = |key: &str, Busy { share }| {
+            let wait = limits.pool_wait;
+            let mut text = format!("no instance became free in {wait:?}: see {key}");
+            if let Some(share) = share {
+                text += &format!("; this user has {share}, and the rest is left to others");
+            }
             self.fault(FaultKind::Busy, text)
         };
         let own = match &self.at_once {
             None => None,
             Some(own) => {
-                let permit = slots::permit(own, 1, patience()).await;
-                Some(permit.ok_or_else(|| busy("limits.instances"))?)
+                let slot = own.take(purpose, user, 1, patience(), None).await;
+                Some(slot.map_err(|error| busy("limits.instances", error))?)
             }
         };
         let slots = &self.shared.slots;
-        let slot = match term {
-            Term::Short => slots.short(self.memories, patience(), own).await,
-            Term::Long => slots.long(self.memories, patience(), own).await,
-        };
-        slot.ok_or_else(|| busy("plugin-host.instances"))
+        let slot = slots.take(purpose, user, self.memories, patience(), own);
+        slot.await
+            .map_err(|error| busy("plugin-host.instances", error))
     }
 
     /// A store for an instance.
     pub(super) fn store(
         self: &Arc<Self>,
+        slot: &Slot,
         settings: Arc<Version>,
         facts: Arc<SessionFacts>,
     ) -> Store<Call> {
-        store(&self.shared.engine, self, settings, facts)
+        store(&self.shared.engine, self, slot.clone(), settings, facts)
     }
 
     /// What came of a call on `store`.

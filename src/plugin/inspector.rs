@@ -10,7 +10,6 @@ use super::{
         exports::portcullis::plugin::upload_inspection::Verdict as Answered,
     },
     call::Call,
-    component::Term,
     instances::{Component, Pool},
     output::one_line,
 };
@@ -52,7 +51,7 @@ impl Inspector for ComponentInspector {
 impl ComponentInspector {
     async fn ask(&self, session: Arc<SessionFacts>, upload: Upload) -> Result<Verdict, Fault> {
         let plugin = &self.0.plugin;
-        let mut lease = self.0.lease(session, Term::Long).await?;
+        let mut lease = self.0.lease(session).await?;
         let clock = lease.store.data().clock.clone();
         let call = async {
             let session = lease.store.data_mut().lend_session()?;

@@ -12,8 +12,8 @@ use wasmtime::Store;
 
 use super::{
     call::Call,
-    component::{Plugin, Term},
-    slots::Slot,
+    component::Plugin,
+    slots::{Purpose, Slot},
 };
 use crate::{
     config::Instances,
@@ -36,6 +36,7 @@ pub(super) trait Component: Clone + Send + Sync + 'static {
 pub(super) struct Pool<C: Component> {
     pub(super) plugin: Arc<Plugin>,
     component: C,
+    purpose: Purpose,
     idle: Arc<Idle<C::Instance>>,
 }
 
@@ -58,6 +59,7 @@ impl<C: Component> Clone for Pool<C> {
         Self {
             plugin: self.plugin.clone(),
             component: self.component.clone(),
+            purpose: self.purpose,
             idle: self.idle.clone(),
         }
     }
@@ -69,16 +71,17 @@ pub(super) struct Lease<I> {
     // In this order they are dropped: the instance before the slot that was its right to be.
     instance: Option<I>,
     pub(super) store: Store<Call>,
-    _slot: Slot,
+    slot: Slot,
     calls: u32,
     born: Instant,
 }
 
 impl<C: Component> Pool<C> {
-    pub(super) fn new(plugin: Arc<Plugin>, component: C) -> Self {
+    pub(super) fn new(plugin: Arc<Plugin>, component: C, purpose: Purpose) -> Self {
         Self {
             plugin,
             component,
+            purpose,
             idle: Arc::new(Idle {
                 list: Mutex::new(List {
                     leases: Vec::new(),
@@ -93,25 +96,25 @@ impl<C: Component> Pool<C> {
     pub(super) async fn lease(
         &self,
         session: Arc<SessionFacts>,
-        term: Term,
     ) -> Result<Lease<C::Instance>, Fault> {
         let since = Instant::now();
+        let user = session.user.as_deref();
         let slot = loop {
             let mut back = pin!(self.idle.back.notified());
             back.as_mut().enable();
-            if let Some(lease) = self.take() {
+            if let Some(lease) = self.take(user) {
                 return Ok(self.again(lease, session).await);
             }
             tokio::select! {
-                slot = self.plugin.slot(term, since) => break slot?,
+                slot = self.plugin.slot(self.purpose, user, since) => break slot?,
                 () = back, if self.plugin.instances == Instances::Pool => {}
             }
         };
         let settings = self.plugin.settings.current().await;
         Ok(Lease {
             instance: None,
-            store: self.plugin.store(settings, session),
-            _slot: slot,
+            store: self.plugin.store(&slot, settings, session),
+            slot,
             calls: 0,
             born: Instant::now(),
         })
@@ -146,6 +149,7 @@ impl<C: Component> Pool<C> {
         if self.plugin.instances != Instances::Pool || !self.may_stay(&lease) {
             return;
         }
+        lease.slot.leave();
         let mut list = self.idle.list();
         list.leases.push(lease);
         let watched = mem::replace(&mut list.watched, true);
@@ -162,7 +166,7 @@ impl<C: Component> Pool<C> {
     /// Whether an instance may be asked again: it is neither old nor greedy, and others have room.
     pub(super) fn may_stay(&self, lease: &Lease<C::Instance>) -> bool {
         lease.instance.is_some()
-            && self.plugin.shared.slots.plenty()
+            && lease.slot.plenty()
             && !lease.store.data().hoards()
             && (self.plugin.instances != Instances::Pool || self.is_young(lease))
     }
@@ -172,15 +176,21 @@ impl<C: Component> Pool<C> {
         lease.calls < limits.pool_calls && lease.born.elapsed() < limits.pool_age
     }
 
-    fn take(&self) -> Option<Lease<C::Instance>> {
+    fn take(&self, user: Option<&str>) -> Option<Lease<C::Instance>> {
         if self.plugin.instances != Instances::Pool {
             return None;
         }
         let mut list = self.idle.list();
         while let Some(lease) = list.leases.pop() {
-            if self.is_young(&lease) {
+            if !self.is_young(&lease) {
+                continue;
+            }
+            if lease.slot.enter(user) {
                 return Some(lease);
             }
+            // It waits for somebody who has less.
+            list.leases.push(lease);
+            break;
         }
         None
     }

@@ -4,12 +4,17 @@ use std::fmt;
 
 use wasmtime::ResourceLimiter;
 
-use super::engine::{CORE_INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES};
+use super::{
+    engine::{CORE_INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES},
+    slots::Slot,
+};
 
 /// Counts what the instances of one store ask for, and remembers what was denied: a guest that is
 /// denied memory crashes in a way of its own, and the log should say why.
 #[derive(Debug)]
 pub(super) struct Limiter {
+    /// Counts it among what all instances have.
+    slot: Slot,
     memory: u64,
     used: u64,
     asked: u64,
@@ -17,8 +22,9 @@ pub(super) struct Limiter {
 }
 
 impl Limiter {
-    pub(super) fn new(memory: u64) -> Self {
+    pub(super) fn new(memory: u64, slot: Slot) -> Self {
         Self {
+            slot,
             memory,
             used: 0,
             asked: 0,
@@ -58,6 +64,9 @@ impl ResourceLimiter for Limiter {
         if self.used.saturating_add(more) > self.memory {
             return Ok(self.deny(Excess::Memory(self.memory)));
         }
+        if !self.slot.grow(more) {
+            return Ok(self.deny(Excess::Budget));
+        }
         self.used += more;
         self.asked = more;
         Ok(true)
@@ -66,6 +75,7 @@ impl ResourceLimiter for Limiter {
     fn memory_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
         if self.denied.is_none() {
             self.used = self.used.saturating_sub(self.asked);
+            self.slot.shrink(self.asked);
         }
         self.asked = 0;
         Ok(())
@@ -98,6 +108,8 @@ impl ResourceLimiter for Limiter {
 pub(super) enum Excess {
     /// Linear memory, in bytes.
     Memory(u64),
+    /// Linear memory of all instances together, or the user's share of it.
+    Budget,
     /// The elements of a table.
     Table,
     /// More of this than the server keeps.
@@ -110,6 +122,9 @@ impl fmt::Display for Excess {
             Self::Memory(limit) => {
                 write!(formatter, "more memory than limits.memory, {limit} bytes")
             }
+            Self::Budget => formatter.write_str(
+                "more memory than is left for it of plugin-host.memory, which all plugins share",
+            ),
             Self::Table => write!(formatter, "a table of more than {TABLE_ELEMENTS} elements"),
             Self::Kept(what, limit) => write!(formatter, "{what}: more than {limit}"),
         }

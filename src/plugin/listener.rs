@@ -7,7 +7,6 @@ use wasmtime::Store;
 use super::{
     bindings::event_listener::{EventListener, EventListenerPre},
     call::Call,
-    component::Term,
     instances::{Component, Pool},
 };
 use crate::gate::{Answer, Fault, SessionFacts, events::Listener};
@@ -36,7 +35,7 @@ impl Listener for ComponentListener {
 impl ComponentListener {
     async fn tell(&self, events: &[String]) -> Result<(), Fault> {
         let plugin = &self.0.plugin;
-        let mut lease = self.0.lease(nobody("events"), Term::Short).await?;
+        let mut lease = self.0.lease(nobody("events")).await?;
         let clock = lease.store.data().clock.clone();
         let events: Vec<&str> = events.iter().map(String::as_str).collect();
         let call = async {

@@ -3,7 +3,6 @@
 use std::{borrow::Cow, path::Path, sync::Arc, time::Instant};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use tokio::sync::Semaphore;
 use wasmtime::{
     Store,
     component::{Component, InstancePre},
@@ -22,8 +21,9 @@ use super::{
         upload_inspector::UploadInspectorPre,
     },
     call::Call,
-    component::{Plugin, Shared, Term},
-    contract::{self, Kind},
+    compiled::Compiled,
+    component::{Plugin, Shared},
+    contract::{self, Kind, Report},
     engine::MEMORIES,
     grants::Granted,
     inspector::ComponentInspector,
@@ -32,6 +32,7 @@ use super::{
     output::one_line,
     path_guard::ComponentPolicy,
     settings::Settings,
+    slots::{Purpose, Slots},
     trial,
 };
 use crate::{
@@ -50,11 +51,8 @@ pub(super) async fn add(
     gates: &mut Gates,
 ) -> Result<(), LoadError> {
     let Loaded {
-        component,
+        compiled,
         kind,
-        listens,
-        checks,
-        exports,
         settings,
         granted,
     } = {
@@ -77,7 +75,7 @@ pub(super) async fn add(
     let (state, vitals) = kept.map_err(|text| LoadError::new("limits.state", text))?;
     let at_once = match configured.limits.instances {
         0 => None,
-        count => Some(Arc::new(Semaphore::new(count as usize))),
+        count => Some(Slots::own(count)),
     };
     let plugin = Arc::new(Plugin {
         name: configured.name.as_str().into(),
@@ -88,14 +86,21 @@ pub(super) async fn add(
         vitals: vitals.clone(),
         instances: instances(kind, configured.instances)?,
         at_once,
-        memories: memories(&component)?,
+        memories: memories(&compiled.component)?,
+        compiled: compiled.clone(),
         told_directories: std::sync::atomic::AtomicBool::new(false),
         shared: shared.clone(),
     });
     let mut linker = shared.linker.clone();
     let linked = Granted::link(&configured.grants, &mut linker)
-        .and_then(|()| linker.instantiate_pre(&component));
+        .and_then(|()| linker.instantiate_pre(&compiled.component));
     let linked = linked.map_err(|error| misfit(&error))?;
+    let Report {
+        listens,
+        checks,
+        exports,
+        ..
+    } = &compiled.report;
     let heard = match listens {
         true => Some(EventListenerPre::new(linked.clone()).map_err(|error| misfit(&error))?),
         false => None,
@@ -114,7 +119,7 @@ pub(super) async fn add(
     }
     // Those that ship are tried by their tests.
     if !configured.component.starts_with("builtin:") {
-        let tried = trial::calls(&plugin, &component, kind_of, &exports).await;
+        let tried = trial::calls(&plugin, kind_of, exports).await;
         tried.map_err(LoadError::component)?;
     }
     match &checker {
@@ -126,20 +131,20 @@ pub(super) async fn add(
         ),
     }
     if let Some(component) = heard {
-        let gate = ComponentListener(Pool::new(plugin.clone(), component));
+        let gate = ComponentListener(Pool::new(plugin.clone(), component, Purpose::Event));
         gates.listeners.push(named(configured, Arc::new(gate)));
     }
     match linked {
         Linked::Authenticator(component) => {
-            let gate = ComponentAuthenticator(Pool::new(plugin, component));
+            let gate = ComponentAuthenticator(Pool::new(plugin, component, Purpose::Login));
             gates.authenticators.push(named(configured, Arc::new(gate)));
         }
         Linked::PathGuard(component) => {
-            let gate = ComponentPolicy(Pool::new(plugin, component));
+            let gate = ComponentPolicy(Pool::new(plugin, component, Purpose::Policy));
             gates.policies.push(named(configured, Arc::new(gate)));
         }
         Linked::UploadInspector(component) => {
-            let gate = ComponentInspector(Pool::new(plugin, component));
+            let gate = ComponentInspector(Pool::new(plugin, component, Purpose::Upload));
             gates.inspectors.push(named(configured, Arc::new(gate)));
         }
         Linked::EventListener(_) => {}
@@ -197,10 +202,9 @@ fn load(shared: &Shared, configured: &config::Plugin, state: &Path) -> Result<Lo
             shared.allocation
         );
     }
-    contract::is_component(&bytes).map_err(LoadError::component)?;
-    let component = shared.cache.component(&shared.engine, &bytes);
-    let component = component.map_err(|error| LoadError::component(contract::invalid(&error)))?;
-    let report = contract::examine(&component, &bytes);
+    let compiled = shared.library.component(&bytes);
+    let compiled = compiled.map_err(LoadError::component)?;
+    let report = &compiled.report;
     if let Some(text) = report.ungranted(&configured.grants) {
         return Err(LoadError::new("grants", text));
     }
@@ -212,11 +216,8 @@ fn load(shared: &Shared, configured: &config::Plugin, state: &Path) -> Result<Lo
     let settings = settings.map_err(|text| LoadError::new("settings", text))?;
     let granted = Granted::new(&configured.grants)?;
     Ok(Loaded {
-        component,
+        compiled,
         kind,
-        listens: report.listens,
-        checks: report.checks,
-        exports: report.exports,
         settings,
         granted,
     })
@@ -224,11 +225,8 @@ fn load(shared: &Shared, configured: &config::Plugin, state: &Path) -> Result<Lo
 
 /// A component with all that is read for it.
 struct Loaded {
-    component: Component,
+    compiled: Arc<Compiled>,
     kind: Kind,
-    listens: bool,
-    checks: bool,
-    exports: Vec<String>,
     settings: Settings,
     granted: Granted,
 }
@@ -308,11 +306,11 @@ impl Linked {
 /// Starts an instance once, so that what cannot start is known now and not at the first login.
 async fn start(plugin: &Arc<Plugin>, linked: &Linked) -> Result<(), LoadError> {
     let failed = |text: String| LoadError::component(format!("it does not start: {text}"));
-    let _slot = plugin
-        .slot(Term::Short, Instant::now())
+    let slot = plugin
+        .slot(Purpose::Load, None, Instant::now())
         .await
         .map_err(|fault| failed(fault.text))?;
-    let mut store = plugin.store(plugin.settings.current().await, nobody("load"));
+    let mut store = plugin.store(&slot, plugin.settings.current().await, nobody("load"));
     let clock = store.data().clock.clone();
     let call = async { linked.start(&mut store).await.map(Ok) };
     let answer = clock.time(plugin.limits.wall_time, call).await;
@@ -332,12 +330,12 @@ async fn check_settings(
             format!("the component fails to check them: {text}"),
         )
     };
-    let _slot = plugin
-        .slot(Term::Short, Instant::now())
+    let slot = plugin
+        .slot(Purpose::Load, None, Instant::now())
         .await
         .map_err(|fault| failed(fault.text))?;
     let settings = plugin.settings.current().await;
-    let mut store = plugin.store(settings.clone(), nobody("load"));
+    let mut store = plugin.store(&slot, settings.clone(), nobody("load"));
     let clock = store.data().clock.clone();
     let call = async {
         let instance = checker.instantiate_async(&mut store).await?;

@@ -9,6 +9,7 @@ mod bindings;
 mod cache;
 mod call;
 mod clock;
+mod compiled;
 mod component;
 pub mod contract;
 mod engine;
@@ -20,6 +21,7 @@ mod instances;
 mod limiter;
 mod listener;
 mod load;
+mod machine;
 mod need;
 mod output;
 mod path_guard;
@@ -42,6 +44,7 @@ pub use contract::{Kind, Report, inspect};
 pub use fault::spread;
 pub use load::bytes;
 pub use need::Grant;
+pub use slots::Taken;
 pub use state::Kept;
 
 use crate::{config, gate::Gates, startup::Startup};
@@ -107,7 +110,8 @@ impl Host {
         let instances = config.instances.max(FEWEST);
         let failed =
             |error: wasmtime::Error| LoadError::new("plugin-host.instances", format!("{error:#}"));
-        let (engine, allocation) = engine::engine(instances).map_err(failed)?;
+        let (engine, allocation) =
+            engine::engine(instances.saturating_add(engine::MEMORIES)).map_err(failed)?;
         let mut linker = Linker::new(&engine);
         // All of WASI 0.2 but HTTP; `grants` says what is in it.
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(failed)?;
@@ -123,8 +127,15 @@ impl Host {
                 format!("no threads to verify passwords on: {error}"),
             )
         })?;
+        let memory = match config.memory {
+            Some(0) => u64::MAX,
+            Some(memory) => memory,
+            None => machine::memory() / 2,
+        };
+        // One instance that is being loaded comes on top.
+        let slots = slots::Slots::new(instances, engine::MEMORIES, memory);
         let shared = component::Shared::new(
-            engine, allocation, linker, instances, cache, state_file, verifier,
+            engine, allocation, linker, slots, cache, state_file, verifier,
         );
         Ok(Self {
             shared: Arc::new(shared),
@@ -189,6 +200,12 @@ impl Host {
         let there = state.get(key).is_some();
         state.delete(key);
         Some(usize::from(there))
+    }
+
+    /// The instances that there are now.
+    #[must_use]
+    pub fn instances(&self) -> Taken {
+        self.shared.slots.taken_by()
     }
 
     /// Why `state` is not written to its file, and since when, as long as that is so.

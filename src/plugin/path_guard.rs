@@ -12,7 +12,6 @@ use super::{
         },
     },
     call::Call,
-    component::Term,
     imports::uploads,
     instances::{Component, Lease, Pool},
     output::one_line,
@@ -88,7 +87,7 @@ impl ComponentGuard {
         let kept = self.take();
         let mut lease = match kept {
             Some(lease) => self.pool.again(lease, session).await,
-            None => self.pool.lease(session, Term::Short).await?,
+            None => self.pool.lease(session).await?,
         };
         let clock = lease.store.data().clock.clone();
         let questions: Vec<Question<'_>> = requests.iter().map(question).collect();

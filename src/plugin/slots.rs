@@ -1,110 +1,640 @@
-//! Who may have an instance now.
+//! Who may have an instance now, and how much memory all of them together.
+//!
+//! Each purpose has a part that no other takes: however many uploads there are, a login finds an
+//! instance. Among uploads, and among questions about paths, no user gets so much that nothing is
+//! left for the next one: a user may have at most four times of what stays free (the dynamic
+//! threshold of Choudhury and Hahne, 1998), so that it gives way the more users there are.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use serde::{Deserialize, Serialize};
+use tokio::{sync::oneshot, time::timeout};
 
-/// Permits for instances, one for each linear memory, so that the pool has room for whoever holds
-/// one. Uploads, which take as long as their clients, leave an eighth to the short calls; sessions
-/// keep a path guard only while more than a quarter is free.
-pub(super) struct Slots {
-    all: Arc<Semaphore>,
-    long: Arc<Semaphore>,
-    total: usize,
+/// An instance is for one of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A plugin is loaded: its first instance, the check of its settings.
+    Load,
+    /// Somebody logs in.
+    Login,
+    /// May somebody do what to which path?
+    Policy,
+    /// An upload is inspected, which takes as long as its client.
+    Upload,
+    /// Something has happened.
+    Event,
 }
 
-/// The right to one instance; drop the instance first.
-pub(super) struct Slot {
-    _all: OwnedSemaphorePermit,
-    _long: Option<OwnedSemaphorePermit>,
+const PURPOSES: usize = 5;
+
+impl Purpose {
+    /// Whether users get shares. Who logs in may say any name.
+    fn by_user(self) -> bool {
+        matches!(self, Self::Policy | Self::Upload)
+    }
+
+    const ALL: [Self; PURPOSES] = [
+        Self::Load,
+        Self::Login,
+        Self::Policy,
+        Self::Upload,
+        Self::Event,
+    ];
+}
+
+/// What others leave for each purpose, in percent.
+const RESERVED: [u64; PURPOSES] = [5, 10, 10, 25, 5];
+/// With fewer there is nothing to share: one user may have all.
+const SHARED_FROM: u64 = 8;
+/// How many times of what stays free a user may have.
+const SHARE: u64 = 4;
+
+/// Something that there is so much of, and who has how much of it.
+#[derive(Debug)]
+struct Stock {
+    total: u64,
+    /// What others leave for each purpose.
+    reserved: [u64; PURPOSES],
+    used: [u64; PURPOSES],
+    users: HashMap<(usize, Arc<str>), u64>,
+}
+
+impl Stock {
+    /// So much, of which each purpose keeps its part.
+    fn new(total: u64) -> Self {
+        let part = |percent: u64| (u128::from(total) * u128::from(percent)).div_ceil(100);
+        let reserved = RESERVED.map(|percent| u64::try_from(part(percent)).unwrap_or(u64::MAX));
+        Self {
+            reserved,
+            ..Self::open(total)
+        }
+    }
+
+    /// So much, for all purposes alike.
+    fn open(total: u64) -> Self {
+        Self {
+            total,
+            reserved: [0; PURPOSES],
+            used: [0; PURPOSES],
+            users: HashMap::new(),
+        }
+    }
+
+    fn used(&self, purpose: Purpose) -> u64 {
+        self.used.get(purpose as usize).copied().unwrap_or(0)
+    }
+
+    /// What is free for a purpose: what the others neither have nor keep.
+    fn free(&self, purpose: Purpose) -> u64 {
+        let taken = self.used.iter().zip(self.reserved).enumerate();
+        let taken = taken.map(
+            |(index, (used, reserved))| match index == purpose as usize {
+                true => *used,
+                false => reserved.max(*used),
+            },
+        );
+        self.total
+            .saturating_sub(taken.fold(0, u64::saturating_add))
+    }
+
+    fn of_user(&self, purpose: Purpose, user: Option<&Arc<str>>) -> u64 {
+        let key = |user: &Arc<str>| (purpose as usize, user.clone());
+        user.and_then(|user| self.users.get(&key(user)).copied())
+            .unwrap_or(0)
+    }
+
+    /// Whether somebody may have `more`.
+    fn fits(&self, purpose: Purpose, user: Option<&Arc<str>>, more: u64) -> bool {
+        let Some(left) = self.free(purpose).checked_sub(more) else {
+            return false;
+        };
+        let own = self.of_user(purpose, user);
+        own == 0 || self.total < SHARED_FROM || own + more <= SHARE.saturating_mul(left)
+    }
+
+    /// Whether so much is left for the purpose, and for others than the user, that what is not in
+    /// use may be kept for the next time.
+    fn plenty(&self, purpose: Purpose, user: Option<&Arc<str>>) -> bool {
+        let free = self.free(purpose);
+        let most = free + self.used(purpose);
+        free > most / 4 && self.of_user(purpose, user) <= SHARE.saturating_mul(free) / 2
+    }
+
+    fn take(&mut self, purpose: Purpose, user: Option<&Arc<str>>, more: u64) {
+        if let Some(used) = self.used.get_mut(purpose as usize) {
+            *used += more;
+        }
+        if let Some(user) = user {
+            *self
+                .users
+                .entry((purpose as usize, user.clone()))
+                .or_default() += more;
+        }
+    }
+
+    fn give(&mut self, purpose: Purpose, user: Option<&Arc<str>>, less: u64) {
+        if let Some(used) = self.used.get_mut(purpose as usize) {
+            *used = used.saturating_sub(less);
+        }
+        let Some(user) = user else { return };
+        let key = (purpose as usize, user.clone());
+        if let Some(held) = self.users.get_mut(&key) {
+            *held = held.saturating_sub(less);
+            if *held == 0 {
+                self.users.remove(&key);
+            }
+        }
+    }
+}
+
+/// Instances that are there now, by what they are for: counted in linear memories, of which a
+/// component may have several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Taken {
+    /// They answer logins.
+    pub logins: u64,
+    /// They answer what may be done to paths, or are kept by sessions that will ask again.
+    pub paths: u64,
+    /// They inspect uploads.
+    pub uploads: u64,
+    /// They hear of events.
+    pub events: u64,
+    /// The most that there can be, all together.
+    pub total: u64,
+    /// Bytes of linear memory that they have.
+    pub memory: u64,
+    /// The most that they can have together.
+    pub memory_total: u64,
+}
+
+/// No slot became free in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Busy {
+    /// Where it is the user who has so many: the rest is left to others.
+    pub(super) share: Option<u64>,
+}
+
+/// Instances by purpose and user, counted in linear memories, so that the pool has room for whoever
+/// has a slot; and the bytes of all those memories. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Slots(Arc<Mutex<Ledger>>);
+
+#[derive(Debug)]
+struct Ledger {
+    slots: Stock,
+    memory: Stock,
+    waiting: Vec<Waiter>,
+    /// The number of the next waiter.
+    next: u64,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    number: u64,
+    purpose: Purpose,
+    user: Option<Arc<str>>,
+    weight: u64,
+    granted: oneshot::Sender<Slot>,
+}
+
+/// The right to one instance; drop the instance first. All clones are the same right.
+#[derive(Clone, Debug)]
+pub(super) struct Slot(Arc<Holding>);
+
+#[derive(Debug)]
+struct Holding {
+    slots: Slots,
+    purpose: Purpose,
+    weight: u64,
+    held: Mutex<Held>,
+}
+
+/// Locked before the ledger, never after it.
+#[derive(Debug)]
+struct Held {
+    user: Option<Arc<str>>,
+    /// Of memory.
+    bytes: u64,
     /// Of the plugin's own limit.
-    _own: Option<OwnedSemaphorePermit>,
+    own: Option<Slot>,
 }
 
 impl Slots {
-    pub(super) fn new(total: u32) -> Self {
-        let total = total as usize;
-        Self {
-            all: Arc::new(Semaphore::new(total)),
-            long: Arc::new(Semaphore::new(total - total / 8)),
-            total,
+    /// So many, of which each purpose keeps a part, and so many bytes of memory. `load` come on top,
+    /// for what is being loaded.
+    pub(super) fn new(total: u32, load: u32, memory: u64) -> Self {
+        let mut slots = Stock::new(total.into());
+        slots.total += u64::from(load);
+        if let Some(reserved) = slots.reserved.get_mut(Purpose::Load as usize) {
+            *reserved = load.into();
+        }
+        Self::of(slots, Stock::new(memory))
+    }
+
+    /// So many for one plugin; memory is not counted.
+    pub(super) fn own(total: u32) -> Self {
+        Self::of(Stock::open(total.into()), Stock::open(u64::MAX))
+    }
+
+    fn of(slots: Stock, memory: Stock) -> Self {
+        Self(Arc::new(Mutex::new(Ledger {
+            slots,
+            memory,
+            waiting: Vec::new(),
+            next: 0,
+        })))
+    }
+
+    /// A slot of this weight. Those who wait are served in the
+    /// order in which they came; where users have shares, the one who has least comes first.
+    ///
+    /// # Errors
+    /// When none became free in time.
+    pub(super) async fn take(
+        &self,
+        purpose: Purpose,
+        user: Option<&str>,
+        weight: u32,
+        patience: Duration,
+        own: Option<Slot>,
+    ) -> Result<Slot, Busy> {
+        let (granted, slot) = oneshot::channel();
+        let user: Option<Arc<str>> = user.filter(|_| purpose.by_user()).map(Arc::from);
+        let _place = {
+            let mut ledger = self.ledger();
+            let number = ledger.next;
+            ledger.next += 1;
+            ledger.waiting.push(Waiter {
+                number,
+                purpose,
+                user: user.clone(),
+                weight: weight.into(),
+                granted,
+            });
+            drop(ledger);
+            Place {
+                slots: self,
+                number,
+            }
+        };
+        self.settle();
+        let Ok(Ok(slot)) = timeout(patience, slot).await else {
+            let ledger = self.ledger();
+            let has = ledger.slots.of_user(purpose, user.as_ref());
+            // Who has none is never refused for what it has.
+            let for_others = ledger.slots.fits(purpose, None, weight.into());
+            return Err(Busy {
+                share: Some(has).filter(|has| *has > 0 && for_others),
+            });
+        };
+        slot.held().own = own;
+        Ok(slot)
+    }
+
+    /// Gives what is free to those who wait.
+    fn settle(&self) {
+        for purpose in Purpose::ALL {
+            loop {
+                let mut ledger = self.ledger();
+                let Ledger { slots, waiting, .. } = &mut *ledger;
+                let of_purpose = waiting.iter().enumerate();
+                let first = of_purpose
+                    .filter(|(_, waiter)| waiter.purpose == purpose)
+                    .min_by_key(|(_, waiter)| {
+                        let has = slots.of_user(purpose, waiter.user.as_ref());
+                        (has, waiter.number)
+                    });
+                let Some((index, waiter)) = first else { break };
+                if !slots.fits(purpose, waiter.user.as_ref(), waiter.weight) {
+                    break;
+                }
+                let waiter = waiting.remove(index);
+                slots.take(purpose, waiter.user.as_ref(), waiter.weight);
+                drop(ledger);
+                let slot = Slot(Arc::new(Holding {
+                    slots: self.clone(),
+                    purpose,
+                    weight: waiter.weight,
+                    held: Mutex::new(Held {
+                        user: waiter.user,
+                        bytes: 0,
+                        own: None,
+                    }),
+                }));
+                // Who does not wait any more gives it back.
+                drop(waiter.granted.send(slot));
+            }
         }
     }
 
-    /// A slot for a call that does not wait for a client; `None` when none became free in time.
-    pub(super) async fn short(
-        &self,
-        weight: u32,
-        patience: Duration,
-        own: Option<OwnedSemaphorePermit>,
-    ) -> Option<Slot> {
-        Some(Slot {
-            _all: permit(&self.all, weight, patience).await?,
-            _long: None,
-            _own: own,
-        })
+    /// What is taken now.
+    pub(super) fn taken_by(&self) -> Taken {
+        let ledger = self.ledger();
+        let slots = |purpose| ledger.slots.used(purpose);
+        Taken {
+            logins: slots(Purpose::Login),
+            paths: slots(Purpose::Policy),
+            uploads: slots(Purpose::Upload),
+            events: slots(Purpose::Event),
+            total: ledger.slots.total,
+            memory: ledger.memory.used.iter().sum(),
+            memory_total: ledger.memory.total,
+        }
     }
 
-    /// A slot for a call that takes as long as its client.
-    pub(super) async fn long(
-        &self,
-        weight: u32,
-        patience: Duration,
-        own: Option<OwnedSemaphorePermit>,
-    ) -> Option<Slot> {
-        let long = permit(&self.long, weight, patience).await?;
-        Some(Slot {
-            _all: permit(&self.all, weight, patience).await?,
-            _long: Some(long),
-            _own: own,
-        })
-    }
-
-    /// How many are free.
+    /// How many are taken.
     #[cfg(test)]
-    pub(super) fn free(&self) -> usize {
-        self.all.available_permits()
+    pub(super) fn taken(&self) -> u64 {
+        self.ledger().slots.used.iter().sum()
     }
 
-    /// Whether there is enough left that an idle instance may be kept.
-    pub(super) fn plenty(&self) -> bool {
-        self.all.available_permits() > self.total / 4
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// So many permits, when they are free in time.
-pub(super) async fn permit(
-    semaphore: &Arc<Semaphore>,
-    weight: u32,
-    patience: Duration,
-) -> Option<OwnedSemaphorePermit> {
-    if let Ok(permit) = semaphore.clone().try_acquire_many_owned(weight) {
-        return Some(permit);
+/// A place among those who wait, for as long as they do.
+struct Place<'a> {
+    slots: &'a Slots,
+    number: u64,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut ledger = self.slots.ledger();
+        ledger.waiting.retain(|waiter| waiter.number != self.number);
     }
-    tokio::time::timeout(patience, semaphore.clone().acquire_many_owned(weight))
-        .await
-        .ok()?
-        .ok()
+}
+
+impl Slot {
+    /// Whether there is so much left that the instance may be kept when its call is over.
+    pub(super) fn plenty(&self) -> bool {
+        let Holding { slots, purpose, .. } = &*self.0;
+        let held = self.held();
+        let own = held.own.as_ref().is_none_or(Self::plenty);
+        let ledger = slots.ledger();
+        let user = held.user.as_ref();
+        own && ledger.slots.plenty(*purpose, user) && ledger.memory.plenty(*purpose, user)
+    }
+
+    /// The instance is nobody's now, and waits for its next call.
+    pub(super) fn leave(&self) {
+        self.pass_to(None);
+        // The user has room for another.
+        self.0.slots.settle();
+    }
+
+    /// The instance is to answer another user; false where that one has enough.
+    pub(super) fn enter(&self, user: Option<&str>) -> bool {
+        self.pass_to(user.filter(|_| self.0.purpose.by_user()).map(Arc::from))
+    }
+
+    fn pass_to(&self, user: Option<Arc<str>>) -> bool {
+        let Holding {
+            slots,
+            purpose,
+            weight,
+            ..
+        } = &*self.0;
+        let (purpose, weight) = (*purpose, *weight);
+        let mut held = self.held();
+        if held.user == user {
+            return true;
+        }
+        if let Some(own) = &held.own
+            && !own.pass_to(user.clone())
+        {
+            return false;
+        }
+        let mut ledger = slots.ledger();
+        ledger.slots.give(purpose, held.user.as_ref(), weight);
+        ledger.memory.give(purpose, held.user.as_ref(), held.bytes);
+        let fits = ledger.slots.fits(purpose, user.as_ref(), weight)
+            && ledger.memory.fits(purpose, user.as_ref(), held.bytes);
+        let user = match fits {
+            true => user,
+            false => held.user.take(),
+        };
+        ledger.slots.take(purpose, user.as_ref(), weight);
+        ledger.memory.take(purpose, user.as_ref(), held.bytes);
+        held.user = user;
+        if !fits && let Some(own) = &held.own {
+            drop(ledger);
+            own.pass_to(held.user.clone());
+        }
+        fits
+    }
+
+    /// Takes bytes of the memory that all instances have; false where too little is left.
+    pub(super) fn grow(&self, bytes: u64) -> bool {
+        let Holding { slots, purpose, .. } = &*self.0;
+        let mut held = self.held();
+        let mut ledger = slots.ledger();
+        let fits = ledger.memory.fits(*purpose, held.user.as_ref(), bytes);
+        if fits {
+            ledger.memory.take(*purpose, held.user.as_ref(), bytes);
+            held.bytes += bytes;
+        }
+        fits
+    }
+
+    /// Gives back what was taken in vain.
+    pub(super) fn shrink(&self, bytes: u64) {
+        let Holding { slots, purpose, .. } = &*self.0;
+        let mut held = self.held();
+        let bytes = bytes.min(held.bytes);
+        held.bytes -= bytes;
+        let mut ledger = slots.ledger();
+        ledger.memory.give(*purpose, held.user.as_ref(), bytes);
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        let held = self.held.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let mut ledger = self.slots.ledger();
+        let user = held.user.as_ref();
+        ledger.slots.give(self.purpose, user, self.weight);
+        ledger.memory.give(self.purpose, user, held.bytes);
+        drop(ledger);
+        self.slots.settle();
+    }
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
-    use super::*;
+    use super::{Purpose::*, *};
 
-    #[tokio::test]
-    async fn uploads_leave_room_for_logins() {
-        let slots = Slots::new(8);
-        let patience = Duration::from_millis(1);
+    const SOON: Duration = Duration::from_millis(1);
+
+    /// As many as can be had.
+    async fn all(slots: &Slots, purpose: Purpose, user: &str, weight: u32) -> Vec<Slot> {
         let mut held = Vec::new();
-        while let Some(slot) = slots.long(1, patience, None).await {
+        while let Ok(slot) = slots.take(purpose, Some(user), weight, SOON, None).await {
             held.push(slot);
         }
-        assert_eq!(held.len(), 7);
-        assert!(!slots.plenty());
-        let login = slots.short(1, patience, None).await;
-        assert!(login.is_some());
-        assert!(slots.short(1, patience, None).await.is_none());
-        drop(login);
-        assert!(slots.short(1, patience, None).await.is_some());
+        held
+    }
+
+    #[tokio::test]
+    async fn no_purpose_takes_the_part_of_another() {
+        for first in Purpose::ALL {
+            let slots = Slots::new(1000, 4, u64::MAX);
+            let mut held = Vec::new();
+            for user in 0..200 {
+                held.extend(all(&slots, first, &user.to_string(), 1).await);
+            }
+            for (purpose, at_least) in [
+                (Load, 4),
+                (Login, 100),
+                (Policy, 80),
+                (Upload, 200),
+                (Event, 50),
+            ] {
+                if purpose != first {
+                    let got = all(&slots, purpose, "bob", 1).await.len();
+                    assert!(got >= at_least, "{first:?} leaves {got} to {purpose:?}");
+                }
+            }
+            drop(held);
+            assert_eq!(slots.taken(), 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn no_user_takes_all_uploads() {
+        let slots = Slots::new(1000, 4, u64::MAX);
+        let first = all(&slots, Upload, "greedy", 1).await;
+        assert_eq!(first.len(), 600);
+        let busy = slots.take(Upload, Some("greedy"), 1, SOON, None).await;
+        assert_eq!(busy.unwrap_err(), Busy { share: Some(600) });
+        let second = all(&slots, Upload, "honest", 1).await;
+        assert!(second.len() >= 100, "{}", second.len());
+        // And the more there are, the more give way.
+        drop(first);
+        let first = all(&slots, Upload, "greedy", 1).await;
+        assert!(first.len() < 600, "{}", first.len());
+        // Of logins there are no shares: who logs in may say any name.
+        assert_eq!(
+            all(&slots, Login, "greedy", 1).await.len(),
+            1000 - 100 - 50 - first.len() - second.len()
+        );
+    }
+
+    #[tokio::test]
+    async fn every_plugin_finds_room_however_few_there_are() {
+        for total in [16, 17, 64] {
+            for purpose in Purpose::ALL {
+                let slots = Slots::new(total, 4, u64::MAX);
+                let slot = slots.take(purpose, Some("alice"), 4, SOON, None).await;
+                assert!(slot.is_ok(), "{purpose:?} of {total}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn who_has_least_comes_first() {
+        let slots = Slots::own(8);
+        let mut greedy = all(&slots, Upload, "greedy", 1).await;
+        let more = all(&slots, Upload, "other", 1).await;
+        assert_eq!((greedy.len(), more.len()), (6, 1));
+        let last = all(&slots, Upload, "third", 1).await;
+        assert_eq!(last.len(), 1);
+        let wait = async |user: &'static str| {
+            let slot = slots.take(Upload, Some(user), 1, Duration::from_secs(5), None);
+            (user, slot.await.is_ok())
+        };
+        let release = async {
+            tokio::task::yield_now().await;
+            greedy.pop();
+            tokio::task::yield_now().await;
+        };
+        let first = tokio::select! {
+            first = async { tokio::join!(biased; wait("greedy"), release).0 } => first,
+            first = wait("new") => first,
+        };
+        assert_eq!(first, ("new", true));
+    }
+
+    #[tokio::test]
+    async fn few_are_not_shared() {
+        let slots = Slots::own(2);
+        let held = all(&slots, Upload, "alice", 1).await;
+        assert_eq!(held.len(), 2);
+        let own = slots.take(Upload, Some("bob"), 1, SOON, None).await;
+        assert_eq!(own.unwrap_err(), Busy { share: None });
+    }
+
+    #[tokio::test]
+    async fn who_gives_up_leaves_nothing_behind() {
+        let slots = Slots::own(8);
+        let held = all(&slots, Event, "", 8).await;
+        assert!(slots.take(Event, None, 1, SOON, None).await.is_err());
+        drop(held);
+        assert_eq!(slots.taken(), 0);
+        assert!(slots.take(Event, None, 8, SOON, None).await.is_ok());
+        assert_eq!(slots.taken(), 0);
+    }
+
+    #[tokio::test]
+    async fn an_idle_instance_answers_another_user_within_shares() {
+        let slots = Slots::own(8);
+        let held = all(&slots, Upload, "greedy", 1).await;
+        let idle = slots
+            .take(Upload, Some("honest"), 1, SOON, None)
+            .await
+            .unwrap();
+        assert!(!idle.plenty());
+        idle.leave();
+        assert!(!idle.enter(Some("greedy")));
+        assert!(idle.enter(Some("honest")));
+        idle.leave();
+        drop(held);
+        assert!(idle.enter(Some("greedy")));
+        drop(idle);
+        assert_eq!(slots.taken(), 0);
+        assert!(slots.ledger().slots.users.is_empty());
+    }
+
+    #[tokio::test]
+    async fn memory_is_shared_like_slots() {
+        let mib = 1 << 20;
+        let slots = Slots::new(1000, 4, 1000 * mib);
+        let slot = async |purpose, user| {
+            slots
+                .take(purpose, Some(user), 1, SOON, None)
+                .await
+                .unwrap()
+        };
+        let greedy = slot(Upload, "greedy").await;
+        let mut had = 0;
+        while greedy.grow(mib) {
+            had += 1;
+        }
+        assert!((500..600).contains(&had), "{had}");
+        assert!(!slot(Upload, "greedy").await.grow(mib));
+        assert!(!greedy.plenty());
+        for (purpose, least) in [(Load, 50), (Login, 100), (Policy, 80), (Event, 50)] {
+            assert!(
+                slot(purpose, "honest").await.grow(least * mib),
+                "{purpose:?}"
+            );
+        }
+        assert!(slot(Upload, "honest").await.grow(100 * mib));
+        greedy.shrink(100 * mib);
+        assert!(greedy.grow(50 * mib));
+        drop(greedy);
+        assert!(slot(Upload, "honest").await.grow(500 * mib));
+        assert_eq!(slots.ledger().memory.used.iter().sum::<u64>(), 0);
     }
 }

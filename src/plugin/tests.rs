@@ -52,9 +52,14 @@ struct Fixture {
 
 impl Fixture {
     fn new() -> Self {
+        Self::with_memory(None)
+    }
+
+    fn with_memory(memory: Option<u64>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let config = config::PluginHost {
             instances: 64,
+            memory,
             ..Default::default()
         };
         let host = Host::new(&config, &directory.path().join("cache"), None).unwrap();

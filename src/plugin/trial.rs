@@ -4,14 +4,19 @@
 //! Whatever the guest wants of the server ends the call, and well: it is alive. Nothing is logged,
 //! reached, or kept. Only one that crashes before it has asked for anything is refused.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use wasmtime::{
     Store, Trap,
     component::{Component, Linker, Resource, ResourceAny, Val},
 };
 
-use super::{call::Call, component::Plugin, contract::Kind, fault, listener::nobody};
+use super::{
+    call::Call, component::Plugin, contract::Kind, fault, listener::nobody, slots::Purpose,
+};
 
 /// A guest that takes longer is alive.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -22,13 +27,14 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Why no call of it can work.
 pub(super) async fn calls(
     plugin: &Arc<Plugin>,
-    component: &Component,
     kind: Kind,
     exports: &[String],
 ) -> Result<(), String> {
+    let slot = plugin.slot(Purpose::Load, None, Instant::now()).await;
+    let slot = slot.map_err(|fault| fault.text)?;
     let settings = plugin.settings.current().await;
-    let mut store = plugin.store(settings, nobody("load"));
-    let call = call(&mut store, component, kind, exports);
+    let mut store = plugin.store(&slot, settings, nobody("load"));
+    let call = call(&mut store, &plugin.compiled.component, kind, exports);
     let Ok(Err(error)) = tokio::time::timeout(PATIENCE.min(plugin.limits.wall_time), call).await
     else {
         return Ok(());

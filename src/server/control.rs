@@ -25,11 +25,13 @@ use tokio::{
     time::timeout,
 };
 
+pub use super::generations::Generation;
 use super::{Listening, Running};
 use crate::{
     access::{Wanted, explain},
     config::Loaded,
     gate::vitals::Snapshot,
+    plugin::Taken,
     startup::{RunningServer, Startup},
     storage::{Held, Storage},
 };
@@ -140,8 +142,15 @@ pub struct Status {
     pub listening: Vec<Listening>,
     /// Control connections.
     pub sessions: usize,
+    /// The configurations that sessions use, the newest first: a session keeps the one that it
+    /// began with.
+    #[serde(default)]
+    pub generations: Vec<Generation>,
     /// In the configuration's order.
     pub plugins: Vec<Plugin>,
+    /// Instances of all plugins.
+    #[serde(default)]
+    pub instances: Option<Taken>,
     /// Broken uploads that wait to be resumed, by storage, the newest first.
     pub uploads: Vec<Broken>,
     /// Why what plugins keep is not written to `[state] file`, as long as that is so.
@@ -209,7 +218,7 @@ impl From<Snapshot> for Plugin {
     }
 }
 
-fn seconds_since(time: SystemTime) -> u64 {
+pub(super) fn seconds_since(time: SystemTime) -> u64 {
     time.elapsed().unwrap_or_default().as_secs()
 }
 
@@ -371,6 +380,8 @@ impl Running {
                 .map(|serving| serving.listening)
                 .collect(),
             sessions: self.shared.admission.sessions(),
+            generations: self.generations.used(context.as_ref()),
+            instances: Some(self.lasting.host().instances()),
             plugins: vitals.map(|vitals| vitals.snapshot().into()).collect(),
             uploads: self.broken_uploads(),
             state_error,

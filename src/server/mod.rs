@@ -2,6 +2,7 @@
 
 mod admission;
 pub mod control;
+mod generations;
 mod listeners;
 mod parts;
 mod proxy;
@@ -29,6 +30,7 @@ use tokio::{
 use self::{
     admission::Admission,
     control::Control,
+    generations::Generations,
     listeners::Shared,
     parts::{Lasting, Prepared},
     signal::Sign,
@@ -214,6 +216,7 @@ impl Server {
         let (shutdown, shutting_down) = watch::channel(Shutdown::None);
         let (alive, mut gone) = mpsc::channel::<()>(1);
         let running = Arc::new(Running {
+            generations: Generations::new(&context),
             shared: Arc::new(Shared::new(
                 context,
                 Admission::new(limits.sessions, limits.sessions_per_address),
@@ -397,6 +400,7 @@ fn addresses(config: &Config) -> impl Iterator<Item = (SocketAddr, Kind)> {
 /// A server that serves.
 pub struct Running {
     shared: Arc<Shared>,
+    generations: Generations,
     lasting: Lasting,
     again: Arc<Reread>,
     /// Whether the end has begun, which a reload must not hold up.

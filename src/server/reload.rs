@@ -42,6 +42,7 @@ impl Running {
                 admission.set_limits(limits.sessions, limits.sessions_per_address);
                 // A server that is about to end has none, and gets none.
                 if self.shared.context().is_some() {
+                    self.generations.push(&context);
                     self.shared.replace(Some(context));
                 }
                 let wanted: Vec<_> = addresses(&loaded.config).collect();
@@ -182,6 +183,10 @@ fn summary(first: &Config, config: &Config) -> String {
         (
             "plugin-host.instances",
             first.plugin_host.instances == config.plugin_host.instances,
+        ),
+        (
+            "plugin-host.memory",
+            first.plugin_host.memory == config.plugin_host.memory,
         ),
     ]
     .into_iter()

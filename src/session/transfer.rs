@@ -1,6 +1,13 @@
 //! A transfer: one value, driven beside the command loop. Dropping it at any point cleans up.
 
-use std::{future::poll_fn, io, pin::Pin, sync::Arc, task::Poll, time::Duration};
+use std::{
+    future::poll_fn,
+    io,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 
 use tokio::{
     sync::{Notify, watch},
@@ -20,6 +27,9 @@ use crate::{
 
 /// How long a transfer may take to end once it was told to.
 const ABORT: Duration = Duration::from_secs(10);
+
+/// A transfer that takes longer does not need its session's path guards for a while.
+const LASTING: Duration = Duration::from_secs(1);
 
 /// Lines that are read in a row before the work goes on: a client that sends them without a pause must
 /// not keep its own transfer from ending.
@@ -122,7 +132,8 @@ impl Session {
     pub(super) async fn during(&mut self, mut work: Work, mut handle: Handle) -> io::Result<Next> {
         let capacity = self.context.config.limits.queued_commands;
         let keep_alive = self.context.config.uploads.keep_alive;
-        let (mut leaving, mut burst) = (false, 0);
+        let (mut leaving, mut burst, mut rested) = (false, 0, false);
+        let mut lasting = pin!(sleep(LASTING));
         loop {
             if burst >= BURST {
                 burst = 0;
@@ -150,6 +161,13 @@ impl Session {
                     self.send(reply).await?;
                     self.send(Reply::new(421, "The server is shutting down")).await?;
                     return Ok(Next::Close);
+                }
+                () = &mut lasting, if !rested => {
+                    rested = true;
+                    if let State::LoggedIn(user) = &self.state {
+                        user.policy.rest();
+                    }
+                    continue;
                 }
                 () = handle.waited(keep_alive), if !keep_alive.is_zero() => {
                     self.send(Reply::new(150, "The upload is complete and being inspected")).await?;

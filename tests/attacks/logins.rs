@@ -13,6 +13,7 @@ use argon2::{
 use crate::{
     scale,
     support::{Client, Server, Setup, Tls, USER},
+    waiting,
 };
 
 /// A client that comes from some address: the server takes that from a PROXY header.
@@ -40,18 +41,6 @@ fn costly() -> String {
     format!("password = \"{hash}\"")
 }
 
-/// How many of them have not been answered yet.
-fn waiting(clients: &[Client]) -> usize {
-    let silent = |client: &&Client| {
-        let socket = client.socket();
-        socket.set_nonblocking(true).unwrap();
-        let silent = socket.peek(&mut [0]).is_err();
-        socket.set_nonblocking(false).unwrap();
-        silent
-    };
-    clients.iter().filter(silent).count()
-}
-
 /// Many guess at one name, from three networks; somebody else logs in.
 #[test]
 fn wrong_passwords_hold_up_nobody_else() {
@@ -70,8 +59,8 @@ fn wrong_passwords_hold_up_nobody_else() {
     }
     let mut honest = from(&server, "192.0.2.7");
     honest.login(USER);
-    let waiting = waiting(&guessing);
-    assert!(waiting > attackers / 2, "{waiting}");
+    let silent = waiting(&guessing);
+    assert!(silent > attackers / 2, "{silent}");
     // All that was asked for is answered.
     for client in &mut guessing {
         client.reply().expect_one_of(&[530, 421]);

@@ -13,9 +13,25 @@
 mod support;
 
 mod logins;
+mod memory;
 mod open_files;
+mod uploads;
+
+use support::Client;
 
 /// How many times as large as usual.
 fn scale() -> usize {
     std::env::var("PORTCULLIS_ATTACK").map_or(1, |scale| scale.parse().unwrap())
+}
+
+/// How many of them have not been answered yet.
+fn waiting(clients: &[Client]) -> usize {
+    let silent = |client: &&Client| {
+        let socket = client.socket();
+        socket.set_nonblocking(true).unwrap();
+        let silent = socket.peek(&mut [0]).is_err();
+        socket.set_nonblocking(false).unwrap();
+        silent
+    };
+    clients.iter().filter(silent).count()
 }

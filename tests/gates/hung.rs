@@ -91,7 +91,10 @@ fn the_configuration_hangs() {
         let output = command.output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{said}");
-        assert!(said.contains("config.toml: cannot be read: it could not be read within 10 s"), "{said}");
+        assert!(
+            said.contains("config.toml: cannot be read: it could not be read within 10 s"),
+            "{said}"
+        );
         assert!(begun.elapsed() < Duration::from_secs(15), "{said}");
         fs::remove_file(&config).unwrap();
     }
@@ -130,7 +133,11 @@ fn a_storage_hangs() {
         server.login().send("NOOP").expect(200);
     }
     let line = server.wait_for_line(|line| line.contains("storage.far.root"));
-    for words in ["config.toml:4", "it could not be opened within 20 s", root.to_str().unwrap()] {
+    for words in [
+        "config.toml:4",
+        "it could not be opened within 20 s",
+        root.to_str().unwrap(),
+    ] {
         assert!(line.contains(words), "{words}: {line}");
     }
     hang_up(&server);

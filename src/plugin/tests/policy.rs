@@ -1,6 +1,6 @@
 //! Path guards keep their instance, unless something went wrong in it.
 
-use super::*;
+use super::{super::slots::Purpose, *};
 use crate::gate::{
     FaultKind, Named,
     path_policy::{Decision, Guard, Operation, PathPolicy, Request},
@@ -32,12 +32,12 @@ async fn ask(guard: &dyn Guard, names: &[&str]) -> Result<Vec<Decision>, Fault> 
 async fn faults_cost_the_instance_and_no_more() {
     let fixture = Fixture::new();
     let (_policy, guard) = guard(&fixture).await;
-    let free = || fixture.host.shared.slots.free();
-    let all = free();
+    let taken = || fixture.host.shared.slots.taken();
+    let none = taken();
     let decisions = ask(&*guard, &["a", "hide", "deny"]).await.unwrap();
     let denied = Decision::Deny("Denied on purpose".into());
     assert_eq!(decisions, [Decision::Allow, Decision::Hide, denied]);
-    assert_eq!(free(), all - 1, "the instance is kept");
+    assert_eq!(taken(), none + 1, "the instance is kept");
     for (name, kind) in [
         ("trap", FaultKind::Trap),
         ("loop", FaultKind::Late),
@@ -49,13 +49,13 @@ async fn faults_cost_the_instance_and_no_more() {
     ] {
         let fault = ask(&*guard, &["a", name]).await.unwrap_err();
         assert_eq!(fault.kind, kind, "{fault}");
-        assert_eq!(free(), all, "the instance is gone after {name}");
+        assert_eq!(taken(), none, "the instance is gone after {name}");
         assert_eq!(ask(&*guard, &["a"]).await.unwrap(), [Decision::Allow]);
-        assert_eq!(free(), all - 1);
+        assert_eq!(taken(), none + 1);
     }
     assert_eq!(ask(&*guard, &[]).await.unwrap(), []);
     guard.rest();
-    assert_eq!(free(), all);
+    assert_eq!(taken(), none);
     assert_eq!(ask(&*guard, &["hide"]).await.unwrap(), [Decision::Hide]);
 }
 
@@ -63,11 +63,11 @@ async fn faults_cost_the_instance_and_no_more() {
 async fn a_cancelled_question_never_re_enters_the_instance() {
     let fixture = Fixture::new();
     let (_policy, guard) = guard(&fixture).await;
-    let all = fixture.host.shared.slots.free();
+    let none = fixture.host.shared.slots.taken();
     ask(&*guard, &["a"]).await.unwrap();
     let cancelled = tokio::time::timeout(millis(20), ask(&*guard, &["loop"])).await;
     assert!(cancelled.is_err());
-    assert_eq!(fixture.host.shared.slots.free(), all);
+    assert_eq!(fixture.host.shared.slots.taken(), none);
     assert_eq!(ask(&*guard, &["a"]).await.unwrap(), [Decision::Allow]);
 }
 
@@ -77,10 +77,17 @@ async fn nothing_is_kept_when_instances_are_scarce() {
     let (_policy, guard) = guard(&fixture).await;
     let slots = &fixture.host.shared.slots;
     let mut held = Vec::new();
-    while slots.plenty() {
-        held.push(slots.short(1, millis(1), None).await.unwrap());
+    for user in 0..64 {
+        let user = user.to_string();
+        let slot = slots.take(Purpose::Policy, Some(&user), 1, millis(1), None);
+        let slot = slot.await.unwrap();
+        let scarce = !slot.plenty();
+        held.push(slot);
+        if scarce {
+            break;
+        }
     }
-    let free = slots.free();
+    let taken = slots.taken();
     ask(&*guard, &["a"]).await.unwrap();
-    assert_eq!(slots.free(), free);
+    assert_eq!(slots.taken(), taken);
 }

@@ -108,7 +108,7 @@ async fn verdicts_and_faults_reach_the_pump() {
 
 /// Neither limit counts while the client is slow.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn waiting_for_a_slow_client_is_free() {
+async fn waiting_for_a_slow_client_is_taken() {
     let fixture = Fixture::new();
     let chain = faulty(&fixture).await;
     let mut inspection = Inspection::start(&chain, &session("alice"), &upload("slow"));
@@ -124,15 +124,15 @@ async fn waiting_for_a_slow_client_is_free() {
 async fn an_aborted_upload_ends_its_inspection() {
     let fixture = Fixture::new();
     let chain = faulty(&fixture).await;
-    let all = fixture.host.shared.slots.free();
+    let none = fixture.host.shared.slots.taken();
     let mut inspection = Inspection::start(&chain, &session("alice"), &upload("aborted"));
     inspection.push(Bytes::from_static(b"piece")).await.unwrap();
     tokio::time::sleep(millis(20)).await;
-    assert_eq!(fixture.host.shared.slots.free(), all - 1);
+    assert_eq!(fixture.host.shared.slots.taken(), none + 1);
     drop(inspection);
     for _ in 0..50 {
         tokio::time::sleep(millis(10)).await;
-        if fixture.host.shared.slots.free() == all {
+        if fixture.host.shared.slots.taken() == none {
             return;
         }
     }

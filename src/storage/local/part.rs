@@ -202,7 +202,7 @@ impl Part for LocalPart {
                     tracing::info!(
                         removed,
                         limit,
-                        "the oldest broken uploads were removed: partial-size"
+                        "broken uploads were removed, the oldest of the user who has most: partial-size"
                     );
                 }
             }
@@ -274,18 +274,18 @@ impl LocalPart {
         }
     }
 
-    /// Where the disk is full, the oldest of what waits to be resumed gives way.
+    /// Where the disk is full, what waits to be resumed gives way.
     async fn make_space(&self, error: Error) -> Result<()> {
         if !matches!(error, Error::NoSpace) {
             return Err(error);
         }
         let staging = self.progress.staging().clone();
-        match pool(move || staging.forget_oldest()).await? {
+        match pool(move || staging.forget_one()).await? {
             Some(size) => {
                 tracing::warn!(
                     size,
                     storage = self.shared.name.as_str(),
-                    "the disk is full: the oldest broken upload was removed"
+                    "the disk is full: a broken upload was removed, the oldest of the user who has most"
                 );
                 Ok(())
             }

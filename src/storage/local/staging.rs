@@ -138,6 +138,19 @@ pub(super) struct Slots {
 const GONE: usize = 100_000;
 
 impl Slots {
+    /// The oldest part of the user of whom most bytes wait: nobody makes room for what another hoards.
+    fn gives_way(&self) -> Option<(Key, &Part)> {
+        let owner = |part: &Part| part.label.as_ref().map(|label| label.owner.clone());
+        let mut bytes: HashMap<Option<String>, u64> = HashMap::new();
+        for part in self.waiting.values() {
+            *bytes.entry(owner(part)).or_default() += part.metadata.size;
+        }
+        let (most, _) = bytes.into_iter().max_by_key(|(_, bytes)| *bytes)?;
+        let parts = self.waiting.iter().filter(|(_, part)| owner(part) == most);
+        let oldest = parts.min_by_key(|(_, part)| part.metadata.modified);
+        oldest.map(|(key, part)| (*key, part))
+    }
+
     /// The part is gone without its owner's doing.
     pub(super) fn is_gone(&mut self, key: Key) {
         if self.gone.len() < GONE {
@@ -407,16 +420,16 @@ impl Staging {
         parts.map(|part| part.metadata.size).sum()
     }
 
-    /// Removes the oldest parts until no more than `size` bytes wait; says how many.
+    /// Removes parts in the order in which they give way until no more than `size` bytes wait; says how
+    /// many.
     pub(super) fn make_room(&self, size: u64) -> Result<usize> {
         let mut removed = 0;
         loop {
             let slots = locked(&self.slots);
             let sizes = slots.waiting.values().map(|part| part.metadata.size);
             let total: u64 = sizes.sum();
-            let parts = slots.waiting.iter();
-            let oldest = parts.min_by_key(|(_, part)| part.metadata.modified);
-            let Some(key) = oldest.map(|(key, _)| *key).filter(|_| total > size) else {
+            let first = slots.gives_way().filter(|_| total > size);
+            let Some((key, _)) = first else {
                 return Ok(removed);
             };
             drop(slots);
@@ -450,17 +463,13 @@ impl Staging {
         }
     }
 
-    /// Removes the oldest part, and says how long it was; none where none waits. Its space is free
-    /// when this returns.
-    pub(super) fn forget_oldest(&self) -> Result<Option<u64>> {
+    /// Removes the part that gives way first, and says how long it was; none where none waits. Its space
+    /// is free when this returns.
+    pub(super) fn forget_one(&self) -> Result<Option<u64>> {
         let slots = locked(&self.slots);
-        let oldest = slots
-            .waiting
-            .iter()
-            .min_by_key(|(_, part)| part.metadata.modified)
-            .map(|(key, part)| (*key, part.name(*key)));
+        let first = slots.gives_way().map(|(key, part)| (key, part.name(key)));
         drop(slots);
-        let Some((key, name)) = oldest else {
+        let Some((key, name)) = first else {
             return Ok(None);
         };
         let held = self.open_name(&name, OFlags::PATH).ok();

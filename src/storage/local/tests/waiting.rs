@@ -156,7 +156,7 @@ async fn the_oldest_go_when_one_user_has_too_many() {
 
 #[tokio::test]
 async fn the_oldest_go_when_all_are_too_large() {
-    let fixture = Fixture::with(|config| config.partial_size = 10).await;
+    let fixture = Fixture::with(|config| config.partial_size = Some(10)).await;
     for (name, content) in [("/one", "1111"), ("/two", "2222"), ("/three", "33")] {
         keep(&fixture, name, content).await;
     }
@@ -166,4 +166,27 @@ async fn the_oldest_go_when_all_are_too_large() {
     keep(&fixture, "/five", "12345678901").await;
     assert_eq!(fixture.names("/").await, [""; 0]);
     assert_eq!(fixture.all_staged(), [""; 0]);
+}
+
+/// Who has most waiting makes room, and not who came first.
+#[tokio::test]
+async fn one_user_does_not_take_the_room_of_another() {
+    let fixture = Fixture::with(|config| config.partial_size = Some(10)).await;
+    let alice = fixture.local.open(&path("/home"), "alice").await.unwrap();
+    let mut part = alice.stage(&path("/hers"), From::Start).await.unwrap();
+    append(&mut *part, "aaaa").await;
+    part.keep().await.unwrap();
+    for name in ["/one", "/two", "/three", "/four"] {
+        keep(&fixture, name, "xxx").await;
+    }
+    assert_eq!(fixture.names("/").await, ["four", "three"]);
+    assert!(alice.partial(&path("/hers")).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn what_waits_is_bounded_by_default() {
+    let fixture = Fixture::new().await;
+    assert!(fixture.local.shared.partial_size > 1 << 20);
+    let none = Fixture::with(|config| config.partial_size = Some(0)).await;
+    assert_eq!(none.local.shared.partial_size, 0);
 }
