@@ -20,6 +20,7 @@ mod instances;
 mod loading;
 mod quarantine;
 mod reload;
+mod settings;
 mod shipped;
 mod verdicts;
 
