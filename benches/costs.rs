@@ -158,7 +158,13 @@ async fn storage(state: &Path) {
         durability: Durability::None,
         ..config::Storage::default()
     };
-    let local = Local::open("bench", &config, state).unwrap();
+    let local = Local::open(
+        "bench",
+        &config,
+        state,
+        &portcullis::startup::Startup::real(),
+    )
+    .unwrap();
     let tree = local.open(&path("/alice"), "alice").await.unwrap();
     let home = config.root.join("alice");
     for (directory, files) in [("many", MANY), ("few", 10)] {

@@ -4,6 +4,7 @@
 //! [`gate`], touches [`storage`] and leaves as a reply; bytes move over [`data`] connections. The
 //! gates are answered by components in a sandbox ([`plugin`]), whose authors have the [`kit`].
 
+pub mod access;
 pub mod cli;
 pub mod config;
 pub mod data;
@@ -12,9 +13,11 @@ pub mod ftp;
 pub mod gate;
 pub mod kit;
 pub mod observe;
+pub mod open_files;
 pub mod passwords;
 pub mod plugin;
 pub mod server;
 pub mod session;
+pub mod startup;
 pub mod storage;
 pub mod tls;

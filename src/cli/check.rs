@@ -1,50 +1,30 @@
 //! `portcullis check`.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs, os::unix::fs::MetadataExt, path::Path, sync::Arc};
 
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use tokio::runtime;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::{Failure, Source, files, first_start, output, users_file};
+use super::{Failure, Source, files, first_start, output};
 use crate::{
-    config::{Loaded, Storage},
+    access,
+    config::{Loaded, Problem},
     gate::Gates,
-    plugin::{Host, LoadError},
-    tls::{self, Tls, self_signed},
+    server::{self, Tried},
+    startup::Startup,
+    tls::{self_signed, validity},
 };
 
-/// Reads all that the configuration names, and starts nothing.
+/// Does what the start does, and undoes it; a running server goes on undisturbed.
 pub fn run(source: &Source) -> Result<(), Failure> {
-    let loaded = source.load()?;
-    let mut rows = Vec::new();
-    let mut row = |what: &str, value: String| rows.push([what.to_owned(), value]);
-
-    let file = loaded
-        .file
-        .as_deref()
-        .map_or("the defaults".to_owned(), files::short);
-    row("configuration", file);
-    row("state", files::short(&loaded.config.server.state));
-    let server = &loaded.config.server;
-    server
-        .listen
-        .iter()
-        .for_each(|address| row("listener", format!("{address}, explicit TLS")));
-    server
-        .listen_implicit
-        .iter()
-        .for_each(|address| row("listener", format!("{address}, implicit TLS")));
-    for text in certificates(&loaded)? {
-        row("certificate", text);
-    }
-    for (name, storage) in &loaded.config.storage {
-        row("storage", self::storage(&loaded, name, storage)?);
-    }
-    for text in plugins(&loaded)? {
-        row("plugin", text);
-    }
-    output::print(&output::table(&rows));
+    let mut loaded = source.load()?;
+    let startup = Startup::trial().map_err(|error| format!("no temporary directory: {error}"))?;
+    let startup = Arc::new(startup);
+    let tried = try_start(&mut loaded, &startup);
+    let tried = tried.map_err(|problem| Failure::Configuration(problem.to_string()))?;
+    output::print(&output::table(&rows(&loaded, &startup, &tried)));
+    loaded.warnings.extend(other_user(&loaded, &startup));
     loaded
         .warnings
         .iter()
@@ -53,42 +33,104 @@ pub fn run(source: &Source) -> Result<(), Failure> {
     Ok(())
 }
 
-fn in_configuration(loaded: &Loaded, key: &str, text: &str) -> Failure {
-    Failure::Configuration(loaded.problem(key, text).to_string())
+fn try_start(loaded: &mut Loaded, startup: &Arc<Startup>) -> Result<Tried, Problem> {
+    first_start::prepare(loaded, startup)?;
+    let runtime = runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(|error| loaded.problem("server.threads", error.to_string()))?;
+    let tried = runtime.block_on(server::try_start(loaded, startup));
+    // A thread may wait for a file system that hangs.
+    runtime.shutdown_background();
+    tried
 }
 
-fn in_plugin(loaded: &Loaded, error: &LoadError) -> Failure {
-    Failure::Configuration(error.problem(loaded).to_string())
-}
-
-/// Loads them as the server does; then says whose they are and how long.
-fn certificates(loaded: &Loaded) -> Result<Vec<String>, Failure> {
-    let tls = &loaded.config.tls;
-    let wrong = |error: tls::Error| in_configuration(loaded, &error.key, &error.text);
-    let own = loaded.config.server.state.join(self_signed::DIRECTORY);
-    let mut shown = Vec::new();
-    match (&tls.certificate, &tls.key) {
-        (Some(certificate), Some(key)) => {
-            Tls::new(tls, certificate, key).map_err(wrong)?;
-            shown.push(describe(certificate));
-        }
-        _ if own.exists() => {
-            let (certificate, key) =
-                self_signed::ensure(&own).map_err(|error| error.to_string())?;
-            Tls::new(tls, &certificate, &key).map_err(wrong)?;
-            shown.push(describe(&certificate) + ", self-signed");
-        }
-        _ => {
-            // The rest of the section is to be tried with one that is thrown away.
-            let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
-            let (certificate, key) =
-                self_signed::ensure(directory.path()).map_err(|error| error.to_string())?;
-            Tls::new(tls, &certificate, &key).map_err(wrong)?;
-            shown.push("self-signed, made at the first start".to_owned());
-        }
+fn rows(loaded: &Loaded, startup: &Startup, tried: &Tried) -> Vec<[String; 2]> {
+    let mut rows = Vec::new();
+    let mut row = |what: &str, value: String| rows.push([what.to_owned(), value]);
+    let file = loaded
+        .file
+        .as_deref()
+        .map_or("the defaults".to_owned(), files::short);
+    row("configuration", file);
+    if let Some(running) = startup.running() {
+        row(
+            "running server",
+            format!("process {}, of this configuration", running.process),
+        );
     }
-    shown.extend(tls.host.iter().map(|host| describe(&host.certificate)));
-    Ok(shown)
+    row("state", files::short(&loaded.config.server.state));
+    let had = |had: bool| match had {
+        true => " (the running server has it)",
+        false => "",
+    };
+    for (listening, by_running) in &tried.listening {
+        let (address, kind) = (listening.address, listening.kind);
+        row(
+            "listener",
+            format!("{address}, {kind} TLS{}", had(*by_running)),
+        );
+    }
+    for text in certificates(loaded, startup) {
+        row("certificate", text);
+    }
+    for (name, storage) in &tried.storages {
+        let root = files::short(storage.root());
+        row(
+            "storage",
+            format!("{name}: {root}{}", had(storage.in_use())),
+        );
+    }
+    let kinds = Kinds::new(&tried.gates);
+    for plugin in &loaded.config.plugin {
+        let granted = match plugin.grants.is_empty() {
+            true => String::new(),
+            false => format!(", granted {}", plugin.grants),
+        };
+        let (name, component) = (&plugin.name, &plugin.component);
+        let kinds = kinds.of(name);
+        row("plugin", format!("{name}: {kinds}, {component}{granted}"));
+    }
+    rows
+}
+
+/// Whose they are and how long.
+fn certificates(loaded: &Loaded, startup: &Startup) -> Vec<String> {
+    let tls = &loaded.config.tls;
+    let own = loaded.config.server.state.join(self_signed::DIRECTORY);
+    let first = tls.certificate.iter().map(|certificate| {
+        if startup
+            .aside()
+            .is_some_and(|aside| certificate.starts_with(aside))
+        {
+            "self-signed, made at the first start".to_owned()
+        } else if certificate.starts_with(&own) {
+            describe(certificate) + ", self-signed"
+        } else {
+            describe(certificate)
+        }
+    });
+    let others = tls.host.iter().map(|host| describe(&host.certificate));
+    first.chain(others).collect()
+}
+
+/// A warning where another user than the server's checks, who may do other things.
+fn other_user(loaded: &Loaded, startup: &Startup) -> Option<Problem> {
+    let own = rustix::process::geteuid().as_raw();
+    let state = &loaded.config.server.state;
+    let server = startup.running().and_then(|running| running.user);
+    let owner = server.or_else(|| Some(fs::metadata(state).ok()?.uid()))?;
+    (owner != own).then(|| {
+        let text = format!(
+            "{} belongs to {}, and this check was made as {}, who may do other things: check as the \
+             server's user",
+            state.display(),
+            access::user(owner),
+            access::user(own)
+        );
+        loaded.problem("server.state", text)
+    })
 }
 
 fn describe(file: &Path) -> String {
@@ -99,70 +141,14 @@ fn describe(file: &Path) -> String {
     let Ok((_, certificate)) = X509Certificate::from_der(&der) else {
         return short;
     };
-    let validity = certificate.validity();
-    let day = jiff::Timestamp::from_second(validity.not_after.timestamp())
-        .map(|at| at.strftime("%Y-%m-%d").to_string())
-        .unwrap_or_default();
-    let until = if validity.is_valid() {
+    let period = certificate.validity();
+    let day = validity::day(period.not_after.timestamp());
+    let until = if period.is_valid() {
         "valid until"
     } else {
         "NOT VALID NOW, until"
     };
     format!("{}, {until} {day} ({short})", certificate.subject())
-}
-
-fn storage(loaded: &Loaded, name: &str, storage: &Storage) -> Result<String, Failure> {
-    let shown = format!("{name}: {}", files::short(&storage.root));
-    let key = format!("storage.{name}.root");
-    match fs::metadata(&storage.root) {
-        Ok(found) if found.is_dir() => Ok(shown),
-        Ok(_) => {
-            let text = format!("{} is not a directory", storage.root.display());
-            Err(in_configuration(loaded, &key, &text))
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Ok(shown + " (made at the first start)")
-        }
-        Err(error) => Err(in_configuration(
-            loaded,
-            &key,
-            &files::failed(&storage.root, "read", &error),
-        )),
-    }
-}
-
-/// Loads them, and says what each one decides, in the configuration's order.
-fn plugins(loaded: &Loaded) -> Result<Vec<String>, Failure> {
-    let mut config = loaded.config.clone();
-    let runtime = runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build();
-    let runtime = runtime.map_err(|error| error.to_string())?;
-    // Nothing is left behind where the server has never been started.
-    let aside = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let cache = match config.server.state.exists() {
-        true => config.server.compiled(),
-        false => aside.path().to_owned(),
-    };
-    if first_start::missing_users(&config).is_some() {
-        let empty = aside.path().join("users.toml");
-        files::replace(&empty, b"")?;
-        users_file::set_path(&mut config, &empty);
-    }
-    let host =
-        Host::new(&config.plugin_host, &cache, None).map_err(|error| in_plugin(loaded, &error))?;
-    let gates = runtime.block_on(host.gates(&config.plugin, &config.server.state));
-    let kinds = Kinds::new(&gates.map_err(|error| in_plugin(loaded, &error))?);
-    let describe = |plugin: &crate::config::Plugin| {
-        let granted = match plugin.grants.is_empty() {
-            true => String::new(),
-            false => format!(", granted {}", plugin.grants),
-        };
-        let (name, component) = (&plugin.name, &plugin.component);
-        format!("{name}: {}, {component}{granted}", kinds.of(name))
-    };
-    Ok(config.plugin.iter().map(describe).collect())
 }
 
 /// What the plugins of each name decide.

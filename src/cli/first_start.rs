@@ -11,10 +11,11 @@ use super::{
     users_file::{self, NewUser},
 };
 use crate::{
-    config::{Config, Loaded},
+    config::{Config, Loaded, Problem},
     ftp::secret::Secret,
     passwords,
     server::{Kind, Listening},
+    startup::Startup,
     tls::self_signed,
 };
 
@@ -42,33 +43,27 @@ pub struct Info {
 
 /// Makes what is missing: the state directory, a certificate if the configuration names none, a
 /// user if the file of users is in the state directory and not there. Afterwards the configuration
-/// names a certificate. Called again, it finds what it has made, so a reload calls it, too.
+/// names a certificate. Called again, it finds what it has made, so a reload calls it, too. A trial
+/// makes it elsewhere, and tries whether it could be made here.
 ///
 /// # Errors
-/// What cannot be made, in one line.
-pub fn prepare(loaded: &mut Loaded) -> Result<Info, String> {
-    let config = &mut loaded.config;
-    let state = config.server.state.clone();
-    files::make_private_directory(&state)?;
+/// What cannot be made, with its place in the configuration.
+pub fn prepare(loaded: &mut Loaded, startup: &Startup) -> Result<Info, Problem> {
+    let state = loaded.config.server.state.clone();
+    make_directory(loaded, startup, "server.state", &state)?;
 
-    let self_signed = config.tls.certificate.is_none();
+    let self_signed = loaded.config.tls.certificate.is_none();
     if self_signed {
-        let listeners = config
-            .server
-            .listen
-            .iter()
-            .chain(&config.server.listen_implicit);
-        let addresses: Vec<IpAddr> = listeners.map(SocketAddr::ip).collect();
-        let made = self_signed::ensure_for(&state.join(self_signed::DIRECTORY), &addresses);
-        let (certificate, key) = made.map_err(|error| format!("no certificate: {error}"))?;
-        config.tls.certificate = Some(certificate);
-        config.tls.key = Some(key);
+        let (certificate, key) = certificate(loaded, startup)?;
+        loaded.config.tls.certificate = Some(certificate);
+        loaded.config.tls.key = Some(key);
     }
 
-    let password = match missing_users(config) {
-        Some(users) => first_user(&state, &users)?,
+    let password = match missing_users(&loaded.config) {
+        Some(users) => users_of_first_start(loaded, startup, &users)?,
         None => None,
     };
+    let config = &loaded.config;
     let kept = state.join(FIRST_USER);
     let storage = config
         .storage
@@ -84,10 +79,73 @@ pub fn prepare(loaded: &mut Loaded) -> Result<Info, String> {
     })
 }
 
+fn make_directory(
+    loaded: &Loaded,
+    startup: &Startup,
+    key: &str,
+    directory: &Path,
+) -> Result<(), Problem> {
+    startup
+        .make_directory(directory, 0o700, true)
+        .map_err(|error| loaded.problem(key, files::failed(directory, "made", &error)))
+}
+
+/// The certificate and the key of a configuration that names none.
+fn certificate(loaded: &Loaded, startup: &Startup) -> Result<(PathBuf, PathBuf), Problem> {
+    const KEY: &str = "tls.certificate";
+    let server = &loaded.config.server;
+    let directory = server.state.join(self_signed::DIRECTORY);
+    let problem = |error| {
+        loaded.problem(
+            KEY,
+            format!("no certificate is named, and none can be made: {error}"),
+        )
+    };
+    let mut place = directory.clone();
+    if !self_signed::is_there(&directory) {
+        make_directory(loaded, startup, KEY, &directory)?;
+        let file = directory.join(self_signed::CERTIFICATE);
+        startup
+            .try_to_make(&file)
+            .map_err(|error| problem(files::failed(&file, "made", &error)))?;
+        if let Some(aside) = startup.aside() {
+            place = aside.join(self_signed::DIRECTORY);
+        }
+    }
+    let listeners = server.listen.iter().chain(&server.listen_implicit);
+    let addresses: Vec<IpAddr> = listeners.map(SocketAddr::ip).collect();
+    self_signed::ensure_for(&place, &addresses).map_err(|error| problem(error.to_string()))
+}
+
 /// The file of users, if the first start is to make it.
 pub(super) fn missing_users(config: &Config) -> Option<PathBuf> {
     let users = users_file::path(config).ok()?;
     (users.starts_with(&config.server.state) && !users.exists()).then_some(users)
+}
+
+/// Makes the file of users with the first of them; says the password.
+fn users_of_first_start(
+    loaded: &mut Loaded,
+    startup: &Startup,
+    users: &Path,
+) -> Result<Option<Secret>, Problem> {
+    const KEY: &str = "plugin";
+    let state = loaded.config.server.state.clone();
+    if let Some(directory) = users.parent() {
+        make_directory(loaded, startup, KEY, directory)?;
+    }
+    for path in [users, &state.join(FIRST_USER)] {
+        startup
+            .try_to_make(path)
+            .map_err(|error| loaded.problem(KEY, files::failed(path, "made", &error)))?;
+    }
+    if let Some(aside) = startup.aside() {
+        let empty = aside.join("users.toml");
+        files::replace(&empty, b"").map_err(|error| loaded.problem(KEY, error))?;
+        users_file::set_path(&mut loaded.config, &empty);
+        return Ok(None);
+    }
+    first_user(&state, users).map_err(|error| loaded.problem(KEY, error))
 }
 
 /// Makes the first user. The password is kept before the user is, so that none is ever lost.
@@ -257,7 +315,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let state = directory.path().join("var");
         let mut first = loaded(&state);
-        let info = prepare(&mut first).unwrap();
+        let info = prepare(&mut first, &Startup::real()).unwrap();
         let password = info.password.clone().unwrap();
         announce(&info, &listening());
         assert_eq!(
@@ -288,7 +346,7 @@ mod tests {
         assert!(said.contains("ftps://[::]:2990"), "{said}");
 
         let before = fs::read(state.join("users.toml")).unwrap();
-        let again = prepare(&mut loaded(&state)).unwrap();
+        let again = prepare(&mut loaded(&state), &Startup::real()).unwrap();
         assert!(again.password.is_none());
         let said = text(&again, &listening());
         assert!(
@@ -314,7 +372,7 @@ mod tests {
         own.config.plugin[0]
             .settings
             .insert("users".to_owned(), setting.into());
-        let info = prepare(&mut own).unwrap();
+        let info = prepare(&mut own, &Startup::real()).unwrap();
         assert!(info.password.is_none() && info.first_user.is_none() && !info.self_signed);
         assert!(!users.exists());
         assert!(!directory.path().join("var/tls").exists());
@@ -324,7 +382,7 @@ mod tests {
     #[test]
     fn the_command_fits_the_listeners() {
         let directory = tempfile::tempdir().unwrap();
-        let mut info = prepare(&mut loaded(directory.path())).unwrap();
+        let mut info = prepare(&mut loaded(directory.path()), &Startup::real()).unwrap();
         let implicit = &listening()[..1];
         let line = curl(&info, implicit, "pw").unwrap();
         assert!(line.starts_with("curl -g --cacert "), "{line}");

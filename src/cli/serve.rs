@@ -9,7 +9,7 @@ use super::{
     first_start::{self, Info},
     output,
 };
-use crate::{config::Loaded, server::Server};
+use crate::{config::Loaded, server::Server, startup::Startup};
 
 /// How long threads that do blocking work get when all else has ended.
 const LAST: Duration = Duration::from_secs(5);
@@ -20,10 +20,8 @@ pub fn run(source: &Source) -> Result<(), Failure> {
     without_backtraces();
     // Dropped last.
     let _flush = crate::observe::init(&loaded.config.log).map_err(Failure::Configuration)?;
-    for warning in &loaded.warnings {
-        tracing::warn!(at = warning.place, "{}: {}", warning.key, warning.text);
-    }
-    let info = first_start::prepare(&mut loaded)?;
+    let info = first_start::prepare(&mut loaded, &Startup::real())
+        .map_err(|problem| Failure::Configuration(problem.to_string()))?;
 
     let mut builder = runtime::Builder::new_multi_thread();
     builder.enable_all().thread_name("portcullis");
@@ -47,7 +45,8 @@ async fn serve(loaded: Loaded, info: &Info) -> Result<(), Failure> {
             let text = "is gone, and only the start makes a first user";
             return Err(format!("{} {text}", users.display()));
         }
-        first_start::prepare(&mut loaded)?;
+        first_start::prepare(&mut loaded, &Startup::real())
+            .map_err(|problem| problem.to_string())?;
         Ok(loaded)
     };
     let server = Server::start(loaded).await;

@@ -1,7 +1,7 @@
 //! The file of users that the plugins `users` and `auth-totp` read: one table for each, by their names.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use toml_edit::{DocumentMut, Item, RawString, Table};
 
 use super::files;
-use crate::config::Config;
+use crate::config::{Config, regular, toml_error};
 
 /// What stands on top of a new file.
 const HEAD: &str = "\
@@ -119,7 +119,7 @@ impl Document {
         let json = path
             .extension()
             .is_some_and(|extension| extension == "json");
-        let text = match fs::read_to_string(path) {
+        let text = match regular::read_text(path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound && json => "{}".to_owned(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => HEAD.to_owned(),
@@ -138,7 +138,8 @@ impl Document {
                 .and_then(|span| text.get(..span.start))
                 .unwrap_or_default();
             let line = before.matches('\n').count() + 1;
-            format!("{}:{line}: {}", path.display(), error.message())
+            let message = toml_error(&text, error.message(), error.span());
+            format!("{}:{line}: {message}", path.display())
         })
     }
 
@@ -296,7 +297,7 @@ fn in_json(value: &toml_edit::Value) -> Value {
 #[cfg(test)]
 #[allow(clippy::indexing_slicing, clippy::unreachable, clippy::unwrap_used)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::{fs, os::unix::fs::PermissionsExt};
 
     use super::*;
 

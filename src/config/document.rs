@@ -1,12 +1,13 @@
 //! TOML files that are no configuration, read as the configuration is.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
 use super::{
     ConfigError, Problem,
     load::typed,
+    regular,
     source::{Origins, Source},
 };
 
@@ -25,7 +26,7 @@ impl<T: DeserializeOwned> Document<T> {
     /// All that is wrong, each with its place.
     pub fn read(file: &Path) -> Result<Self, ConfigError> {
         let shown = file.display().to_string();
-        let text = fs::read_to_string(file).map_err(|error| {
+        let text = regular::read_text(file).map_err(|error| {
             ConfigError::one(shown.as_str(), format!("cannot be read: {error}"))
         })?;
         Self::parse(&shown, &text)

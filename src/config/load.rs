@@ -1,7 +1,7 @@
 //! Reading the configuration.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf, absolute},
 };
 
@@ -12,6 +12,7 @@ use toml::Value;
 use super::{
     Config, ConfigError, Problem, check, explain, keys,
     path::{KeyPath, Step},
+    regular,
     source::{Origin, Origins, Source},
 };
 
@@ -123,6 +124,13 @@ impl Loaded {
         self.origins.locate(key)
     }
 
+    /// Finds fault with a key of `[storage.NAME]`.
+    #[must_use]
+    pub fn storage_problem(&self, name: &str, key: &str, text: impl Into<String>) -> Problem {
+        let key = KeyPath::default().key("storage").key(name).key(key);
+        self.problem(&key.to_string(), text)
+    }
+
     /// Finds fault with a key.
     #[must_use]
     pub fn problem(&self, key: &str, text: impl Into<String>) -> Problem {
@@ -168,7 +176,7 @@ impl Request {
         let name = self.file.as_deref().unwrap_or(Path::new(FILE));
         let shown = name.display().to_string();
         let path = self.working.join(name);
-        match fs::read_to_string(&path) {
+        match regular::read_text(&path) {
             Ok(text) => Ok((Some(path), Source::parse(&shown, &text)?)),
             Err(error) if error.kind() == io::ErrorKind::NotFound && self.file.is_none() => {
                 Ok((None, Source::parse("", "")?))

@@ -38,6 +38,7 @@ pub use document::Document;
 pub use error::{ConfigError, Problem};
 pub use grants::Grants;
 pub use load::{Loaded, load, state};
+pub(crate) use source::toml_error;
 
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq, Deserialize)]

@@ -12,6 +12,8 @@ use std::{
 
 use rustix::fs::OFlags;
 
+use crate::access::{Wanted, explain};
+
 /// The largest file that is read.
 const LARGEST: u64 = 256 << 20;
 /// A file system that takes longer hangs.
@@ -24,13 +26,42 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// When it is none, is too large, cannot be read, or cannot be read in time.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let path = path.to_owned();
-    let (done, content) = mpsc::sync_channel(1);
+    within(DEADLINE, "read", move || read_at_once(&path))
+}
+
+/// The same of a file that has to be UTF-8.
+///
+/// # Errors
+/// As [`read`], and where it is something else.
+pub fn read_text(path: &Path) -> io::Result<String> {
+    String::from_utf8(read(path)?).map_err(|error| {
+        let text = format!(
+            "it is not UTF-8, from byte {} on",
+            error.utf8_error().valid_up_to()
+        );
+        io::Error::new(io::ErrorKind::InvalidData, text)
+    })
+}
+
+/// Does work on files beside this thread, and gives it up when it takes longer than `limit`.
+///
+/// # Errors
+/// Those of the work; that it could not be done in time.
+pub fn within<T: Send + 'static>(
+    limit: Duration,
+    verb: &str,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let (done, result) = mpsc::sync_channel(1);
     // Of its own, since a thread in a call that hangs cannot be ended.
     thread::Builder::new()
-        .name("read".into())
-        .spawn(move || done.send(read_at_once(&path)))?;
-    content.recv_timeout(DEADLINE).unwrap_or_else(|_| {
-        let text = format!("it could not be read within {} s", DEADLINE.as_secs());
+        .name("files".into())
+        .spawn(move || done.send(work()))?;
+    result.recv_timeout(limit).unwrap_or_else(|_| {
+        let text = format!(
+            "it could not be {verb} within {} s: does its file system hang?",
+            limit.as_secs()
+        );
         Err(io::Error::new(io::ErrorKind::TimedOut, text))
     })
 }
@@ -40,9 +71,10 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// # Errors
 /// When it is none, or cannot be opened.
 pub fn open(path: &Path) -> io::Result<File> {
+    let denied = |error| explain(error, path, Wanted::Read);
     let no_file = || io::Error::new(io::ErrorKind::InvalidInput, "not a regular file");
     // To open some devices has effects.
-    if !fs::metadata(path)?.is_file() {
+    if !fs::metadata(path).map_err(denied)?.is_file() {
         return Err(no_file());
     }
     // It may be another one by now: to open a pipe must not block either.
@@ -51,7 +83,8 @@ pub fn open(path: &Path) -> io::Result<File> {
     let file = options
         .read(true)
         .custom_flags(i32::try_from(flags.bits()).unwrap_or_default())
-        .open(path)?;
+        .open(path)
+        .map_err(denied)?;
     if !file.metadata()?.is_file() {
         return Err(no_file());
     }

@@ -1,6 +1,6 @@
 //! What the file and the command line say, merged, and where each key was said.
 
-use std::{collections::BTreeMap, str::FromStr};
+use std::{collections::BTreeMap, ops::Range, str::FromStr};
 
 use toml::{
     Table, Value,
@@ -302,11 +302,22 @@ fn syntax(file: &str, text: &str, error: &toml::de::Error) -> Problem {
         .chars()
         .count()
         + 1;
-    let text = error.message().trim().replace('\n', ", ");
     Problem {
         place: format!("{file}:{line}:{column}"),
         key: String::new(),
-        text,
+        text: toml_error(text, error.message(), error.span()),
+    }
+}
+
+/// The message of a TOML parser in one line, and of a key that is there twice, which it is.
+pub(crate) fn toml_error(text: &str, message: &str, span: Option<Range<usize>>) -> String {
+    let message = message.trim().replace('\n', ", ");
+    let key = span.and_then(|span| text.get(span)).map(str::trim);
+    match key {
+        Some(key) if message == "duplicate key" && !key.is_empty() && !key.contains('\n') => {
+            format!("duplicate key {key}: it is there already")
+        }
+        _ => message,
     }
 }
 
@@ -315,7 +326,7 @@ fn parse_value(text: &str) -> Result<Value, String> {
         Ok(value) => Ok(value),
         Err(error) if text.starts_with(['[', '{', '"', '\'']) => Err(format!(
             "not a TOML value: {}",
-            error.message().trim().replace('\n', ", ")
+            toml_error(text, error.message(), error.span())
         )),
         Err(_) => Ok(Value::String(text.to_owned())),
     }

@@ -17,6 +17,7 @@ use crate::{
     config::Binding,
     ftp::address::same_host,
     gate::session::ClientCertificate,
+    open_files,
     tls::{
         SessionTls,
         errors::HandshakeError,
@@ -107,6 +108,9 @@ impl fmt::Display for OpenError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Timeout => formatter.write_str("No data connection was made in time"),
+            Self::Connect(error) if open_files::is_exhausted(error) => {
+                formatter.write_str(open_files::TEXT)
+            }
             Self::Connect(_) => formatter.write_str("Cannot open the data connection"),
             Self::Refused(refused) => refused.fmt(formatter),
         }

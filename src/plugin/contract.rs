@@ -130,22 +130,37 @@ impl Report {
     /// Why these grants do not do, with the lines to add.
     #[must_use]
     pub fn ungranted(&self, grants: &Grants) -> Option<String> {
-        let missing = || {
-            self.imports
-                .iter()
-                .filter(|(_, need)| need.is_missing(grants))
+        let missing = |wanted: Grant| {
+            let mut needs = self.imports.iter().map(|(_, need)| *need);
+            needs.any(|need| need == wanted && need.is_missing(grants))
         };
-        let names: Vec<&str> = missing().map(|(name, _)| name.as_str()).collect();
-        let mut lines: Vec<&str> = missing()
-            .filter_map(|(_, need)| Some(need.line()?.0))
-            .collect();
-        lines.sort_unstable();
-        lines.dedup();
-        (!names.is_empty()).then(|| {
+        let of = |wanted: &[Grant]| -> Vec<&str> {
+            let imports = self.imports.iter();
+            let imports = imports.filter(|(_, need)| wanted.contains(need));
+            imports.map(|(name, _)| name.as_str()).collect()
+        };
+        let (mut whats, mut lines) = (Vec::new(), Vec::new());
+        if missing(Grant::Http) {
+            let names = of(&[Grant::Http]).join(", ");
+            whats.push(format!("it imports {names} to make HTTP requests"));
+            lines.extend(Grant::Http.line().map(|(line, _)| line.to_owned()));
+        }
+        if missing(Grant::Tls) {
+            // TLS goes over the TCP connections that the line grants, which are what it is about.
+            let names = of(&[Grant::Tcp, Grant::Tls]).join(", ");
+            whats.push(format!(
+                "it imports {names} to connect to services by TCP, in the clear or by TLS"
+            ));
+            lines.extend(Grant::Tcp.line().map(|(line, _)| line.to_owned()));
+            if Grant::Dns.is_empty(grants) && !of(&[Grant::Dns]).is_empty() {
+                lines.push("dns = true  # where HOST is a name".to_owned());
+            }
+        }
+        (!whats.is_empty()).then(|| {
             format!(
-                "it imports {}, which it is not granted: grant it below its [[plugin]]\n    \
+                "{}, which it is not granted: grant it below its [[plugin]]\n    \
                 [plugin.grants]\n    {}",
-                names.join(", "),
+                whats.join("; "),
                 lines.join("\n    ")
             )
         })
@@ -259,8 +274,20 @@ pub(super) fn is_component(bytes: &[u8]) -> Result<(), String> {
 /// What is said of bytes that the engine does not take.
 pub(super) fn invalid(error: &wasmtime::Error) -> String {
     let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
-    format!("this is not a valid component: {}", causes.join(": "))
+    let causes = causes.join(": ");
+    match causes.contains(EXECUTABLE) {
+        // The system is to blame, and not the component.
+        true => format!(
+            "its compiled code cannot be run, since the system does not let this process make memory \
+             executable, which plugins take: MemoryDenyWriteExecute= of a systemd unit forbids it, or \
+             SELinux (execmem), or another sandbox ({causes})"
+        ),
+        false => format!("this is not a valid component: {causes}"),
+    }
 }
+
+/// wasmtime's words where the system refuses to make memory executable.
+const EXECUTABLE: &str = "make memory executable";
 
 /// Compares a compiled component with the contract.
 pub(super) fn examine(component: &Component, bytes: &[u8]) -> Report {
@@ -435,6 +462,15 @@ mod tests {
                 .unwrap_or_default();
             assert!(text.contains(said), "{text}");
         }
+    }
+
+    #[test]
+    fn a_refusal_of_the_system_is_not_the_components_fault() {
+        let error = wasmtime::Error::msg("Permission denied (os error 13)");
+        let error = error.context("failed to make memory executable");
+        let text = invalid(&error);
+        assert!(text.contains("MemoryDenyWriteExecute="), "{text}");
+        assert!(!text.contains("not a valid component"), "{text}");
     }
 
     #[test]

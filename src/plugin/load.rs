@@ -31,8 +31,8 @@ use super::{
     listener::{ComponentListener, nobody},
     output::one_line,
     path_guard::ComponentPolicy,
-    settings::Settings,
-    slots::{Purpose, Slots},
+    settings::{Refused, Settings, Version},
+    slots::{Purpose, Slot, Slots},
     trial,
 };
 use crate::{
@@ -123,7 +123,10 @@ pub(super) async fn add(
         tried.map_err(LoadError::component)?;
     }
     match &checker {
-        Some(checker) => check_settings(&plugin, checker).await?,
+        Some(checker) => {
+            check_settings_at_start(&plugin, checker).await?;
+            follow_settings(&plugin, checker);
+        }
         None => tracing::info!(
             plugin = configured.name,
             "the component cannot tell what is wrong with its settings (it does not export \
@@ -319,10 +322,49 @@ async fn start(plugin: &Arc<Plugin>, linked: &Linked) -> Result<(), LoadError> {
         .map_err(|fault| failed(fault.text))
 }
 
+/// Has the component look at what its settings files say whenever they change.
+fn follow_settings(plugin: &Arc<Plugin>, checker: &SettingsCheckerPre<Call>) {
+    let (weak, checker) = (Arc::downgrade(plugin), checker.clone());
+    plugin.settings.check_by(Box::new(move |settings| {
+        let (plugin, checker) = (weak.upgrade(), checker.clone());
+        Box::pin(async move {
+            let Some(plugin) = plugin else { return Ok(()) };
+            let refused = |again| move |text| Refused { text, again };
+            let slot = slot_to_check(&plugin).await.map_err(refused(true))?;
+            let checked = check_settings(&plugin, &checker, settings, slot).await;
+            checked
+                .map_err(|error| format!("{}: {}", error.key, error.text))
+                .map_err(refused(false))
+        })
+    }));
+}
+
+async fn check_settings_at_start(
+    plugin: &Arc<Plugin>,
+    checker: &SettingsCheckerPre<Call>,
+) -> Result<(), LoadError> {
+    let slot = slot_to_check(plugin).await;
+    let slot = slot.map_err(|text| LoadError::new("settings", text))?;
+    check_settings(plugin, checker, plugin.settings.current().await, slot).await
+}
+
+/// The right to an instance that checks settings. It does not count for `limits.instances`: the call
+/// that found a file changed may hold the only one.
+async fn slot_to_check(plugin: &Plugin) -> Result<Slot, String> {
+    let patience = plugin.limits.pool_wait;
+    let slots = &plugin.shared.slots;
+    let slot = slots.take(Purpose::Load, None, plugin.memories, patience, None);
+    slot.await.map_err(|_| {
+        format!("they could not be checked: no instance became free in {patience:?}: see plugin-host.instances")
+    })
+}
+
 /// Asks the component whether its settings will do.
 async fn check_settings(
     plugin: &Arc<Plugin>,
     checker: &SettingsCheckerPre<Call>,
+    settings: Arc<Version>,
+    slot: Slot,
 ) -> Result<(), LoadError> {
     let failed = |text: String| {
         LoadError::new(
@@ -330,11 +372,6 @@ async fn check_settings(
             format!("the component fails to check them: {text}"),
         )
     };
-    let slot = plugin
-        .slot(Purpose::Load, None, Instant::now())
-        .await
-        .map_err(|fault| failed(fault.text))?;
-    let settings = plugin.settings.current().await;
     let mut store = plugin.store(&slot, settings.clone(), nobody("load"));
     let clock = store.data().clock.clone();
     let call = async {

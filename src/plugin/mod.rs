@@ -47,7 +47,7 @@ pub use need::Grant;
 pub use slots::Taken;
 pub use state::Kept;
 
-use crate::{config, gate::Gates};
+use crate::{config, gate::Gates, startup::Startup};
 
 /// The components that ship with the server, for `component = "builtin:NAME"`.
 pub const BUILTIN: [(&str, &[u8]); 10] = [
@@ -140,6 +140,15 @@ impl Host {
         Ok(Self {
             shared: Arc::new(shared),
         })
+    }
+
+    /// Finds out whether the state file can be opened, and leaves it as it is.
+    ///
+    /// # Errors
+    /// Those that [`new`](Self::new) would give.
+    pub fn try_state_file(path: &Path, startup: &Startup) -> Result<(), LoadError> {
+        let tried = state_file::StateFile::try_open(path, startup);
+        tried.map_err(|text| LoadError::new("state.file", text))
     }
 
     /// Loads all plugins, in the configuration's order; setting files with relative names are

@@ -2,7 +2,8 @@
 //!
 //! `{ file = "users.toml" }` anywhere in the settings stands for that file's content. Each file is
 //! parsed once for all instances, looked at (one `stat`) before each call, and parsed anew when it
-//! has changed; a file that does not parse leaves the old content in force.
+//! has changed; a file that does not parse, or that the component refuses, leaves the old content in
+//! force.
 
 use std::{
     collections::BTreeMap,
@@ -14,6 +15,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::Value;
 
 use super::settings_file::{self, Stamp};
+use crate::gate::Answer;
 
 /// The settings of one plugin.
 pub(super) struct Settings {
@@ -22,6 +24,21 @@ pub(super) struct Settings {
     current: RwLock<Arc<Version>>,
     /// Held by the one who reads files anew.
     reading: tokio::sync::Mutex<()>,
+    /// Looks at settings with files in them that have changed, if the component can.
+    checker: OnceLock<Checker>,
+}
+
+/// Looks at settings before they come into force.
+pub(super) type Checker =
+    Box<dyn Fn(Arc<Version>) -> Answer<'static, Result<(), Refused>> + Send + Sync>;
+
+/// Why settings do not come into force.
+#[derive(Debug)]
+pub(super) struct Refused {
+    /// For people.
+    pub(super) text: String,
+    /// Whether another look may end otherwise, though nothing has changed.
+    pub(super) again: bool,
 }
 
 /// The settings at one time. A call sees one version from its beginning to its end.
@@ -83,6 +100,63 @@ impl Settings {
             files,
             current: RwLock::new(Arc::new(version)),
             reading: tokio::sync::Mutex::new(()),
+            checker: OnceLock::new(),
+        })
+    }
+
+    /// Has what files say from now on looked at before it comes into force.
+    pub(super) fn check_by(&self, checker: Checker) {
+        let _ = self.checker.set(checker);
+    }
+
+    /// What comes into force of what was read: of files that have changed nothing, where the
+    /// component refuses it.
+    async fn accept(&self, old: &Version, new: Version) -> Arc<Version> {
+        let changed: Vec<usize> = new.differs(old).collect();
+        let new = Arc::new(new);
+        let refused = match self.checker.get() {
+            Some(checker) if !changed.is_empty() => checker(new.clone()).await.err(),
+            _ => None,
+        };
+        let names = changed.iter().filter_map(|index| self.files.get(*index));
+        let names: Vec<String> = names.map(|path| path.display().to_string()).collect();
+        let files = names.join(", ");
+        let Some(Refused { text, again }) = refused else {
+            if !changed.is_empty() {
+                tracing::info!(
+                    plugin = &*self.plugin,
+                    file = files,
+                    "the settings file is read anew"
+                );
+            }
+            return new;
+        };
+        let mut kept = new.files.clone();
+        let mut told = true;
+        for index in changed {
+            let (Some(file), Some(before)) = (kept.get_mut(index), old.files.get(index)) else {
+                continue;
+            };
+            file.content = before.content.clone();
+            if again {
+                file.stamp = Stamp::Unsettled;
+            }
+            // Said once for each change, though a file that was just written is read more often.
+            told &= before.error.as_ref() == Some(&text);
+            file.error = Some(text.clone());
+        }
+        if !told {
+            tracing::error!(
+                plugin = &*self.plugin,
+                file = files,
+                error = text,
+                "the settings file will not do, and what it said before stays in force"
+            );
+        }
+        Arc::new(Version {
+            root: new.root.clone(),
+            files: kept,
+            all: OnceLock::new(),
         })
     }
 
@@ -107,7 +181,7 @@ impl Settings {
         let old = version.clone();
         let read = tokio::task::spawn_blocking(move || reread(&plugin, &old, &paths, &changed));
         let Ok(new) = read.await else { return version };
-        let new = Arc::new(new);
+        let new = self.accept(&version, new).await;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = new.clone();
         new
     }
@@ -161,7 +235,6 @@ fn reread(plugin: &str, old: &Version, paths: &[PathBuf], changed: &[usize]) -> 
                 };
             }
             Ok((stamp, content)) => {
-                tracing::info!(plugin, file = %path.display(), "the settings file is read anew");
                 *file = File {
                     stamp,
                     content: Arc::new(content),
@@ -236,6 +309,14 @@ impl Version {
             Place::Node(_) => None,
             Place::Value(value) => Some(value.as_object()?.keys().cloned().collect()),
         }
+    }
+
+    /// Those of its files that say something else than in an older version.
+    fn differs(&self, old: &Self) -> impl Iterator<Item = usize> {
+        let files = self.files.iter().zip(&old.files).enumerate();
+        files
+            .filter(|(_, (new, old))| !Arc::ptr_eq(&new.content, &old.content))
+            .map(|(index, _)| index)
     }
 
     /// All of it as JSON, made once.

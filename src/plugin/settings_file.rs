@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::config::regular;
+use crate::config::{regular, toml_error};
 
 /// The largest file that is read.
 const LARGEST: u64 = 256 << 20;
@@ -92,7 +92,8 @@ pub(super) fn read(path: &Path) -> Result<(Stamp, Value), String> {
                 let at = line
                     .map(|line| format!("line {line}: "))
                     .unwrap_or_default();
-                wrong(&format_args!("{at}{}", error.message()))
+                let message = toml_error(&text, error.message(), error.span());
+                wrong(&format_args!("{at}{message}"))
             })?;
             Value::Object(
                 table

@@ -19,6 +19,10 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use crate::{
+    access::{Wanted, explain},
+    startup::Startup,
+};
 use redb::{Database, ReadableDatabase, StorageBackend, TableDefinition, backends::FileBackend};
 
 /// By plugin and key: when it expires, in milliseconds of Unix time, 0 for never, with the bit
@@ -108,16 +112,39 @@ impl StateFile {
         let name = path.display().to_string();
         let path = path.to_owned();
         let open = move || {
+            let wanted = match path.exists() {
+                true => Wanted::Write,
+                false => Wanted::Make,
+            };
             let file = OpenOptions::new()
                 .read(true)
                 .write(true)
                 .create(true)
                 .truncate(false)
                 .mode(0o600)
-                .open(&path)?;
+                .open(&path)
+                .map_err(|error| explain(error, &path, wanted))?;
             database(FileBackend::new(file)?)
         };
         Self::with(Box::new(open), RETRY).map_err(|error| format!("{name}: {error}"))
+    }
+
+    /// Finds out whether [`open`](Self::open) would succeed, and makes nothing.
+    ///
+    /// # Errors
+    /// Those of `open`.
+    pub(super) fn try_open(path: &Path, startup: &Startup) -> Result<(), String> {
+        let running = startup.running();
+        if running.is_some_and(|running| running.state_file.as_deref() == Some(path)) {
+            // Locked, by the server that is to have it.
+            return Ok(());
+        }
+        match path.exists() {
+            true => Self::open(path).map(drop),
+            false => startup
+                .try_to_make(path)
+                .map_err(|error| format!("{}: {}", path.display(), redb::Error::from(error))),
+        }
     }
 
     fn with(open: Opener, retry: Duration) -> Result<Self, String> {

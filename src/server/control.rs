@@ -7,25 +7,32 @@ use std::{
     fs, io,
     os::{
         fd::AsRawFd,
-        unix::fs::{OpenOptionsExt, PermissionsExt},
+        unix::{
+            fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
+            net::UnixStream,
+        },
     },
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::{UnixListener, UnixStream},
+    net::UnixListener,
     time::timeout,
 };
 
 pub use super::generations::Generation;
 use super::{Listening, Running};
 use crate::{
+    access::{Wanted, explain},
+    config::Loaded,
     gate::vitals::Snapshot,
     plugin::Taken,
+    startup::{RunningServer, Startup},
     storage::{Held, Storage},
 };
 
@@ -35,6 +42,8 @@ const SOCKET: &str = "control.sock";
 const REQUEST: u64 = 4096;
 /// How long a request may take to come.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a trial waits for the running server, which may be reloading.
+const TRIAL: Duration = Duration::from_secs(30);
 
 /// What can be asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -150,6 +159,12 @@ pub struct Status {
     /// Seconds since then.
     #[serde(default)]
     pub state_error_age: Option<u64>,
+    /// Where what plugins keep is written to, if it is.
+    #[serde(default)]
+    pub state_file: Option<PathBuf>,
+    /// The directories that uploads wait in, links resolved.
+    #[serde(default)]
+    pub staging: Vec<PathBuf>,
 }
 
 /// A broken upload that waits to be resumed.
@@ -207,6 +222,49 @@ pub(super) fn seconds_since(time: SystemTime) -> u64 {
     time.elapsed().unwrap_or_default().as_secs()
 }
 
+/// The error where another server runs.
+fn taken(path: &Path, status: Option<&Status>) -> io::Error {
+    let which = match status {
+        Some(status) => {
+            let file = status.configuration.as_deref();
+            let file = file.map_or("the defaults".to_owned(), |file| file.display().to_string());
+            format!(", process {}, with {file}", status.pid)
+        }
+        None => String::new(),
+    };
+    io::Error::other(format!(
+        "another server runs with this state directory ({} answers){which}",
+        path.display()
+    ))
+}
+
+/// Notes what the server has that runs with this state directory, if it is one of this very
+/// configuration.
+fn found(loaded: &Loaded, startup: &Startup, path: &Path) -> io::Result<()> {
+    let state = &loaded.config.server.state;
+    let status = match ask_within(state, Request::Status, Some(TRIAL)) {
+        Ok(Answer::Status(status)) => status,
+        Ok(_) => return Err(taken(path, None)),
+        Err(error) => {
+            let text = format!(
+                "the server that runs with this state directory does not say how it is: {error}"
+            );
+            return Err(io::Error::new(error.kind(), text));
+        }
+    };
+    if status.configuration != loaded.file {
+        return Err(taken(path, Some(&status)));
+    }
+    startup.found(RunningServer {
+        process: status.pid,
+        user: fs::metadata(path).ok().map(|facts| facts.uid()),
+        listening: status.listening.iter().map(|one| one.address).collect(),
+        staging: status.staging.clone(),
+        state_file: status.state_file.clone(),
+    });
+    Ok(())
+}
+
 /// The listening socket.
 pub(super) struct Control {
     socket: UnixListener,
@@ -220,27 +278,44 @@ impl Drop for Control {
 }
 
 impl Control {
-    /// Listens in the state directory.
+    /// Listens in the state directory. A trial only finds out whether it could, or whether a server
+    /// of this configuration runs.
     ///
     /// # Errors
     /// When another server does so already, or the system refuses.
-    pub(super) fn listen(state: &Path) -> io::Result<Self> {
+    pub(super) fn listen(loaded: &Loaded, startup: &Startup) -> io::Result<Option<Self>> {
+        let state = &loaded.config.server.state;
         let path = state.join(SOCKET);
-        let short = Short::new(state)?;
-        if std::os::unix::net::UnixStream::connect(&short.path).is_ok() {
-            return Err(io::Error::other(format!(
-                "another server runs with this state directory ({} answers)",
-                path.display()
-            )));
+        let about = |error: io::Error| {
+            let error = explain(error, &path, Wanted::Make);
+            io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+        };
+        let short = Short::new(state)
+            .map_err(|error| explain(error, state, Wanted::Enter))
+            .map_err(|error| {
+                io::Error::new(error.kind(), format!("{}: {error}", state.display()))
+            })?;
+        if UnixStream::connect(&short.path).is_ok() {
+            return match startup.is_trial() {
+                true => found(loaded, startup, &path).map(|()| None),
+                false => Err(taken(&path, None)),
+            };
         }
-        // What a server left that was killed.
+        if startup.is_trial() {
+            // The start removes what a server left that was killed.
+            match fs::symlink_metadata(&path) {
+                Ok(facts) if facts.is_dir() => return Err(about(Errno::ISDIR.into())),
+                _ => {}
+            }
+            return startup.try_to_make(&path).map(|()| None).map_err(about);
+        }
         match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(about(error)),
             _ => {}
         }
-        let socket = UnixListener::bind(&short.path)?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
-        Ok(Self { socket, path })
+        let socket = UnixListener::bind(&short.path).map_err(about)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(about)?;
+        Ok(Some(Self { socket, path }))
     }
 
     /// Answers until it is aborted.
@@ -264,7 +339,7 @@ impl Control {
     }
 }
 
-async fn answer(mut stream: UnixStream, running: &Arc<Running>) -> io::Result<()> {
+async fn answer(mut stream: tokio::net::UnixStream, running: &Arc<Running>) -> io::Result<()> {
     let (read, mut write) = stream.split();
     let mut line = String::new();
     let mut read = BufReader::new(read.take(REQUEST));
@@ -311,6 +386,13 @@ impl Running {
             uploads: self.broken_uploads(),
             state_error,
             state_error_age: state_error_age.map(seconds_since),
+            state_file: self.first.state.file.clone(),
+            staging: self
+                .lasting
+                .storages()
+                .iter()
+                .map(|(_, storage)| storage.staging().to_owned())
+                .collect(),
         }
     }
 
@@ -371,14 +453,26 @@ impl Running {
 /// # Errors
 /// When none answers.
 pub fn ask(state: &Path, request: Request) -> io::Result<Answer> {
+    ask_within(state, request, None)
+}
+
+fn ask_within(state: &Path, request: Request, limit: Option<Duration>) -> io::Result<Answer> {
     use std::io::{BufRead, Write};
     let short = Short::new(state)?;
-    let mut stream = std::os::unix::net::UnixStream::connect(&short.path)?;
+    let mut stream = UnixStream::connect(&short.path)?;
+    stream.set_read_timeout(limit)?;
     let mut line = serde_json::to_string(&request).map_err(io::Error::other)?;
     line.push('\n');
     stream.write_all(line.as_bytes())?;
     let mut answer = String::new();
-    std::io::BufReader::new(stream).read_line(&mut answer)?;
+    std::io::BufReader::new(stream)
+        .read_line(&mut answer)
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => {
+                io::Error::new(io::ErrorKind::TimedOut, "no answer came in time")
+            }
+            _ => error,
+        })?;
     serde_json::from_str(&answer).map_err(io::Error::other)
 }
 

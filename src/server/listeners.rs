@@ -1,6 +1,7 @@
 //! Listeners, and what happens to a connection before it is a session.
 
 use std::{
+    fs::File,
     io,
     net::SocketAddr,
     sync::{
@@ -10,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::process::geteuid;
 use socket2::{Domain, Socket, Type};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -23,8 +25,10 @@ use super::{
     proxy,
 };
 use crate::{
+    access,
     ftp::address,
     observe::Rate,
+    open_files,
     session::{Origin, Session, Shutdown, context::Context},
 };
 
@@ -69,8 +73,9 @@ impl Shared {
     }
 }
 
-/// Each address stands for itself: `[::]` does not take IPv4 along, so that both can be listed.
-pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+/// Takes an address. Each stands for itself: `[::]` does not take IPv4 along, so that both can be
+/// listed.
+pub(super) fn bind(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
@@ -78,8 +83,28 @@ pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+/// Lets clients in.
+pub(super) fn listen(socket: Socket) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
+}
+
+/// The reason why an address cannot be had, for people.
+pub(super) fn explain(address: SocketAddr, error: &io::Error) -> String {
+    let why = match error.kind() {
+        io::ErrorKind::AddrInUse => "another process has this address and port".to_owned(),
+        io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
+        io::ErrorKind::PermissionDenied => format!(
+            "{} may not listen on port {}: ports below 1024 take root or CAP_NET_BIND_SERVICE",
+            access::user(geteuid().as_raw()),
+            address.port()
+        ),
+        _ => return format!("{address}: {error}"),
+    };
+    format!("{address}: {why} ({error})")
 }
 
 /// Accepts connections until it is aborted.
@@ -90,10 +115,12 @@ pub(super) async fn accept(
     alive: mpsc::Sender<()>,
 ) {
     let mut backoff = Duration::ZERO;
+    let mut spare = Spare::new();
     loop {
         match listener.accept().await {
             Ok((tcp, peer)) => {
                 backoff = Duration::ZERO;
+                spare.renew();
                 let (shared, alive) = (shared.clone(), alive.clone());
                 tokio::spawn(async move {
                     shared.connection(tcp, peer, kind).await;
@@ -101,12 +128,60 @@ pub(super) async fn accept(
                 });
             }
             Err(error) => {
-                // Out of file descriptors, mostly: sessions that end give some back.
                 backoff = (backoff * 2).clamp(Duration::from_millis(5), Duration::from_secs(1));
-                tracing::error!(%error, wait = ?backoff, "cannot accept connections");
+                if open_files::is_exhausted(&error) {
+                    open_files::complain("a connection was refused");
+                    // Sessions that end give some back. Until then each client is told.
+                    if spare.refuse(&listener, kind).await {
+                        backoff = Duration::ZERO;
+                        continue;
+                    }
+                } else {
+                    tracing::error!(%error, wait = ?backoff, "cannot accept connections");
+                }
                 sleep(backoff).await;
             }
         }
+    }
+}
+
+/// A descriptor that is given up to tell a client that there is none.
+struct Spare(Option<File>);
+
+impl Spare {
+    fn new() -> Self {
+        let mut spare = Self(None);
+        spare.renew();
+        spare
+    }
+
+    fn renew(&mut self) {
+        if self.0.is_none() {
+            self.0 = File::open("/dev/null").ok();
+        }
+    }
+
+    /// Accepts a connection in its place, says why it is closed, and takes it back.
+    async fn refuse(&mut self, listener: &TcpListener, kind: Kind) -> bool {
+        self.renew();
+        if self.0.take().is_none() {
+            return false;
+        }
+        // The client may be gone by now.
+        let accepted = timeout(Duration::from_millis(10), listener.accept()).await;
+        let refused = matches!(&accepted, Ok(Ok(_)));
+        if let Ok(Ok((tcp, _))) = accepted {
+            say(&tcp, kind, open_files::TEXT);
+        }
+        self.renew();
+        refused
+    }
+}
+
+/// Tells a client why it is not let in, if it can understand it, and waits for nothing.
+fn say(tcp: &TcpStream, kind: Kind, text: &str) {
+    if kind == Kind::Explicit {
+        let _ = tcp.try_write(format!("421 {text}\r\n").as_bytes());
     }
 }
 
@@ -143,6 +218,10 @@ impl Shared {
                 }
             }
         }
+        if open_files::is_kept_back(&tcp) {
+            open_files::complain("a connection was refused");
+            return say(&tcp, kind, open_files::TEXT);
+        }
         let permit = match self.admission.admit(client.ip()) {
             Ok(permit) => permit,
             Err(refused) => return self.refuse(&tcp, client, kind, refused),
@@ -160,7 +239,6 @@ impl Shared {
         drop(permit);
     }
 
-    /// Says why, if the client can understand it, and waits for nothing.
     fn refuse(&self, tcp: &TcpStream, client: SocketAddr, kind: Kind, refused: Refused) {
         let (limit, text) = match refused {
             Refused::Full => ("limits.sessions", "Too many sessions, try again later"),
@@ -172,8 +250,6 @@ impl Shared {
         if self.refusals.admits(client.ip()) {
             tracing::warn!(%client, limit, "a connection was refused");
         }
-        if kind == Kind::Explicit {
-            let _ = tcp.try_write(format!("421 {text}\r\n").as_bytes());
-        }
+        say(tcp, kind, text);
     }
 }

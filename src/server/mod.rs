@@ -9,6 +9,7 @@ mod proxy;
 mod quarantine;
 mod reload;
 mod signal;
+mod warnings;
 
 use std::{
     fmt, io,
@@ -18,6 +19,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use socket2::Socket;
 use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},
@@ -26,12 +28,20 @@ use tokio::{
 };
 
 use self::{
-    admission::Admission, control::Control, generations::Generations, listeners::Shared,
-    parts::Lasting, signal::Sign,
+    admission::Admission,
+    control::Control,
+    generations::Generations,
+    listeners::Shared,
+    parts::{Lasting, Prepared},
+    signal::Sign,
 };
 use crate::{
     config::{Config, Loaded, Problem},
+    gate::Gates,
+    open_files,
     session::{Shutdown, context::Context},
+    startup::{Startup, overlap},
+    storage::local::Local,
 };
 
 /// How often broken uploads are looked through for old ones.
@@ -90,27 +100,92 @@ impl fmt::Display for Kind {
     }
 }
 
+/// All that a configuration names, opened.
+struct Opened {
+    /// None where a server runs already, of which this is a trial.
+    control: Option<Control>,
+    lasting: Lasting,
+    prepared: Prepared,
+    addresses: Vec<Taken>,
+    told: mpsc::Receiver<()>,
+}
+
+/// Opens all that the configuration names, in earnest or as a trial: everything that can fail when a
+/// server starts. Warnings go to those of `loaded`.
+async fn open(loaded: &mut Loaded, startup: &Arc<Startup>) -> Result<Opened, Problem> {
+    open_files::raise();
+    let control = Control::listen(loaded, startup)
+        .map_err(|error| loaded.problem("server.state", error.to_string()))?;
+    let (ended, told) = mpsc::channel(1);
+    let lasting = Lasting::new(loaded, ended, startup)?;
+    let prepared = lasting.prepare(loaded, startup).await?;
+    let addresses = take(loaded, addresses(&loaded.config), startup)?;
+    loaded.warnings.extend(prepared.warnings.iter().cloned());
+    // A running server's transfers have some of the ports.
+    if startup.running().is_none() {
+        let ports = warnings::passive_ports(loaded);
+        loaded.warnings.extend(ports);
+    }
+    Ok(Opened {
+        control,
+        lasting,
+        prepared,
+        addresses,
+        told,
+    })
+}
+
+/// What a trial of the start has found.
+pub struct Tried {
+    /// Each address, and whether the running server has it.
+    pub listening: Vec<(Listening, bool)>,
+    /// The plugins.
+    pub gates: Gates,
+    /// The storages, by name.
+    pub storages: Vec<(String, Arc<Local>)>,
+}
+
+/// Does what the start does, to its end, but lets nobody in, and leaves nothing behind when `startup`
+/// is dropped. Warnings go to those of `loaded`.
+///
+/// # Errors
+/// What the start would say.
+pub async fn try_start(loaded: &mut Loaded, startup: &Arc<Startup>) -> Result<Tried, Problem> {
+    let opened = open(loaded, startup).await?;
+    let name = warnings::advertise(loaded).await;
+    loaded.warnings.extend(name);
+    let listening = opened.addresses.iter().map(|taken| {
+        let (address, kind) = (taken.configured, taken.kind);
+        (Listening { address, kind }, taken.socket.is_none())
+    });
+    let storages = opened.prepared.storages.into_iter();
+    Ok(Tried {
+        listening: listening.collect(),
+        gates: opened.prepared.gates,
+        storages: storages.map(|(name, (_, local))| (name, local)).collect(),
+    })
+}
+
 impl Server {
     /// Loads everything and listens.
     ///
     /// # Errors
     /// What is wrong, with its place in the configuration.
-    pub async fn start(loaded: Loaded) -> Result<Self, Problem> {
-        signal::raise_open_files();
-        let control = Control::listen(&loaded.config.server.state)
-            .map_err(|error| loaded.problem("server.state", error.to_string()))?;
-        let (ended, told) = mpsc::channel(1);
-        let lasting = Lasting::new(&loaded, ended)?;
-        let prepared = lasting.prepare(&loaded).await?;
-        let listeners = bind(&loaded, addresses(&loaded.config))?;
-        let context = lasting.context(&loaded, prepared);
+    pub async fn start(mut loaded: Loaded) -> Result<Self, Problem> {
+        let opened = open(&mut loaded, &Arc::new(Startup::real())).await?;
+        let Some(control) = opened.control else {
+            return Err(loaded.problem("server.state", "it cannot be had"));
+        };
+        let listeners = listen(&loaded, opened.addresses)?;
+        warnings::tell(&loaded);
+        let context = opened.lasting.context(&loaded, opened.prepared);
         Ok(Self {
             loaded,
             context,
             listeners,
-            lasting,
+            lasting: opened.lasting,
             control,
-            told,
+            told: opened.told,
         })
     }
 
@@ -230,19 +305,66 @@ impl Bound {
     }
 }
 
+/// An address that nobody is let in on yet.
+struct Taken {
+    configured: SocketAddr,
+    kind: Kind,
+    /// None where a running server has it, of which this is a trial.
+    socket: Option<Socket>,
+}
+
 /// Listens on these of the addresses that the configuration names.
 fn bind(
     loaded: &Loaded,
     addresses: impl IntoIterator<Item = (SocketAddr, Kind)>,
 ) -> Result<Vec<Bound>, Problem> {
-    let mut listeners = Vec::new();
+    listen(loaded, take(loaded, addresses, &Startup::real())?)
+}
+
+/// Takes these of the addresses that the configuration names.
+fn take(
+    loaded: &Loaded,
+    addresses: impl IntoIterator<Item = (SocketAddr, Kind)>,
+    startup: &Startup,
+) -> Result<Vec<Taken>, Problem> {
+    let mut all: Vec<Taken> = Vec::new();
     for (configured, kind) in addresses {
-        let key = match kind {
-            Kind::Explicit => "server.listen",
-            Kind::Implicit => "server.listen-implicit",
+        let problem = |text| loaded.problem(&listener_key(loaded, configured, kind), text);
+        // The system says so only once one of them listens.
+        if let Some(other) = all
+            .iter()
+            .find(|other| overlap(configured, other.configured))
+        {
+            let key = listener_key(loaded, other.configured, other.kind);
+            let text = format!("{configured}: {key} takes it, as {}", other.configured);
+            return Err(problem(text));
+        }
+        let socket = match listeners::bind(configured) {
+            Ok(socket) => Some(socket),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && startup.has(configured) => {
+                None
+            }
+            Err(error) => return Err(problem(listeners::explain(configured, &error))),
         };
-        let socket = listeners::listen(configured)
-            .map_err(|error| loaded.problem(key, format!("{configured}: {error}")))?;
+        all.push(Taken {
+            configured,
+            kind,
+            socket,
+        });
+    }
+    Ok(all)
+}
+
+/// Lets clients in.
+fn listen(loaded: &Loaded, all: Vec<Taken>) -> Result<Vec<Bound>, Problem> {
+    let mut listeners = Vec::new();
+    for taken in all {
+        let (configured, kind) = (taken.configured, taken.kind);
+        let Some(socket) = taken.socket else { continue };
+        let socket = listeners::listen(socket).map_err(|error| {
+            let key = listener_key(loaded, configured, kind);
+            loaded.problem(&key, listeners::explain(configured, &error))
+        })?;
         listeners.push(Bound {
             configured,
             kind,
@@ -250,6 +372,19 @@ fn bind(
         });
     }
     Ok(listeners)
+}
+
+/// "server.listen[0]"
+fn listener_key(loaded: &Loaded, address: SocketAddr, kind: Kind) -> String {
+    let server = &loaded.config.server;
+    let (key, list) = match kind {
+        Kind::Explicit => ("server.listen", &server.listen),
+        Kind::Implicit => ("server.listen-implicit", &server.listen_implicit),
+    };
+    match list.iter().position(|one| *one == address) {
+        Some(index) => format!("{key}[{index}]"),
+        None => key.to_owned(),
+    }
 }
 
 fn addresses(config: &Config) -> impl Iterator<Item = (SocketAddr, Kind)> {

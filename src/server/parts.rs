@@ -3,19 +3,28 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 
+use super::warnings;
 use crate::{
     config::{Loaded, Problem, Storage as Configured},
     fair::Turns,
     gate::{Gates, events::Events},
     plugin::{Host, LoadError},
     session::context::{Context, Users},
-    storage::{Storage, local::Local},
+    startup::Startup,
+    storage::{
+        Storage,
+        local::{Local, OpenError},
+    },
     tls::Tls,
 };
+
+/// How long a storage may take to be opened: what waits in its staging is looked through.
+const OPEN: Duration = Duration::from_secs(20);
 
 /// What outlives a reload: the plugin host with its engine, the users that are logged in, the
 /// storages with the uploads that are under way.
@@ -31,8 +40,10 @@ pub struct Lasting {
 /// All that a context takes and that can fail.
 pub struct Prepared {
     tls: Tls,
-    gates: Gates,
-    storages: BTreeMap<String, (Configured, Arc<Local>)>,
+    pub gates: Gates,
+    pub storages: BTreeMap<String, (Configured, Arc<Local>)>,
+    /// What works, and may not for long.
+    pub warnings: Vec<Problem>,
 }
 
 impl Lasting {
@@ -40,9 +51,20 @@ impl Lasting {
     ///
     /// # Errors
     /// When there is no engine to be had.
-    pub fn new(loaded: &Loaded, ended: mpsc::Sender<()>) -> Result<Self, Problem> {
+    pub fn new(
+        loaded: &Loaded,
+        ended: mpsc::Sender<()>,
+        startup: &Startup,
+    ) -> Result<Self, Problem> {
         let config = &loaded.config;
-        let (cache, state_file) = (config.server.compiled(), config.state.file.as_deref());
+        let cache = startup.cache(&config.server.compiled());
+        let mut state_file = config.state.file.as_deref();
+        // What plugins write when they are tried is not to stay.
+        if startup.is_trial()
+            && let Some(path) = state_file.take()
+        {
+            Host::try_state_file(path, startup).map_err(|error| error.problem(loaded))?;
+        }
         let host = Host::new(&config.plugin_host, &cache, state_file);
         Ok(Self {
             host: host.map_err(|error| error.problem(loaded))?,
@@ -60,7 +82,11 @@ impl Lasting {
     ///
     /// # Errors
     /// What is wrong, with its place in the configuration.
-    pub async fn prepare(&self, loaded: &Loaded) -> Result<Prepared, Problem> {
+    pub async fn prepare(
+        &self,
+        loaded: &Loaded,
+        startup: &Arc<Startup>,
+    ) -> Result<Prepared, Problem> {
         let config = &loaded.config;
         let (Some(certificate), Some(key)) = (&config.tls.certificate, &config.tls.key) else {
             let text = "no certificate is named, and none was made";
@@ -81,11 +107,18 @@ impl Lasting {
             let text = "there is no authentication plugin, so nobody could log in";
             return Err(loaded.problem("plugin", text));
         }
-        let storages = self.open(loaded)?;
+        let storages = self.open(loaded, startup).await?;
+        let mut warnings: Vec<Problem> = tls
+            .warnings
+            .iter()
+            .map(|warning| loaded.problem(&warning.key, warning.text.clone()))
+            .collect();
+        warnings.extend(warnings::open_files(loaded));
         Ok(Prepared {
             tls,
             gates,
             storages,
+            warnings,
         })
     }
 
@@ -96,6 +129,7 @@ impl Lasting {
             tls,
             gates,
             storages,
+            warnings: _,
         } = prepared;
         let events = &config.plugin_host.event_queue;
         let events = Events::start(&gates.listeners, *events, &self.ended);
@@ -117,18 +151,21 @@ impl Lasting {
     }
 
     /// The storages, of which those that stay where they are go on with their uploads.
-    fn open(&self, loaded: &Loaded) -> Result<BTreeMap<String, (Configured, Arc<Local>)>, Problem> {
+    async fn open(
+        &self,
+        loaded: &Loaded,
+        startup: &Arc<Startup>,
+    ) -> Result<BTreeMap<String, (Configured, Arc<Local>)>, Problem> {
         let before = self.opened().clone();
         let mut storages = BTreeMap::new();
         for (name, storage) in &loaded.config.storage {
-            let key = format!("storage.{name}");
             let stays =
                 |old: &Configured| old.root == storage.root && old.staging == storage.staging;
             let local = match before.get(name) {
                 Some((old, local)) if old == storage => local.clone(),
                 Some((old, local)) if stays(old) => {
-                    let changed = local.with(storage);
-                    Arc::new(changed.map_err(|error| loaded.problem(&key, error.to_string()))?)
+                    let (local, storage) = (local.clone(), storage.clone());
+                    beside(loaded, name, move || local.with(&storage)).await?
                 }
                 _ => {
                     let taken = before.iter().find(|(other, (old, _))| {
@@ -140,10 +177,14 @@ impl Lasting {
                             "uploads of [storage.{other}] may be under way in its staging: this \
                              takes a restart, or another `staging`"
                         );
-                        return Err(loaded.problem(&key, text));
+                        return Err(loaded.storage_problem(name, "root", text));
                     }
-                    let local = Local::open(name, storage, &loaded.config.server.state);
-                    Arc::new(local.map_err(|error| loaded.problem(&key, error.to_string()))?)
+                    let state = loaded.config.server.state.clone();
+                    let (name, storage) = (name.clone(), storage.clone());
+                    let startup = startup.clone();
+                    let own = name.clone();
+                    let open = move || Local::open(&own, &storage, &state, &startup);
+                    beside(loaded, &name, open).await?
                 }
             };
             storages.insert(name.clone(), (storage.clone(), local));
@@ -167,5 +208,31 @@ impl Lasting {
 
     fn opened(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, (Configured, Arc<Local>)>> {
         self.storages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Opens a storage on a thread of the pool, as its file system may hang.
+async fn beside(
+    loaded: &Loaded,
+    name: &str,
+    open: impl FnOnce() -> Result<Local, OpenError> + Send + 'static,
+) -> Result<Arc<Local>, Problem> {
+    let opened = timeout(OPEN, tokio::task::spawn_blocking(open)).await;
+    let root = || {
+        let storage = loaded.config.storage.get(name);
+        storage.map_or_else(String::new, |storage| storage.root.display().to_string())
+    };
+    match opened {
+        Ok(Ok(Ok(local))) => Ok(Arc::new(local)),
+        Ok(Ok(Err(error))) => Err(loaded.storage_problem(name, error.key, error.text)),
+        Ok(Err(error)) => Err(loaded.storage_problem(name, "root", error.to_string())),
+        Err(_) => {
+            let text = format!(
+                "{}: it could not be opened within {} s: does its file system hang?",
+                root(),
+                OPEN.as_secs()
+            );
+            Err(loaded.storage_problem(name, "root", text))
+        }
     }
 }

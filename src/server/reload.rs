@@ -1,18 +1,20 @@
 //! Everything anew, for sessions to come.
 
 use std::{
-    net::SocketAddr,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use tokio::time::timeout;
 
-use super::{Bound, Current, Listening, Running, Serving, addresses, bind, listeners};
-use crate::config::{Config, Loaded, Problem};
+use super::{Bound, Current, Listening, Running, Serving, addresses, bind, listeners, warnings};
+use crate::{
+    config::{Config, Loaded, Problem},
+    startup::{Startup, overlap},
+};
 
-/// How long it may take to read the configuration.
-const READ: Duration = Duration::from_secs(10);
+/// How long it may take to read the configuration, of which each file has its own deadline.
+const READ: Duration = Duration::from_secs(20);
 
 impl Running {
     /// Reads configuration, certificates and components again; sessions that begin from now on use
@@ -34,9 +36,7 @@ impl Running {
         };
         match prepared {
             Ok((loaded, context, bound)) => {
-                for warning in &loaded.warnings {
-                    tracing::warn!(at = warning.place, "{}: {}", warning.key, warning.text);
-                }
+                warnings::tell(&loaded);
                 let limits = &loaded.config.limits;
                 let admission = &self.shared.admission;
                 admission.set_limits(limits.sessions, limits.sessions_per_address);
@@ -84,7 +84,7 @@ impl Running {
         // Reading files blocks.
         let read = timeout(READ, tokio::task::spawn_blocking(move || again())).await;
         let read = read.map_err(|_| "the configuration could not be read in time".to_owned())?;
-        let loaded = read.map_err(|error| error.to_string())??;
+        let mut loaded = read.map_err(|error| error.to_string())??;
         if loaded.config.server.state != current.loaded.config.server.state {
             let text = "the state directory cannot be changed while the server runs";
             return Err(loaded.problem("server.state", text).to_string());
@@ -104,7 +104,13 @@ impl Running {
         });
         let text = |problem: Problem| problem.to_string();
         let mut bound = bind(&loaded, free).map_err(text)?;
-        let prepared = self.lasting.prepare(&loaded).await.map_err(text)?;
+        let startup = Arc::new(Startup::real());
+        let prepared = self
+            .lasting
+            .prepare(&loaded, &startup)
+            .await
+            .map_err(text)?;
+        loaded.warnings.extend(prepared.warnings.iter().cloned());
         if !taken.is_empty() {
             // Last, since nobody is let in meanwhile.
             let closed = current
@@ -135,7 +141,7 @@ impl Running {
         };
         for serving in closed {
             let Listening { address, kind } = serving.listening;
-            match listeners::listen(address) {
+            match listeners::bind(address).and_then(listeners::listen) {
                 Ok(socket) => {
                     let configured = serving.configured;
                     let bound = Bound {
@@ -149,16 +155,6 @@ impl Running {
             }
         }
     }
-}
-
-/// Whether one of two listeners takes the other's address: the same port of the same address, or of
-/// all addresses of its family.
-fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
-    let (a, b) = (one.ip(), other.ip());
-    one.port() == other.port()
-        && one.port() != 0
-        && a.is_ipv4() == b.is_ipv4()
-        && (a == b || a.is_unspecified() || b.is_unspecified())
 }
 
 /// What came of it, and what is not as it was at the start and takes one.

@@ -1,8 +1,7 @@
-//! What the operating system tells the daemon, and lends it.
+//! What the operating system tells the daemon.
 
 use std::io;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The signals that the server listens to.
@@ -48,19 +47,5 @@ impl Signals {
     /// The next one that ends the server.
     pub async fn stop(&mut self) {
         while self.next().await == Sign::Reload {}
-    }
-}
-
-/// A session has up to four descriptors; the usual soft limit of 1024 is for `select`.
-pub fn raise_open_files() {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
-    };
-    if limit.current != limit.maximum
-        && let Err(error) = setrlimit(Resource::Nofile, raised)
-    {
-        tracing::warn!(%error, "the limit of open files stays as it is");
     }
 }

@@ -3,6 +3,7 @@
 use crate::{
     ftp::reply::Reply,
     gate::{path_policy, upload},
+    open_files,
     storage::Error,
 };
 
@@ -57,6 +58,10 @@ pub fn storage(error: &Error, session: &str) -> Reply {
         Error::Busy | Error::Changed => 450,
         Error::Offset { .. } => 554,
         Error::Unsupported => 504,
+        Error::OpenFiles => {
+            open_files::complain("a file could not be opened");
+            451
+        }
         Error::Io(io) => {
             tracing::error!(session, error = %io, "the storage failed");
             return Reply::new(451, "Local error in processing");

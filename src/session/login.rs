@@ -18,6 +18,8 @@ use crate::{
         events::{Event, Kind},
         path_policy::Policy,
     },
+    open_files,
+    storage::Error,
 };
 
 impl Session {
@@ -223,6 +225,11 @@ impl Session {
         };
         let tree = match storage.open(&account.home, &user).await {
             Ok(tree) => tree,
+            Err(Error::OpenFiles) => {
+                open_files::complain("a home could not be opened");
+                self.send(Reply::new(421, open_files::TEXT)).await?;
+                return Ok(Next::Close);
+            }
             Err(error) => {
                 tracing::error!(session = self.id(), user = user.as_str(), home = account.home.as_str(),
                     %error, "the home cannot be opened");

@@ -13,6 +13,7 @@ use crate::{
         command::{Epsv, Opts, Type},
         reply::Reply,
     },
+    open_files,
 };
 
 /// RFC 2577 §3: no service that matters listens above.
@@ -72,6 +73,10 @@ impl Session {
                     "all ports of data.passive-ports are taken"
                 );
                 Err(Reply::new(425, "No port is free for a data connection").into())
+            }
+            Err(error) if open_files::is_exhausted(&error) => {
+                open_files::complain("a data connection could not be listened for");
+                Err(Reply::new(425, open_files::TEXT).into())
             }
             Err(error) => {
                 tracing::error!(session = self.id(), address = %self.local.ip(), %error,

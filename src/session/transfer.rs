@@ -21,6 +21,7 @@ use crate::{
         command::{self, Command},
         reply::Reply,
     },
+    open_files,
     tls::session::Direction,
 };
 
@@ -278,6 +279,9 @@ impl Transfer {
             Ok(channel) => Ok((channel, guard)),
             Err(error) => {
                 match &error {
+                    OpenError::Connect(error) if open_files::is_exhausted(error) => {
+                        open_files::complain("a data connection could not be opened");
+                    }
                     OpenError::Connect(error) => {
                         tracing::info!(session = &*session, client = %peer, %error, "no data connection");
                     }

@@ -21,6 +21,7 @@ use crate::{
         path::VirtualPath,
     },
     gate::{path_policy::UploadMode, upload::Staged},
+    open_files,
 };
 
 /// A result of this module.
@@ -78,13 +79,18 @@ pub enum Error {
     },
     /// This storage cannot do that.
     Unsupported,
+    /// The process, or the system, has as many files open as it may.
+    OpenFiles,
     /// Anything else.
     Io(std::io::Error),
 }
 
 impl std::convert::From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Self {
-        Self::Io(error)
+        match open_files::is_exhausted(&error) {
+            true => Self::OpenFiles,
+            false => Self::Io(error),
+        }
     }
 }
 
@@ -127,6 +133,7 @@ impl std::fmt::Display for Error {
                 );
             }
             Self::Unsupported => "This storage cannot do that",
+            Self::OpenFiles => open_files::TEXT,
             Self::Io(error) => return error.fmt(formatter),
         })
     }

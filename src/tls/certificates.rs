@@ -3,6 +3,7 @@
 use std::{collections::HashMap, path::Path, sync::Arc};
 
 use rustls::{
+    InconsistentKeys,
     crypto::CryptoProvider,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     server::{ClientHello, ResolvesServerCert},
@@ -10,7 +11,7 @@ use rustls::{
 };
 use x509_parser::{extensions::GeneralName, prelude::*};
 
-use super::Error;
+use super::{Error, validity};
 use crate::config::regular;
 
 /// A certificate chain, its key, and the names that it is for.
@@ -18,6 +19,8 @@ pub struct Identity {
     key: Arc<CertifiedKey>,
     /// DNS names in lower case, "*.example.com" among them.
     pub names: Vec<String>,
+    /// Certificates of the chain that are not valid, or soon will not be.
+    pub warnings: Vec<Error>,
 }
 
 impl Identity {
@@ -46,6 +49,11 @@ impl Identity {
             ));
         };
         let names = dns_names(leaf);
+        let warnings = chain.iter().filter_map(validity::warning).map(|text| {
+            let text = format!("{text}: clients refuse what has expired, and a renewed one takes effect with a reload");
+            Error::file(setting, "certificate", certificate, &text)
+        });
+        let warnings = warnings.collect();
         let pem = regular::read(key).map_err(|error| Error::file(setting, "key", key, &error))?;
         let private = PrivateKeyDer::from_pem_slice(&pem)
             .map_err(|error| Error::file(setting, "key", key, &error))?;
@@ -54,13 +62,43 @@ impl Identity {
             .load_private_key(private)
             .map_err(|error| Error::file(setting, "key", key, &error))?;
         let certified = CertifiedKey::new(chain, signing);
-        certified
-            .keys_match()
-            .map_err(|error| Error::file(setting, "key", key, &error))?;
+        certified.keys_match().map_err(|error| {
+            Error::file(
+                setting,
+                "key",
+                key,
+                &misfit(&certified, certificate, &error),
+            )
+        })?;
         Ok(Self {
             key: Arc::new(certified),
             names,
+            warnings,
         })
+    }
+}
+
+/// The reason why a key is not that of a chain's first certificate.
+fn misfit(found: &CertifiedKey, certificate: &Path, error: &rustls::Error) -> String {
+    let rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) = error else {
+        return error.to_string();
+    };
+    let file = certificate.display();
+    // A chain in the wrong order is a usual reason.
+    let of = |der: &CertificateDer<'_>| {
+        CertifiedKey::new(vec![der.clone().into_owned()], found.key.clone())
+            .keys_match()
+            .is_ok()
+    };
+    match found.cert.iter().position(of) {
+        Some(place) => format!(
+            "it is the key of certificate {} in {file}, not of the first: put that one first",
+            place + 1
+        ),
+        None => format!(
+            "it is not the key of the certificate in {file}: one of the two files is another \
+             certificate's"
+        ),
     }
 }
 

@@ -11,19 +11,21 @@ use rustls::{
 };
 use x509_parser::prelude::*;
 
-use super::Error;
+use super::{Error, validity};
 use crate::{
     config::{self, ClientCertificates, regular},
     gate::{session::ClientCertificate, upload::hex},
 };
 
-/// What verifies client certificates, as configured.
+/// What verifies client certificates, as configured; with warnings of authorities whose time is
+/// over.
 ///
 /// # Errors
 /// Authorities that are not named, not readable, or none.
 pub fn verifier(
     config: &config::Tls,
     provider: &Arc<CryptoProvider>,
+    warnings: &mut Vec<Error>,
 ) -> Result<Arc<dyn ClientCertVerifier>, Error> {
     if config.client_certificates == ClientCertificates::Off {
         return Ok(WebPkiClientVerifier::no_client_auth());
@@ -35,7 +37,11 @@ pub fn verifier(
             text: "client certificates are asked for, but no authorities are named".into(),
         });
     };
-    let roots = read_roots(file).map_err(|text| Error::file("tls", KEY, file, &text))?;
+    let (roots, over) = read_roots(file).map_err(|text| Error::file("tls", KEY, file, &text))?;
+    warnings.extend(over.into_iter().map(|text| {
+        let text = format!("{text}: what it has signed is taken even so");
+        Error::file("tls", KEY, file, &text)
+    }));
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
     let builder = match config.client_certificates {
         ClientCertificates::Required => builder,
@@ -46,17 +52,20 @@ pub fn verifier(
         .map_err(|error| Error::file("tls", KEY, file, &error))
 }
 
-fn read_roots(file: &Path) -> Result<RootCertStore, String> {
+/// The authorities, and what is to be said of those whose time is over.
+fn read_roots(file: &Path) -> Result<(RootCertStore, Vec<String>), String> {
     let mut roots = RootCertStore::empty();
+    let mut over = Vec::new();
     let pem = regular::read(file).map_err(|error| error.to_string())?;
     for certificate in CertificateDer::pem_slice_iter(&pem) {
         let certificate = certificate.map_err(|error| error.to_string())?;
+        over.extend(validity::warning(&certificate));
         roots.add(certificate).map_err(|error| error.to_string())?;
     }
     if roots.is_empty() {
         Err("no certificate in it".into())
     } else {
-        Ok(roots)
+        Ok((roots, over))
     }
 }
 

@@ -7,6 +7,7 @@ mod remembered;
 pub mod self_signed;
 pub mod session;
 pub mod tickets;
+pub mod validity;
 
 use std::{fmt, path::Path, sync::Arc};
 
@@ -27,10 +28,12 @@ pub struct Tls {
     resolver: Arc<Resolver>,
     binding: config::Binding,
     minimum_version: TlsVersion,
+    /// Certificates whose time is over, or soon over, each with its key in the configuration.
+    pub warnings: Vec<Error>,
 }
 
 /// What is wrong with the TLS part of the configuration.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Error {
     /// The key in the configuration.
     pub key: String,
@@ -74,6 +77,10 @@ impl Tls {
                 &setting,
             )?);
         }
+        let mut warnings: Vec<Error> = std::iter::once(&default)
+            .chain(&others)
+            .flat_map(|identity| identity.warnings.iter().cloned())
+            .collect();
         let resolver = Arc::new(Resolver::new(default, others));
         let versions = match config.minimum_version {
             TlsVersion::V1_2 => &[&TLS13, &TLS12][..],
@@ -85,7 +92,7 @@ impl Tls {
                 key: "tls".into(),
                 text: error.to_string(),
             })?
-            .with_client_cert_verifier(clients::verifier(config, &provider)?)
+            .with_client_cert_verifier(clients::verifier(config, &provider, &mut warnings)?)
             .with_cert_resolver(resolver.clone());
         // Tickets alone, but for what each session remembers for itself.
         base.session_storage = Arc::new(NoServerSessionStorage {});
@@ -95,6 +102,7 @@ impl Tls {
             resolver,
             binding: config.data_binding,
             minimum_version: config.minimum_version,
+            warnings,
         })
     }
 

@@ -17,9 +17,20 @@ use rcgen::{
 /// Where it is, in the state directory.
 pub const DIRECTORY: &str = "tls";
 
+/// The certificate's name there.
+pub const CERTIFICATE: &str = "certificate.pem";
+/// The key's name there.
+const PRIVATE: &str = "key.pem";
+
 const DAY: Duration = Duration::from_secs(86_400);
 /// Apple's clients refuse server certificates of more than 825 days, self-signed ones included.
 const VALIDITY: Duration = Duration::from_secs(824 * 86_400);
+
+/// Whether a certificate is there, so that none is made.
+#[must_use]
+pub fn is_there(directory: &Path) -> bool {
+    directory.join(CERTIFICATE).exists()
+}
 
 /// The certificate and the key in this directory, made if they are not there: for localhost and the
 /// name of this machine. What is there is never overwritten.
@@ -35,7 +46,7 @@ pub fn ensure(directory: &Path) -> io::Result<(PathBuf, PathBuf)> {
 /// # Errors
 /// When they cannot be written, or only the certificate is there.
 pub fn ensure_for(directory: &Path, addresses: &[IpAddr]) -> io::Result<(PathBuf, PathBuf)> {
-    let (certificate, key) = (directory.join("certificate.pem"), directory.join("key.pem"));
+    let (certificate, key) = (directory.join(CERTIFICATE), directory.join(PRIVATE));
     match (certificate.exists(), key.exists()) {
         (true, true) => return Ok((certificate, key)),
         (true, false) => {

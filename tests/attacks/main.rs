@@ -14,6 +14,7 @@ mod support;
 
 mod logins;
 mod memory;
+mod open_files;
 mod uploads;
 
 use support::Client;

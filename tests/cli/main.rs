@@ -13,6 +13,8 @@ mod support;
 mod check;
 mod end;
 mod log;
+mod messages;
 mod plugin;
 mod start;
+mod trial;
 mod users;

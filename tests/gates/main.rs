@@ -14,11 +14,13 @@ mod support;
 mod authenticators;
 mod events;
 mod guards;
+mod hung;
 mod inspectors;
 mod instances;
 mod loading;
 mod quarantine;
 mod reload;
+mod settings;
 mod shipped;
 mod verdicts;
 

@@ -29,6 +29,8 @@ pub struct Setup {
     tables: String,
     users: String,
     warm: bool,
+    unprivileged: bool,
+    limit: Option<u64>,
 }
 
 impl Setup {
@@ -45,6 +47,8 @@ impl Setup {
             tables: String::new(),
             users: String::new(),
             warm: true,
+            unprivileged: false,
+            limit: None,
         };
         setup
             .set("server.listen", r#"["127.0.0.1:0"]"#)
@@ -58,6 +62,55 @@ impl Setup {
     pub fn cold(mut self) -> Self {
         self.warm = false;
         self
+    }
+
+    /// Runs it as a user that may nothing, who owns the directory of the test. Where the tests have no
+    /// privileges themselves, they stay as they are.
+    pub fn unprivileged(mut self) -> Self {
+        self.unprivileged = rustix::process::geteuid().is_root();
+        if self.unprivileged {
+            self.own(self.directory.path());
+        }
+        self.cold()
+    }
+
+    /// Gives a file or directory, and all in it, to the user of [`unprivileged`](Self::unprivileged).
+    pub fn own(&self, path: &Path) {
+        if !self.unprivileged {
+            return;
+        }
+        std::os::unix::fs::lchown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+        if fs::symlink_metadata(path).unwrap().is_dir() {
+            for entry in fs::read_dir(path).unwrap() {
+                self.own(&entry.unwrap().path());
+            }
+        }
+    }
+
+    /// Lets it have this many files open.
+    pub fn open_files(mut self, limit: u64) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+
+    /// The program, with what stands before it.
+    fn program(&self) -> Command {
+        let binary = env!("CARGO_BIN_EXE_portcullis");
+        let mut words: Vec<String> = Vec::new();
+        if let Some(limit) = self.limit {
+            words.extend(["prlimit".into(), format!("--nofile={limit}:{limit}")]);
+        }
+        if self.unprivileged {
+            let (user, group) = (format!("--reuid={NOBODY}"), format!("--regid={NOBODY}"));
+            words.extend(["setpriv".into(), user, group, "--clear-groups".into()]);
+        }
+        words.push(match self.unprivileged {
+            true => reachable(Path::new(binary)).display().to_string(),
+            false => binary.into(),
+        });
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]);
+        command
     }
 
     /// What one server has compiled, the next one need not.
@@ -133,7 +186,11 @@ impl Setup {
     pub fn command(&self, words: &[&str]) -> Command {
         let config = self.file("config.toml", &self.tables);
         fs::create_dir_all(self.state()).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        if self.unprivileged {
+            self.own(&config);
+            self.own(&self.state());
+        }
+        let mut command = self.program();
         command.arg("--config").arg(config);
         command
             .arg("--set")
@@ -188,10 +245,15 @@ impl Setup {
         server
     }
 
-    fn begin(self) -> Server {
+    /// Gives it what other servers have compiled.
+    pub fn warm_up(&self) {
         if self.warm {
             copy_entries(&compiled(), &self.state().join("cache"));
         }
+    }
+
+    fn begin(self) -> Server {
+        self.warm_up();
         let (child, log) = self.spawn();
         let nowhere = SocketAddr::from(([0; 4], 0));
         Server {
@@ -239,6 +301,34 @@ impl Setup {
         let status = status.unwrap_or_else(|| panic!("it did not end; it said:\n{said}"));
         (status.code().unwrap_or(-1), said)
     }
+}
+
+/// The user that may nothing, and the group.
+pub const NOBODY: u32 = 65_534;
+
+/// The program where that user can reach it.
+fn reachable(binary: &Path) -> PathBuf {
+    use std::{os::unix::fs::PermissionsExt, sync::OnceLock};
+    static PLACE: OnceLock<PathBuf> = OnceLock::new();
+    let place = PLACE.get_or_init(|| {
+        // Kept for all tests of this build, by its time.
+        let time = fs::metadata(binary).unwrap().modified().unwrap();
+        let time = time.duration_since(std::time::UNIX_EPOCH).unwrap();
+        let name = format!("portcullis-test-program-{:x}", time.as_nanos());
+        let directory = std::env::temp_dir().join(name);
+        let place = directory.join("portcullis");
+        if !place.exists() {
+            fs::create_dir_all(&directory).unwrap();
+            fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
+            let fresh = directory.join(format!("new-{}", std::process::id()));
+            if fs::hard_link(binary, &fresh).is_err() {
+                fs::copy(binary, &fresh).unwrap();
+            }
+            fs::rename(&fresh, &place).unwrap();
+        }
+        place
+    });
+    place.clone()
 }
 
 /// Compiled plugins, kept between tests: by content, so that an old one is never taken for a new one.

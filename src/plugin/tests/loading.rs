@@ -48,6 +48,16 @@ async fn what_is_not_granted_comes_with_the_lines_to_add() {
     let lines = "\n    [plugin.grants]\n    http = [\"https://HOST\"]";
     assert!(error.text.contains("it imports wasi:http/"), "{error}");
     assert!(error.text.ends_with(lines), "{error}");
+    // Of a plugin that speaks TLS over TCP the connections are what is not granted.
+    let ldap = refused(&fixture, configured("builtin:auth-ldap".into(), "")).await;
+    let words = "wasi:sockets/tcp@";
+    assert!(
+        ldap.text.contains(words) && ldap.text.contains("to connect to services by TCP"),
+        "{ldap}"
+    );
+    let lines =
+        "\n    [plugin.grants]\n    tcp = [\"HOST:PORT\"]\n    dns = true  # where HOST is a name";
+    assert!(ldap.text.ends_with(lines), "{ldap}");
     // What libraries merely import is there, and closed.
     let gates = fixture
         .gates(&[configured(component("wants-sockets"), "")])

@@ -354,6 +354,7 @@ impl From<Errno> for Error {
             Errno::NAMETOOLONG => Self::NameTooLong,
             Errno::BUSY | Errno::TXTBSY => Self::Busy,
             Errno::OPNOTSUPP => Self::Unsupported,
+            Errno::MFILE | Errno::NFILE => Self::OpenFiles,
             error => Self::Io(error.into()),
         }
     }

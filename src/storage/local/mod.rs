@@ -27,7 +27,7 @@ mod tree;
 mod usage;
 
 use std::{
-    io,
+    fmt,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -42,7 +42,7 @@ use self::{
     usage::Usage,
 };
 use super::{Answer, Durability, Error, Held, Result, Storage, Tree, Waiting};
-use crate::{config, ftp::path::VirtualPath};
+use crate::{config, ftp::path::VirtualPath, startup::Startup};
 
 /// A storage in a local directory.
 pub struct Local {
@@ -79,6 +79,33 @@ struct Shared {
     usage: Usage,
 }
 
+/// Why a storage cannot be opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenError {
+    /// The storage's name.
+    pub storage: String,
+    /// The key in its section.
+    pub key: &'static str,
+    /// For people: what is wrong, with the path.
+    pub text: String,
+}
+
+impl OpenError {
+    fn new(storage: &str, key: &'static str, text: String) -> Self {
+        let storage = storage.to_owned();
+        Self { storage, key, text }
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { storage, key, text } = self;
+        write!(formatter, "storage.{storage}.{key}: {text}")
+    }
+}
+
+impl std::error::Error for OpenError {}
+
 impl Local {
     /// Opens the storage `[storage.NAME]`. The paths in `config` are absolute.
     ///
@@ -87,18 +114,29 @@ impl Local {
     /// the disk.
     ///
     /// # Errors
-    /// With a text for people that names the key.
-    pub fn open(name: &str, config: &config::Storage, state: &Path) -> io::Result<Self> {
-        setup::open(name, config, state).map(|shared| Self {
+    /// With the key, and a text for people.
+    pub fn open(
+        name: &str,
+        config: &config::Storage,
+        state: &Path,
+        startup: &Startup,
+    ) -> std::result::Result<Self, OpenError> {
+        setup::open(name, config, state, startup).map(|shared| Self {
             shared: Arc::new(shared),
         })
+    }
+
+    /// Whether a running server uses it, of which a trial leaves it alone.
+    #[must_use]
+    pub fn in_use(&self) -> bool {
+        self.shared.staging.in_use
     }
 
     /// The same place with other settings, for uploads and directories to come.
     ///
     /// # Errors
-    /// When staging cannot be tried.
-    pub fn with(&self, config: &config::Storage) -> io::Result<Self> {
+    /// When staging or quarantine cannot be used.
+    pub fn with(&self, config: &config::Storage) -> std::result::Result<Self, OpenError> {
         let shared = setup::again(&self.shared, config)?;
         Ok(Self {
             shared: Arc::new(shared),

@@ -33,9 +33,11 @@ use super::{
     tree::LocalTree,
 };
 use crate::{
+    access::{Wanted, explain},
     config,
     ftp::{metadata::Kind, path::VirtualPath},
     gate::{path_policy::UploadMode, upload::hex},
+    startup::Startup,
     storage::{Error, Held, Note, Part, Result},
 };
 
@@ -48,14 +50,21 @@ const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
     .union(OFlags::CLOEXEC);
 
-/// Where it is. One that the configuration names is made and looked at, so that a mistake shows at
-/// the start.
-pub(super) fn prepare(config: &config::Storage, staging: &Path) -> io::Result<PathBuf> {
+/// Where it is. One that the configuration names is made and tried, so that a mistake shows at the
+/// start.
+pub(super) fn prepare(
+    config: &config::Storage,
+    staging: &Path,
+    startup: &Startup,
+) -> io::Result<PathBuf> {
     let Some(path) = &config.quarantine else {
         return Ok(staging.join("quarantine"));
     };
-    make(path)?;
-    let (path, root) = (path.canonicalize()?, config.root.canonicalize()?);
+    startup.make_directory(path, 0o700, true)?;
+    let path = path
+        .canonicalize()
+        .map_err(|error| explain(error, path, Wanted::Enter))?;
+    let root = config.root.canonicalize()?;
     if path.starts_with(&root) || root.starts_with(&path) {
         return Err(io::Error::other("it must be outside of the storage's root"));
     }
@@ -64,6 +73,7 @@ pub(super) fn prepare(config: &config::Storage, staging: &Path) -> io::Result<Pa
         let text = format!("others may enter it (mode {mode:o}, not 700)");
         return Err(io::Error::other(text));
     }
+    startup.try_to_write(&path)?;
     Ok(path)
 }
 

@@ -37,7 +37,9 @@ use super::{
     target::Target,
 };
 use crate::{
+    access::{Wanted, explain},
     ftp::metadata::Metadata,
+    startup::Startup,
     storage::{Error, Result, Waiting},
 };
 
@@ -64,8 +66,63 @@ pub(super) struct Staging {
     names: RwLock<()>,
     /// Whether files in it have security labels.
     pub(super) labels: bool,
-    /// Let go when it is closed.
-    _lock: OwnedFd,
+    /// Whether it is a running server's, which a trial leaves alone.
+    pub(super) in_use: bool,
+    /// Let go when it is closed; a trial has none.
+    _lock: Option<OwnedFd>,
+}
+
+/// How often, and how long apart, the lock is tried: for a moment a trial may have it.
+const LOCK_TRIES: (u32, Duration) = (10, Duration::from_millis(20));
+
+/// Takes the directory for this server alone.
+fn lock(directory: &OwnedFd, path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let lock = openat(directory, LOCK, flags, Mode::from_raw_mode(0o600));
+    let lock = lock.map_err(|error| no_lock(error, path))?;
+    let (mut tries, pause) = LOCK_TRIES;
+    loop {
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) if tries > 1 => tries -= 1,
+            Err(Errno::WOULDBLOCK) => return Err(io::Error::other("another server is using it")),
+            Err(error) => return Err(error.into()),
+            Ok(()) => return Ok(lock),
+        }
+        std::thread::sleep(pause);
+    }
+}
+
+/// Whether the running server has locked it; makes sure that it could be locked otherwise.
+fn is_locked(directory: &OwnedFd, path: &Path, startup: &Startup) -> io::Result<bool> {
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let lock = match openat(directory, LOCK, flags, Mode::empty()) {
+        Ok(lock) => lock,
+        Err(Errno::NOENT) => return startup.try_to_write(path).map(|()| false),
+        Err(error) => return Err(no_lock(error, path)),
+    };
+    // Shared, so that two trials do not hinder each other.
+    match flock(&lock, FlockOperation::NonBlockingLockShared) {
+        Err(Errno::WOULDBLOCK) => {
+            let running = startup.running();
+            match running.is_some_and(|running| running.staging.iter().any(|one| one == path)) {
+                true => Ok(true),
+                false => Err(io::Error::other("another server is using it")),
+            }
+        }
+        Err(error) => Err(error.into()),
+        Ok(()) => Ok(false),
+    }
+}
+
+fn no_lock(error: Errno, directory: &Path) -> io::Error {
+    let lock = directory.join(LOCK);
+    match lock.exists() {
+        true => {
+            let error = explain(error.into(), &lock, Wanted::Write);
+            io::Error::new(error.kind(), format!("{LOCK}: {error}"))
+        }
+        false => explain(error.into(), directory, Wanted::Fill),
+    }
 }
 
 #[derive(Default)]
@@ -205,10 +262,16 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Staging {
     /// Opens a directory that is there. What an earlier run of the storage has left becomes
-    /// resumable, unless it is older than `age`.
-    pub(super) fn open(path: &Path, storage: &str, age: Duration) -> io::Result<Arc<Self>> {
+    /// resumable, unless it is older than `age`; a trial leaves all as it is.
+    pub(super) fn open(
+        path: &Path,
+        storage: &str,
+        age: Duration,
+        startup: &Startup,
+    ) -> io::Result<Arc<Self>> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = openat(CWD, path, flags, Mode::empty())?;
+        let directory = openat(CWD, path, flags, Mode::empty())
+            .map_err(|error| explain(error.into(), path, Wanted::Fill))?;
         let found = facts(&directory).map_err(io::Error::other)?;
         if found.stx_mode & 0o077 != 0 {
             let mode = found.stx_mode & 0o777;
@@ -223,23 +286,26 @@ impl Staging {
         if let Some(staging) = shared.and_then(|(_, staging)| staging.upgrade()) {
             return Ok(staging);
         }
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let lock = openat(&directory, LOCK, flags, Mode::from_raw_mode(0o600))?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
-            Errno::WOULDBLOCK => io::Error::other("another server is using it"),
-            error => error.into(),
-        })?;
-        // The place of an upload gives it its attributes.
-        attributes::clear_default(&directory).map_err(io::Error::other)?;
+        let (lock, in_use) = match startup.is_trial() {
+            true => (None, is_locked(&directory, path, startup)?),
+            false => (Some(lock(&directory, path)?), false),
+        };
+        if !startup.is_trial() {
+            // The place of an upload gives it its attributes.
+            attributes::clear_default(&directory).map_err(io::Error::other)?;
+        }
         let staging = Self {
             labels: attributes::labelled(&directory),
             directory,
             slots: Mutex::default(),
             counter: AtomicU64::new(0),
             names: RwLock::new(()),
+            in_use,
             _lock: lock,
         };
-        staging.adopt(storage, age).map_err(io::Error::other)?;
+        if !startup.is_trial() {
+            staging.adopt(storage, age).map_err(io::Error::other)?;
+        }
         let staging = Arc::new(staging);
         open.push((id, Arc::downgrade(&staging)));
         Ok(staging)
@@ -591,6 +657,9 @@ impl Staging {
 
     /// Which bits of a mode a new file keeps.
     pub(super) fn surviving_mode(&self) -> Result<u32> {
+        if self.in_use {
+            return Ok(0o777);
+        }
         let name = format!("probe.{:x}", self.number());
         let file = self.create(&name, 0o777)?;
         let mode = fstat(&file)?.st_mode & 0o777;

@@ -194,7 +194,13 @@ async fn a_mounted_file_system() {
         root: mounted.join("root"),
         ..fixture.config.clone()
     };
-    let local = Local::open("small", &config, &fixture.directory.path().join("other")).unwrap();
+    let local = Local::open(
+        "small",
+        &config,
+        &fixture.directory.path().join("other"),
+        &Startup::real(),
+    )
+    .unwrap();
     assert_eq!(local.staging(), mounted.join(".root.portcullis-staging"));
     let tree = local.open(&path("/"), "bob").await.unwrap();
     let mut part = tree.stage(&path("/file"), From::Start).await.unwrap();
@@ -224,7 +230,13 @@ async fn a_mounted_file_system() {
         root: mounted.clone(),
         ..fixture.config.clone()
     };
-    let local = Local::open("still", &config, &fixture.directory.path().join("other")).unwrap();
+    let local = Local::open(
+        "still",
+        &config,
+        &fixture.directory.path().join("other"),
+        &Startup::real(),
+    )
+    .unwrap();
     let tree = local.open(&path("/"), "bob").await.unwrap();
     assert_error!(
         tree.stage(&path("/file"), From::Start).await,

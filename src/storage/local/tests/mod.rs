@@ -37,6 +37,7 @@ use crate::{
         path::VirtualPath,
     },
     gate::path_policy::UploadMode,
+    startup::Startup,
     storage::{Durability, Error, From, Note, Part, Result, Storage, Tree},
 };
 
@@ -64,7 +65,13 @@ impl Fixture {
             ..config::Storage::default()
         };
         change(&mut config);
-        let local = Local::open("test", &config, &directory.path().join("state")).unwrap();
+        let local = Local::open(
+            "test",
+            &config,
+            &directory.path().join("state"),
+            &Startup::real(),
+        )
+        .unwrap();
         let tree = local.open(&path("/home"), "bob").await.unwrap();
         Self {
             directory,
@@ -83,7 +90,13 @@ impl Fixture {
             tree,
         } = self;
         drop((local, tree));
-        let local = Local::open("test", &config, &directory.path().join("state")).unwrap();
+        let local = Local::open(
+            "test",
+            &config,
+            &directory.path().join("state"),
+            &Startup::real(),
+        )
+        .unwrap();
         let tree = local.open(&path("/home"), "bob").await.unwrap();
         Self {
             directory,

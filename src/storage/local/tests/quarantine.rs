@@ -146,12 +146,16 @@ async fn where_others_see_it_nothing_is_kept() {
     };
     let state = directory.path().join("state");
     fs::create_dir(&state).unwrap();
-    let error = Local::open("test", &config, &state).err().unwrap();
+    let error = Local::open("test", &config, &state, &Startup::real())
+        .err()
+        .unwrap();
     assert!(
         error.to_string().contains("storage.test.quarantine"),
         "{error}"
     );
     config.quarantine = Some(config.root.join("below"));
-    let error = Local::open("test", &config, &state).err().unwrap();
+    let error = Local::open("test", &config, &state, &Startup::real())
+        .err()
+        .unwrap();
     assert!(error.to_string().contains("outside"), "{error}");
 }

@@ -1,7 +1,7 @@
 use super::*;
 
 fn refusal(config: &config::Storage, state: &Path) -> String {
-    match Local::open("x", config, state) {
+    match Local::open("x", config, state, &Startup::real()) {
         Ok(_) => panic!("it was opened"),
         Err(error) => error.to_string(),
     }
@@ -39,7 +39,7 @@ async fn staging_is_beside_a_root_elsewhere() {
     if device(state.path()) == device(place.path()) {
         return;
     }
-    let local = Local::open("x", &config, state.path()).unwrap();
+    let local = Local::open("x", &config, state.path(), &Startup::real()).unwrap();
     let beside = place.path().join(".files.portcullis-staging");
     assert_eq!(local.staging(), beside);
     assert_eq!(fs::metadata(&beside).unwrap().mode() & 0o777, 0o700);
@@ -69,7 +69,7 @@ async fn staging_is_never_in_reach_of_clients() {
     }
     assert!(!root.join("staging").exists());
     // A state directory in the root: beside it, then.
-    let local = Local::open("x", &config, &root.join("state")).unwrap();
+    let local = Local::open("x", &config, &root.join("state"), &Startup::real()).unwrap();
     assert_eq!(
         local.staging(),
         place.path().join(".root.portcullis-staging")
@@ -100,6 +100,7 @@ async fn a_root_is_made_but_not_a_whole_path() {
                 ..config::Storage::default()
             },
             &state,
+            &Startup::real(),
         )
     };
     open(place.path().join("new")).unwrap();
@@ -120,7 +121,7 @@ async fn two_servers_do_not_share_staging() {
     let (staging, config) = (fixture.local.staging().to_owned(), fixture.config.clone());
     // The same server may, for a configuration that is read anew.
     let state = fixture.directory.path().join("state");
-    let again = Local::open("test", &config, &state).unwrap();
+    let again = Local::open("test", &config, &state, &Startup::real()).unwrap();
     let part = fixture.stage("/file", From::Start, "x").await;
     part.keep().await.unwrap();
     let tree = again.open(&path("/home"), "bob").await.unwrap();
@@ -251,7 +252,13 @@ async fn homes_are_made_if_the_configuration_says_so() {
         create_homes: false,
         ..fixture.config.clone()
     };
-    let local = Local::open("test", &config, &fixture.directory.path().join("state")).unwrap();
+    let local = Local::open(
+        "test",
+        &config,
+        &fixture.directory.path().join("state"),
+        &Startup::real(),
+    )
+    .unwrap();
     assert_error!(local.open(&path("/none"), "bob").await, Error::NotFound);
     local.open(&path("/home"), "bob").await.unwrap();
     local.open(&path("/"), "bob").await.unwrap();

@@ -1,0 +1,110 @@
+//! What works now and may not for long, or for everybody: told by the start, a reload and
+//! `portcullis check`.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use rustix::process::{Resource, getrlimit};
+use tokio::time::timeout;
+
+use super::listeners;
+use crate::config::{Advertise, Loaded, Problem};
+
+/// How long a name may take to be looked up.
+const LOOK_UP: Duration = Duration::from_secs(5);
+/// Files that a session has open at most: its connection, its home, a listener, the data connection
+/// and one that came before it, the file, its directory, and the part or copy.
+const SESSION: u64 = 8;
+/// Files that the server has open without any session.
+const SERVER: u64 = 128;
+
+/// Writes all warnings of a configuration to the log, that of a name when it has been looked up.
+pub fn tell(loaded: &Loaded) {
+    loaded.warnings.iter().for_each(log);
+    let loaded = loaded.clone();
+    tokio::spawn(async move {
+        advertise(&loaded).await.iter().for_each(log);
+    });
+}
+
+fn log(warning: &Problem) {
+    tracing::warn!(at = warning.place, "{}: {}", warning.key, warning.text);
+}
+
+/// Whether so many sessions may have as many files open.
+pub fn open_files(loaded: &Loaded) -> Option<Problem> {
+    let limit = getrlimit(Resource::Nofile);
+    // The start raises the soft limit to the hard one.
+    let most = limit.maximum?;
+    let sessions = u64::try_from(loaded.config.limits.sessions).ok()?;
+    let needed = sessions.saturating_mul(SESSION).saturating_add(SERVER);
+    (sessions > 0 && needed > most).then(|| {
+        let fits = most.saturating_sub(SERVER) / SESSION;
+        let text = format!(
+            "{sessions} sessions may have {needed} files open, and the system allows this process \
+             {most}: raise RLIMIT_NOFILE to {needed} (LimitNOFILE= of a systemd unit), or lower \
+             this to {fits}"
+        );
+        loaded.problem("limits.sessions", text)
+    })
+}
+
+/// Whether the name that PASV tells can be looked up.
+pub async fn advertise(loaded: &Loaded) -> Option<Problem> {
+    let Some(Advertise::Name(name)) = &loaded.config.data.advertise else {
+        return None;
+    };
+    let why = match timeout(LOOK_UP, tokio::net::lookup_host((name.as_str(), 0))).await {
+        Ok(Ok(mut addresses)) => match addresses.any(|address| address.is_ipv4()) {
+            true => return None,
+            false => "it has no IPv4 address".to_owned(),
+        },
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("no answer within {} s", LOOK_UP.as_secs()),
+    };
+    let text = format!(
+        "{name} cannot be looked up ({why}): until it can, PASV tells the address that the client \
+         connected to"
+    );
+    Some(loaded.problem("data.advertise", text))
+}
+
+/// Whether most of the ports for data connections are other processes'.
+pub fn passive_ports(loaded: &Loaded) -> Option<Problem> {
+    let (first, last) = loaded.config.data.passive_ports;
+    if first == 0 {
+        return None;
+    }
+    let server = &loaded.config.server;
+    let mut hosts: Vec<IpAddr> = (server.listen.iter().chain(&server.listen_implicit))
+        .map(SocketAddr::ip)
+        .collect();
+    hosts.sort_unstable();
+    hosts.dedup();
+    let ports = usize::from(last.saturating_sub(first)) + 1;
+    hosts.into_iter().find_map(|host| {
+        let mut example = None;
+        let taken = (first..=last).filter(|port| {
+            let bound = listeners::bind(SocketAddr::new(host, *port));
+            let taken = bound.err().filter(|error| {
+                matches!(
+                    error.kind(),
+                    io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied
+                )
+            });
+            let is_taken = taken.is_some();
+            example = example.take().or(taken.map(|error| (*port, error)));
+            is_taken
+        });
+        let taken = taken.count();
+        let (port, error) = example.filter(|_| taken * 2 > ports)?;
+        let text = format!(
+            "{taken} of {ports} ports cannot be had on {host}, such as {port} ({error}): data \
+             connections are refused with 425 when no port is free"
+        );
+        Some(loaded.problem("data.passive-ports", text))
+    })
+}
