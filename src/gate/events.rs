@@ -383,6 +383,7 @@ mod tests {
         [Named {
             name: "slow".into(),
             on_failure: OnFailure::Deny,
+            identity: crate::gate::Identity::default(),
             gate,
         }]
     }

@@ -1,6 +1,6 @@
 //! What the gates are told of a session.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::SystemTime};
 
 use super::Account;
 
@@ -43,4 +43,8 @@ pub struct ClientCertificate {
     pub subject: String,
     /// 64 lower-case hexadecimal digits.
     pub sha256: String,
+    /// The certificates that came with it.
+    pub intermediates: Vec<Vec<u8>>,
+    /// When it was verified.
+    pub verified: SystemTime,
 }

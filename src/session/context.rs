@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::Path,
     sync::{
         Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicU32, Ordering},
@@ -10,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::cuts::Cuts;
+use super::{accounts::Accounts, cuts::Cuts};
 use crate::{
     config::{Advertise, Config},
     data::rate::Rate,
@@ -90,6 +91,17 @@ impl Context {
         }
     }
 
+    /// The directory of the storage that serves an account.
+    #[must_use]
+    pub fn root(&self, account: &Account) -> Option<&Path> {
+        let storages = &self.config.storage;
+        let storage = match &account.storage {
+            Some(name) => storages.get(name),
+            None => storages.get("default").or_else(|| storages.values().next()),
+        };
+        storage.map(|storage| storage.root.as_path())
+    }
+
     /// The IPv4 address that PASV gives a client that connected to `local`.
     pub async fn advertise(&self, local: IpAddr) -> Option<Ipv4Addr> {
         let own = match local.to_canonical() {
@@ -141,6 +153,8 @@ impl Advertised {
 pub struct Users {
     /// Overwrites that were cut a moment ago.
     pub cuts: Arc<Cuts>,
+    /// The sessions that are logged in.
+    pub accounts: Arc<Accounts>,
     shares: Mutex<HashMap<String, Weak<Share>>>,
 }
 

@@ -16,6 +16,7 @@ use crate::{
         Account,
         authentication::{self, Credentials, Decision},
         events::{Event, Kind},
+        grounds::Grounds,
         path_policy::Policy,
     },
 };
@@ -38,8 +39,8 @@ impl Session {
                 one_time_code: None,
             };
             match self.decide(&credentials).await {
-                Ok(Decision::Accepted(account, by)) => {
-                    return self.enter(user, *account, &by, 232).await;
+                Ok(Decision::Accepted(account, by, grounds)) => {
+                    return self.enter(user, *account, &by, grounds, 232).await;
                 }
                 Ok(Decision::Failed(fault)) => return self.fault(&fault).await,
                 // The password may do what the certificate did not; but not for any number of names.
@@ -122,8 +123,9 @@ impl Session {
             Err(Full) => return self.too_many().await,
         };
         match decision {
-            Decision::Accepted(account, by) => {
-                self.enter(credentials.user, *account, &by, 230).await
+            Decision::Accepted(account, by, grounds) => {
+                let user = credentials.user;
+                self.enter(user, *account, &by, grounds, 230).await
             }
             Decision::Challenged(prompt) => {
                 let password = credentials.password.unwrap_or_else(|| Secret::new(""));
@@ -192,6 +194,7 @@ impl Session {
         user: String,
         account: Account,
         by: &str,
+        grounds: Grounds,
         code: u16,
     ) -> io::Result<Next> {
         let limits = &self.context.config.limits;
@@ -233,6 +236,11 @@ impl Session {
         let facts = self.facts_mut();
         facts.account = Some(account.clone());
         facts.user = Some(user.clone());
+        let accounts = &self.context.users.accounts;
+        let standing = accounts.enter(self.context.clone(), self.facts.clone(), grounds);
+        if let Some(cause) = standing.verdict().cause() {
+            return self.outdated(cause).await;
+        }
         let policies = &self.context.gates.policies;
         let policy = Arc::new(Policy::new(
             self.facts.clone(),
@@ -257,13 +265,28 @@ impl Session {
             tree,
             policy,
             _place: place,
-            _presence: Presence::new(self.context.events.clone(), self.facts.clone()),
+            standing,
+            presence: Presence::new(self.context.events.clone(), self.facts.clone()),
             cwd: VirtualPath::root(),
             upload_rates,
             download_rates,
         }));
         let text = greeting.unwrap_or_else(|| "Logged in".into());
         self.answer(Reply::new(code, text)).await
+    }
+
+    /// The account was accepted by what is no longer in force.
+    async fn outdated(&mut self, cause: &str) -> io::Result<Next> {
+        tracing::info!(session = self.id(), client = %self.facts.client,
+            user = self.facts.user.as_deref(), cause, "refused: the account has changed");
+        let event = || Event::of(Kind::LoginFailed, &self.facts).reason(cause);
+        self.context.events.tell(event);
+        self.send(Reply::new(
+            421,
+            "This account has changed: log in again, goodbye",
+        ))
+        .await?;
+        Ok(Next::Close)
     }
 
     async fn no_home(&mut self) -> io::Result<Next> {

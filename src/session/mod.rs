@@ -1,5 +1,6 @@
 //! One client: the loop that reads commands, and a file for each family of them.
 
+pub mod accounts;
 pub mod context;
 mod control;
 mod cuts;
@@ -38,6 +39,7 @@ use tokio::{
 };
 
 use self::{
+    accounts::Verdict,
     context::Context,
     control::{Control, ReadError},
     errors::Failure,
@@ -122,6 +124,8 @@ enum Wake {
     Refused,
     Timeout,
     Shutdown,
+    /// The account is not what it was.
+    Revoked(Arc<str>),
     Failed(ReadError),
 }
 
@@ -197,7 +201,14 @@ impl Session {
         self.send(Reply::new(220, self.context.config.server.greeting.clone()))
             .await?;
         loop {
-            let line = match self.next_line().await {
+            let wake = match self.next_line().await {
+                Wake::Line(_) | Wake::Refused if self.verdict().cause().is_some() => {
+                    let cause = self.verdict().cause().cloned();
+                    Wake::Revoked(cause.unwrap_or_default())
+                }
+                wake => wake,
+            };
+            let line = match wake {
                 Wake::Line(line) => line,
                 Wake::Refused => {
                     let refusal = self.no_room();
@@ -215,6 +226,10 @@ impl Session {
                     return self
                         .send(Reply::new(421, "The server is shutting down"))
                         .await;
+                }
+                Wake::Revoked(cause) => {
+                    let last = self.revoked(&cause);
+                    return self.send(last).await;
                 }
                 Wake::Failed(error) => return self.read_failed(error).await,
             };
@@ -258,6 +273,9 @@ impl Session {
         if !matches!(self.state, State::LoggedIn(_)) && Instant::now() >= by {
             return Wake::Timeout;
         }
+        if let Verdict::Ends(cause) = self.verdict() {
+            return Wake::Revoked(cause);
+        }
         match self.queue.pop() {
             Some(Waiting::Line(line)) => return Wake::Line(line),
             Some(Waiting::Refused) => return Wake::Refused,
@@ -286,6 +304,7 @@ impl Session {
             Some(Route::Passive(arrivals)) => arrivals.poll_early(&terms, context),
             Some(Route::Active { .. }) | None => Poll::Pending,
         }));
+        let mut revoked = pin!(ends(&self.state));
         let mut line = pin!(self.control.line());
         let mut sleep = pin!(sleep_until(rest_at.min(deadline)));
         loop {
@@ -297,6 +316,7 @@ impl Session {
                         return Wake::Shutdown;
                     }
                 }
+                cause = &mut revoked => return Wake::Revoked(cause),
                 never = &mut early => match never {},
                 () = &mut sleep => {
                     if Instant::now() >= deadline {
@@ -310,6 +330,24 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// What becomes of the session after a change of its account.
+    fn verdict(&self) -> Verdict {
+        match &self.state {
+            State::LoggedIn(user) => user.standing.verdict(),
+            _ => Verdict::Stays,
+        }
+    }
+
+    /// The session ends, as its account is not what it was: the last reply.
+    fn revoked(&self, cause: &str) -> Reply {
+        tracing::info!(session = self.id(), client = %self.facts.client,
+            user = self.facts.user.as_deref(), cause, "the session ends, as its account has changed");
+        if let State::LoggedIn(user) = &self.state {
+            user.presence.ended(cause);
+        }
+        Reply::new(421, "This account has changed: log in again, goodbye")
     }
 
     /// Answers a command that found no room to wait. It may have been the one that RNFR, REST or RANG
@@ -507,6 +545,23 @@ impl Session {
     /// Snapshots of the session go out by reference count: this changes the next one.
     fn facts_mut(&mut self) -> &mut SessionFacts {
         Arc::make_mut(&mut self.facts)
+    }
+}
+
+/// Waits until the session has to end at once, as its account has changed.
+fn ends(state: &State) -> impl Future<Output = Arc<str>> + Send + use<> {
+    let verdict = match state {
+        State::LoggedIn(user) => Some(user.standing.ends()),
+        _ => None,
+    };
+    async move {
+        if let Some(mut verdict) = verdict {
+            let ends = |verdict: &Verdict| matches!(verdict, Verdict::Ends(_));
+            if let Ok(Verdict::Ends(cause)) = verdict.wait_for(ends).await.as_deref() {
+                return cause.clone();
+            }
+        }
+        std::future::pending().await
     }
 }
 

@@ -1,13 +1,20 @@
 //! A transfer: one value, driven beside the command loop. Dropping it at any point cleans up.
 
-use std::{future::poll_fn, io, pin::Pin, sync::Arc, task::Poll, time::Duration};
+use std::{
+    future::poll_fn,
+    io,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 
 use tokio::{
     sync::{Notify, watch},
     time::{sleep, timeout},
 };
 
-use super::{Next, ReadError, Session, Shutdown, State, errors::Failure};
+use super::{Next, ReadError, Session, Shutdown, State, ends, errors::Failure};
 use crate::{
     data::{Channel, OpenError, Opening, Terms, channel::stalled, ending::Ending, socket::Meter},
     ftp::{
@@ -122,6 +129,7 @@ impl Session {
         let capacity = self.context.config.limits.queued_commands;
         let keep_alive = self.context.config.uploads.keep_alive;
         let (mut leaving, mut burst) = (false, 0);
+        let mut revoked = pin!(ends(&self.state));
         loop {
             if burst >= BURST {
                 burst = 0;
@@ -143,12 +151,12 @@ impl Session {
                     return Ok(Next::Continue);
                 }
                 () = cut(&mut self.shutdown) => {
-                    handle.abort.notify_one();
-                    let reply = timeout(ABORT, &mut work).await;
-                    let reply = reply.unwrap_or_else(|_| aborted());
-                    self.send(reply).await?;
-                    self.send(Reply::new(421, "The server is shutting down")).await?;
-                    return Ok(Next::Close);
+                    let last = Reply::new(421, "The server is shutting down");
+                    return self.cut_off(work, &handle, last).await;
+                }
+                cause = &mut revoked => {
+                    let last = self.revoked(&cause);
+                    return self.cut_off(work, &handle, last).await;
                 }
                 () = handle.waited(keep_alive), if !keep_alive.is_zero() => {
                     self.send(Reply::new(150, "The upload is complete and being inspected")).await?;
@@ -191,6 +199,17 @@ impl Session {
                 command => self.queue.push(line, command.as_ref().ok(), capacity),
             }
         }
+    }
+
+    /// Ends work and session; what has arrived of an upload is kept.
+    async fn cut_off(&mut self, mut work: Work, handle: &Handle, last: Reply) -> io::Result<Next> {
+        handle.abort.notify_one();
+        let reply = timeout(ABORT, &mut work).await;
+        let reply = reply.unwrap_or_else(|_| aborted());
+        drop(work);
+        self.send(reply).await?;
+        self.send(last).await?;
+        Ok(Next::Close)
     }
 
     /// A handle for work without a data connection.
