@@ -25,6 +25,15 @@ pub struct SessionFacts {
     pub account: Option<Arc<Account>>,
 }
 
+/// A line of the log about a session, with who it is. Every line about one is made by this.
+macro_rules! line {
+    ($level:ident, $facts:expr, $($fields:tt)*) => {
+        tracing::$level!(session = &*$facts.id, client = %$facts.client,
+            user = $facts.user.as_deref(), $($fields)*)
+    };
+}
+pub(crate) use line;
+
 /// The TLS parameters of a control connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TlsFacts {

@@ -17,7 +17,10 @@ use tokio::sync::watch;
 use super::context::Context;
 use crate::{
     config::AccountChange,
-    gate::{Gates, Identity, Named, OnFailure, Permissions, SessionFacts, grounds::Grounds},
+    gate::{
+        Gates, Identity, Named, OnFailure, Permissions, SessionFacts, grounds::Grounds,
+        session::line,
+    },
 };
 
 /// All of them.
@@ -163,9 +166,12 @@ impl Entry {
             (Some(cause), AccountChange::AtNextCommand) => Verdict::EndsAtNextCommand(cause.into()),
             (Some(cause), AccountChange::Keep) => {
                 if !self.told.swap(true, Relaxed) {
-                    tracing::info!(session = &*self.facts.id, client = %self.facts.client,
-                        user = self.facts.user.as_deref(), cause,
-                        "the account has changed, and the session goes on");
+                    line!(
+                        info,
+                        self.facts,
+                        cause,
+                        "the account has changed, and the session goes on"
+                    );
                 }
                 Verdict::Stays
             }

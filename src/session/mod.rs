@@ -9,6 +9,7 @@ mod facts;
 mod files;
 mod hash;
 mod information;
+mod journal;
 mod listing;
 mod login;
 mod parameters;
@@ -27,7 +28,7 @@ use std::{
     net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
-    sync::Arc,
+    sync::{Arc, LazyLock},
     task::Poll,
     time::Duration,
 };
@@ -43,6 +44,7 @@ use self::{
     context::Context,
     control::{Control, ReadError},
     errors::Failure,
+    journal::Journal,
     queue::{Queue, Waiting},
     state::{LoggedIn, Parameters, State},
 };
@@ -53,12 +55,14 @@ use crate::{
         path::VirtualPath,
         reply::Reply,
     },
-    gate::{
-        SessionFacts,
-        events::{Event, Kind},
-    },
+    gate::{SessionFacts, session::line},
+    observe::Rate,
     tls::{self, SessionTls},
 };
+
+/// Strangers cause these lines by connecting.
+static STRANGERS: LazyLock<Arc<Rate>> =
+    LazyLock::new(|| Rate::new("more connections spoke something else"));
 
 /// Where a connection comes from, after any PROXY protocol header.
 #[derive(Clone, Debug)]
@@ -174,12 +178,12 @@ impl Session {
 
     /// Serves the client until one of us has enough.
     pub async fn run(mut self) {
-        tracing::debug!(session = self.id(), client = %self.facts.client, "connected");
+        line!(debug, self.facts, "connected");
         if let Err(error) = self.serve().await {
             let error = tls::errors::describe(&error);
-            tracing::debug!(session = self.id(), error, "the control connection broke");
+            line!(debug, self.facts, error, "the control connection broke");
         }
-        tracing::debug!(session = self.id(), "closed");
+        line!(debug, self.facts, "closed");
         self.control.close().await;
     }
 
@@ -187,11 +191,9 @@ impl Session {
         &self.facts.id
     }
 
-    /// Tells listeners what happened in this session.
-    fn tell(&self, kind: Kind, more: impl FnOnce(Event) -> Event) {
-        self.context
-            .events
-            .tell(|| more(Event::of(kind, &self.facts)));
+    /// Where things that happen in this session are told.
+    fn journal(&self) -> Journal {
+        Journal::new(self.facts.clone(), self.context.events.clone())
     }
 
     async fn serve(&mut self) -> io::Result<()> {
@@ -236,7 +238,7 @@ impl Session {
             let next = match unwound(self.execute(&line)).await {
                 Ok(next) => next?,
                 Err(Panicked) => {
-                    tracing::error!(session = self.id(), "a command panicked: this is a defect");
+                    line!(error, self.facts, "a command panicked: this is a defect");
                     let reply = Reply::new(421, "Internal error, closing the connection");
                     return self.send(reply).await;
                 }
@@ -258,8 +260,13 @@ impl Session {
                 .await
             }
             ReadError::UnexpectedTls => {
-                tracing::info!(session = self.id(), client = %self.facts.client,
-                    "TLS began without AUTH TLS: the client speaks implicit FTPS to the explicit port");
+                if STRANGERS.admits(self.facts.client.ip()) {
+                    line!(
+                        info,
+                        self.facts,
+                        "TLS began without AUTH TLS: the client speaks implicit FTPS to the explicit port"
+                    );
+                }
                 Ok(())
             }
             ReadError::Io(error) => Err(error),
@@ -342,8 +349,12 @@ impl Session {
 
     /// The session ends, as its account is not what it was: the last reply.
     fn revoked(&self, cause: &str) -> Reply {
-        tracing::info!(session = self.id(), client = %self.facts.client,
-            user = self.facts.user.as_deref(), cause, "the session ends, as its account has changed");
+        line!(
+            info,
+            self.facts,
+            cause,
+            "the session ends, as its account has changed"
+        );
         if let State::LoggedIn(user) = &self.state {
             user.presence.ended(cause);
         }
@@ -514,8 +525,11 @@ impl Session {
             C::Unknown(_) => self.answer(Reply::new(500, "Unknown command")).await,
             C::Foreign(_) => self.answer(Reply::new(500, "Not a command of FTP")).await,
             other => {
+                let (operation, path) = files::about(&other);
+                let path = path.to_owned();
                 let result = self.files(other).await;
-                let reply = result.unwrap_or_else(|failure| failure.reply(self.id()));
+                let reply =
+                    result.unwrap_or_else(|failure| self.failed_at(operation, &path, failure));
                 self.answer(reply).await
             }
         }

@@ -31,7 +31,7 @@ impl Session {
         };
         let reply = match self.listen() {
             Ok(port) => Reply::new(227, address::pasv_text(SocketAddrV4::new(advertised, port))),
-            Err(failure) => failure.reply(self.id()),
+            Err(failure) => self.failed_at("data-connection", "", failure),
         };
         self.answer(reply).await
     }
@@ -47,7 +47,7 @@ impl Session {
             (Epsv::V6, IpAddr::V4(_)) => Reply::new(522, "Network protocol not supported, use (1)"),
             _ => match self.listen() {
                 Ok(port) => Reply::new(229, address::epsv_text(port)),
-                Err(failure) => failure.reply(self.id()),
+                Err(failure) => self.failed_at("data-connection", "", failure),
             },
         };
         self.answer(reply).await
@@ -65,17 +65,13 @@ impl Session {
             }
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 let (first, last) = self.context.config.data.passive_ports;
-                tracing::error!(
-                    session = self.id(),
-                    first,
-                    last,
-                    "all ports of data.passive-ports are taken"
-                );
+                let cause = format!("all ports of data.passive-ports ({first}-{last}) are taken");
+                self.journal().no_port(&cause);
                 Err(Reply::new(425, "No port is free for a data connection").into())
             }
             Err(error) => {
-                tracing::error!(session = self.id(), address = %self.local.ip(), %error,
-                    "cannot listen for a data connection");
+                let address = self.local.ip();
+                self.journal().no_port(&format!("{address}: {error}"));
                 Err(Reply::new(425, "Cannot listen for a data connection").into())
             }
         }
