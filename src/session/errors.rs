@@ -66,7 +66,7 @@ impl Failure {
             }
             Self::Policy(refusal) => policy(&refusal),
             Self::OverLimit { reply, bytes } => {
-                at.journal.over_limit(at.path, bytes, reply.text());
+                at.journal.over_limit(Some(at.path), bytes, reply.text());
                 reply
             }
             Self::Reply(reply) => reply,

@@ -231,12 +231,13 @@ impl Journal {
     }
 
     /// A limit of the account, or of the configuration, refuses an upload: 552.
-    pub(super) fn over_limit(&self, path: &VirtualPath, bytes: Option<u64>, cause: &str) {
+    pub(super) fn over_limit(&self, path: Option<&VirtualPath>, bytes: Option<u64>, cause: &str) {
+        let path = path.map(VirtualPath::as_str);
         if self.may(&REFUSED) {
             line!(
                 info,
                 self.facts,
-                path = path.as_str(),
+                path,
                 operation = "upload",
                 bytes,
                 cause,
@@ -244,11 +245,10 @@ impl Journal {
             );
         }
         self.tell(Kind::Denied, |event| {
-            let event = event.path(path).operation("upload").reason(cause);
-            match bytes {
-                Some(bytes) => event.size(bytes),
-                None => event,
-            }
+            let mut event = event.operation("upload").reason(cause);
+            event.path = path.map(str::to_owned);
+            event.size = bytes;
+            event
         });
     }
 

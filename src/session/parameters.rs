@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, SocketAddr, SocketAddrV4},
 };
 
-use super::{Next, Session, errors::Failure};
+use super::{Next, Session, errors::Failure, upload::Limit};
 use crate::{
     data::{Route, arrivals::Arrivals, passive},
     ftp::{
@@ -131,14 +131,10 @@ impl Session {
     }
 
     pub(super) async fn allo(&mut self, size: u64) -> io::Result<Next> {
-        let limit = self.upload_limit();
-        if limit > 0 && size > limit {
-            return self
-                .answer(Reply::new(
-                    552,
-                    format!("Uploads have {limit} bytes at most"),
-                ))
-                .await;
+        let refusal = Limit::size(self.upload_limit()).refuses(Some(size));
+        if let Some(Failure::OverLimit { reply, bytes }) = refusal {
+            self.journal().over_limit(None, bytes, reply.text());
+            return self.answer(reply).await;
         }
         self.parameters.announced_size = Some(size);
         self.answer(Reply::new(202, "No storage needs to be reserved"))

@@ -209,7 +209,7 @@ impl Upload {
             Err(UploadError::TooLarge) => {
                 showing.too_large().await;
                 channel.refuse().await;
-                return self.over_limit(&*part, self.limit.reply());
+                return self.over_limit(self.limit.reply());
             }
             Err(UploadError::Stalled) => {
                 return self.broken(part, Cut::Ended(Ended::Stalled)).await;
@@ -218,7 +218,7 @@ impl Upload {
             Err(UploadError::Pump(PumpError::Storage(Error::Quota))) => {
                 showing.too_large().await;
                 channel.refuse().await;
-                return self.over_limit(&*part, quota_exceeded(self.quota.unwrap_or(0)));
+                return self.over_limit(quota_exceeded(self.quota.unwrap_or(0)));
             }
             Err(UploadError::Pump(error @ PumpError::Storage(_))) => {
                 channel.refuse().await;
@@ -479,9 +479,9 @@ impl Upload {
     }
 
     /// The upload is more than it may be, and gone.
-    fn over_limit(&self, part: &dyn Part, reply: Reply) -> Reply {
-        let bytes = Some(part.length());
-        self.journal.over_limit(&self.path, bytes, reply.text());
+    fn over_limit(&self, reply: Reply) -> Reply {
+        self.journal
+            .over_limit(Some(&self.path), None, reply.text());
         reply
     }
 

@@ -19,6 +19,7 @@ mod inspectors;
 mod instances;
 mod loading;
 mod quarantine;
+mod refusals;
 mod reload;
 mod shipped;
 mod verdicts;

@@ -202,6 +202,7 @@ impl Part for LocalPart {
                     tracing::info!(
                         removed,
                         limit,
+                        storage = self.shared.name.as_str(),
                         "the oldest broken uploads were removed: partial-size"
                     );
                 }
