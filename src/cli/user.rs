@@ -224,8 +224,7 @@ fn list(loaded: &Loaded, json: bool) -> Result<String, Failure> {
                 *hash = kind.into();
             }
         }
-        let text = serde_json::to_string_pretty(&users).map_err(|error| error.to_string())?;
-        return Ok(text + "\n");
+        return Ok(output::json(&users)?);
     }
     let head = ["USER", "HOME", "GROUPS", "PERMISSIONS", "PROOF"].map(str::to_owned);
     let rows: Vec<_> = users.iter().map(|(name, user)| row(name, user)).collect();

@@ -83,11 +83,25 @@ pub struct Server {
     pub hosts: Vec<String>,
     /// Networks whose connections begin with a PROXY protocol header, v1 or v2.
     pub proxy_networks: Vec<IpNet>,
+    /// The end of sessions whose account has changed.
+    pub account_change: AccountChange,
     /// How long transfers may go on after SIGTERM.
     #[serde(with = "value::duration")]
     pub drain_timeout: Duration,
     /// Runtime threads; 0 is one for each core.
     pub threads: usize,
+}
+
+/// The end of a session whose account has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AccountChange {
+    /// At once.
+    End,
+    /// Instead of its next command.
+    AtNextCommand,
+    /// When the client wants.
+    Keep,
 }
 
 impl Server {

@@ -9,7 +9,9 @@ use aws_lc_rs::digest;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::{Answer, Fault, FaultKind, Named, OnFailure, SessionFacts, path_policy::UploadMode};
+use super::{
+    Answer, Fault, FaultKind, Identity, Named, OnFailure, SessionFacts, path_policy::UploadMode,
+};
 use crate::ftp::path::VirtualPath;
 
 /// Pieces that wait for an inspector. With 64 KiB each this bounds what an upload holds.
@@ -212,6 +214,7 @@ impl Digester {
         Named {
             name: "digest".into(),
             on_failure: OnFailure::Allow,
+            identity: Identity::default(),
             gate: Arc::new(Self),
         }
     }

@@ -205,6 +205,7 @@ impl Part for LocalPart {
                 tracing::info!(
                     removed,
                     user = &*owner,
+                    storage = self.shared.name.as_str(),
                     "broken uploads were removed: partial-size"
                 );
             }
