@@ -24,6 +24,8 @@ use crate::gate::{
     grounds::{self, Reads, Seen, Setting},
 };
 
+/// A call waits so long for files that another one reads.
+const WAIT: Duration = Duration::from_secs(1);
 /// A file system that takes longer than this to tell of a file is asked another time.
 const LOOK: Duration = Duration::from_secs(5);
 
@@ -179,14 +181,14 @@ impl Settings {
         })
     }
 
-    /// The settings for a call that begins now. Whoever first finds a file changed reads it, and
-    /// all others go on with what there is until it has been read.
+    /// The settings for a call that begins now. Whoever first finds a file changed reads it, and the
+    /// others wait for that; where it takes too long, they go on with what there is.
     pub(super) async fn current(&self) -> Arc<Version> {
         let version = self.version();
         if version.changed(&self.files).is_empty() {
             return version;
         }
-        let Ok(_reading) = self.reading.try_lock() else {
+        let Ok(_reading) = tokio::time::timeout(WAIT, self.reading.lock()).await else {
             return version;
         };
         // Somebody else may have read them in between.
