@@ -22,12 +22,13 @@ use crate::{
     tls,
 };
 
-static REFUSED: LazyLock<Arc<Rate>> = LazyLock::new(|| Rate::new("more operations were refused"));
-static BROKEN: LazyLock<Arc<Rate>> = LazyLock::new(|| Rate::new("more transfers broke off"));
+static REFUSED: LazyLock<Arc<Rate>> =
+    LazyLock::new(|| Rate::of_users("more operations were refused"));
+static BROKEN: LazyLock<Arc<Rate>> = LazyLock::new(|| Rate::of_users("more transfers broke off"));
 static STRANGERS: LazyLock<Arc<Rate>> =
     LazyLock::new(|| Rate::new("more data connections were dropped"));
 static NO_DATA: LazyLock<Arc<Rate>> =
-    LazyLock::new(|| Rate::new("more transfers had no data connection"));
+    LazyLock::new(|| Rate::of_users("more transfers had no data connection"));
 
 /// A transfer's name in lines and events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -309,6 +310,22 @@ impl Journal {
         self.failed(operation, path, bytes, cause);
     }
 
+    /// An upload that has come whole cannot be published.
+    pub(super) fn not_published(&self, path: &VirtualPath, bytes: u64, error: &Error) {
+        if !matches!(error, Error::Quota) && Whose::of(error) == Whose::Client {
+            self.broken(&Broken {
+                operation: Operation::Upload,
+                path: Some(path),
+                bytes: Some(bytes),
+                code: errors::storage(error).code(),
+                cause: &cause(error),
+                fault: Whose::Client,
+            });
+        } else {
+            self.storage(Operation::Upload.name(), path, error);
+        }
+    }
+
     /// A transfer whose pump broke.
     pub(super) fn pump(
         &self,
@@ -485,7 +502,7 @@ impl Journal {
     }
 }
 
-/// What an error of the storage is, for people who run it.
+/// An error of the storage, for people who run it.
 pub(super) fn cause(error: &Error) -> String {
     match error {
         Error::Io(error) => error.to_string(),
