@@ -10,7 +10,7 @@ use std::{
 use super::{errors, transfer::Ended};
 use crate::{
     data::{Dropped, Observer, download::PumpError},
-    ftp::path::VirtualPath,
+    ftp::{path::VirtualPath, reply::Reply},
     gate::{
         Fault, SessionFacts,
         events::{Event, Events, Kind},
@@ -308,6 +308,13 @@ impl Journal {
             }
         }
         self.failed(operation, path, bytes, cause);
+    }
+
+    /// The client asked for what cannot be, or in the wrong order.
+    pub(super) fn not_done(&self, operation: &'static str, path: &VirtualPath, reply: &Reply) {
+        let path = path.as_str();
+        let (code, text) = (reply.code(), reply.text());
+        line!(debug, self.facts, path, operation, code, text, "not done");
     }
 
     /// An upload that has come whole cannot be published.

@@ -329,7 +329,7 @@ fn transfers_that_break() {
 
 #[test]
 fn transfers_without_a_data_connection() {
-    for how in ["nobody", "clear", "unbound"] {
+    for how in ["nobody", "clear", "unbound", "closed"] {
         let binding = if how == "unbound" {
             "require"
         } else {
@@ -337,11 +337,20 @@ fn transfers_without_a_data_connection() {
         };
         let server = start(&[
             ("limits.data-timeout", r#""1s""#),
+            ("data.active", "true"),
             ("tls.data-binding", &format!("{binding:?}")),
         ]);
         let mut client = bob(&server);
-        let address = client.epsv();
+        let address = match how {
+            // Nobody listens there any more.
+            "closed" => client.eprt().local_addr().unwrap(),
+            _ => client.epsv(),
+        };
         let (code, cause) = match how {
+            "closed" => {
+                client.send("STOR file").expect(150);
+                (425, "Connection refused")
+            }
             "nobody" => {
                 client.send("STOR file").expect(150);
                 (425, "No data connection was made in time")
