@@ -56,6 +56,31 @@ pub enum Command {
         #[command(flatten)]
         source: Source,
     },
+    /// Keep a user out, whose sessions end if the server runs
+    Disable {
+        /// Whom
+        name: String,
+        #[command(flatten)]
+        source: Source,
+    },
+    /// Let a user in again
+    Enable {
+        /// Whom
+        name: String,
+        #[command(flatten)]
+        source: Source,
+    },
+    /// Say the most that a user may do; sessions with other permissions end if the server runs
+    Permissions {
+        /// Whose
+        name: String,
+        /// All that the user may do
+        #[arg(value_name = "P,…", value_delimiter = ',', required = true,
+            value_parser = PossibleValuesParser::new(PERMISSIONS))]
+        permissions: Vec<String>,
+        #[command(flatten)]
+        source: Source,
+    },
     /// List the users
     List {
         /// As JSON, without the hashes
@@ -106,6 +131,28 @@ pub fn run(source: Source, command: Command) -> Result<(), Failure> {
         } => {
             let loaded = source.then(later).load()?;
             passwd(&loaded, &name, || password(password_stdin))
+        }
+        Command::Disable {
+            name,
+            source: later,
+        } => set(
+            &source.then(later).load()?,
+            &name,
+            "disabled",
+            Some(true.into()),
+        ),
+        Command::Enable {
+            name,
+            source: later,
+        } => set(&source.then(later).load()?, &name, "disabled", None),
+        Command::Permissions {
+            name,
+            permissions,
+            source: later,
+        } => {
+            let list: toml_edit::Array = permissions.iter().collect();
+            let loaded = source.then(later).load()?;
+            set(&loaded, &name, "permissions", Some(list.into()))
         }
         Command::List {
             json,
@@ -208,6 +255,20 @@ fn remove(loaded: &Loaded, name: &str) -> Result<(), Failure> {
         Ok(())
     })?;
     output::print(&format!("removed {name} from {}\n", files::short(&path)));
+    Ok(())
+}
+
+/// Gives a user's key another value, or none.
+fn set(
+    loaded: &Loaded,
+    name: &str,
+    key: &str,
+    value: Option<toml_edit::Value>,
+) -> Result<(), Failure> {
+    let path = file(loaded)?;
+    known(&path, name)?;
+    users_file::edit(&path, |document| document.set(name, key, value))?;
+    output::print(&format!("changed {name} in {}\n", files::short(&path)));
     Ok(())
 }
 

@@ -9,7 +9,8 @@ use super::{
 };
 use crate::{ftp::path::VirtualPath, observe::Rate};
 
-static DENIED: LazyLock<Arc<Rate>> = LazyLock::new(|| Rate::new("more operations were denied"));
+static DENIED: LazyLock<Arc<Rate>> =
+    LazyLock::new(|| Rate::of_users("more operations were denied"));
 
 /// What happens to what is there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use super::{
     Answer, Fault, FaultKind, Identity, Named, OnFailure, SessionFacts, path_policy::UploadMode,
+    session::line,
 };
 use crate::ftp::path::VirtualPath;
 
@@ -261,6 +262,8 @@ struct Member {
 
 /// The inspection of one upload. Dropped before its end, it is an abort.
 pub struct Inspection {
+    session: Arc<SessionFacts>,
+    path: VirtualPath,
     members: Vec<Member>,
     verdicts: mpsc::Receiver<(usize, Result<Verdict, Fault>)>,
     undecided: usize,
@@ -298,6 +301,8 @@ impl Inspection {
             .collect();
         let undecided = members.len();
         Self {
+            session: session.clone(),
+            path: facts.path.clone(),
             members,
             verdicts,
             undecided,
@@ -391,7 +396,8 @@ impl Inspection {
             Ok(Verdict::Reject(reason)) => Refusal::Rejected(name, reason),
             Ok(Verdict::Quarantine(reason)) => Refusal::Quarantined(name, reason),
             Err(fault) if member.named.on_failure == OnFailure::Allow => {
-                tracing::warn!(plugin = %name, kind = %fault.kind, error = fault.text,
+                line!(warn, self.session, path = self.path.as_str(), plugin = %name,
+                    kind = %fault.kind, error = fault.text,
                     "the inspector failed and its configuration lets that pass");
                 return Ok(());
             }

@@ -38,7 +38,7 @@ struct Entry {
     facts: Arc<SessionFacts>,
     grounds: Grounds,
     verdict: watch::Sender<Verdict>,
-    /// Whether it was said that it goes on nevertheless.
+    /// Whether it was said that it goes on for now.
     told: AtomicBool,
 }
 
@@ -163,7 +163,17 @@ impl Entry {
         let verdict = match (cause, current.config.server.account_change) {
             (None, _) => Verdict::Stays,
             (Some(cause), AccountChange::End) => Verdict::Ends(cause.into()),
-            (Some(cause), AccountChange::AtNextCommand) => Verdict::EndsAtNextCommand(cause.into()),
+            (Some(cause), AccountChange::AtNextCommand) => {
+                if !self.told.swap(true, Relaxed) {
+                    line!(
+                        info,
+                        self.facts,
+                        cause,
+                        "the account has changed, and the session ends at its next command"
+                    );
+                }
+                Verdict::EndsAtNextCommand(cause.into())
+            }
             (Some(cause), AccountChange::Keep) => {
                 if !self.told.swap(true, Relaxed) {
                     line!(

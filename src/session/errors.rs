@@ -70,7 +70,10 @@ impl Failure {
                 at.journal.over_limit(Some(at.path), bytes, reply.text());
                 reply
             }
-            Self::Reply(reply) => reply,
+            Self::Reply(reply) => {
+                at.journal.not_done(at.operation, at.path, &reply);
+                reply
+            }
         }
     }
 }

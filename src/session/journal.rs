@@ -10,7 +10,7 @@ use std::{
 use super::{errors, transfer::Ended};
 use crate::{
     data::{Dropped, Observer, download::PumpError},
-    ftp::path::VirtualPath,
+    ftp::{path::VirtualPath, reply::Reply},
     gate::{
         Fault, SessionFacts,
         events::{Event, Events, Kind},
@@ -22,12 +22,13 @@ use crate::{
     tls,
 };
 
-static REFUSED: LazyLock<Arc<Rate>> = LazyLock::new(|| Rate::new("more operations were refused"));
-static BROKEN: LazyLock<Arc<Rate>> = LazyLock::new(|| Rate::new("more transfers broke off"));
+static REFUSED: LazyLock<Arc<Rate>> =
+    LazyLock::new(|| Rate::of_users("more operations were refused"));
+static BROKEN: LazyLock<Arc<Rate>> = LazyLock::new(|| Rate::of_users("more transfers broke off"));
 static STRANGERS: LazyLock<Arc<Rate>> =
     LazyLock::new(|| Rate::new("more data connections were dropped"));
 static NO_DATA: LazyLock<Arc<Rate>> =
-    LazyLock::new(|| Rate::new("more transfers had no data connection"));
+    LazyLock::new(|| Rate::of_users("more transfers had no data connection"));
 
 /// A transfer's name in lines and events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -309,6 +310,29 @@ impl Journal {
         self.failed(operation, path, bytes, cause);
     }
 
+    /// The client asked for what cannot be, or in the wrong order.
+    pub(super) fn not_done(&self, operation: &'static str, path: &VirtualPath, reply: &Reply) {
+        let path = path.as_str();
+        let (code, text) = (reply.code(), reply.text());
+        line!(debug, self.facts, path, operation, code, text, "not done");
+    }
+
+    /// An upload that has come whole cannot be published.
+    pub(super) fn not_published(&self, path: &VirtualPath, bytes: u64, error: &Error) {
+        if !matches!(error, Error::Quota) && Whose::of(error) == Whose::Client {
+            self.broken(&Broken {
+                operation: Operation::Upload,
+                path: Some(path),
+                bytes: Some(bytes),
+                code: errors::storage(error).code(),
+                cause: &cause(error),
+                fault: Whose::Client,
+            });
+        } else {
+            self.storage(Operation::Upload.name(), path, error);
+        }
+    }
+
     /// A transfer whose pump broke.
     pub(super) fn pump(
         &self,
@@ -485,7 +509,7 @@ impl Journal {
     }
 }
 
-/// What an error of the storage is, for people who run it.
+/// An error of the storage, for people who run it.
 pub(super) fn cause(error: &Error) -> String {
     match error {
         Error::Io(error) => error.to_string(),

@@ -114,6 +114,8 @@ enum Cut {
     Ended(Ended),
     /// The connection or the storage.
     Pump(PumpError),
+    /// The storage, after all has come.
+    Storage(Error),
     /// Anything else: the reply, and the cause for the log.
     Other(Reply, String),
 }
@@ -123,6 +125,7 @@ impl Cut {
         match self {
             Self::Ended(ended) => ended.reply(),
             Self::Pump(error) => errors::pump(error),
+            Self::Storage(error) => errors::storage(error),
             Self::Other(reply, _) => reply.clone(),
         }
     }
@@ -243,8 +246,7 @@ impl Upload {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 channel.refuse().await;
-                let cut = Cut::Other(errors::storage(&error), journal::cause(&error));
-                return self.broken(part, cut).await;
+                return self.broken(part, Cut::Storage(error)).await;
             }
             Err(cut) => {
                 drop(channel);
@@ -418,7 +420,7 @@ impl Upload {
             result => result,
         };
         if let Err(error) = published {
-            self.journal.storage("upload", &path, &error);
+            self.journal.not_published(&path, bytes, &error);
             let reply = errors::storage(&error);
             // What is over the quota would be kept in vain.
             if !matches!(error, Error::Quota) {
@@ -492,6 +494,14 @@ impl Upload {
         match &cut {
             Cut::Ended(ended) => self.journal.ended(operation, path, Some(bytes), *ended),
             Cut::Pump(error) => self.journal.pump(operation, path, Some(bytes), error),
+            Cut::Storage(error) => self.journal.broken(&Broken {
+                operation,
+                path,
+                bytes: Some(bytes),
+                code: reply.code(),
+                cause: &journal::cause(error),
+                fault: Whose::of(error),
+            }),
             Cut::Other(reply, cause) => self.journal.broken(&Broken {
                 operation,
                 path,
