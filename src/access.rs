@@ -24,6 +24,8 @@ pub enum Wanted {
     Write,
     /// To enter a directory.
     Enter,
+    /// To list a directory.
+    List,
     /// To list, and make things in, a directory.
     Fill,
     /// To make it in the directory above it, or to remove it there.
@@ -36,6 +38,7 @@ impl Wanted {
             Self::Read => "read it",
             Self::Write => "write to it",
             Self::Enter => "enter it",
+            Self::List => "list it",
             Self::Fill => "make files in it",
             Self::Make => "make it",
         }
@@ -46,6 +49,7 @@ impl Wanted {
             Self::Read => Access::READ_OK,
             Self::Write => Access::READ_OK | Access::WRITE_OK,
             Self::Enter => Access::EXEC_OK,
+            Self::List => Access::READ_OK | Access::EXEC_OK,
             Self::Fill | Self::Make => Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK,
         }
     }

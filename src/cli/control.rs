@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Failure, Source, files, output};
 use crate::{
+    access::{Wanted, explain},
     plugin::Taken,
     server::control::{self, Answer, Broken, Generation, Plugin, Request, Status},
 };
@@ -45,6 +46,7 @@ pub(super) fn ask(source: &Source, request: Request) -> Result<Answer, Failure> 
     // The configuration may be wrong by now, and the server runs all the same.
     let state = source.state()?;
     control::ask(&state, request).map_err(|error| {
+        let error = explain(error, &control::socket(&state), Wanted::Write);
         Failure::Running(format!(
             "no server answers in {}: {error}; is one running with this configuration, and are you \
              its user?",

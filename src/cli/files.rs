@@ -7,7 +7,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{Gid, Uid};
+use rustix::{
+    fs::{Gid, Uid},
+    io::Errno,
+};
+
+use crate::access::{Wanted, explain};
 
 /// Makes a directory, and those above it, for its owner alone. One that is there is left as it is.
 pub fn make_private_directory(directory: &Path) -> Result<(), String> {
@@ -57,9 +62,21 @@ fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-/// "PATH cannot be VERB: ERROR".
+/// "PATH cannot be VERB: ERROR", with the user and the place where permission is denied.
 pub fn failed(path: &Path, verb: &str, error: &io::Error) -> String {
-    format!("{} cannot be {verb}: {error}", path.display())
+    let shown = path.display();
+    let text = error.to_string();
+    if error.kind() != io::ErrorKind::PermissionDenied || text.starts_with("permission denied: ") {
+        return format!("{shown} cannot be {verb}: {text}");
+    }
+    let denied = || io::Error::from(Errno::ACCESS);
+    let explained = match (verb, path.parent()) {
+        // By a new file in its place.
+        ("written", Some(directory)) => explain(denied(), directory, Wanted::Fill),
+        ("made", _) => explain(denied(), path, Wanted::Make),
+        _ => explain(denied(), path, Wanted::Read),
+    };
+    format!("{shown} cannot be {verb}: {explained}")
 }
 
 /// A path as it is shortest to type: relative to the working directory if it lies in it.

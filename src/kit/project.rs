@@ -67,7 +67,7 @@ impl Language {
             ],
             Self::Python => vec![
                 "pip install -r requirements.txt".into(),
-                format!("componentize-py -d wit -w {kind} componentize -o plugin.wasm app"),
+                format!("componentize-py -d wit -w checked-{kind} componentize -o plugin.wasm app"),
             ],
             Self::JavaScript => vec!["npm install".into(), "npm run build".into()],
         }

@@ -45,6 +45,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a trial waits for the running server, which may be reloading.
 const TRIAL: Duration = Duration::from_secs(30);
 
+/// Where the socket of a state directory is.
+#[must_use]
+pub fn socket(state: &Path) -> PathBuf {
+    state.join(SOCKET)
+}
+
 /// What can be asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "request")]
@@ -285,7 +291,7 @@ impl Control {
     /// When another server does so already, or the system refuses.
     pub(super) fn listen(loaded: &Loaded, startup: &Startup) -> io::Result<Option<Self>> {
         let state = &loaded.config.server.state;
-        let path = state.join(SOCKET);
+        let path = socket(state);
         let about = |error: io::Error| {
             let error = explain(error, &path, Wanted::Make);
             io::Error::new(error.kind(), format!("{}: {error}", path.display()))

@@ -386,6 +386,11 @@ fn permissions_that_the_servers_user_lacks() {
             "plugin[0].settings",
             "read it",
         ),
+        (
+            "[[plugin]]\nname = \"users\"\ncomponent = \"builtin:users\"\nsettings.users = { file = \"users.toml\" }\ngrants.directories = [{ host = \"PRIVATE/files\", guest = \"/x\" }]",
+            "plugin[0].grants.directories",
+            "list it",
+        ),
     ] {
         let lines = lines.replace("PRIVATE", private.to_str().unwrap());
         let lines = lines.replace("LINK", link.to_str().unwrap());

@@ -65,7 +65,7 @@ pub fn run(component: &Path, case: &Path) -> String {
     // All cores compile one component; others would wait for it in vain.
     static ONE: Mutex<()> = Mutex::new(());
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kit-cache");
+    let cache = cache();
     let patient = tempfile::NamedTempFile::new().unwrap();
     let case = fs::read_to_string(case).unwrap();
     fs::write(patient.path(), format!("{PATIENT}{case}")).unwrap();
@@ -80,6 +80,18 @@ pub fn run(component: &Path, case: &Path) -> String {
     let said = succeeds(&mut command);
     keep_compiled(&cache.join("portcullis"));
     said
+}
+
+/// Where `plugin run` keeps what it has compiled.
+pub fn cache() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("kit-cache")
+}
+
+/// What `plugin inspect` says.
+#[track_caller]
+pub fn inspect(component: &Path) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+    succeeds(command.args(["plugin", "inspect"]).arg(component))
 }
 
 /// Runs a command to its end: what it said.

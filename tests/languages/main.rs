@@ -16,3 +16,4 @@ mod cases;
 mod daemon;
 mod from_nothing;
 mod many;
+mod settings;

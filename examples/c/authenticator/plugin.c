@@ -4,6 +4,7 @@
 // Who frees what: the arguments and whatever an import returns are ours; what we return is freed
 // by the caller. The instance ends with the call, so this file leaves its little to that end.
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "authenticator.h"
@@ -95,4 +96,36 @@ bool exports_portcullis_plugin_authentication_authenticate(session session, cred
   ret->tag = OUTCOME(ACCEPT);
   ret->val.accept = demo_account();  // the handle goes to the server, and is ours no more
   return true;
+}
+
+typedef exports_portcullis_plugin_settings_check_list_problem_t problems;
+
+static void add_problem(problems *problems, string key, const char *reason) {
+  size_t size = (problems->len + 1) * sizeof *problems->ptr;
+  void *grown = realloc(problems->ptr, size);
+  if (grown == NULL) return;  // what has been found will do
+  problems->ptr = grown;
+  exports_portcullis_plugin_settings_check_problem_t *last = &problems->ptr[problems->len++];
+  authenticator_string_dup_n(&last->key, (char *)key.ptr, key.len);
+  authenticator_string_dup(&last->reason, reason);
+}
+
+// Asked when the plugin is loaded, so that a wrong setting is found by `portcullis check`. True when
+// all is well, false for problems in *err, which the caller frees.
+bool exports_portcullis_plugin_settings_check_check(problems *err) {
+  *err = (problems){NULL, 0};
+  string all = {(uint8_t *)"", 0};
+  authenticator_list_string_t keys;
+  if (portcullis_plugin_settings_keys(&all, &keys)) {
+    for (size_t at = 0; at < keys.len; at++)
+      if (!equal(keys.ptr[at], text("password-hash")) && !equal(keys.ptr[at], text("code")))
+        add_problem(err, keys.ptr[at], "there is no such setting");
+    authenticator_list_string_free(&keys);
+  }
+  string needed = text("password-hash"), hash;
+  if (portcullis_plugin_settings_get(&needed, &hash))
+    authenticator_string_free(&hash);
+  else
+    add_problem(err, needed, "needed");
+  return err->len == 0;
 }

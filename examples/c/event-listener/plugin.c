@@ -4,6 +4,7 @@
 // Who frees what: the arguments and whatever an import returns are ours; what we return is freed
 // by the caller. An instance answers many calls, so each gives back what it took.
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "event_listener.h"
@@ -107,4 +108,50 @@ bool exports_portcullis_plugin_events_notify(list *events, failure *err) {
   if (set) event_listener_string_free(&wanted);
   exports_portcullis_plugin_events_list_event_free(events);
   return well;
+}
+
+typedef exports_portcullis_plugin_settings_check_list_problem_t problems;
+
+static void add_problem(problems *problems, string key, const char *reason) {
+  size_t size = (problems->len + 1) * sizeof *problems->ptr;
+  void *grown = realloc(problems->ptr, size);
+  if (grown == NULL) return;  // what has been found will do
+  problems->ptr = grown;
+  exports_portcullis_plugin_settings_check_problem_t *last = &problems->ptr[problems->len++];
+  event_listener_string_dup_n(&last->key, (char *)key.ptr, key.len);
+  event_listener_string_dup(&last->reason, reason);
+}
+
+// Whether JSON is a list of strings.
+static bool is_list_of_names(string json) {
+  if (json.len < 2 || json.ptr[0] != '[' || json.ptr[json.len - 1] != ']') return false;
+  if (json.len == 2) return true;
+  for (size_t at = 1; at < json.len; at += 2) {
+    if (json.ptr[at] != '"') return false;
+    at = closing_quote(json, at + 1);
+    if (at + 1 >= json.len) return false;
+    if (at + 2 == json.len) return true;
+    if (json.ptr[at + 1] != ',') return false;
+  }
+  return false;
+}
+
+// Asked when the plugin is loaded, so that a wrong setting is found by `portcullis check`. True when
+// all is well, false for problems in *err, which the caller frees.
+bool exports_portcullis_plugin_settings_check_check(problems *err) {
+  *err = (problems){NULL, 0};
+  string all = {(uint8_t *)"", 0};
+  event_listener_list_string_t keys;
+  if (portcullis_plugin_settings_keys(&all, &keys)) {
+    for (size_t at = 0; at < keys.len; at++)
+      if (!equal(keys.ptr[at], text("events")))
+        add_problem(err, keys.ptr[at], "there is no such setting");
+    event_listener_list_string_free(&keys);
+  }
+  string key = text("events"), names;
+  if (portcullis_plugin_settings_get(&key, &names)) {
+    if (!is_list_of_names(names)) add_problem(err, key, "expected a list of names");
+    event_listener_string_free(&names);
+  }
+  return err->len == 0;
 }

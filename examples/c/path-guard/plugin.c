@@ -65,3 +65,30 @@ bool exports_portcullis_plugin_path_policy_decide(
   exports_portcullis_plugin_path_policy_list_request_free(requests);
   return true;
 }
+
+typedef exports_portcullis_plugin_settings_check_list_problem_t problems;
+
+static void add_problem(problems *problems, string key, const char *reason) {
+  size_t size = (problems->len + 1) * sizeof *problems->ptr;
+  void *grown = realloc(problems->ptr, size);
+  if (grown == NULL) return;  // what has been found will do
+  problems->ptr = grown;
+  exports_portcullis_plugin_settings_check_problem_t *last = &problems->ptr[problems->len++];
+  path_guard_string_dup_n(&last->key, (char *)key.ptr, key.len);
+  path_guard_string_dup(&last->reason, reason);
+}
+
+// Asked when the plugin is loaded, so that a wrong setting is found by `portcullis check`. True when
+// all is well, false for problems in *err, which the caller frees.
+bool exports_portcullis_plugin_settings_check_check(problems *err) {
+  *err = (problems){NULL, 0};
+  string all = {(uint8_t *)"", 0};
+  path_guard_list_string_t keys;
+  if (portcullis_plugin_settings_keys(&all, &keys)) {
+    // There are no settings: whatever is written there is a mistake.
+    for (size_t at = 0; at < keys.len; at++)
+      add_problem(err, keys.ptr[at], "there is no such setting");
+    path_guard_list_string_free(&keys);
+  }
+  return err->len == 0;
+}

@@ -1,8 +1,12 @@
 // Rejects every upload that contains the EICAR test file, wherever in it.
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "upload_inspector.h"
+
+// The generated names are exact, and long.
+typedef upload_inspector_string_t string;
 
 // Written backwards, so that no scanner takes this plugin itself for the test file.
 static const char RACIE[] = "*H+H$!ELIF-TSET-SURIVITNA-DRADNATS-RACIE$}7)CC7)^P(45XZP\\4[PA@%P!O5X";
@@ -59,4 +63,31 @@ bool exports_portcullis_plugin_upload_inspection_inspect(
   }
   ret->tag = EXPORTS_PORTCULLIS_PLUGIN_UPLOAD_INSPECTION_VERDICT_ACCEPT;
   return true;
+}
+
+typedef exports_portcullis_plugin_settings_check_list_problem_t problems;
+
+static void add_problem(problems *problems, string key, const char *reason) {
+  size_t size = (problems->len + 1) * sizeof *problems->ptr;
+  void *grown = realloc(problems->ptr, size);
+  if (grown == NULL) return;  // what has been found will do
+  problems->ptr = grown;
+  exports_portcullis_plugin_settings_check_problem_t *last = &problems->ptr[problems->len++];
+  upload_inspector_string_dup_n(&last->key, (char *)key.ptr, key.len);
+  upload_inspector_string_dup(&last->reason, reason);
+}
+
+// Asked when the plugin is loaded, so that a wrong setting is found by `portcullis check`. True when
+// all is well, false for problems in *err, which the caller frees.
+bool exports_portcullis_plugin_settings_check_check(problems *err) {
+  *err = (problems){NULL, 0};
+  string all = {(uint8_t *)"", 0};
+  upload_inspector_list_string_t keys;
+  if (portcullis_plugin_settings_keys(&all, &keys)) {
+    // There are no settings: whatever is written there is a mistake.
+    for (size_t at = 0; at < keys.len; at++)
+      add_problem(err, keys.ptr[at], "there is no such setting");
+    upload_inspector_list_string_free(&keys);
+  }
+  return err->len == 0;
 }

@@ -4,11 +4,13 @@ package main
 
 import (
 	exports "example/plugin/bindings/exports/export_portcullis_plugin_authentication"
+	checks "example/plugin/bindings/exports/export_portcullis_plugin_settings_check"
 	_ "example/plugin/bindings/exports/wit_exports"
 	. "example/plugin/bindings/imports/portcullis_plugin_authentication"
 	log "example/plugin/bindings/imports/portcullis_plugin_log"
 	passwords "example/plugin/bindings/imports/portcullis_plugin_passwords"
 	settings "example/plugin/bindings/imports/portcullis_plugin_settings"
+	settingscheck "example/plugin/bindings/imports/portcullis_plugin_settings_check"
 	types "example/plugin/bindings/imports/portcullis_plugin_types"
 
 	wit "go.bytecodealliance.org/pkg/wit/types"
@@ -16,7 +18,10 @@ import (
 
 type Answer = wit.Result[Outcome, Failure]
 
-func init() { exports.Authenticate = authenticate }
+func init() {
+	exports.Authenticate = authenticate
+	checks.Check = check
+}
 
 // Never called, but Go wants it.
 func main() {}
@@ -65,4 +70,26 @@ func answer(outcome Outcome) Answer { return wit.Ok[Outcome, Failure](outcome) }
 
 func fail(reason string) Answer {
 	return wit.Err[Outcome, Failure](types.MakeFailureInternal(reason))
+}
+
+// Asked when the plugin is loaded, so that a wrong setting is found by `portcullis check`.
+func check() wit.Result[wit.Unit, []settingscheck.Problem] {
+	var problems []settingscheck.Problem
+	problem := func(key, reason string) {
+		problems = append(problems, settingscheck.Problem{Key: key, Reason: reason})
+	}
+	if keys := settings.Keys(""); keys.IsSome() {
+		for _, key := range keys.Some() {
+			if key != "password-hash" && key != "code" {
+				problem(key, "there is no such setting")
+			}
+		}
+	}
+	if settings.Get("password-hash").IsNone() {
+		problem("password-hash", "needed")
+	}
+	if len(problems) > 0 {
+		return wit.Err[wit.Unit, []settingscheck.Problem](problems)
+	}
+	return wit.Ok[wit.Unit, []settingscheck.Problem](wit.Unit{})
 }

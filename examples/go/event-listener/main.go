@@ -7,10 +7,12 @@ import (
 	"slices"
 
 	exports "example/plugin/bindings/exports/export_portcullis_plugin_events"
+	checks "example/plugin/bindings/exports/export_portcullis_plugin_settings_check"
 	_ "example/plugin/bindings/exports/wit_exports"
 	. "example/plugin/bindings/imports/portcullis_plugin_events"
 	log "example/plugin/bindings/imports/portcullis_plugin_log"
 	settings "example/plugin/bindings/imports/portcullis_plugin_settings"
+	settingscheck "example/plugin/bindings/imports/portcullis_plugin_settings_check"
 	state "example/plugin/bindings/imports/portcullis_plugin_state"
 	types "example/plugin/bindings/imports/portcullis_plugin_types"
 
@@ -23,7 +25,10 @@ type happened struct {
 	Client string `json:"client"`
 }
 
-func init() { exports.Notify = notify }
+func init() {
+	exports.Notify = notify
+	checks.Check = check
+}
 
 // Never called, but Go wants it.
 func main() {}
@@ -61,4 +66,29 @@ func count(events []Event) error {
 		}
 	}
 	return nil
+}
+
+// Asked when the plugin is loaded, so that a wrong setting is found by `portcullis check`.
+func check() wit.Result[wit.Unit, []settingscheck.Problem] {
+	var problems []settingscheck.Problem
+	problem := func(key, reason string) {
+		problems = append(problems, settingscheck.Problem{Key: key, Reason: reason})
+	}
+	if keys := settings.Keys(""); keys.IsSome() {
+		for _, key := range keys.Some() {
+			if key != "events" {
+				problem(key, "there is no such setting")
+			}
+		}
+	}
+	var names []string
+	if events := settings.Get("events"); events.IsSome() {
+		if json.Unmarshal([]byte(events.Some()), &names) != nil {
+			problem("events", "expected a list of names")
+		}
+	}
+	if len(problems) > 0 {
+		return wit.Err[wit.Unit, []settingscheck.Problem](problems)
+	}
+	return wit.Ok[wit.Unit, []settingscheck.Problem](wit.Unit{})
 }

@@ -6,14 +6,20 @@ import (
 	"strings"
 
 	exports "example/plugin/bindings/exports/export_portcullis_plugin_path_policy"
+	checks "example/plugin/bindings/exports/export_portcullis_plugin_settings_check"
 	_ "example/plugin/bindings/exports/wit_exports"
 	. "example/plugin/bindings/imports/portcullis_plugin_path_policy"
+	settings "example/plugin/bindings/imports/portcullis_plugin_settings"
+	settingscheck "example/plugin/bindings/imports/portcullis_plugin_settings_check"
 	types "example/plugin/bindings/imports/portcullis_plugin_types"
 
 	wit "go.bytecodealliance.org/pkg/wit/types"
 )
 
-func init() { exports.Decide = decideAll }
+func init() {
+	exports.Decide = decideAll
+	checks.Check = check
+}
 
 // Never called, but Go wants it.
 func main() {}
@@ -42,4 +48,19 @@ func decide(request Request) Decision {
 		}
 	}
 	return MakeDecisionDeny("Only new files in /incoming")
+}
+
+// Asked when the plugin is loaded, so that a wrong setting is found by `portcullis check`.
+func check() wit.Result[wit.Unit, []settingscheck.Problem] {
+	var problems []settingscheck.Problem
+	// There are no settings: whatever is written there is a mistake.
+	if keys := settings.Keys(""); keys.IsSome() {
+		for _, key := range keys.Some() {
+			problems = append(problems, settingscheck.Problem{Key: key, Reason: "there is no such setting"})
+		}
+	}
+	if len(problems) > 0 {
+		return wit.Err[wit.Unit, []settingscheck.Problem](problems)
+	}
+	return wit.Ok[wit.Unit, []settingscheck.Problem](wit.Unit{})
 }

@@ -5,8 +5,11 @@ import (
 	"bytes"
 	"slices"
 
+	checks "example/plugin/bindings/exports/export_portcullis_plugin_settings_check"
 	exports "example/plugin/bindings/exports/export_portcullis_plugin_upload_inspection"
 	_ "example/plugin/bindings/exports/wit_exports"
+	settings "example/plugin/bindings/imports/portcullis_plugin_settings"
+	settingscheck "example/plugin/bindings/imports/portcullis_plugin_settings_check"
 	. "example/plugin/bindings/imports/portcullis_plugin_upload_inspection"
 
 	wit "go.bytecodealliance.org/pkg/wit/types"
@@ -16,7 +19,10 @@ import (
 const racie = `*H+H$!ELIF-TSET-SURIVITNA-DRADNATS-RACIE$}7)CC7)^P(45XZP\4[PA@%P!O5X`
 const chunkSize = 256 * 1024
 
-func init() { exports.Inspect = inspect }
+func init() {
+	exports.Inspect = inspect
+	checks.Check = check
+}
 
 // Never called, but Go wants it.
 func main() {}
@@ -51,3 +57,18 @@ func inspect(session *Session, upload *Upload) wit.Result[Verdict, Failure] {
 }
 
 func answer(verdict Verdict) wit.Result[Verdict, Failure] { return wit.Ok[Verdict, Failure](verdict) }
+
+// Asked when the plugin is loaded, so that a wrong setting is found by `portcullis check`.
+func check() wit.Result[wit.Unit, []settingscheck.Problem] {
+	var problems []settingscheck.Problem
+	// There are no settings: whatever is written there is a mistake.
+	if keys := settings.Keys(""); keys.IsSome() {
+		for _, key := range keys.Some() {
+			problems = append(problems, settingscheck.Problem{Key: key, Reason: "there is no such setting"})
+		}
+	}
+	if len(problems) > 0 {
+		return wit.Err[wit.Unit, []settingscheck.Problem](problems)
+	}
+	return wit.Ok[wit.Unit, []settingscheck.Problem](wit.Unit{})
+}

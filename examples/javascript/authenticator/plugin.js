@@ -5,7 +5,7 @@
 
 import { write } from 'portcullis:plugin/log@0.1.0';
 import { verify } from 'portcullis:plugin/passwords@0.1.0';
-import { get } from 'portcullis:plugin/settings@0.1.0';
+import { get, keys } from 'portcullis:plugin/settings@0.1.0';
 import { Account } from 'portcullis:plugin/types@0.1.0';
 
 export const authentication = {
@@ -37,6 +37,19 @@ export const authentication = {
     account.setGroups(['users']);
     account.setGreeting('Welcome to the demonstration');
     return { tag: 'accept', val: account };
+  },
+};
+
+// Asked when the plugin is loaded, so that a wrong setting is found by `portcullis check`.
+export const settingsCheck = {
+  check() {
+    const known = ['password-hash', 'code'];
+    const there = keys('') ?? [];
+    const problems = there
+      .filter((key) => !known.includes(key))
+      .map((key) => ({ key, reason: 'there is no such setting' }));
+    if (!there.includes('password-hash')) problems.push({ key: 'password-hash', reason: 'needed' });
+    if (problems.length > 0) throw problems;
   },
 };
 

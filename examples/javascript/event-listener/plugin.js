@@ -2,7 +2,7 @@
 // the log.
 
 import { write } from 'portcullis:plugin/log@0.1.0';
-import { get } from 'portcullis:plugin/settings@0.1.0';
+import { get, keys } from 'portcullis:plugin/settings@0.1.0';
 import { add } from 'portcullis:plugin/state@0.1.0';
 
 export const events = {
@@ -22,3 +22,25 @@ export const events = {
     }
   },
 };
+
+// Asked when the plugin is loaded, so that a wrong setting is found by `portcullis check`.
+export const settingsCheck = {
+  check() {
+    const problems = (keys('') ?? [])
+      .filter((key) => key !== 'events')
+      .map((key) => ({ key, reason: 'there is no such setting' }));
+    if (!isListOfNames(get('events') ?? '[]')) {
+      problems.push({ key: 'events', reason: 'expected a list of names' });
+    }
+    if (problems.length > 0) throw problems;
+  },
+};
+
+function isListOfNames(json) {
+  try {
+    const names = JSON.parse(json);
+    return Array.isArray(names) && names.every((name) => typeof name === 'string');
+  } catch {
+    return false;
+  }
+}

@@ -5,6 +5,7 @@ import json
 
 from componentize_py_types import Err
 from wit_world import exports
+from wit_world.exports.settings_check import Problem
 from wit_world.imports import log, settings, state
 from wit_world.imports.types import Failure_Internal
 
@@ -23,3 +24,19 @@ class Events(exports.Events):
             if name in wanted:
                 state.add(name, 1, None)
                 log.write(log.Level.INFO, f"{name} from {client}" if client else name)
+
+
+class SettingsCheck(exports.SettingsCheck):
+    """Asked when the plugin is loaded, so that a wrong setting is found by `portcullis check`."""
+
+    def check(self):
+        there = settings.keys("") or []
+        problems = [Problem(key, "there is no such setting") for key in there if key != "events"]
+        try:
+            names = json.loads(settings.get("events") or "[]")
+        except json.JSONDecodeError:
+            names = None
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            problems.append(Problem("events", "expected a list of names"))
+        if problems:
+            raise Err(problems)

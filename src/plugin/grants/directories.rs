@@ -1,9 +1,15 @@
 //! Directories that a plugin sees.
 
+use std::io;
+
+use rustix::io::Errno;
 use wasmtime_wasi::{FsPerms, WasiCtx, filesystem::WasiFilesystemCtx};
 
 use super::LoadError;
-use crate::config::grants::{Access, Directory};
+use crate::{
+    access::{Wanted, explain},
+    config::grants::{Access, Directory},
+};
 
 /// Opens the directories. All instances use these handles, which paths of guests are resolved
 /// beneath: what is at the same path later, is not seen.
@@ -19,7 +25,15 @@ pub(super) fn open(directories: &[Directory]) -> Result<WasiFilesystemCtx, LoadE
         };
         let opened = wasi.preopened_dir(&directory.host, &directory.guest, permissions);
         opened.map_err(|error| {
-            let text = format!("{}: {}", directory.host.display(), error.root_cause());
+            let host = &directory.host;
+            let denied = error.downcast_ref::<io::Error>();
+            let denied =
+                denied.is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+            let why = match denied {
+                true => explain(Errno::ACCESS.into(), host, Wanted::List).to_string(),
+                false => error.root_cause().to_string(),
+            };
+            let text = format!("{}: {why}", host.display());
             LoadError::new("grants.directories", text)
         })?;
     }

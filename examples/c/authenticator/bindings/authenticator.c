@@ -19,6 +19,9 @@ extern void __wasm_import_portcullis_plugin_settings_lookup(uint8_t *, size_t, u
 __attribute__((__import_module__("portcullis:plugin/settings@0.1.0"), __import_name__("all")))
 extern void __wasm_import_portcullis_plugin_settings_all(uint8_t *);
 
+__attribute__((__import_module__("portcullis:plugin/settings@0.1.0"), __import_name__("keys")))
+extern void __wasm_import_portcullis_plugin_settings_keys(uint8_t *, size_t, uint8_t *);
+
 // Imported Functions from `portcullis:plugin/state@0.1.0`
 
 __attribute__((__import_module__("portcullis:plugin/state@0.1.0"), __import_name__("get")))
@@ -32,6 +35,15 @@ extern int64_t __wasm_import_portcullis_plugin_state_add(uint8_t *, size_t, int6
 
 __attribute__((__import_module__("portcullis:plugin/state@0.1.0"), __import_name__("delete")))
 extern void __wasm_import_portcullis_plugin_state_delete(uint8_t *, size_t);
+
+__attribute__((__import_module__("portcullis:plugin/state@0.1.0"), __import_name__("try-set")))
+extern int32_t __wasm_import_portcullis_plugin_state_try_set(uint8_t *, size_t, uint8_t *, size_t, int32_t, int32_t);
+
+__attribute__((__import_module__("portcullis:plugin/state@0.1.0"), __import_name__("try-add")))
+extern void __wasm_import_portcullis_plugin_state_try_add(uint8_t *, size_t, int64_t, int32_t, int32_t, uint8_t *);
+
+__attribute__((__import_module__("portcullis:plugin/state@0.1.0"), __import_name__("count")))
+extern int64_t __wasm_import_portcullis_plugin_state_count(uint8_t *, size_t, int64_t, int32_t, int32_t);
 
 // Imported Functions from `portcullis:plugin/passwords@0.1.0`
 
@@ -130,6 +142,35 @@ extern void __wasm_import_portcullis_plugin_types_method_account_set_quota(int32
 __attribute__((__import_module__("portcullis:plugin/types@0.1.0"), __import_name__("[method]account.set-greeting")))
 extern void __wasm_import_portcullis_plugin_types_method_account_set_greeting(int32_t, uint8_t *, size_t);
 
+// Exported Functions from `portcullis:plugin/settings-check@0.1.0`
+
+__attribute__((__weak__, __export_name__("cabi_post_portcullis:plugin/settings-check@0.1.0#check")))
+void __wasm_export_exports_portcullis_plugin_settings_check_check_post_return(uint8_t * arg0) {
+  switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
+    case 0: {
+      break;
+    }
+    case 1: {
+      size_t len = *((size_t*) (arg0 + (2*sizeof(void*))));
+      if (len > 0) {
+        uint8_t *ptr = *((uint8_t **) (arg0 + sizeof(void*)));
+        for (size_t i = 0; i < len; i++) {
+          uint8_t *base = ptr + i * (4*sizeof(void*));
+          (void) base;
+          if ((*((size_t*) (base + sizeof(void*)))) > 0) {
+            free(*((uint8_t **) (base + 0)));
+          }
+          if ((*((size_t*) (base + (3*sizeof(void*))))) > 0) {
+            free(*((uint8_t **) (base + (2*sizeof(void*)))));
+          }
+        }
+        free(ptr);
+      }
+      break;
+    }
+  }
+}
+
 // Exported Functions from `portcullis:plugin/authentication@0.1.0`
 
 __attribute__((__weak__, __export_name__("cabi_post_portcullis:plugin/authentication@0.1.0#authenticate")))
@@ -200,6 +241,23 @@ void authenticator_option_string_free(authenticator_option_string_t *ptr) {
   }
 }
 
+void authenticator_list_string_free(authenticator_list_string_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    authenticator_string_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+      authenticator_string_free(&list_ptr[i]);
+    }
+    free(list_ptr);
+  }
+}
+
+void authenticator_option_list_string_free(authenticator_option_list_string_t *ptr) {
+  if (ptr->is_some) {
+    authenticator_list_string_free(&ptr->val);
+  }
+}
+
 void authenticator_list_u8_free(authenticator_list_u8_t *ptr) {
   size_t list_len = ptr->len;
   if (list_len > 0) {
@@ -218,6 +276,16 @@ void authenticator_option_list_u8_free(authenticator_option_list_u8_t *ptr) {
 
 void authenticator_option_u32_free(authenticator_option_u32_t *ptr) {
   if (ptr->is_some) {
+  }
+}
+
+void portcullis_plugin_state_result_void_void_free(portcullis_plugin_state_result_void_void_t *ptr) {
+  if (!ptr->is_err) {
+  }
+}
+
+void portcullis_plugin_state_result_s64_void_free(portcullis_plugin_state_result_s64_void_t *ptr) {
+  if (!ptr->is_err) {
   }
 }
 
@@ -276,14 +344,26 @@ void portcullis_plugin_types_option_own_account_free(portcullis_plugin_types_opt
   }
 }
 
-void authenticator_list_string_free(authenticator_list_string_t *ptr) {
+void exports_portcullis_plugin_settings_check_problem_free(exports_portcullis_plugin_settings_check_problem_t *ptr) {
+  authenticator_string_free(&ptr->key);
+  authenticator_string_free(&ptr->reason);
+}
+
+void exports_portcullis_plugin_settings_check_list_problem_free(exports_portcullis_plugin_settings_check_list_problem_t *ptr) {
   size_t list_len = ptr->len;
   if (list_len > 0) {
-    authenticator_string_t *list_ptr = ptr->ptr;
+    exports_portcullis_plugin_settings_check_problem_t *list_ptr = ptr->ptr;
     for (size_t i = 0; i < list_len; i++) {
-      authenticator_string_free(&list_ptr[i]);
+      exports_portcullis_plugin_settings_check_problem_free(&list_ptr[i]);
     }
     free(list_ptr);
+  }
+}
+
+void exports_portcullis_plugin_settings_check_result_void_list_problem_free(exports_portcullis_plugin_settings_check_result_void_list_problem_t *ptr) {
+  if (!ptr->is_err) {
+  } else {
+    exports_portcullis_plugin_settings_check_list_problem_free(&ptr->val.err);
   }
 }
 
@@ -402,6 +482,27 @@ void portcullis_plugin_settings_all(authenticator_string_t *ret) {
   *ret = (authenticator_string_t) { (uint8_t*)(*((uint8_t **) (ptr + 0))), (*((size_t*) (ptr + sizeof(void*)))) };
 }
 
+bool portcullis_plugin_settings_keys(authenticator_string_t *table, authenticator_list_string_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_portcullis_plugin_settings_keys((uint8_t *) (*table).ptr, (*table).len, ptr);
+  authenticator_option_list_string_t option;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      option.is_some = false;
+      break;
+    }
+    case 1: {
+      option.is_some = true;
+      option.val = (authenticator_list_string_t) { (authenticator_string_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  *ret = option.val;
+  return option.is_some;
+}
+
 bool portcullis_plugin_state_get(authenticator_string_t *key, authenticator_list_u8_t *ret) {
   __attribute__((__aligned__(sizeof(void*))))
   uint8_t ret_area[(3*sizeof(void*))];
@@ -462,6 +563,98 @@ int64_t portcullis_plugin_state_add(authenticator_string_t *key, int64_t delta, 
 
 void portcullis_plugin_state_delete(authenticator_string_t *key) {
   __wasm_import_portcullis_plugin_state_delete((uint8_t *) (*key).ptr, (*key).len);
+}
+
+bool portcullis_plugin_state_try_set(authenticator_string_t *key, authenticator_list_u8_t *value, uint32_t *maybe_seconds_to_live) {
+  authenticator_option_u32_t seconds_to_live;
+  seconds_to_live.is_some = maybe_seconds_to_live != NULL;if (maybe_seconds_to_live) {
+    seconds_to_live.val = *maybe_seconds_to_live;
+  }
+  int32_t option;
+  int32_t option1;
+  if ((seconds_to_live).is_some) {
+    const uint32_t *payload0 = &(seconds_to_live).val;
+    option = 1;
+    option1 = (int32_t) (*payload0);
+  } else {
+    option = 0;
+    option1 = 0;
+  }
+  int32_t ret = __wasm_import_portcullis_plugin_state_try_set((uint8_t *) (*key).ptr, (*key).len, (uint8_t *) (*value).ptr, (*value).len, option, option1);
+  portcullis_plugin_state_result_void_void_t result;
+  switch (ret) {
+    case 0: {
+      result.is_err = false;
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      break;
+    }
+  }
+  if (!result.is_err) {
+    return 1;
+  } else {
+    return 0;
+  }
+}
+
+bool portcullis_plugin_state_try_add(authenticator_string_t *key, int64_t delta, uint32_t *maybe_seconds_to_live, int64_t *ret) {
+  __attribute__((__aligned__(8)))
+  uint8_t ret_area[16];
+  authenticator_option_u32_t seconds_to_live;
+  seconds_to_live.is_some = maybe_seconds_to_live != NULL;if (maybe_seconds_to_live) {
+    seconds_to_live.val = *maybe_seconds_to_live;
+  }
+  int32_t option;
+  int32_t option1;
+  if ((seconds_to_live).is_some) {
+    const uint32_t *payload0 = &(seconds_to_live).val;
+    option = 1;
+    option1 = (int32_t) (*payload0);
+  } else {
+    option = 0;
+    option1 = 0;
+  }
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_portcullis_plugin_state_try_add((uint8_t *) (*key).ptr, (*key).len, delta, option, option1, ptr);
+  portcullis_plugin_state_result_s64_void_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = *((int64_t*) (ptr + 8));
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    return 0;
+  }
+}
+
+int64_t portcullis_plugin_state_count(authenticator_string_t *key, int64_t delta, uint32_t *maybe_seconds_to_live) {
+  authenticator_option_u32_t seconds_to_live;
+  seconds_to_live.is_some = maybe_seconds_to_live != NULL;if (maybe_seconds_to_live) {
+    seconds_to_live.val = *maybe_seconds_to_live;
+  }
+  int32_t option;
+  int32_t option1;
+  if ((seconds_to_live).is_some) {
+    const uint32_t *payload0 = &(seconds_to_live).val;
+    option = 1;
+    option1 = (int32_t) (*payload0);
+  } else {
+    option = 0;
+    option1 = 0;
+  }
+  int64_t ret = __wasm_import_portcullis_plugin_state_count((uint8_t *) (*key).ptr, (*key).len, delta, option, option1);
+  return ret;
 }
 
 bool portcullis_plugin_passwords_verify(authenticator_string_t *password, authenticator_string_t *hash, bool *ret, authenticator_string_t *err) {
@@ -803,6 +996,25 @@ void portcullis_plugin_types_method_account_set_quota(portcullis_plugin_types_bo
 
 void portcullis_plugin_types_method_account_set_greeting(portcullis_plugin_types_borrow_account_t self, authenticator_string_t *text) {
   __wasm_import_portcullis_plugin_types_method_account_set_greeting((self).__handle, (uint8_t *) (*text).ptr, (*text).len);
+}
+
+__attribute__((__export_name__("portcullis:plugin/settings-check@0.1.0#check")))
+uint8_t * __wasm_export_exports_portcullis_plugin_settings_check_check(void) {
+  exports_portcullis_plugin_settings_check_result_void_list_problem_t ret;
+  exports_portcullis_plugin_settings_check_list_problem_t err;
+  ret.is_err = !exports_portcullis_plugin_settings_check_check(&err);
+  if (ret.is_err) {
+    ret.val.err = err;
+  }
+  uint8_t *ptr = (uint8_t *) &RET_AREA;
+  if ((ret).is_err) {
+    const exports_portcullis_plugin_settings_check_list_problem_t *payload0 = &(ret).val.err;*((int8_t*)(ptr + 0)) = 1;
+    *((size_t*)(ptr + (2*sizeof(void*)))) = (*payload0).len;
+    *((uint8_t **)(ptr + sizeof(void*))) = (uint8_t *) (*payload0).ptr;
+  } else {
+    *((int8_t*)(ptr + 0)) = 0;
+  }
+  return ptr;
 }
 
 __attribute__((__export_name__("portcullis:plugin/authentication@0.1.0#authenticate")))

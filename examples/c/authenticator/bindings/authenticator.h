@@ -28,6 +28,16 @@ typedef struct {
 } authenticator_option_string_t;
 
 typedef struct {
+  authenticator_string_t *ptr;
+  size_t len;
+} authenticator_list_string_t;
+
+typedef struct {
+  bool is_some;
+  authenticator_list_string_t val;
+} authenticator_option_list_string_t;
+
+typedef struct {
   uint8_t *ptr;
   size_t len;
 } authenticator_list_u8_t;
@@ -41,6 +51,17 @@ typedef struct {
   bool is_some;
   uint32_t val;
 } authenticator_option_u32_t;
+
+typedef struct {
+  bool is_err;
+} portcullis_plugin_state_result_void_void_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    int64_t ok;
+  } val;
+} portcullis_plugin_state_result_s64_void_t;
 
 typedef struct {
   bool is_err;
@@ -104,10 +125,25 @@ typedef struct {
   portcullis_plugin_types_own_account_t val;
 } portcullis_plugin_types_option_own_account_t;
 
+// A setting that will not do.
+typedef struct exports_portcullis_plugin_settings_check_problem_t {
+  // Which: "action", "rules[1].effect" (from 0 on), empty where it is about all of them.
+  authenticator_string_t   key;
+  // For the operator: what is wrong, and what would do.
+  authenticator_string_t   reason;
+} exports_portcullis_plugin_settings_check_problem_t;
+
 typedef struct {
-  authenticator_string_t *ptr;
+  exports_portcullis_plugin_settings_check_problem_t *ptr;
   size_t len;
-} authenticator_list_string_t;
+} exports_portcullis_plugin_settings_check_list_problem_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    exports_portcullis_plugin_settings_check_list_problem_t err;
+  } val;
+} exports_portcullis_plugin_settings_check_result_void_list_problem_t;
 
 typedef portcullis_plugin_types_failure_t exports_portcullis_plugin_authentication_failure_t;
 
@@ -160,14 +196,28 @@ extern bool portcullis_plugin_settings_get(authenticator_string_t *key, authenti
 extern bool portcullis_plugin_settings_lookup(authenticator_string_t *table, authenticator_string_t *key, authenticator_string_t *ret);
 // The whole table as JSON.
 extern void portcullis_plugin_settings_all(authenticator_string_t *ret);
+// The keys of a table, named as with `get`, or of the whole where that is empty; none where there
+// is no table.
+extern bool portcullis_plugin_settings_keys(authenticator_string_t *table, authenticator_list_string_t *ret);
 
 // Imported Functions from `portcullis:plugin/state@0.1.0`
 extern bool portcullis_plugin_state_get(authenticator_string_t *key, authenticator_list_u8_t *ret);
+// Where `limits.state` leaves no room, the value is not kept, and what was there before stays.
+// The operator hears of it, and the plugin by `try-set`.
 extern void portcullis_plugin_state_set(authenticator_string_t *key, authenticator_list_u8_t *value, uint32_t *maybe_seconds_to_live);
 // Adds to a counter, atomically, from 0 where there is none; returns the sum. `get` reads it
 // as decimal text. The time to live counts from the first addition; later ones leave it be.
+// Where there is no room, the sum is returned and not kept.
 extern int64_t portcullis_plugin_state_add(authenticator_string_t *key, int64_t delta, uint32_t *maybe_seconds_to_live);
 extern void portcullis_plugin_state_delete(authenticator_string_t *key);
+// As `set`; an error says that there was no room.
+extern bool portcullis_plugin_state_try_set(authenticator_string_t *key, authenticator_list_u8_t *value, uint32_t *maybe_seconds_to_live);
+// As `add`; an error says that there was no room: for what must not happen twice, such as a code
+// that is used.
+extern bool portcullis_plugin_state_try_add(authenticator_string_t *key, int64_t delta, uint32_t *maybe_seconds_to_live, int64_t *ret);
+// As `add`, for counters that strangers can make many of: where there is no room, those that were
+// made so give way, the least first, and of those the oldest.
+extern int64_t portcullis_plugin_state_count(authenticator_string_t *key, int64_t delta, uint32_t *maybe_seconds_to_live);
 
 // Imported Functions from `portcullis:plugin/passwords@0.1.0`
 // Takes PHC strings (argon2, scrypt, pbkdf2) and the crypt forms of bcrypt and sha512.
@@ -222,6 +272,9 @@ extern void portcullis_plugin_types_method_account_set_quota(portcullis_plugin_t
 // A line for the client with reply 230.
 extern void portcullis_plugin_types_method_account_set_greeting(portcullis_plugin_types_borrow_account_t self, authenticator_string_t *text);
 
+// Exported Functions from `portcullis:plugin/settings-check@0.1.0`
+bool exports_portcullis_plugin_settings_check_check(exports_portcullis_plugin_settings_check_list_problem_t *err);
+
 // Exported Functions from `portcullis:plugin/authentication@0.1.0`
 bool exports_portcullis_plugin_authentication_authenticate(exports_portcullis_plugin_authentication_own_session_t session, exports_portcullis_plugin_authentication_credentials_t *credentials, exports_portcullis_plugin_authentication_outcome_t *ret, exports_portcullis_plugin_authentication_failure_t *err);
 
@@ -229,11 +282,19 @@ bool exports_portcullis_plugin_authentication_authenticate(exports_portcullis_pl
 
 void authenticator_option_string_free(authenticator_option_string_t *ptr);
 
+void authenticator_list_string_free(authenticator_list_string_t *ptr);
+
+void authenticator_option_list_string_free(authenticator_option_list_string_t *ptr);
+
 void authenticator_list_u8_free(authenticator_list_u8_t *ptr);
 
 void authenticator_option_list_u8_free(authenticator_option_list_u8_t *ptr);
 
 void authenticator_option_u32_free(authenticator_option_u32_t *ptr);
+
+void portcullis_plugin_state_result_void_void_free(portcullis_plugin_state_result_void_void_t *ptr);
+
+void portcullis_plugin_state_result_s64_void_free(portcullis_plugin_state_result_s64_void_t *ptr);
 
 void portcullis_plugin_passwords_result_bool_string_free(portcullis_plugin_passwords_result_bool_string_t *ptr);
 
@@ -253,7 +314,11 @@ void portcullis_plugin_types_failure_free(portcullis_plugin_types_failure_t *ptr
 
 void portcullis_plugin_types_option_own_account_free(portcullis_plugin_types_option_own_account_t *ptr);
 
-void authenticator_list_string_free(authenticator_list_string_t *ptr);
+void exports_portcullis_plugin_settings_check_problem_free(exports_portcullis_plugin_settings_check_problem_t *ptr);
+
+void exports_portcullis_plugin_settings_check_list_problem_free(exports_portcullis_plugin_settings_check_list_problem_t *ptr);
+
+void exports_portcullis_plugin_settings_check_result_void_list_problem_free(exports_portcullis_plugin_settings_check_result_void_list_problem_t *ptr);
 
 void exports_portcullis_plugin_authentication_failure_free(exports_portcullis_plugin_authentication_failure_t *ptr);
 

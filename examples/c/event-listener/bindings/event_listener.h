@@ -28,6 +28,16 @@ typedef struct {
 } event_listener_option_string_t;
 
 typedef struct {
+  event_listener_string_t *ptr;
+  size_t len;
+} event_listener_list_string_t;
+
+typedef struct {
+  bool is_some;
+  event_listener_list_string_t val;
+} event_listener_option_list_string_t;
+
+typedef struct {
   uint8_t *ptr;
   size_t len;
 } event_listener_list_u8_t;
@@ -41,6 +51,17 @@ typedef struct {
   bool is_some;
   uint32_t val;
 } event_listener_option_u32_t;
+
+typedef struct {
+  bool is_err;
+} portcullis_plugin_state_result_void_void_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    int64_t ok;
+  } val;
+} portcullis_plugin_state_result_s64_void_t;
 
 typedef struct {
   bool is_err;
@@ -104,14 +125,34 @@ typedef struct {
   portcullis_plugin_types_own_account_t val;
 } portcullis_plugin_types_option_own_account_t;
 
+// A setting that will not do.
+typedef struct exports_portcullis_plugin_settings_check_problem_t {
+  // Which: "action", "rules[1].effect" (from 0 on), empty where it is about all of them.
+  event_listener_string_t   key;
+  // For the operator: what is wrong, and what would do.
+  event_listener_string_t   reason;
+} exports_portcullis_plugin_settings_check_problem_t;
+
 typedef struct {
-  event_listener_string_t *ptr;
+  exports_portcullis_plugin_settings_check_problem_t *ptr;
   size_t len;
-} event_listener_list_string_t;
+} exports_portcullis_plugin_settings_check_list_problem_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    exports_portcullis_plugin_settings_check_list_problem_t err;
+  } val;
+} exports_portcullis_plugin_settings_check_result_void_list_problem_t;
 
 typedef portcullis_plugin_types_failure_t exports_portcullis_plugin_events_failure_t;
 
-// One event as a JSON object, the same as a line of the audit log.
+// One event as a JSON object: `event` ("login", "login-failed", "logout", "upload",
+// "upload-refused", "upload-quarantined", "upload-refused-late", "download", "delete", "rename",
+// "make-directory", "remove-directory", "change-metadata", "denied", "fault", "events-dropped")
+// and `time` (RFC 3339, UTC) always; where they apply `session`, `client` (an IP address), `user`, `path`,
+// `to`, `size` (bytes), `sha256`, `operation`, `reason`, `plugin`, and `count` (of dropped
+// events). Later versions may add events and keys.
 typedef event_listener_string_t exports_portcullis_plugin_events_event_t;
 
 typedef struct {
@@ -138,14 +179,28 @@ extern bool portcullis_plugin_settings_get(event_listener_string_t *key, event_l
 extern bool portcullis_plugin_settings_lookup(event_listener_string_t *table, event_listener_string_t *key, event_listener_string_t *ret);
 // The whole table as JSON.
 extern void portcullis_plugin_settings_all(event_listener_string_t *ret);
+// The keys of a table, named as with `get`, or of the whole where that is empty; none where there
+// is no table.
+extern bool portcullis_plugin_settings_keys(event_listener_string_t *table, event_listener_list_string_t *ret);
 
 // Imported Functions from `portcullis:plugin/state@0.1.0`
 extern bool portcullis_plugin_state_get(event_listener_string_t *key, event_listener_list_u8_t *ret);
+// Where `limits.state` leaves no room, the value is not kept, and what was there before stays.
+// The operator hears of it, and the plugin by `try-set`.
 extern void portcullis_plugin_state_set(event_listener_string_t *key, event_listener_list_u8_t *value, uint32_t *maybe_seconds_to_live);
 // Adds to a counter, atomically, from 0 where there is none; returns the sum. `get` reads it
 // as decimal text. The time to live counts from the first addition; later ones leave it be.
+// Where there is no room, the sum is returned and not kept.
 extern int64_t portcullis_plugin_state_add(event_listener_string_t *key, int64_t delta, uint32_t *maybe_seconds_to_live);
 extern void portcullis_plugin_state_delete(event_listener_string_t *key);
+// As `set`; an error says that there was no room.
+extern bool portcullis_plugin_state_try_set(event_listener_string_t *key, event_listener_list_u8_t *value, uint32_t *maybe_seconds_to_live);
+// As `add`; an error says that there was no room: for what must not happen twice, such as a code
+// that is used.
+extern bool portcullis_plugin_state_try_add(event_listener_string_t *key, int64_t delta, uint32_t *maybe_seconds_to_live, int64_t *ret);
+// As `add`, for counters that strangers can make many of: where there is no room, those that were
+// made so give way, the least first, and of those the oldest.
+extern int64_t portcullis_plugin_state_count(event_listener_string_t *key, int64_t delta, uint32_t *maybe_seconds_to_live);
 
 // Imported Functions from `portcullis:plugin/passwords@0.1.0`
 // Takes PHC strings (argon2, scrypt, pbkdf2) and the crypt forms of bcrypt and sha512.
@@ -200,6 +255,9 @@ extern void portcullis_plugin_types_method_account_set_quota(portcullis_plugin_t
 // A line for the client with reply 230.
 extern void portcullis_plugin_types_method_account_set_greeting(portcullis_plugin_types_borrow_account_t self, event_listener_string_t *text);
 
+// Exported Functions from `portcullis:plugin/settings-check@0.1.0`
+bool exports_portcullis_plugin_settings_check_check(exports_portcullis_plugin_settings_check_list_problem_t *err);
+
 // Exported Functions from `portcullis:plugin/events@0.1.0`
 bool exports_portcullis_plugin_events_notify(exports_portcullis_plugin_events_list_event_t *events, exports_portcullis_plugin_events_failure_t *err);
 
@@ -207,11 +265,19 @@ bool exports_portcullis_plugin_events_notify(exports_portcullis_plugin_events_li
 
 void event_listener_option_string_free(event_listener_option_string_t *ptr);
 
+void event_listener_list_string_free(event_listener_list_string_t *ptr);
+
+void event_listener_option_list_string_free(event_listener_option_list_string_t *ptr);
+
 void event_listener_list_u8_free(event_listener_list_u8_t *ptr);
 
 void event_listener_option_list_u8_free(event_listener_option_list_u8_t *ptr);
 
 void event_listener_option_u32_free(event_listener_option_u32_t *ptr);
+
+void portcullis_plugin_state_result_void_void_free(portcullis_plugin_state_result_void_void_t *ptr);
+
+void portcullis_plugin_state_result_s64_void_free(portcullis_plugin_state_result_s64_void_t *ptr);
 
 void portcullis_plugin_passwords_result_bool_string_free(portcullis_plugin_passwords_result_bool_string_t *ptr);
 
@@ -231,7 +297,11 @@ void portcullis_plugin_types_failure_free(portcullis_plugin_types_failure_t *ptr
 
 void portcullis_plugin_types_option_own_account_free(portcullis_plugin_types_option_own_account_t *ptr);
 
-void event_listener_list_string_free(event_listener_list_string_t *ptr);
+void exports_portcullis_plugin_settings_check_problem_free(exports_portcullis_plugin_settings_check_problem_t *ptr);
+
+void exports_portcullis_plugin_settings_check_list_problem_free(exports_portcullis_plugin_settings_check_list_problem_t *ptr);
+
+void exports_portcullis_plugin_settings_check_result_void_list_problem_free(exports_portcullis_plugin_settings_check_result_void_list_problem_t *ptr);
 
 void exports_portcullis_plugin_events_failure_free(exports_portcullis_plugin_events_failure_t *ptr);
 

@@ -136,8 +136,24 @@ typedef uint8_t portcullis_plugin_log_level_t;
 
 typedef struct {
   bool is_some;
+  upload_inspector_list_string_t val;
+} upload_inspector_option_list_string_t;
+
+typedef struct {
+  bool is_some;
   uint32_t val;
 } upload_inspector_option_u32_t;
+
+typedef struct {
+  bool is_err;
+} portcullis_plugin_state_result_void_void_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    int64_t ok;
+  } val;
+} portcullis_plugin_state_result_s64_void_t;
 
 typedef struct {
   bool is_err;
@@ -146,6 +162,26 @@ typedef struct {
     upload_inspector_string_t err;
   } val;
 } portcullis_plugin_passwords_result_bool_string_t;
+
+// A setting that will not do.
+typedef struct exports_portcullis_plugin_settings_check_problem_t {
+  // Which: "action", "rules[1].effect" (from 0 on), empty where it is about all of them.
+  upload_inspector_string_t   key;
+  // For the operator: what is wrong, and what would do.
+  upload_inspector_string_t   reason;
+} exports_portcullis_plugin_settings_check_problem_t;
+
+typedef struct {
+  exports_portcullis_plugin_settings_check_problem_t *ptr;
+  size_t len;
+} exports_portcullis_plugin_settings_check_list_problem_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    exports_portcullis_plugin_settings_check_list_problem_t err;
+  } val;
+} exports_portcullis_plugin_settings_check_result_void_list_problem_t;
 
 typedef portcullis_plugin_types_failure_t exports_portcullis_plugin_upload_inspection_failure_t;
 
@@ -256,19 +292,36 @@ extern bool portcullis_plugin_settings_get(upload_inspector_string_t *key, uploa
 extern bool portcullis_plugin_settings_lookup(upload_inspector_string_t *table, upload_inspector_string_t *key, upload_inspector_string_t *ret);
 // The whole table as JSON.
 extern void portcullis_plugin_settings_all(upload_inspector_string_t *ret);
+// The keys of a table, named as with `get`, or of the whole where that is empty; none where there
+// is no table.
+extern bool portcullis_plugin_settings_keys(upload_inspector_string_t *table, upload_inspector_list_string_t *ret);
 
 // Imported Functions from `portcullis:plugin/state@0.1.0`
 extern bool portcullis_plugin_state_get(upload_inspector_string_t *key, upload_inspector_list_u8_t *ret);
+// Where `limits.state` leaves no room, the value is not kept, and what was there before stays.
+// The operator hears of it, and the plugin by `try-set`.
 extern void portcullis_plugin_state_set(upload_inspector_string_t *key, upload_inspector_list_u8_t *value, uint32_t *maybe_seconds_to_live);
 // Adds to a counter, atomically, from 0 where there is none; returns the sum. `get` reads it
 // as decimal text. The time to live counts from the first addition; later ones leave it be.
+// Where there is no room, the sum is returned and not kept.
 extern int64_t portcullis_plugin_state_add(upload_inspector_string_t *key, int64_t delta, uint32_t *maybe_seconds_to_live);
 extern void portcullis_plugin_state_delete(upload_inspector_string_t *key);
+// As `set`; an error says that there was no room.
+extern bool portcullis_plugin_state_try_set(upload_inspector_string_t *key, upload_inspector_list_u8_t *value, uint32_t *maybe_seconds_to_live);
+// As `add`; an error says that there was no room: for what must not happen twice, such as a code
+// that is used.
+extern bool portcullis_plugin_state_try_add(upload_inspector_string_t *key, int64_t delta, uint32_t *maybe_seconds_to_live, int64_t *ret);
+// As `add`, for counters that strangers can make many of: where there is no room, those that were
+// made so give way, the least first, and of those the oldest.
+extern int64_t portcullis_plugin_state_count(upload_inspector_string_t *key, int64_t delta, uint32_t *maybe_seconds_to_live);
 
 // Imported Functions from `portcullis:plugin/passwords@0.1.0`
 // Takes PHC strings (argon2, scrypt, pbkdf2) and the crypt forms of bcrypt and sha512.
 // An error says that the hash is malformed or of an unknown kind.
 extern bool portcullis_plugin_passwords_verify(upload_inspector_string_t *password, upload_inspector_string_t *hash, bool *ret, upload_inspector_string_t *err);
+
+// Exported Functions from `portcullis:plugin/settings-check@0.1.0`
+bool exports_portcullis_plugin_settings_check_check(exports_portcullis_plugin_settings_check_list_problem_t *err);
 
 // Exported Functions from `portcullis:plugin/upload-inspection@0.1.0`
 bool exports_portcullis_plugin_upload_inspection_inspect(exports_portcullis_plugin_upload_inspection_own_session_t session, exports_portcullis_plugin_upload_inspection_own_upload_t upload, exports_portcullis_plugin_upload_inspection_verdict_t *ret, exports_portcullis_plugin_upload_inspection_failure_t *err);
@@ -311,9 +364,21 @@ void portcullis_plugin_uploads_result_option_list_u8_interruption_free(portculli
 
 void portcullis_plugin_uploads_result_void_interruption_free(portcullis_plugin_uploads_result_void_interruption_t *ptr);
 
+void upload_inspector_option_list_string_free(upload_inspector_option_list_string_t *ptr);
+
 void upload_inspector_option_u32_free(upload_inspector_option_u32_t *ptr);
 
+void portcullis_plugin_state_result_void_void_free(portcullis_plugin_state_result_void_void_t *ptr);
+
+void portcullis_plugin_state_result_s64_void_free(portcullis_plugin_state_result_s64_void_t *ptr);
+
 void portcullis_plugin_passwords_result_bool_string_free(portcullis_plugin_passwords_result_bool_string_t *ptr);
+
+void exports_portcullis_plugin_settings_check_problem_free(exports_portcullis_plugin_settings_check_problem_t *ptr);
+
+void exports_portcullis_plugin_settings_check_list_problem_free(exports_portcullis_plugin_settings_check_list_problem_t *ptr);
+
+void exports_portcullis_plugin_settings_check_result_void_list_problem_free(exports_portcullis_plugin_settings_check_result_void_list_problem_t *ptr);
 
 void exports_portcullis_plugin_upload_inspection_failure_free(exports_portcullis_plugin_upload_inspection_failure_t *ptr);
 

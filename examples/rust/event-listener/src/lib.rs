@@ -48,13 +48,23 @@ impl Guest for Counter {
 /// Asked when the plugin is loaded, so that a wrong setting is found by `portcullis check`.
 impl SettingsCheck for Counter {
     fn check() -> Result<(), Vec<Problem>> {
+        let problem = |key: &str, reason: &str| Problem {
+            key: key.into(),
+            reason: reason.into(),
+        };
+        let mut problems = Vec::new();
+        for key in settings::keys("").unwrap_or_default() {
+            if key != "events" {
+                problems.push(problem(&key, "there is no such setting"));
+            }
+        }
         let names = settings::get("events").unwrap_or_else(|| "[]".into());
-        match serde_json::from_str::<Vec<String>>(&names) {
-            Ok(_) => Ok(()),
-            Err(_) => Err(vec![Problem {
-                key: "events".into(),
-                reason: "expected a list of names".into(),
-            }]),
+        if serde_json::from_str::<Vec<String>>(&names).is_err() {
+            problems.push(problem("events", "expected a list of names"));
+        }
+        match problems.is_empty() {
+            true => Ok(()),
+            false => Err(problems),
         }
     }
 }

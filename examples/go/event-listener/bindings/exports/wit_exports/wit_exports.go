@@ -7,6 +7,7 @@ package wit_exports
 
 import (
 	"example/plugin/bindings/exports/export_portcullis_plugin_events"
+	"example/plugin/bindings/exports/export_portcullis_plugin_settings_check"
 	"example/plugin/bindings/imports/portcullis_plugin_types"
 	witRuntime "go.bytecodealliance.org/pkg/wit/runtime"
 	witTypes "go.bytecodealliance.org/pkg/wit/types"
@@ -17,6 +18,51 @@ import (
 var staticPinner = runtime.Pinner{}
 var exportReturnArea = uintptr(witRuntime.Allocate(&staticPinner, (4 * 4), 4))
 var syncExportPinner = runtime.Pinner{}
+
+//go:wasmexport portcullis:plugin/settings-check@0.1.0#check
+func wasm_export_portcullis_plugin_settings_check_check() uintptr {
+
+	pinner := &syncExportPinner
+	result := export_portcullis_plugin_settings_check.Check()
+
+	switch result.Tag() {
+	case witTypes.ResultOk:
+
+		*(*int8)(unsafe.Add(unsafe.Pointer(exportReturnArea), 0)) = int8(int32(0))
+
+	case witTypes.ResultErr:
+		payload := result.Err()
+		*(*int8)(unsafe.Add(unsafe.Pointer(exportReturnArea), 0)) = int8(int32(1))
+		slice := payload
+		length := uint32(len(slice))
+		result1 := witRuntime.Allocate(pinner, uintptr(length*(4*4)), 4)
+		for index, element := range slice {
+			base := unsafe.Add(result1, index*(4*4))
+			utf8 := unsafe.Pointer(unsafe.StringData((element).Key))
+			pinner.Pin(utf8)
+			*(*uint32)(unsafe.Add(unsafe.Pointer(base), 4)) = uint32(uint32(len((element).Key)))
+			*(*uint32)(unsafe.Add(unsafe.Pointer(base), 0)) = uint32(uintptr(uintptr(utf8)))
+			utf80 := unsafe.Pointer(unsafe.StringData((element).Reason))
+			pinner.Pin(utf80)
+			*(*uint32)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = uint32(uint32(len((element).Reason)))
+			*(*uint32)(unsafe.Add(unsafe.Pointer(base), (2 * 4))) = uint32(uintptr(uintptr(utf80)))
+
+		}
+
+		*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (2 * 4))) = uint32(length)
+		*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), 4)) = uint32(uintptr(uintptr(result1)))
+
+	default:
+		panic("unreachable")
+	}
+	return exportReturnArea
+
+}
+
+//go:wasmexport cabi_post_portcullis:plugin/settings-check@0.1.0#check
+func wasm_export_post_return_portcullis_plugin_settings_check_check(result uintptr) {
+	syncExportPinner.Unpin()
+}
 
 //go:wasmexport portcullis:plugin/events@0.1.0#notify
 func wasm_export_portcullis_plugin_events_notify(arg0 uintptr, arg1 uint32) uintptr {

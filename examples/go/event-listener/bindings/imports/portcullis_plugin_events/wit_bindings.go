@@ -11,5 +11,10 @@ import (
 
 type Failure = portcullis_plugin_types.Failure
 
-// One event as a JSON object, the same as a line of the audit log.
+// One event as a JSON object: `event` ("login", "login-failed", "logout", "upload",
+// "upload-refused", "upload-quarantined", "upload-refused-late", "download", "delete", "rename",
+// "make-directory", "remove-directory", "change-metadata", "denied", "fault", "events-dropped")
+// and `time` (RFC 3339, UTC) always; where they apply `session`, `client` (an IP address), `user`, `path`,
+// `to`, `size` (bytes), `sha256`, `operation`, `reason`, `plugin`, and `count` (of dropped
+// events). Later versions may add events and keys.
 type Event = string

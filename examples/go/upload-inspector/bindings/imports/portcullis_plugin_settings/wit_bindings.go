@@ -84,3 +84,37 @@ func All() string {
 	return result
 
 }
+
+//go:wasmimport portcullis:plugin/settings@0.1.0 keys
+func wasm_import_keys(arg0 uintptr, arg1 uint32, arg2 uintptr)
+
+func Keys(table string) witTypes.Option[[]string] {
+	pinner := &runtime.Pinner{}
+	defer pinner.Unpin()
+
+	returnArea := uintptr(witRuntime.Allocate(pinner, (3 * 4), 4))
+	utf8 := unsafe.Pointer(unsafe.StringData(table))
+	pinner.Pin(utf8)
+	wasm_import_keys(uintptr(utf8), uint32(len(table)), returnArea)
+	var option witTypes.Option[[]string]
+	switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 0))) {
+	case 0:
+
+		option = witTypes.None[[]string]()
+	case 1:
+		result := make([]string, 0, *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (2 * 4))))
+		for index := 0; index < int(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (2 * 4)))); index++ {
+			base := unsafe.Add(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4)))), index*(2*4))
+			value := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), 0))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), 4)))
+
+			result = append(result, value)
+		}
+
+		option = witTypes.Some[[]string](result)
+	default:
+		panic("unreachable")
+	}
+	result0 := option
+	return result0
+
+}

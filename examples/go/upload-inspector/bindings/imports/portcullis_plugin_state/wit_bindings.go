@@ -111,3 +111,116 @@ func Delete(key string) {
 	wasm_import_delete(uintptr(utf8), uint32(len(key)))
 
 }
+
+//go:wasmimport portcullis:plugin/state@0.1.0 try-set
+func wasm_import_try_set(arg0 uintptr, arg1 uint32, arg2 uintptr, arg3 uint32, arg4 int32, arg5 int32) int32
+
+func TrySet(key string, value []uint8, secondsToLive witTypes.Option[uint32]) witTypes.Result[witTypes.Unit, witTypes.Unit] {
+	pinner := &runtime.Pinner{}
+	defer pinner.Unpin()
+
+	utf8 := unsafe.Pointer(unsafe.StringData(key))
+	pinner.Pin(utf8)
+	data := unsafe.Pointer(unsafe.SliceData(value))
+	pinner.Pin(data)
+	var option int32
+	var option0 int32
+	switch secondsToLive.Tag() {
+	case witTypes.OptionNone:
+
+		option = int32(0)
+		option0 = 0
+	case witTypes.OptionSome:
+		payload := secondsToLive.Some()
+
+		option = int32(1)
+		option0 = int32(payload)
+	default:
+		panic("unreachable")
+	}
+	result := wasm_import_try_set(uintptr(utf8), uint32(len(key)), uintptr(data), uint32(len(value)), option, option0)
+	var result1 witTypes.Result[witTypes.Unit, witTypes.Unit]
+	switch result {
+	case 0:
+
+		result1 = witTypes.Ok[witTypes.Unit, witTypes.Unit](witTypes.Unit{})
+	case 1:
+
+		result1 = witTypes.Err[witTypes.Unit, witTypes.Unit](witTypes.Unit{})
+	default:
+		panic("unreachable")
+	}
+	return result1
+
+}
+
+//go:wasmimport portcullis:plugin/state@0.1.0 try-add
+func wasm_import_try_add(arg0 uintptr, arg1 uint32, arg2 int64, arg3 int32, arg4 int32, arg5 uintptr)
+
+func TryAdd(key string, delta int64, secondsToLive witTypes.Option[uint32]) witTypes.Result[int64, witTypes.Unit] {
+	pinner := &runtime.Pinner{}
+	defer pinner.Unpin()
+
+	returnArea := uintptr(witRuntime.Allocate(pinner, 16, 8))
+	utf8 := unsafe.Pointer(unsafe.StringData(key))
+	pinner.Pin(utf8)
+	var option int32
+	var option0 int32
+	switch secondsToLive.Tag() {
+	case witTypes.OptionNone:
+
+		option = int32(0)
+		option0 = 0
+	case witTypes.OptionSome:
+		payload := secondsToLive.Some()
+
+		option = int32(1)
+		option0 = int32(payload)
+	default:
+		panic("unreachable")
+	}
+	wasm_import_try_add(uintptr(utf8), uint32(len(key)), delta, option, option0, returnArea)
+	var result witTypes.Result[int64, witTypes.Unit]
+	switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 0))) {
+	case 0:
+
+		result = witTypes.Ok[int64, witTypes.Unit](*(*int64)(unsafe.Add(unsafe.Pointer(returnArea), 8)))
+	case 1:
+
+		result = witTypes.Err[int64, witTypes.Unit](witTypes.Unit{})
+	default:
+		panic("unreachable")
+	}
+	result1 := result
+	return result1
+
+}
+
+//go:wasmimport portcullis:plugin/state@0.1.0 count
+func wasm_import_count(arg0 uintptr, arg1 uint32, arg2 int64, arg3 int32, arg4 int32) int64
+
+func Count(key string, delta int64, secondsToLive witTypes.Option[uint32]) int64 {
+	pinner := &runtime.Pinner{}
+	defer pinner.Unpin()
+
+	utf8 := unsafe.Pointer(unsafe.StringData(key))
+	pinner.Pin(utf8)
+	var option int32
+	var option0 int32
+	switch secondsToLive.Tag() {
+	case witTypes.OptionNone:
+
+		option = int32(0)
+		option0 = 0
+	case witTypes.OptionSome:
+		payload := secondsToLive.Some()
+
+		option = int32(1)
+		option0 = int32(payload)
+	default:
+		panic("unreachable")
+	}
+	result := wasm_import_count(uintptr(utf8), uint32(len(key)), delta, option, option0)
+	return result
+
+}
