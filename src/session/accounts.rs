@@ -17,10 +17,8 @@ use tokio::sync::watch;
 use super::context::Context;
 use crate::{
     config::AccountChange,
-    gate::{
-        Gates, Identity, Named, OnFailure, Permissions, SessionFacts, grounds::Grounds,
-        session::line,
-    },
+    gate::{Gates, Identity, Named, Permissions, SessionFacts, grounds::Grounds, session::line},
+    types::OnFailure,
 };
 
 /// All of them.
