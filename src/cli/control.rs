@@ -30,8 +30,7 @@ pub fn reload(source: &Source) -> Result<(), Failure> {
 pub fn status(source: &Source, json: bool) -> Result<(), Failure> {
     match ask(source, Request::Status)? {
         Answer::Status(status) if json => {
-            let text = serde_json::to_string_pretty(&status).map_err(|error| error.to_string())?;
-            output::print(&format!("{text}\n"));
+            output::print(&output::json(&status)?);
             Ok(())
         }
         Answer::Status(status) => {

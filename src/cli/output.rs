@@ -2,6 +2,8 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use crate::observe::escape;
+
 /// Prints to standard output. Whoever has closed it does not want to read on.
 pub fn print(text: &str) {
     let mut out = io::stdout().lock();
@@ -21,7 +23,7 @@ pub fn warning(text: &str) {
 fn messages(kind: &str, colour: &str, text: &str) {
     let mut out = io::stderr().lock();
     let label = painted(kind, colour, coloured(out.is_terminal()));
-    for line in text.lines() {
+    for line in text.lines().map(escape::plain) {
         let _ = match line.starts_with("    ") {
             true => writeln!(out, "{line}"),
             false => writeln!(out, "{label}: {line}"),
@@ -47,29 +49,17 @@ fn painted(text: &str, colour: &str, coloured: bool) -> String {
     }
 }
 
-/// Text of strangers for a terminal: control characters (C0 and C1), and those that change the
-/// direction or the lines of text, are escaped.
-fn plain(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '\u{061c}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{feff}' => plain.extend(letter.escape_unicode()),
-            _ if letter.is_control() => plain.extend(letter.escape_default()),
-            _ => plain.push(letter),
-        }
-    }
-    plain
+/// JSON for programs, which may be shown on a terminal all the same.
+pub fn json(value: &impl serde::Serialize) -> Result<String, String> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| error.to_string())?;
+    Ok(escape::json(&text).into_owned() + "\n")
 }
 
-/// Columns as wide as they need to be, two spaces between them. Cells are shown as [`plain`] text.
+/// Columns as wide as they need to be, two spaces between them. Nothing in cells steers a terminal.
 pub fn table<const N: usize>(rows: &[[String; N]]) -> String {
     let rows: Vec<[String; N]> = rows
         .iter()
-        .map(|row| row.each_ref().map(|cell| plain(cell)))
+        .map(|row| row.each_ref().map(|cell| escape::plain(cell).into_owned()))
         .collect();
     let mut widths = [0; N];
     for row in &rows {

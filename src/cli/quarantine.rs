@@ -67,8 +67,7 @@ pub fn run(source: Source, command: Command) -> Result<(), Failure> {
 fn list(source: &Source, json: bool) -> Result<(), Failure> {
     match ask(source, Request::Quarantined)? {
         Answer::Quarantined { uploads } if json => {
-            let text = serde_json::to_string_pretty(&uploads).map_err(|error| error.to_string())?;
-            output::print(&format!("{text}\n"));
+            output::print(&output::json(&uploads)?);
             Ok(())
         }
         Answer::Quarantined { uploads } if uploads.is_empty() => {

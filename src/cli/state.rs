@@ -55,8 +55,7 @@ pub fn run(source: Source, command: Command) -> Result<(), Failure> {
 fn list(source: &Source, json: bool) -> Result<(), Failure> {
     match ask(source, Request::States)? {
         Answer::States { plugins } if json => {
-            let text = serde_json::to_string_pretty(&plugins).map_err(|error| error.to_string())?;
-            output::print(&format!("{text}\n"));
+            output::print(&output::json(&plugins)?);
             Ok(())
         }
         Answer::States { plugins } => {

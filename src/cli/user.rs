@@ -56,6 +56,31 @@ pub enum Command {
         #[command(flatten)]
         source: Source,
     },
+    /// Keep a user out, whose sessions end if the server runs
+    Disable {
+        /// Whom
+        name: String,
+        #[command(flatten)]
+        source: Source,
+    },
+    /// Let a user in again
+    Enable {
+        /// Whom
+        name: String,
+        #[command(flatten)]
+        source: Source,
+    },
+    /// Say the most that a user may do; sessions with other permissions end if the server runs
+    Permissions {
+        /// Whose
+        name: String,
+        /// All that the user may do
+        #[arg(value_name = "P,…", value_delimiter = ',', required = true,
+            value_parser = PossibleValuesParser::new(PERMISSIONS))]
+        permissions: Vec<String>,
+        #[command(flatten)]
+        source: Source,
+    },
     /// List the users
     List {
         /// As JSON, without the hashes
@@ -106,6 +131,28 @@ pub fn run(source: Source, command: Command) -> Result<(), Failure> {
         } => {
             let loaded = source.then(later).load()?;
             passwd(&loaded, &name, || password(password_stdin))
+        }
+        Command::Disable {
+            name,
+            source: later,
+        } => set(
+            &source.then(later).load()?,
+            &name,
+            "disabled",
+            Some(true.into()),
+        ),
+        Command::Enable {
+            name,
+            source: later,
+        } => set(&source.then(later).load()?, &name, "disabled", None),
+        Command::Permissions {
+            name,
+            permissions,
+            source: later,
+        } => {
+            let list: toml_edit::Array = permissions.iter().collect();
+            let loaded = source.then(later).load()?;
+            set(&loaded, &name, "permissions", Some(list.into()))
         }
         Command::List {
             json,
@@ -211,6 +258,20 @@ fn remove(loaded: &Loaded, name: &str) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Gives a user's key another value, or none.
+fn set(
+    loaded: &Loaded,
+    name: &str,
+    key: &str,
+    value: Option<toml_edit::Value>,
+) -> Result<(), Failure> {
+    let path = file(loaded)?;
+    known(&path, name)?;
+    users_file::edit(&path, |document| document.set(name, key, value))?;
+    output::print(&format!("changed {name} in {}\n", files::short(&path)));
+    Ok(())
+}
+
 fn list(loaded: &Loaded, json: bool) -> Result<String, Failure> {
     let mut users = users_file::read(&file(loaded)?)?;
     if json {
@@ -224,8 +285,7 @@ fn list(loaded: &Loaded, json: bool) -> Result<String, Failure> {
                 *hash = kind.into();
             }
         }
-        let text = serde_json::to_string_pretty(&users).map_err(|error| error.to_string())?;
-        return Ok(text + "\n");
+        return Ok(output::json(&users)?);
     }
     let head = ["USER", "HOME", "GROUPS", "PERMISSIONS", "PROOF"].map(str::to_owned);
     let rows: Vec<_> = users.iter().map(|(name, user)| row(name, user)).collect();

@@ -190,23 +190,37 @@ impl Document {
 
     /// Gives a user another password.
     pub fn set_password(&mut self, name: &str, hash: &str) -> Result<(), String> {
+        self.set(name, "password", Some(hash.into()))
+    }
+
+    /// Gives a user's key another value, or none.
+    pub fn set(
+        &mut self,
+        name: &str,
+        key: &str,
+        value: Option<toml_edit::Value>,
+    ) -> Result<(), String> {
         let wrong = || format!("{name:?} is no table");
         match self {
             Self::Toml(document) => {
                 let user = document.get_mut(name).and_then(Item::as_table_like_mut);
                 let user = user.ok_or_else(wrong)?;
-                let mut value = toml_edit::Value::from(hash);
-                if let Some(old) = user.get("password").and_then(Item::as_value) {
+                let Some(mut value) = value else {
+                    user.remove(key);
+                    return Ok(());
+                };
+                if let Some(old) = user.get(key).and_then(Item::as_value) {
                     *value.decor_mut() = old.decor().clone();
                 }
-                user.insert("password", Item::Value(value));
+                user.insert(key, Item::Value(value));
             }
             Self::Json(users) => {
-                let user = users
-                    .get_mut(name)
-                    .and_then(Value::as_object_mut)
-                    .ok_or_else(wrong)?;
-                user.insert("password".to_owned(), hash.into());
+                let user = users.get_mut(name).and_then(Value::as_object_mut);
+                let user = user.ok_or_else(wrong)?;
+                match value {
+                    Some(value) => user.insert(key.to_owned(), in_json(&value)),
+                    None => user.remove(key),
+                };
             }
         }
         Ok(())
@@ -288,9 +302,12 @@ impl NewUser {
 }
 
 fn in_json(value: &toml_edit::Value) -> Value {
-    match value.as_array() {
-        Some(array) => array.iter().filter_map(toml_edit::Value::as_str).collect(),
-        None => value.as_str().into(),
+    match value {
+        toml_edit::Value::Array(array) => {
+            array.iter().filter_map(toml_edit::Value::as_str).collect()
+        }
+        toml_edit::Value::Boolean(truth) => (*truth.value()).into(),
+        value => value.as_str().into(),
     }
 }
 
@@ -425,6 +442,33 @@ password = \"b\"
         );
         let left: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().collect();
         assert_eq!(left.len(), 1);
+    }
+
+    #[test]
+    fn keys_come_change_and_go() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["users.toml", "users.json"] {
+            let path = directory.path().join(name);
+            let set = |key: &str, value: Option<toml_edit::Value>| {
+                edit(&path, |document| document.set("alice", key, value)).unwrap();
+                read(&path).unwrap().remove("alice").unwrap()
+            };
+            edit(&path, |document| {
+                document.add(&user("alice"));
+                Ok(())
+            })
+            .unwrap();
+            let alice = set("disabled", Some(true.into()));
+            assert_eq!(alice.get("disabled").unwrap(), true, "{name}");
+            let list: toml_edit::Array = ["list", "upload"].iter().copied().collect();
+            let alice = set("permissions", Some(list.into()));
+            let told = alice.get("permissions").unwrap().as_array().unwrap();
+            assert_eq!(told.len(), 2, "{name}");
+            let alice = set("disabled", None);
+            assert!(alice.get("disabled").is_none(), "{name}");
+            let nobody = edit(&path, |document| document.set("nobody", "disabled", None));
+            assert!(nobody.is_err(), "{name}");
+        }
     }
 
     #[test]

@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use super::{
-    Binding, ClientCertificates, CloseNotify, Config, Data, LateVerdict, Limits, Log, LogFormat,
-    OddNames, PartialListing, Plugin, PluginHost, PluginLimits, Server, State, Storage, Tls,
-    TlsVersion, UploadDigest, Uploads,
+    AccountChange, Binding, ClientCertificates, CloseNotify, Config, Data, LateVerdict, Limits,
+    Log, LogFormat, OddNames, PartialListing, Plugin, PluginHost, PluginLimits, Server, State,
+    Storage, Tls, TlsVersion, UploadDigest, Uploads,
 };
 use crate::storage::Durability;
 
@@ -84,6 +84,7 @@ impl Default for Server {
             greeting: "Portcullis FTPS server ready".into(),
             hosts: Vec::new(),
             proxy_networks: Vec::new(),
+            account_change: AccountChange::End,
             drain_timeout: Duration::from_secs(30),
             threads: 0,
         }

@@ -83,11 +83,25 @@ pub struct Server {
     pub hosts: Vec<String>,
     /// Networks whose connections begin with a PROXY protocol header, v1 or v2.
     pub proxy_networks: Vec<IpNet>,
+    /// The end of sessions whose account has changed.
+    pub account_change: AccountChange,
     /// How long transfers may go on after SIGTERM.
     #[serde(with = "value::duration")]
     pub drain_timeout: Duration,
     /// Runtime threads; 0 is one for each core.
     pub threads: usize,
+}
+
+/// The end of a session whose account has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AccountChange {
+    /// At once.
+    End,
+    /// Instead of its next command.
+    AtNextCommand,
+    /// When the client wants.
+    Keep,
 }
 
 impl Server {
@@ -308,7 +322,8 @@ pub struct Storage {
     #[serde(with = "value::duration")]
     pub partial_age: Duration,
     /// Bytes of all broken uploads that wait: beyond it the oldest are removed, of the user who has
-    /// most. Unset, half of what the file system has; 0 is no limit.
+    /// most. Unset, no user has more than half of
+    /// the file system, but for the last one; 0 is no limit.
     #[serde(with = "value::optional_size")]
     pub partial_size: Option<u64>,
     /// How many broken uploads of one user may wait; beyond it the oldest go.

@@ -30,7 +30,7 @@ use tokio::{
 
 use super::{
     Channel,
-    open::{Candidate, Checked, OpenError, Refused, Terms},
+    open::{Candidate, Checked, Dropped, Observer, OpenError, Refused, Terms},
     socket::Meter,
 };
 use crate::{
@@ -61,7 +61,7 @@ pub struct Arrivals {
     /// One that may be taken and proved nothing, while others still may, for a moment.
     held: Option<(Channel, Grace)>,
     /// Why the last one was refused, and until when to wait for a better one.
-    refused: Option<(Refused, Grace)>,
+    refused: Option<Rejected>,
     /// When one that says nothing has to give up its place.
     room: Option<Pin<Box<Sleep>>>,
     /// The terms of the handshakes that began before the command.
@@ -74,6 +74,22 @@ struct Arrived {
     since: Instant,
     /// The client has begun to speak, or is gone.
     speaks: bool,
+}
+
+/// One from the right address that was refused.
+struct Rejected {
+    why: Refused,
+    grace: Grace,
+    from: SocketAddr,
+    observer: Arc<dyn Observer>,
+}
+
+impl Rejected {
+    /// It is not why there is no data connection.
+    fn tell(self) {
+        self.observer
+            .dropped(self.from, &Dropped::Refused(self.why));
+    }
 }
 
 /// A moment that begins with the transfer.
@@ -111,7 +127,7 @@ impl Arrivals {
         self.agree(terms);
         loop {
             // The transfer is told of errors, by trying again.
-            if self.proven.is_some() || self.accept(terms.peer, context).is_err() {
+            if self.proven.is_some() || self.accept(terms, context).is_err() {
                 return Poll::Pending;
             }
             let made_room = self.drop_silent(context);
@@ -124,7 +140,7 @@ impl Arrivals {
                         self.held.get_or_insert((channel, None));
                     }
                     Ok((channel, _)) => self.proven = Some(channel),
-                    Err(why) => self.refuse(why, terms.peer),
+                    Err(why) => self.refuse(why, terms),
                 }
             }
             if !(made_room || began || ended) {
@@ -148,7 +164,7 @@ impl Arrivals {
         }
         loop {
             loop {
-                if let Err(error) = self.accept(terms.peer, context) {
+                if let Err(error) = self.accept(terms, context) {
                     return Poll::Ready(Err(OpenError::Connect(error)));
                 }
                 if !self.begin_all(terms, direction) {
@@ -163,7 +179,7 @@ impl Arrivals {
                         self.held.get_or_insert((channel, None));
                     }
                     Ok((channel, _)) => return Poll::Ready(Ok(channel.begin(direction))),
-                    Err(why) => self.refuse(why, terms.peer),
+                    Err(why) => self.refuse(why, terms),
                 }
             }
             // Room again: look for the next one before waiting.
@@ -178,12 +194,12 @@ impl Arrivals {
             {
                 return Poll::Ready(Ok(channel.begin(direction)));
             }
-            if let Some((_, grace)) = &mut self.refused
-                && is_over(grace, context)
+            if let Some(refused) = &mut self.refused
+                && is_over(&mut refused.grace, context)
                 && alone
-                && let Some((why, _)) = self.refused.take()
+                && let Some(refused) = self.refused.take()
             {
-                return Poll::Ready(Err(OpenError::Refused(why)));
+                return Poll::Ready(Err(OpenError::Refused(refused.why)));
             }
             return Poll::Pending;
         }
@@ -204,7 +220,7 @@ impl Arrivals {
             while self.arrived.len() < ARRIVED && is_readable(&self.listener) {
                 let before = self.arrived.len();
                 let come = poll_fn(|context| {
-                    let accepted = self.accept(terms.peer, context);
+                    let accepted = self.accept(terms, context);
                     match accepted.is_err() || self.arrived.len() > before {
                         true => Poll::Ready(accepted),
                         false => Poll::Pending,
@@ -227,7 +243,7 @@ impl Arrivals {
 
     /// Why the last connection was refused.
     pub fn last_refusal(&mut self) -> Option<Refused> {
-        self.refused.take().map(|(why, _)| why)
+        self.refused.take().map(|refused| refused.why)
     }
 
     /// Drops what began under other terms than these.
@@ -239,7 +255,7 @@ impl Arrivals {
         {
             return;
         }
-        tracing::info!(peer = %terms.peer, "data connections were dropped that had begun under another protection");
+        terms.observer.dropped(terms.peer, &Dropped::OtherTerms);
         self.candidates.clear();
         self.proven = None;
         self.held = None;
@@ -248,10 +264,10 @@ impl Arrivals {
     }
 
     /// Takes what has come from the right address, as far as there is room.
-    fn accept(&mut self, peer: SocketAddr, context: &mut Context<'_>) -> io::Result<()> {
+    fn accept(&mut self, terms: &Terms, context: &mut Context<'_>) -> io::Result<()> {
         while self.arrived.len() < ARRIVED {
             match self.listener.poll_accept(context) {
-                Poll::Ready(Ok((tcp, from))) if same_host(from, peer) => {
+                Poll::Ready(Ok((tcp, from))) if same_host(from, terms.peer) => {
                     self.arrived.push_back(Arrived {
                         tcp,
                         since: Instant::now(),
@@ -259,7 +275,7 @@ impl Arrivals {
                     });
                 }
                 Poll::Ready(Ok((_, from))) => {
-                    tracing::warn!(peer = %from, "a data connection from another address was dropped");
+                    terms.observer.dropped(from, &Dropped::OtherAddress);
                 }
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Pending => break,
@@ -337,9 +353,25 @@ impl Arrivals {
         None
     }
 
-    fn refuse(&mut self, why: Refused, peer: SocketAddr) {
-        tracing::info!(%peer, reason = %why, "a data connection was refused");
-        self.refused = Some((why, None));
+    fn refuse(&mut self, why: Refused, terms: &Terms) {
+        let before = self.refused.replace(Rejected {
+            why,
+            grace: None,
+            from: terms.peer,
+            observer: terms.observer.clone(),
+        });
+        if let Some(before) = before {
+            before.tell();
+        }
+    }
+}
+
+impl Drop for Arrivals {
+    /// Another one was taken, or the client does not want any more.
+    fn drop(&mut self) {
+        if let Some(refused) = self.refused.take() {
+            refused.tell();
+        }
     }
 }
 

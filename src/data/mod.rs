@@ -11,4 +11,4 @@ pub mod socket;
 pub mod upload;
 
 pub use channel::Channel;
-pub use open::{OpenError, Opening, Route, Terms};
+pub use open::{Dropped, Observer, OpenError, Opening, Route, Terms};

@@ -64,6 +64,35 @@ pub struct Terms {
     pub certificate: Option<Arc<ClientCertificate>>,
     /// How long a handshake may take.
     pub handshake_timeout: Duration,
+    /// Hears of connections that are not taken.
+    pub observer: Arc<dyn Observer>,
+}
+
+/// Hears of connections that are not taken.
+pub trait Observer: Send + Sync {
+    /// One was dropped, and the wait for the right one goes on, or another one is taken.
+    fn dropped(&self, from: SocketAddr, why: &Dropped);
+}
+
+/// Why a connection is not taken.
+#[derive(Debug)]
+pub enum Dropped {
+    /// It came from somebody else.
+    OtherAddress,
+    /// It came from the right address, and did not prove itself.
+    Refused(Refused),
+    /// Its handshake began under other terms than those of the transfer.
+    OtherTerms,
+}
+
+impl fmt::Display for Dropped {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OtherAddress => formatter.write_str("It came from another address"),
+            Self::Refused(refused) => refused.fmt(formatter),
+            Self::OtherTerms => formatter.write_str("It began under another protection"),
+        }
+    }
 }
 
 /// Everything that opening a data connection takes.

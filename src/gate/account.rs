@@ -93,6 +93,14 @@ impl Permissions {
     }
 }
 
+impl Permissions {
+    /// Whether any of `other` is in this set.
+    #[must_use]
+    pub fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
 impl BitOr for Permissions {
     type Output = Self;
 

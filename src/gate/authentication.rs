@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Account, Answer, Fault, Named, SessionFacts};
+use super::{
+    Account, Answer, Fault, Named, SessionFacts,
+    grounds::{Grounds, Reads},
+};
 use crate::ftp::secret::Secret;
 
 /// What the client has given so far.
@@ -31,12 +34,28 @@ pub enum Outcome {
 
 /// Decides who a client is.
 pub trait Authenticator: Send + Sync {
-    /// Asked once for each attempt.
+    /// Asked once for each attempt; what it read is noted.
+    fn ask(
+        &self,
+        session: Arc<SessionFacts>,
+        credentials: Credentials,
+    ) -> Answer<'_, Result<(Outcome, Reads), Fault>>;
+
+    /// What is not any more as it was read, for the log. Looks at no file.
+    fn change(&self, reads: &Reads) -> Option<String>;
+
+    /// Looks at the files of its settings; a number that changes when one of them has.
+    fn follow(&self) -> Answer<'_, u64>;
+
+    /// As [`Authenticator::ask`], where the outcome is all that matters.
     fn authenticate(
         &self,
         session: Arc<SessionFacts>,
         credentials: Credentials,
-    ) -> Answer<'_, Result<Outcome, Fault>>;
+    ) -> Answer<'_, Result<Outcome, Fault>> {
+        let asked = self.ask(session, credentials);
+        Box::pin(async { asked.await.map(|(outcome, _)| outcome) })
+    }
 }
 
 /// The authenticators in the configured order.
@@ -45,8 +64,8 @@ pub type Chain = [Named<dyn Authenticator>];
 /// What the chain says.
 #[derive(Debug)]
 pub enum Decision {
-    /// Logged in, by the plugin of this name.
-    Accepted(Box<Account>, Arc<str>),
+    /// Logged in, by the plugin of this name, on these grounds.
+    Accepted(Box<Account>, Arc<str>, Grounds),
     /// Refused; for the log: by whom, and why.
     Denied(String),
     /// A second factor is wanted, with this prompt.
@@ -64,19 +83,21 @@ pub async fn authenticate(
     session: &Arc<SessionFacts>,
     credentials: &Credentials,
 ) -> Decision {
+    let mut grounds = Grounds::default();
     for member in chain {
-        match member
-            .gate
-            .authenticate(session.clone(), credentials.clone())
-            .await
-        {
-            Ok(Outcome::Accept(account)) => {
-                return Decision::Accepted(account, member.name.clone());
-            }
-            Ok(Outcome::Deny(why)) => return Decision::Denied(format!("{}: {why}", member.name)),
-            Ok(Outcome::Challenge(prompt)) => return Decision::Challenged(prompt),
-            Ok(Outcome::Abstain) => {}
+        let asked = member.gate.ask(session.clone(), credentials.clone());
+        let (outcome, reads) = match asked.await {
+            Ok(answer) => answer,
             Err(fault) => return Decision::Failed(fault),
+        };
+        match outcome {
+            Outcome::Accept(account) => {
+                grounds.accepted(member, reads);
+                return Decision::Accepted(account, member.name.clone(), grounds);
+            }
+            Outcome::Deny(why) => return Decision::Denied(format!("{}: {why}", member.name)),
+            Outcome::Challenge(prompt) => return Decision::Challenged(prompt),
+            Outcome::Abstain => grounds.abstained(member, reads),
         }
     }
     Decision::Unknown

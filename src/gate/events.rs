@@ -66,8 +66,10 @@ pub enum Kind {
     RemoveDirectory,
     /// A mode or a time was changed.
     ChangeMetadata,
-    /// The account, or a path guard, refused an operation.
+    /// The account, a path guard, a limit or the storage refused an operation.
     Denied,
+    /// A transfer broke off, or had no data connection.
+    TransferFailed,
     /// A plugin could not decide.
     Fault,
     /// So many events were dropped, since this listener did not keep up.
@@ -383,6 +385,7 @@ mod tests {
         [Named {
             name: "slow".into(),
             on_failure: OnFailure::Deny,
+            identity: crate::gate::Identity::default(),
             gate,
         }]
     }

@@ -7,6 +7,7 @@
 pub mod account;
 pub mod authentication;
 pub mod events;
+pub mod grounds;
 pub mod path_policy;
 pub mod session;
 pub mod upload;
@@ -27,6 +28,8 @@ pub struct Named<T: ?Sized> {
     pub name: Arc<str>,
     /// What a fault of this member means.
     pub on_failure: OnFailure,
+    /// By which it is seen whether a reload has made it another one.
+    pub identity: Identity,
     /// The member itself.
     pub gate: Arc<T>,
 }
@@ -36,9 +39,19 @@ impl<T: ?Sized> Clone for Named<T> {
         Self {
             name: self.name.clone(),
             on_failure: self.on_failure,
+            identity: self.identity,
             gate: self.gate.clone(),
         }
     }
+}
+
+/// What a plugin is made of, by digests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// The component and its grants.
+    pub component: grounds::Seen,
+    /// The settings, without the content of files in them, which are followed.
+    pub settings: grounds::Seen,
 }
 
 /// What happens to the operation when a plugin cannot answer.

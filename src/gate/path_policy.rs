@@ -1,12 +1,16 @@
 //! What a user may do to which path.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use super::{
     Account, Answer, Fault, Named, OnFailure, Permissions, SessionFacts,
     events::{Event, Events, Kind},
+    session::line,
 };
-use crate::ftp::path::VirtualPath;
+use crate::{ftp::path::VirtualPath, observe::Rate};
+
+static DENIED: LazyLock<Arc<Rate>> =
+    LazyLock::new(|| Rate::of_users("more operations were denied"));
 
 /// What happens to what is there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -172,13 +176,32 @@ impl Policy {
     /// # Errors
     /// When it may not be done.
     pub async fn check(&self, operation: Operation, path: &VirtualPath) -> Result<(), Refusal> {
-        let mut refusals = self
-            .check_all(vec![Request {
-                operation,
-                path: path.clone(),
-            }])
-            .await?;
-        refusals.pop().flatten().map_or(Ok(()), Err)
+        let request = Request {
+            operation,
+            path: path.clone(),
+        };
+        let requests: Arc<[Request]> = vec![request].into();
+        let answers = self.decide(&requests).await;
+        let refusal = match answers {
+            Ok(mut answers) => answers.pop().flatten(),
+            Err(refusal) => Some(refusal),
+        };
+        let Some(refusal) = refusal else {
+            return Ok(());
+        };
+        if let Some(request) = requests.first() {
+            self.tell(request, &refusal);
+        }
+        Err(refusal)
+    }
+
+    /// Whether an entry may be seen that the client has not asked for by itself.
+    pub async fn may_see(&self, path: &VirtualPath) -> bool {
+        let request = Request {
+            operation: Operation::See,
+            path: path.clone(),
+        };
+        self.may(vec![request]).await == [true]
     }
 
     /// Whether each of these may be done, for what a client is told without having asked for it:
@@ -201,36 +224,50 @@ impl Policy {
         match &answers {
             Ok(answers) => {
                 for (request, answer) in requests.iter().zip(answers) {
-                    self.tell(request, answer.as_ref());
+                    // Entries that a listing leaves out were not asked for.
+                    if let Some(refusal) = answer
+                        && request.operation != Operation::See
+                    {
+                        self.tell(request, refusal);
+                    }
                 }
             }
             Err(refusal) => {
                 if let Some(request) = requests.first() {
-                    self.tell(request, Some(refusal));
+                    self.tell(request, refusal);
                 }
             }
         }
         answers
     }
 
-    /// Listeners hear of what was refused; entries that a listing leaves out were not asked for.
-    fn tell(&self, request: &Request, refusal: Option<&Refusal>) {
+    /// The log and listeners hear of what was refused.
+    fn tell(&self, request: &Request, refusal: &Refusal) {
         let operation = request.operation.name();
+        let (facts, path) = (&self.session, request.path.as_str());
         let event = |kind| {
-            Event::of(kind, &self.session)
+            Event::of(kind, facts)
                 .path(&request.path)
                 .operation(operation)
         };
-        match refusal {
-            Some(Refusal::Denied(reason)) if request.operation != Operation::See => {
-                self.events.tell(|| event(Kind::Denied).reason(reason));
+        let reason = match refusal {
+            Refusal::Denied(reason) => Some(reason),
+            Refusal::Hidden => None,
+            Refusal::Failed(fault) => {
+                line!(error, facts, path, operation, plugin = %fault.plugin, kind = %fault.kind,
+                    error = fault.text.as_str(), "a plugin failed");
+                self.events.tell(|| event(Kind::Fault).fault(fault));
+                return;
             }
-            Some(Refusal::Hidden) if request.operation != Operation::See => {
-                self.events.tell(|| event(Kind::Denied));
-            }
-            Some(Refusal::Failed(fault)) => self.events.tell(|| event(Kind::Fault).fault(fault)),
-            _ => {}
+        };
+        if DENIED.admits(facts.client.ip()) {
+            let cause = reason.map_or("it is hidden", String::as_str);
+            line!(info, facts, path, operation, cause, "denied");
         }
+        self.events.tell(|| match reason {
+            Some(reason) => event(Kind::Denied).reason(reason),
+            None => event(Kind::Denied),
+        });
     }
 
     async fn decide(&self, requests: &Arc<[Request]>) -> Result<Vec<Option<Refusal>>, Refusal> {
@@ -278,7 +315,7 @@ impl Policy {
         match named.on_failure {
             OnFailure::Deny => Err(Refusal::Failed(fault)),
             OnFailure::Allow => {
-                tracing::warn!(session = %self.session.id, plugin = %named.name, kind = %fault.kind,
+                line!(warn, self.session, plugin = %named.name, kind = %fault.kind,
                     error = fault.text, "the path guard failed and its configuration lets that pass");
                 Ok(())
             }

@@ -1,6 +1,6 @@
 //! What the gates are told of a session.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::SystemTime};
 
 use super::Account;
 
@@ -25,6 +25,15 @@ pub struct SessionFacts {
     pub account: Option<Arc<Account>>,
 }
 
+/// A line of the log about a session, with who it is. Every line about one is made by this.
+macro_rules! line {
+    ($level:ident, $facts:expr, $($fields:tt)*) => {
+        tracing::$level!(session = &*$facts.id, client = %$facts.client,
+            user = $facts.user.as_deref(), $($fields)*)
+    };
+}
+pub(crate) use line;
+
 /// The TLS parameters of a control connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TlsFacts {
@@ -43,4 +52,8 @@ pub struct ClientCertificate {
     pub subject: String,
     /// 64 lower-case hexadecimal digits.
     pub sha256: String,
+    /// The certificates that came with it.
+    pub intermediates: Vec<Vec<u8>>,
+    /// When it was verified.
+    pub verified: SystemTime,
 }

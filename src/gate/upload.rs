@@ -9,7 +9,10 @@ use aws_lc_rs::digest;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::{Answer, Fault, FaultKind, Named, OnFailure, SessionFacts, path_policy::UploadMode};
+use super::{
+    Answer, Fault, FaultKind, Identity, Named, OnFailure, SessionFacts, path_policy::UploadMode,
+    session::line,
+};
 use crate::ftp::path::VirtualPath;
 
 /// Pieces that wait for an inspector. With 64 KiB each this bounds what an upload holds.
@@ -212,6 +215,7 @@ impl Digester {
         Named {
             name: "digest".into(),
             on_failure: OnFailure::Allow,
+            identity: Identity::default(),
             gate: Arc::new(Self),
         }
     }
@@ -258,6 +262,8 @@ struct Member {
 
 /// The inspection of one upload. Dropped before its end, it is an abort.
 pub struct Inspection {
+    session: Arc<SessionFacts>,
+    path: VirtualPath,
     members: Vec<Member>,
     verdicts: mpsc::Receiver<(usize, Result<Verdict, Fault>)>,
     undecided: usize,
@@ -295,6 +301,8 @@ impl Inspection {
             .collect();
         let undecided = members.len();
         Self {
+            session: session.clone(),
+            path: facts.path.clone(),
             members,
             verdicts,
             undecided,
@@ -388,7 +396,8 @@ impl Inspection {
             Ok(Verdict::Reject(reason)) => Refusal::Rejected(name, reason),
             Ok(Verdict::Quarantine(reason)) => Refusal::Quarantined(name, reason),
             Err(fault) if member.named.on_failure == OnFailure::Allow => {
-                tracing::warn!(plugin = %name, kind = %fault.kind, error = fault.text,
+                line!(warn, self.session, path = self.path.as_str(), plugin = %name,
+                    kind = %fault.kind, error = fault.text,
                     "the inspector failed and its configuration lets that pass");
                 return Ok(());
             }

@@ -1,5 +1,7 @@
 //! What the operator sees: the log.
 
+pub mod escape;
+mod format;
 mod rate;
 mod writer;
 
@@ -10,7 +12,10 @@ use std::{
 
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
-use self::writer::Writer;
+use self::{
+    format::{Fields, Json},
+    writer::Writer,
+};
 pub use self::{rate::Rate, writer::Flush};
 use crate::config::{Log, LogFormat};
 
@@ -18,8 +23,8 @@ use crate::config::{Log, LogFormat};
 /// cannot write is dropped and counted. The last lines are written when the value is dropped that
 /// this returns.
 ///
-/// Text from clients and plugins goes into fields as strings, which are written quoted and escaped:
-/// no name can forge a line.
+/// Text from clients and plugins goes into fields as strings, which are written quoted. In all values
+/// what steers a terminal is escaped, and what is long is cut: no name can forge a line.
 ///
 /// # Errors
 /// When `log.level` is not understood.
@@ -33,12 +38,19 @@ pub fn init(config: &Log) -> Result<Flush, String> {
         LogFormat::Text => registry
             .with(
                 fmt::layer()
+                    .fmt_fields(Fields)
                     .with_writer(writer)
                     .with_ansi(io::stderr().is_terminal()),
             )
             .try_init(),
         LogFormat::Json => registry
-            .with(fmt::layer().json().flatten_event(true).with_writer(writer))
+            .with(
+                fmt::layer()
+                    .json()
+                    .flatten_event(true)
+                    .map_event_format(Json)
+                    .with_writer(writer),
+            )
             .try_init(),
     };
     result.map_err(|error| error.to_string())?;

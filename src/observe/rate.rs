@@ -1,5 +1,4 @@
-//! Lines that strangers cause by connecting: a few a second for each address, and the count of the
-//! others.
+//! Lines that clients cause: a few a second for each address, and the count of the others.
 
 use std::{
     collections::HashMap,
@@ -12,6 +11,8 @@ use tokio::time::sleep;
 
 /// Lines that one address may cause within [`WINDOW`].
 const LINES: u32 = 5;
+/// The same of those who have logged in.
+const LINES_OF_USERS: u32 = 50;
 const WINDOW: Duration = Duration::from_secs(1);
 /// Addresses that are told apart at a time; all others share their lines.
 const ADDRESSES: usize = 64;
@@ -21,6 +22,7 @@ const ADDRESSES: usize = 64;
 pub struct Rate {
     /// What is counted, for the line that says how many there were.
     what: &'static str,
+    lines: u32,
     windows: Mutex<HashMap<Option<IpAddr>, Window>>,
 }
 
@@ -35,8 +37,19 @@ impl Rate {
     /// `what` is the text of the line that counts what was left out.
     #[must_use]
     pub fn new(what: &'static str) -> Arc<Self> {
+        Self::with(what, LINES)
+    }
+
+    /// The same for lines that only those cause who have logged in.
+    #[must_use]
+    pub fn of_users(what: &'static str) -> Arc<Self> {
+        Self::with(what, LINES_OF_USERS)
+    }
+
+    fn with(what: &'static str, lines: u32) -> Arc<Self> {
         Arc::new(Self {
             what,
+            lines,
             windows: Mutex::default(),
         })
     }
@@ -50,7 +63,7 @@ impl Rate {
         let key = known.then_some(address);
         let new = !windows.contains_key(&key);
         let window = windows.entry(key).or_default();
-        let admitted = window.told < LINES;
+        let admitted = window.told < self.lines;
         if admitted {
             window.told += 1;
         } else {

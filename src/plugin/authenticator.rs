@@ -19,6 +19,7 @@ use crate::{
     gate::{
         Answer, Fault, FaultKind, SessionFacts,
         authentication::{Authenticator, Credentials, Outcome},
+        grounds::Reads,
     },
 };
 
@@ -34,27 +35,36 @@ impl Component for AuthenticatorPre<Call> {
 pub(super) struct ComponentAuthenticator(pub(super) Pool<AuthenticatorPre<Call>>);
 
 impl Authenticator for ComponentAuthenticator {
-    fn authenticate(
+    fn ask(
         &self,
         session: Arc<SessionFacts>,
         credentials: Credentials,
-    ) -> Answer<'_, Result<Outcome, Fault>> {
+    ) -> Answer<'_, Result<(Outcome, Reads), Fault>> {
         Box::pin(async {
-            let outcome = self.ask(session, credentials).await;
+            let outcome = self.call(session, credentials).await;
             self.0.plugin.vitals.note(&outcome);
             outcome
         })
     }
+
+    fn change(&self, reads: &Reads) -> Option<String> {
+        self.0.plugin.settings.change(reads)
+    }
+
+    fn follow(&self) -> Answer<'_, u64> {
+        Box::pin(self.0.plugin.settings.follow())
+    }
 }
 
 impl ComponentAuthenticator {
-    async fn ask(
+    async fn call(
         &self,
         session: Arc<SessionFacts>,
         credentials: Credentials,
-    ) -> Result<Outcome, Fault> {
+    ) -> Result<(Outcome, Reads), Fault> {
         let plugin = &self.0.plugin;
         let mut lease = self.0.lease(session).await?;
+        lease.store.data_mut().note_reads();
         let clock = lease.store.data().clock.clone();
         let given = Given {
             user: &credentials.user,
@@ -83,7 +93,8 @@ impl ComponentAuthenticator {
             Answered::Challenge(prompt) => Outcome::Challenge(one_line(prompt)),
             Answered::Abstain => Outcome::Abstain,
         };
+        let reads = lease.store.data().reads();
         self.0.put_back(lease);
-        Ok(outcome)
+        Ok((outcome, reads))
     }
 }

@@ -23,7 +23,10 @@ use super::{
     settings::Version,
     slots::Slot,
 };
-use crate::gate::{self, SessionFacts};
+use crate::gate::{
+    self, SessionFacts,
+    grounds::{Reads, Setting, seen},
+};
 
 /// Handles that a guest may hold at a time: sessions, accounts, WASI's streams and clocks.
 const HANDLES: usize = 1000;
@@ -52,6 +55,8 @@ pub(super) struct Call {
     /// Handles that were lent and not given back.
     lent: usize,
     drafts: usize,
+    /// What is read, where that is noted.
+    reads: Option<Reads>,
     /// These are made when they are first asked for: most plugins in Rust and C never do.
     wasi: Option<WasiCtx>,
     tls: Option<WasiTlsCtx>,
@@ -85,6 +90,7 @@ pub(super) fn store(
         account: None,
         lent: 0,
         drafts: 0,
+        reads: None,
         wasi: None,
         tls: None,
         http: None,
@@ -222,6 +228,31 @@ impl Call {
 }
 
 impl Call {
+    /// Notes what the guest reads from here on, for a login.
+    pub(super) fn note_reads(&mut self) {
+        let before = self.reads.take().unwrap_or_default();
+        self.reads = Some(before.remembered());
+    }
+
+    /// What the guest has read.
+    pub(super) fn reads(&self) -> Reads {
+        self.reads.clone().unwrap_or_default()
+    }
+
+    /// The guest was answered so.
+    pub(super) fn read(&mut self, setting: Setting, answer: Option<&str>) {
+        if let Some(reads) = &mut self.reads {
+            reads.note(setting, answer, || seen(Some(self.settings.all())));
+        }
+    }
+
+    /// The guest looks at the client's certificate.
+    pub(super) fn read_certificate(&mut self) {
+        if let Some(reads) = &mut self.reads {
+            reads.certificate = true;
+        }
+    }
+
     /// Whose turn it is that is waited for.
     pub(super) fn client(&self) -> std::net::IpAddr {
         self.facts.client.ip()

@@ -2,7 +2,6 @@
 
 use std::{
     borrow::Cow,
-    fmt::Write,
     future::Future,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -15,6 +14,8 @@ use wasmtime_wasi::{
     cli::{IsTerminal, StdoutStream},
     p2::{OutputStream, Pollable, StreamError},
 };
+
+use crate::observe::escape;
 
 /// What a line costs besides its text, so that empty ones are bounded, too.
 const OVERHEAD: u64 = 32;
@@ -178,22 +179,7 @@ impl Output {
 /// Text with which nobody forges a line or moves a terminal's cursor: control characters, and those
 /// that turn the direction of writing, are escaped.
 pub(super) fn harmless(text: &str) -> Cow<'_, str> {
-    let harmful = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    if !text.contains(harmful) {
-        return Cow::Borrowed(text);
-    }
-    let mut escaped = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        if harmful(c) {
-            let _ = write!(escaped, "{}", c.escape_default());
-        } else {
-            escaped.push(c);
-        }
-    }
-    Cow::Owned(escaped)
+    escape::plain(text)
 }
 
 /// Text for the log of no more than a line.

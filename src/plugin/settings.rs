@@ -8,20 +8,36 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{Arc, OnceLock, PoisonError, RwLock},
+    sync::{
+        Arc, OnceLock, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::Value;
 
 use super::settings_file::{self, Stamp};
-use crate::gate::Answer;
+use crate::gate::{
+    Answer,
+    grounds::{self, Reads, Seen, Setting},
+};
+
+/// A call waits so long for files that another one reads.
+const WAIT: Duration = Duration::from_secs(1);
+/// A file system that takes longer than this to tell of a file is asked another time.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// The settings of one plugin.
 pub(super) struct Settings {
     plugin: Arc<str>,
     files: Vec<PathBuf>,
     current: RwLock<Arc<Version>>,
+    /// Counts the versions.
+    revision: AtomicU64,
+    /// Held by the one who looks at files that may not answer.
+    looking: Arc<tokio::sync::Mutex<()>>,
     /// Held by the one who reads files anew.
     reading: tokio::sync::Mutex<()>,
     /// Looks at settings with files in them that have changed, if the component can.
@@ -47,6 +63,7 @@ pub(super) struct Version {
     root: Arc<Node>,
     files: Vec<File>,
     all: OnceLock<String>,
+    all_seen: OnceLock<Seen>,
 }
 
 #[derive(Clone, Debug)]
@@ -94,11 +111,14 @@ impl Settings {
             root,
             files: contents,
             all: OnceLock::new(),
+            all_seen: OnceLock::new(),
         };
         Ok(Self {
             plugin,
             files,
             current: RwLock::new(Arc::new(version)),
+            revision: AtomicU64::new(0),
+            looking: Arc::default(),
             reading: tokio::sync::Mutex::new(()),
             checker: OnceLock::new(),
         })
@@ -157,22 +177,23 @@ impl Settings {
             root: new.root.clone(),
             files: kept,
             all: OnceLock::new(),
+            all_seen: OnceLock::new(),
         })
     }
 
-    /// The settings for a call that begins now. Whoever first finds a file changed reads it, and
-    /// all others go on with what there is until it has been read.
+    /// The settings for a call that begins now. Whoever first finds a file changed reads it, and the
+    /// others wait for that; where it takes too long, they go on with what there is.
     pub(super) async fn current(&self) -> Arc<Version> {
         let version = self.version();
-        if self.changed(&version).is_empty() {
+        if version.changed(&self.files).is_empty() {
             return version;
         }
-        let Ok(_reading) = self.reading.try_lock() else {
+        let Ok(_reading) = tokio::time::timeout(WAIT, self.reading.lock()).await else {
             return version;
         };
         // Somebody else may have read them in between.
         let version = self.version();
-        let changed = self.changed(&version);
+        let changed = version.changed(&self.files);
         if changed.is_empty() {
             return version;
         }
@@ -183,7 +204,39 @@ impl Settings {
         let Ok(new) = read.await else { return version };
         let new = self.accept(&version, new).await;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = new.clone();
+        self.revision.fetch_add(1, Relaxed);
         new
+    }
+
+    /// Reads files anew that have changed, without a call. A number that changes when they have. On
+    /// threads that may wait: a file system that does not answer holds up nobody.
+    pub(super) async fn follow(&self) -> u64 {
+        if let Ok(looking) = self.looking.clone().try_lock_owned() {
+            let (version, files) = (self.version(), self.files.clone());
+            let look = tokio::task::spawn_blocking(move || {
+                let _looking = looking;
+                !version.changed(&files).is_empty()
+            });
+            if let Ok(Ok(true)) = tokio::time::timeout(LOOK, look).await {
+                self.current().await;
+            }
+        }
+        self.revision.load(Relaxed)
+    }
+
+    /// The first setting that is not as it was read. Looks at no file.
+    pub(super) fn change(&self, reads: &Reads) -> Option<String> {
+        let version = self.version();
+        reads.settings().find_map(|(setting, before)| {
+            let now = version.seen(setting);
+            let what = match (before, now) {
+                (_, now) if now == *before => return None,
+                (Some(_), None) => "is gone",
+                (None, _) => "is new",
+                (Some(_), Some(_)) => "has changed",
+            };
+            Some(format!("{setting} {what}"))
+        })
     }
 
     /// The file that a key such as "rules[1].effect" is in, if it is in one.
@@ -207,14 +260,6 @@ impl Settings {
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
-    }
-
-    fn changed(&self, version: &Version) -> Vec<usize> {
-        let files = self.files.iter().zip(&version.files).enumerate();
-        files
-            .filter(|(_, (path, file))| !file.stamp.still_holds(path))
-            .map(|(index, _)| index)
-            .collect()
     }
 }
 
@@ -254,6 +299,7 @@ fn reread(plugin: &str, old: &Version, paths: &[PathBuf], changed: &[usize]) -> 
         root: old.root.clone(),
         files,
         all: OnceLock::new(),
+        all_seen: OnceLock::new(),
     }
 }
 
@@ -286,6 +332,30 @@ enum Place<'a> {
 }
 
 impl Version {
+    /// Those of its files that are not as they were.
+    fn changed(&self, paths: &[PathBuf]) -> Vec<usize> {
+        let files = paths.iter().zip(&self.files).enumerate();
+        files
+            .filter(|(_, (path, file))| !file.stamp.still_holds(path))
+            .map(|(index, _)| index)
+            .collect()
+    }
+
+    /// The answer to a question, as a digest.
+    fn seen(&self, setting: &Setting) -> Seen {
+        match setting {
+            Setting::Get(path) => grounds::seen(self.get(path).as_deref()),
+            Setting::Lookup(table, key) => grounds::seen(self.lookup(table, key).as_deref()),
+            Setting::Keys(table) => {
+                let keys = self.keys(table).map(|keys| keys.join("\n"));
+                grounds::seen(keys.as_deref())
+            }
+            Setting::All => *self
+                .all_seen
+                .get_or_init(|| grounds::seen(Some(self.all()))),
+        }
+    }
+
     /// The value at `path`, whose dots reach into tables.
     pub(super) fn get(&self, path: &str) -> Option<String> {
         self.find(path).map(|place| self.text(place))

@@ -71,7 +71,7 @@ struct Entry {
     value: Vec<u8>,
     until: Option<Instant>,
     made: u64,
-    /// It gives way where there is no room. What a file has kept no longer does.
+    /// It gives way where there is no room.
     yields: bool,
 }
 
@@ -109,10 +109,13 @@ impl State {
         let (now, today) = (Instant::now(), SystemTime::now());
         let mut dropped = 0;
         let mut values = state.values();
-        for (key, (value, until)) in file.read(plugin)? {
-            let left = until.map(|until| until.duration_since(today).unwrap_or_default());
-            let until = left.map(|left| now + left);
-            let entry = Entry::new(value, until);
+        for (key, stored) in file.read(plugin)? {
+            let left = stored.until;
+            let left = left.map(|until| until.duration_since(today).unwrap_or_default());
+            let entry = Entry {
+                yields: stored.yields,
+                ..Entry::new(stored.value, left.map(|left| now + left))
+            };
             dropped += u32::from(values.insert(key, entry, now, limit).is_err());
         }
         if dropped > 0 {
@@ -355,7 +358,7 @@ impl Values {
 }
 
 impl Noted {
-    fn note(&self, key: &str, value: Option<(Vec<u8>, Option<SystemTime>)>) {
+    fn note(&self, key: &str, value: Option<Stored>) {
         self.file.note(&self.plugin, key, value);
     }
 }
@@ -380,7 +383,11 @@ impl Entry {
     fn stored(&self, now: Instant) -> Stored {
         let left = self.until.map(|until| until.saturating_duration_since(now));
         let until = left.map(|left| SystemTime::now() + left);
-        (self.value.clone(), until)
+        Stored {
+            value: self.value.clone(),
+            until,
+            yields: self.yields,
+        }
     }
 
     fn expired(&self, now: Instant) -> bool {
@@ -466,5 +473,30 @@ mod tests {
         state.set("all".into(), vec![0; 9_900], None).unwrap();
         assert_eq!(state.count("late".into(), 3, None), Err(3));
         assert_eq!(state.get("late"), None);
+    }
+
+    #[test]
+    fn counters_give_way_after_a_restart_too() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state.redb");
+        let open = || {
+            let file = Arc::new(StateFile::open(&path).unwrap());
+            State::kept(10_000, "test", &file).unwrap()
+        };
+        let state = open();
+        state.set("kept".into(), vec![0; 1000], None).unwrap();
+        for stranger in 0..200 {
+            let sum = state.count(format!("stranger {stranger}"), 1, Some(600));
+            sum.unwrap();
+        }
+        drop(state);
+        let state = open();
+        let before = state.size();
+        assert!(before.bytes > 7_000, "{before:?}");
+        for newer in 0..200 {
+            assert_eq!(state.count(format!("newer {newer}"), 1, Some(600)), Ok(1));
+        }
+        assert!(state.get("newer 199").is_some());
+        assert_eq!(state.get("kept").unwrap().len(), 1000);
     }
 }

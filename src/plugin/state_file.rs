@@ -25,7 +25,8 @@ use crate::{
 };
 use redb::{Database, ReadableDatabase, StorageBackend, TableDefinition, backends::FileBackend};
 
-/// By plugin and key: when it expires, in milliseconds of Unix time, 0 for never; and the value.
+/// By plugin and key: when it expires, in milliseconds of Unix time, 0 for never, with the bit
+/// [`YIELDS`]; and the value.
 const TABLE: TableDefinition<(&str, &str), (u64, &[u8])> = TableDefinition::new("state");
 /// How long changes gather before they are written.
 const GATHER: Duration = Duration::from_millis(50);
@@ -34,8 +35,36 @@ const RETRY: Duration = Duration::from_secs(5);
 /// Memory for pages of the file.
 const CACHE: usize = 1 << 20;
 
-/// A value, and when it expires.
-pub(super) type Stored = (Vec<u8>, Option<SystemTime>);
+/// Of a counter that gives way to others: this bit of the time at which it expires.
+const YIELDS: u64 = 1 << 63;
+
+/// A value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Stored {
+    pub(super) value: Vec<u8>,
+    /// When it expires.
+    pub(super) until: Option<SystemTime>,
+    /// Whether it gives way where there is no room.
+    pub(super) yields: bool,
+}
+
+impl Stored {
+    /// As the table has it.
+    fn row(&self) -> (u64, &[u8]) {
+        let until = self.until.map_or(0, millis);
+        let yields = if self.yields { YIELDS } else { 0 };
+        (until | yields, &self.value)
+    }
+
+    fn from_row((until, value): (u64, &[u8])) -> Self {
+        let millis = until & !YIELDS;
+        Self {
+            value: value.to_vec(),
+            until: (millis > 0).then(|| UNIX_EPOCH + Duration::from_millis(millis)),
+            yields: until & YIELDS != 0,
+        }
+    }
+}
 
 /// The state of one plugin in memory.
 pub(super) trait Source: Send + Sync {
@@ -339,10 +368,9 @@ impl Shared {
             if of != plugin {
                 break;
             }
-            let (until, value) = value.value();
-            let until = (until > 0).then(|| UNIX_EPOCH + Duration::from_millis(until));
-            if until.is_none_or(|until| until > now) {
-                values.push((key.to_owned(), (value.to_vec(), until)));
+            let stored = Stored::from_row(value.value());
+            if stored.until.is_none_or(|until| until > now) {
+                values.push((key.to_owned(), stored));
             } else {
                 let gone = (Arc::from(plugin), key.to_owned());
                 self.pending().changes.entry(gone).or_insert(None);
@@ -371,8 +399,8 @@ fn write(database: &Database, changes: &Changes, everything: &[AllOf]) -> Result
         for ((plugin, key), value) in changes {
             let key = (&**plugin, key.as_str());
             match value {
-                Some((value, until)) => {
-                    table.insert(key, (until.map_or(0, millis), value.as_slice()))?;
+                Some(stored) => {
+                    table.insert(key, stored.row())?;
                 }
                 None => {
                     table.remove(key)?;
@@ -383,9 +411,8 @@ fn write(database: &Database, changes: &Changes, everything: &[AllOf]) -> Result
             // The next name in order begins with this one and the least character.
             let next = format!("{plugin}\0");
             table.retain_in((&**plugin, "")..(next.as_str(), ""), |_, _| false)?;
-            for (key, (value, until)) in values {
-                let value = (until.map_or(0, millis), value.as_slice());
-                table.insert((&**plugin, key.as_str()), value)?;
+            for (key, stored) in values {
+                table.insert((&**plugin, key.as_str()), stored.row())?;
             }
         }
     }
@@ -395,11 +422,12 @@ fn write(database: &Database, changes: &Changes, everything: &[AllOf]) -> Result
 
 fn millis(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX).max(1)
+    let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+    millis.clamp(1, YIELDS - 1)
 }
 
 #[cfg(test)]
-#[allow(clippy::panic, clippy::unwrap_used)]
+#[allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 mod tests {
     use std::{
         fs, io,
@@ -417,11 +445,15 @@ mod tests {
         {
             let file = StateFile::open(&path).unwrap();
             let later = SystemTime::now() + Duration::from_secs(60);
-            file.note(&plugin, "a", Some((b"1".to_vec(), None)));
-            file.note(&plugin, "b", Some((b"2".to_vec(), Some(later))));
-            file.note(&plugin, "c", Some((b"3".to_vec(), Some(UNIX_EPOCH))));
-            file.note(&plugin, "d", Some((b"4".to_vec(), None)));
-            file.note(&"lockouts".into(), "a", Some((b"other".to_vec(), None)));
+            file.note(&plugin, "a", Some(stored("1", None)));
+            let counter = Stored {
+                yields: true,
+                ..stored("2", Some(later))
+            };
+            file.note(&plugin, "b", Some(counter));
+            file.note(&plugin, "c", Some(stored("3", Some(UNIX_EPOCH))));
+            file.note(&plugin, "d", Some(stored("4", None)));
+            file.note(&"lockouts".into(), "a", Some(stored("other", None)));
             file.flush();
             file.note(&plugin, "d", None);
             assert!(StateFile::open(&path).is_err(), "one server at a time");
@@ -432,10 +464,23 @@ mod tests {
         let values = file.read("lockout").unwrap();
         let keys: Vec<_> = values
             .iter()
-            .map(|(key, (value, _))| (key.as_str(), value))
+            .map(|(key, stored)| (key.as_str(), stored.value.as_slice(), stored.yields))
             .collect();
-        assert_eq!(keys, [("a", &b"1".to_vec()), ("b", &b"2".to_vec())]);
+        assert_eq!(keys, [("a", &b"1"[..], false), ("b", &b"2"[..], true)]);
+        assert!(
+            values
+                .iter()
+                .all(|(key, stored)| stored.until.is_some() == (key == "b"))
+        );
         assert_eq!(file.read("nobody").unwrap(), []);
+    }
+
+    fn stored(value: &str, until: Option<SystemTime>) -> Stored {
+        Stored {
+            value: value.into(),
+            until,
+            yields: false,
+        }
     }
 
     /// A file that fails as long as it is told to.
@@ -513,7 +558,7 @@ mod tests {
             panic!("failed: {:?}", file.failed());
         };
         let plugin: Arc<str> = "lockout".into();
-        let value = |text: &str| (text.as_bytes().to_vec(), None);
+        let value = |text: &str| stored(text, None);
         {
             let file = StateFile::with(opener(), retry).unwrap();
             for key in ["a", "gone"] {
@@ -542,6 +587,56 @@ mod tests {
         };
         assert_eq!(keys("lockout"), ["a", "b", "c", "d"]);
         assert_eq!(keys("other"), ["x", "y"]);
+    }
+
+    /// Needs to mount, so `./test` runs it where that is possible.
+    #[test]
+    #[ignore = "mounts a file system"]
+    fn a_mounted_file_system_that_was_full() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = directory.path();
+        let mount = |words: &[&str]| {
+            let status = std::process::Command::new(words[0])
+                .args(&words[1..])
+                .arg(place)
+                .status();
+            assert!(status.unwrap().success());
+        };
+        mount(&["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs"]);
+        let path = place.join("state.redb");
+        let plugin: Arc<str> = "lockout".into();
+        let memory: Vec<(String, Stored)> = (0..40)
+            .map(|key| (format!("{key:02}"), stored(&"x".repeat(50_000), None)))
+            .collect();
+        {
+            let file = StateFile::open(&path).unwrap();
+            file.note(&plugin, "00", Some(memory[0].1.clone()));
+            file.flush();
+            // The disk is full of something else.
+            let mut filler = fs::File::create(place.join("filler")).unwrap();
+            while io::Write::write_all(&mut filler, &[0; 4096]).is_ok() {}
+            let source: Arc<dyn Source> = Arc::new(Memory(Mutex::new(memory.clone())));
+            file.keep(plugin.clone(), &source);
+            for (key, stored) in &memory {
+                file.note(&plugin, key, Some(stored.clone()));
+            }
+            file.flush();
+            let (_, why) = file.failed().unwrap();
+            assert!(why.contains("No space left"), "{why}");
+            drop(filler);
+            fs::remove_file(place.join("filler")).unwrap();
+            for _ in 0..2000 {
+                if file.failed().is_none() {
+                    break;
+                }
+                thread::sleep(Duration::from_millis(10));
+            }
+            assert_eq!(file.failed(), None);
+        }
+        let file = StateFile::open(&path).unwrap();
+        assert_eq!(file.read("lockout").unwrap(), memory);
+        drop(file);
+        mount(&["umount"]);
     }
 
     #[test]

@@ -41,9 +41,7 @@ impl Generations {
         let used = all.iter().rev().filter_map(|(since, context)| {
             let context = context.upgrade()?;
             let is_current = current.is_some_and(|current| Arc::ptr_eq(current, &context));
-            // Besides this one here, and the two of the current one, each session has one.
-            let others = if is_current { 3 } else { 1 };
-            let sessions = Arc::strong_count(&context).saturating_sub(others);
+            let sessions = Arc::strong_count(&context.sessions).saturating_sub(1);
             (is_current || sessions > 0).then(|| Generation {
                 loaded: seconds_since(*since),
                 sessions,

@@ -212,6 +212,7 @@ impl Server {
             mut told,
         } = self;
         let mut signals = signal::Signals::new()?;
+        lasting.users().accounts.replace(&context);
         let limits = &loaded.config.limits;
         let (shutdown, shutting_down) = watch::channel(Shutdown::None);
         let (alive, mut gone) = mpsc::channel::<()>(1);
@@ -243,6 +244,7 @@ impl Server {
         }
         drop(alive);
         let expiry = tokio::spawn(expire(running.clone()));
+        let accounts = tokio::spawn(reload::follow_accounts(running.clone()));
         let control = tokio::spawn(control.serve(running.clone()));
         let signal = loop {
             match signals.next().await {
@@ -260,6 +262,7 @@ impl Server {
         );
         let drain = running.stop().await;
         expiry.abort();
+        accounts.abort();
         control.abort();
         let _ = shutdown.send(Shutdown::Draining);
         let ended = tokio::select! {
@@ -281,7 +284,7 @@ impl Server {
             () = sleep(CUT), if !ended => tracing::warn!(limit = ?CUT, "sessions were given up"),
             () = signals.stop() => tracing::warn!("another signal: sessions are given up"),
         }
-        let _ = (expiry.await, control.await);
+        let _ = (expiry.await, accounts.await, control.await);
         // With it goes the last that keeps listeners waiting for events.
         let host = running.lasting.host();
         drop(running);

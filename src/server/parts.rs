@@ -192,6 +192,11 @@ impl Lasting {
         Ok(storages)
     }
 
+    /// The users that are logged in.
+    pub fn users(&self) -> &Arc<Users> {
+        &self.users
+    }
+
     /// The plugin host.
     pub fn host(&self) -> Host {
         self.host.clone()

@@ -1,20 +1,23 @@
 //! Everything anew, for sessions to come.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, SystemTime},
 };
 
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::{Bound, Current, Listening, Running, Serving, addresses, bind, listeners, warnings};
 use crate::{
     config::{Config, Loaded, Problem},
+    session::accounts,
     startup::{Startup, overlap},
 };
 
 /// How long it may take to read the configuration, of which each file has its own deadline.
 const READ: Duration = Duration::from_secs(20);
+/// How often the files are looked at that accounts are in.
+const FOLLOW: Duration = Duration::from_secs(1);
 
 impl Running {
     /// Reads configuration, certificates and components again; sessions that begin from now on use
@@ -43,8 +46,11 @@ impl Running {
                 // A server that is about to end has none, and gets none.
                 if self.shared.context().is_some() {
                     self.generations.push(&context);
-                    self.shared.replace(Some(context));
+                    self.shared.replace(Some(context.clone()));
+                    self.lasting.users().accounts.replace(&context);
+                    self.judge().await;
                 }
+                drop(context);
                 let wanted: Vec<_> = addresses(&loaded.config).collect();
                 current.listeners.retain(|serving| {
                     let stays = wanted.contains(&(serving.configured, serving.listening.kind));
@@ -153,6 +159,37 @@ impl Running {
                 }
                 Err(error) => tracing::error!(%address, %error, "cannot listen there again"),
             }
+        }
+    }
+}
+
+impl Running {
+    /// Ends sessions whose account is not what it was.
+    async fn judge(&self) {
+        let accounts = self.lasting.users().accounts.clone();
+        // Takes a while where there are many.
+        let _ = tokio::task::spawn_blocking(move || accounts.judge()).await;
+    }
+}
+
+/// Looks at the files that accounts are in, as long as somebody is logged in.
+pub(super) async fn follow_accounts(running: Arc<Running>) {
+    // Which configuration was looked at, and its files.
+    let mut before = (Weak::new(), Vec::new());
+    loop {
+        sleep(FOLLOW).await;
+        if running.lasting.users().accounts.is_empty() {
+            before = (Weak::new(), Vec::new());
+            continue;
+        }
+        let Some(context) = running.shared.context() else {
+            return;
+        };
+        let files = accounts::follow(&context.gates).await;
+        let context = Arc::downgrade(&context);
+        if !before.0.ptr_eq(&context) || before.1 != files {
+            running.judge().await;
+            before = (context, files);
         }
     }
 }

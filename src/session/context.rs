@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::Path,
     sync::{
         Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicU32, Ordering},
@@ -10,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::cuts::Cuts;
+use super::{accounts::Accounts, cuts::Cuts};
 use crate::{
     config::{Advertise, Config},
     data::rate::Rate,
@@ -45,6 +46,8 @@ pub struct Context {
     pub download_rate: Option<Arc<Rate>>,
     /// What PASV says.
     pub advertised: Advertised,
+    /// Held by each session that began with it.
+    pub sessions: Arc<()>,
 }
 
 impl Context {
@@ -75,6 +78,7 @@ impl Context {
             upload_rate,
             download_rate,
             advertised,
+            sessions: Arc::new(()),
         }
     }
 
@@ -88,6 +92,17 @@ impl Context {
                 .get("default")
                 .or_else(|| self.storages.values().next()),
         }
+    }
+
+    /// The directory of the storage that serves an account.
+    #[must_use]
+    pub fn root(&self, account: &Account) -> Option<&Path> {
+        let storages = &self.config.storage;
+        let storage = match &account.storage {
+            Some(name) => storages.get(name),
+            None => storages.get("default").or_else(|| storages.values().next()),
+        };
+        storage.map(|storage| storage.root.as_path())
     }
 
     /// The IPv4 address that PASV gives a client that connected to `local`.
@@ -141,6 +156,8 @@ impl Advertised {
 pub struct Users {
     /// Overwrites that were cut a moment ago.
     pub cuts: Arc<Cuts>,
+    /// The sessions that are logged in.
+    pub accounts: Arc<Accounts>,
     shares: Mutex<HashMap<String, Weak<Share>>>,
 }
 

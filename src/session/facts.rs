@@ -14,7 +14,7 @@ use crate::{
         time,
     },
     gate::{
-        Permissions, events,
+        Permissions,
         path_policy::{Operation, Policy, Request},
     },
     storage::{Error, Tree},
@@ -159,7 +159,7 @@ impl Session {
         user.tree
             .set_times(&path, time::system_time(time), None)
             .await?;
-        self.tell(events::Kind::ChangeMetadata, |event| event.path(&path));
+        self.journal().metadata_changed(&path);
         Ok(())
     }
 
@@ -172,7 +172,7 @@ impl Session {
         let user = self.logged_in()?;
         user.policy.check(Operation::ChangeMetadata, &path).await?;
         user.tree.set_mode(&path, mode).await?;
-        self.tell(events::Kind::ChangeMetadata, |event| event.path(&path));
+        self.journal().metadata_changed(&path);
         Ok(())
     }
 

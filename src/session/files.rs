@@ -1,20 +1,70 @@
 //! Verbs that touch paths and answer at once: CWD, MKD, DELE, RNFR and their like.
 
-use super::{Session, errors::Failure};
+use super::{
+    Session,
+    errors::{At, Failure},
+};
 use crate::{
     ftp::{
-        command::{Command, Site},
+        command::{Command, Mdtm, Site},
         help,
         metadata::Kind,
         path::VirtualPath,
         reply::{Reply, quoted},
     },
-    gate::events,
     gate::path_policy::{Operation, Request, UploadMode},
     storage::Error,
 };
 
+/// The contract's word for what a command does, and the path that it is about.
+pub(super) fn about(command: &Command) -> (&'static str, &str) {
+    use Command as C;
+    match command {
+        C::Cwd(path) => ("list", path),
+        C::Cdup => ("list", ".."),
+        C::Mkd(path) => ("make-directory", path),
+        C::Rmd(path) => ("remove-directory", path),
+        C::Dele(path) => ("delete", path),
+        C::Rnfr(path) => ("rename-from", path),
+        C::Rnto(path) => ("rename-to", path),
+        C::Mfmt(_, path) | C::Mff(_, path) => ("change-metadata", path),
+        C::Mdtm(Mdtm::Set { path, .. }) => ("change-metadata", path),
+        C::Site(Site::Chmod(_, path) | Site::Utime(_, path)) => ("change-metadata", path),
+        C::Size(path) | C::Mdtm(Mdtm::Get(path)) => ("see", path),
+        C::Mlst(path) | C::Avbl(path) => ("see", path.as_deref().unwrap_or("")),
+        _ => ("see", ""),
+    }
+}
+
+/// The root can be neither removed nor renamed.
+fn root_stays() -> Failure {
+    Reply::new(550, "Permission denied").into()
+}
+
 impl Session {
+    /// A path as it is told, where it may be none.
+    pub(super) fn named(&self, argument: &str) -> VirtualPath {
+        match (argument, self.logged_in()) {
+            (_, Err(_)) => VirtualPath::root(),
+            ("", Ok(user)) => user.cwd.clone(),
+            (argument, Ok(user)) => self.resolve(argument).unwrap_or_else(|_| user.cwd.clone()),
+        }
+    }
+
+    /// The reply to what failed.
+    pub(super) fn failed_at(
+        &self,
+        operation: &'static str,
+        argument: &str,
+        failure: Failure,
+    ) -> Reply {
+        failure.reply(&At {
+            journal: &self.journal(),
+            operation,
+            path: &self.named(argument),
+        })
+    }
+
     pub(super) async fn files(&mut self, command: Command) -> Result<Reply, Failure> {
         use Command as C;
         match command {
@@ -62,13 +112,7 @@ impl Session {
         let user = self.logged_in()?;
         user.policy.check(Operation::MakeDirectory, &path).await?;
         user.tree.make_directory(&path).await?;
-        tracing::info!(
-            session = self.id(),
-            user = user.user.as_str(),
-            path = path.as_str(),
-            "directory made"
-        );
-        self.tell(events::Kind::MakeDirectory, |event| event.path(&path));
+        self.journal().directory_made(&path);
         Ok(Reply::new(
             257,
             format!("{} created", quoted(path.as_str())),
@@ -79,17 +123,11 @@ impl Session {
         let path = self.resolve(argument)?;
         let user = self.logged_in()?;
         if path.is_root() {
-            return Err(Error::Denied.into());
+            return Err(root_stays());
         }
         user.policy.check(Operation::RemoveDirectory, &path).await?;
         user.tree.remove_directory(&path).await?;
-        tracing::info!(
-            session = self.id(),
-            user = user.user.as_str(),
-            path = path.as_str(),
-            "directory removed"
-        );
-        self.tell(events::Kind::RemoveDirectory, |event| event.path(&path));
+        self.journal().directory_removed(&path);
         Ok(Reply::new(250, "Directory removed"))
     }
 
@@ -98,13 +136,7 @@ impl Session {
         let user = self.logged_in()?;
         user.policy.check(Operation::Delete, &path).await?;
         user.tree.remove_file(&path).await?;
-        tracing::info!(
-            session = self.id(),
-            user = user.user.as_str(),
-            path = path.as_str(),
-            "deleted"
-        );
-        self.tell(events::Kind::Delete, |event| event.path(&path));
+        self.journal().deleted(&path);
         Ok(Reply::new(250, "File deleted"))
     }
 
@@ -113,7 +145,7 @@ impl Session {
         let user = self.logged_in()?;
         user.policy.check(Operation::See, &path).await?;
         if path.is_root() {
-            return Err(Error::Denied.into());
+            return Err(root_stays());
         }
         user.tree.metadata(&path).await?;
         self.parameters.rename_from = Some(path);
@@ -163,14 +195,7 @@ impl Session {
             return Err(refusal.into());
         }
         user.tree.rename(&from, &to, replaces).await?;
-        tracing::info!(
-            session = self.id(),
-            user = user.user.as_str(),
-            from = from.as_str(),
-            to = to.as_str(),
-            "renamed"
-        );
-        self.tell(events::Kind::Rename, |event| event.path(&from).to(&to));
+        self.journal().renamed(&from, &to);
         Ok(Reply::new(250, "Renamed"))
     }
 

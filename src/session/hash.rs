@@ -54,7 +54,10 @@ impl Session {
             .await
         {
             Ok((work, handle)) => self.during(work, handle).await,
-            Err(failure) => self.answer(failure.reply(self.id())).await,
+            Err(failure) => {
+                let reply = self.failed_at("download", argument, failure);
+                self.answer(reply).await
+            }
         }
     }
 
@@ -78,7 +81,7 @@ impl Session {
             Some(_) => return Err(Reply::new(501, "The range lies behind the end").into()),
         };
         let handle = self.no_data();
-        let (abort, session) = (handle.abort(), self.facts.id.clone());
+        let (abort, journal) = (handle.abort(), self.journal());
         let argument = argument.to_owned();
         let recorded = match algorithm {
             Algorithm::Sha256 if (first, end) == (0, size) => source.sha256(),
@@ -89,7 +92,7 @@ impl Session {
                 Some(digest) => Ok(digest),
                 None => tokio::select! {
                     digest = compute(&*source, algorithm, first, end) => digest,
-                    () = abort.notified() => return aborted(),
+                    _ = abort.come() => return aborted(),
                 },
             };
             match digest {
@@ -99,7 +102,10 @@ impl Session {
                     Reply::new(213, format!("{name} {first}-{last} {digest} {argument}"))
                 }
                 Ok(digest) => Reply::new(250, digest),
-                Err(error) => errors::storage(&error, &session),
+                Err(error) => {
+                    journal.storage("download", &path, &error);
+                    errors::storage(&error)
+                }
             }
         };
         Ok((Box::pin(work), handle))

@@ -1,7 +1,10 @@
 //! FEAT, HELP, SYST, NOOP, STAT, CLNT, LANG.
 
 use super::{Session, State};
-use crate::ftp::{command::Command, help, reply::Reply};
+use crate::{
+    ftp::{command::Command, help, reply::Reply},
+    gate::session::line,
+};
 
 impl Session {
     pub(super) fn information(&self, command: &Command) -> Reply {
@@ -18,7 +21,7 @@ impl Session {
                 _ => Reply::new(504, "EN is the only language"),
             },
             Command::Clnt(client) | Command::Csid(client) => {
-                tracing::debug!(session = self.id(), software = client.as_str(), "client");
+                line!(debug, self.facts, software = client.as_str(), "client");
                 Reply::new(200, "Noted")
             }
             _ => Reply::new(200, "NOOP done"),

@@ -5,9 +5,9 @@ use std::{borrow::Cow, io, sync::Arc, time::SystemTime};
 use super::{
     Next, Session,
     cuts::RecentCuts,
-    errors::Failure,
+    errors::{self, Failure},
     facts::{allowed, told},
-    retrieve,
+    journal::{self, Broken, Journal, Whose},
     transfer::{Handle, Work, aborted},
     wildcard::{Pattern, Unfit, Walk, requests},
 };
@@ -77,8 +77,9 @@ struct Lines {
 
 impl Session {
     pub(super) async fn list(&mut self, arguments: ListArguments, form: Form) -> io::Result<Next> {
+        let named = arguments.path.clone();
         let lines = self.lines(arguments, form).await;
-        self.send_listing(lines).await
+        self.send_listing(named, lines).await
     }
 
     /// MLSD on a file is 501 (RFC 3659 §7.2.1).
@@ -87,16 +88,20 @@ impl Session {
         let arguments = ListArguments {
             all: true,
             long: true,
-            path,
+            path: path.clone(),
         };
         let lines = self.lines(arguments, form).await;
-        self.send_listing(lines).await
+        self.send_listing(path, lines).await
     }
 
-    async fn send_listing(&mut self, lines: Result<Lines, Failure>) -> io::Result<Next> {
+    async fn send_listing(
+        &mut self,
+        named: Option<String>,
+        lines: Result<Lines, Failure>,
+    ) -> io::Result<Next> {
         self.parameters.restart = 0;
         let work = match lines {
-            Ok(lines) => self.listing_work(lines).await,
+            Ok(lines) => self.listing_work(named.as_deref(), lines).await,
             Err(failure) => Err(failure),
         };
         match work {
@@ -104,13 +109,23 @@ impl Session {
                 self.transfer("Here comes the listing".into(), work, handle)
                     .await
             }
-            Err(failure) => self.answer(failure.reply(self.id())).await,
+            Err(failure) => {
+                let named = named.unwrap_or_default();
+                let reply = self.failed_at("list", &named, failure);
+                self.answer(reply).await
+            }
         }
     }
 
-    async fn listing_work(&mut self, mut lines: Lines) -> Result<(Work, Handle), Failure> {
-        let (transfer, handle) = self.prepare(Direction::Send).await?;
-        let session = transfer.session.clone();
+    async fn listing_work(
+        &mut self,
+        named: Option<&str>,
+        mut lines: Lines,
+    ) -> Result<(Work, Handle), Failure> {
+        let path = Some(self.named(named.unwrap_or_default()));
+        let prepared = self.prepare(Direction::Send, journal::Operation::List, path.as_ref());
+        let (transfer, handle) = prepared.await?;
+        let journal = transfer.journal.clone();
         let work = async move {
             let (mut channel, guard) = match transfer.open().await {
                 Ok(opened) => opened,
@@ -125,8 +140,11 @@ impl Session {
             };
             match guard.watch(pump).await {
                 Ok(Ok(())) => Reply::new(226, "Listing complete"),
-                Ok(Err(stopped)) => stopped.reply(&session, "a listing"),
-                Err(reply) => reply,
+                Ok(Err(stopped)) => stopped.reply(&journal, path.as_ref()),
+                Err(ended) => {
+                    journal.ended(journal::Operation::List, path.as_ref(), None, ended);
+                    ended.reply()
+                }
             }
         };
         Ok((Box::pin(work), handle))
@@ -142,14 +160,18 @@ impl Session {
         };
         let lines = match self.lines(arguments, Form::List).await {
             Ok(lines) => lines,
-            Err(failure) => return self.answer(failure.reply(self.id())).await,
+            Err(failure) => {
+                let reply = self.failed_at("list", &path, failure);
+                return self.answer(reply).await;
+            }
         };
         let handle = self.no_data();
-        let (abort, session) = (handle.abort(), self.facts.id.clone());
+        let (abort, journal) = (handle.abort(), self.journal());
+        let whole = self.named(&path);
         let work = async move {
             tokio::select! {
-                reply = lines.stat(&path, &session) => reply,
-                () = abort.notified() => aborted(),
+                reply = lines.stat(&path, &whole, &journal) => reply,
+                _ = abort.come() => aborted(),
             }
         };
         self.during(Box::pin(work), handle).await
@@ -224,8 +246,7 @@ impl Session {
         let (Ok(user), Ok(path)) = (self.logged_in(), self.resolve(argument)) else {
             return false;
         };
-        user.tree.metadata(&path).await.is_ok()
-            && user.policy.check(Operation::See, &path).await.is_ok()
+        user.tree.metadata(&path).await.is_ok() && user.policy.may_see(&path).await
     }
 }
 
@@ -237,7 +258,7 @@ async fn around(
 ) -> Result<Vec<(&'static str, EntryKind, Metadata)>, Failure> {
     let mut around = vec![(".", EntryKind::Current, tree.metadata(path).await?)];
     if let Some(parent) = path.parent()
-        && policy.check(Operation::See, &parent).await.is_ok()
+        && policy.may_see(&parent).await
     {
         around.push(("..", EntryKind::Parent, tree.metadata(&parent).await?));
     }
@@ -318,14 +339,28 @@ pub(super) enum Stopped {
 }
 
 impl Stopped {
-    fn reply(&self, session: &str, path: &str) -> Reply {
+    fn reply(&self, journal: &Journal, path: Option<&VirtualPath>) -> Reply {
         match self {
-            Self::Pump(error) => retrieve::failed(error, session, path),
-            Self::Policy(refusal) => super::errors::policy(refusal, session),
-            Self::TooMany => Reply::new(
-                451,
-                "The pattern leads to too many directories, the listing is not complete",
-            ),
+            Self::Pump(error) => {
+                journal.pump(journal::Operation::List, path, None, error);
+                errors::pump(error)
+            }
+            Self::Policy(refusal) => errors::policy(refusal),
+            Self::TooMany => {
+                let reply = Reply::new(
+                    451,
+                    "The pattern leads to too many directories, the listing is not complete",
+                );
+                journal.broken(&Broken {
+                    operation: journal::Operation::List,
+                    path,
+                    bytes: None,
+                    code: reply.code(),
+                    cause: &"the pattern leads to too many directories",
+                    fault: Whose::Client,
+                });
+                reply
+            }
         }
     }
 }
@@ -439,7 +474,7 @@ impl Lines {
         }
     }
 
-    async fn stat(mut self, path: &str, session: &str) -> Reply {
+    async fn stat(mut self, path: &str, whole: &VirtualPath, journal: &Journal) -> Reply {
         let code = if matches!(self.entries, Entries::One(_)) {
             213
         } else {
@@ -449,7 +484,7 @@ impl Lines {
         while more && out.len() < STAT_LINES * 64 {
             more = match self.next(&mut out).await {
                 Ok(more) => more,
-                Err(stopped) => return stopped.reply(session, path),
+                Err(stopped) => return stopped.reply(journal, Some(whole)),
             };
         }
         if let Entries::One(entry) = &self.entries

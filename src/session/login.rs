@@ -1,12 +1,15 @@
 //! USER, PASS, ACCT, REIN, HOST.
 
-use std::{io, net::IpAddr, sync::Arc};
+use std::{
+    io,
+    net::IpAddr,
+    sync::{Arc, LazyLock},
+};
 
 use tokio::time::{Instant, sleep_until};
 
 use super::{
     LONGEST_DELAY, Next, Session,
-    errors::log_fault,
     state::{LoggedIn, Parameters, Presence, State},
 };
 use crate::{
@@ -16,11 +19,17 @@ use crate::{
         Account,
         authentication::{self, Credentials, Decision},
         events::{Event, Kind},
+        grounds::Grounds,
         path_policy::Policy,
+        session::line,
     },
+    observe::Rate,
     open_files,
     storage::Error,
 };
+
+/// Strangers cause these lines.
+static FAILED: LazyLock<Arc<Rate>> = LazyLock::new(|| Rate::new("more logins failed"));
 
 impl Session {
     /// Always 331, so that nobody learns which users there are (RFC 2577 §7), unless a client
@@ -40,16 +49,21 @@ impl Session {
                 one_time_code: None,
             };
             match self.decide(&credentials).await {
-                Ok(Decision::Accepted(account, by)) => {
-                    return self.enter(user, *account, &by, 232).await;
+                Ok(Decision::Accepted(account, by, grounds)) => {
+                    return self.enter(user, *account, &by, grounds, 232).await;
                 }
                 Ok(Decision::Failed(fault)) => return self.fault(&fault).await,
                 // The password may do what the certificate did not; but not for any number of names.
                 Ok(Decision::Denied(_) | Decision::Challenged(_) | Decision::Unknown) => {
                     self.failed_certificates += 1;
                     if self.failed_certificates > self.context.config.limits.login_attempts {
-                        tracing::warn!(session = self.id(), client = %self.facts.client, user,
-                            "refused: too many names were tried with a client certificate");
+                        if FAILED.admits(self.facts.client.ip()) {
+                            line!(
+                                warn,
+                                self.facts,
+                                "refused: too many names were tried with a client certificate"
+                            );
+                        }
                         self.send(Reply::new(421, "Too many failed logins, goodbye"))
                             .await?;
                         return Ok(Next::Close);
@@ -101,8 +115,13 @@ impl Session {
             .turn(self.facts.client.ip())
             .await
             .inspect_err(|Full| {
-                tracing::warn!(session = self.id(), client = %self.facts.client,
-                "refused: too many logins wait, most of them of this address");
+                if FAILED.admits(self.facts.client.ip()) {
+                    line!(
+                        warn,
+                        self.facts,
+                        "refused: too many logins wait, most of them of this address"
+                    );
+                }
             })?;
         let authenticators = &self.context.gates.authenticators;
         Ok(authentication::authenticate(authenticators, &self.facts, credentials).await)
@@ -124,8 +143,9 @@ impl Session {
             Err(Full) => return self.too_many().await,
         };
         match decision {
-            Decision::Accepted(account, by) => {
-                self.enter(credentials.user, *account, &by, 230).await
+            Decision::Accepted(account, by, grounds) => {
+                let user = credentials.user;
+                self.enter(user, *account, &by, grounds, 230).await
             }
             Decision::Challenged(prompt) => {
                 let password = credentials.password.unwrap_or_else(|| Secret::new(""));
@@ -140,10 +160,10 @@ impl Session {
                 };
                 self.answer(Reply::new(332, prompt)).await
             }
-            Decision::Denied(why) => self.failed(&credentials.user, &why, begun).await,
+            Decision::Denied(why) => self.failed(&why, begun).await,
             Decision::Unknown => {
                 let why = "no authenticator knows the user";
-                self.failed(&credentials.user, why, begun).await
+                self.failed(why, begun).await
             }
             Decision::Failed(fault) => self.fault(&fault).await,
         }
@@ -151,9 +171,7 @@ impl Session {
 
     /// Temporary, and the end: what cannot be decided must not be tried again and again.
     async fn fault(&mut self, fault: &crate::gate::Fault) -> io::Result<Next> {
-        log_fault(fault, self.id());
-        let event = || Event::of(Kind::Fault, &self.facts).fault(fault);
-        self.context.events.tell(|| event().operation("login"));
+        self.journal().fault("login", None, fault, |event| event);
         self.send(Reply::new(
             421,
             "Logging in is not possible at the moment, goodbye",
@@ -164,14 +182,21 @@ impl Session {
 
     /// Later with each attempt, and the limit is the end (RFC 2577 §5). The delay counts from the
     /// beginning of the attempt: what a hash costs does not tell whose it is.
-    async fn failed(&mut self, user: &str, why: &str, begun: Instant) -> io::Result<Next> {
+    async fn failed(&mut self, why: &str, begun: Instant) -> io::Result<Next> {
         self.failed_logins += 1;
         let event = || Event::of(Kind::LoginFailed, &self.facts).reason(why);
         self.context.events.tell(event);
+        if FAILED.admits(self.facts.client.ip()) {
+            line!(
+                warn,
+                self.facts,
+                reason = why,
+                attempt = self.failed_logins,
+                "login failed"
+            );
+        }
         self.state = State::Greeted;
         self.facts_mut().user = None;
-        tracing::warn!(session = self.id(), client = %self.facts.client, user, reason = why,
-            attempt = self.failed_logins, "login failed");
         let limits = &self.context.config.limits;
         let doubled = 1 << (self.failed_logins - 1).min(16);
         let delay = limits
@@ -194,6 +219,7 @@ impl Session {
         user: String,
         account: Account,
         by: &str,
+        grounds: Grounds,
         code: u16,
     ) -> io::Result<Next> {
         let limits = &self.context.config.limits;
@@ -203,20 +229,22 @@ impl Session {
         let upload = account.upload_rate.unwrap_or(limits.upload_rate);
         let download = account.download_rate.unwrap_or(limits.download_rate);
         let Some(place) = self.context.users.enter(&user, sessions, upload, download) else {
-            tracing::warn!(
-                session = self.id(),
-                user = user.as_str(),
-                sessions,
-                "refused: too many sessions of this user"
-            );
+            if FAILED.admits(self.facts.client.ip()) {
+                line!(
+                    warn,
+                    self.facts,
+                    sessions,
+                    "refused: too many sessions of this user"
+                );
+            }
             self.send(Reply::new(421, "Too many sessions of this user, goodbye"))
                 .await?;
             return Ok(Next::Close);
         };
         let Some(storage) = self.context.storage(&account) else {
-            tracing::error!(
-                session = self.id(),
-                user = user.as_str(),
+            line!(
+                error,
+                self.facts,
                 plugin = by,
                 storage = account.storage.as_deref().unwrap_or_default(),
                 "the account names a storage that is not configured"
@@ -231,8 +259,8 @@ impl Session {
                 return Ok(Next::Close);
             }
             Err(error) => {
-                tracing::error!(session = self.id(), user = user.as_str(), home = account.home.as_str(),
-                    %error, "the home cannot be opened");
+                line!(error, self.facts, home = account.home.as_str(), %error,
+                    "the home cannot be opened");
                 return self.no_home().await;
             }
         };
@@ -240,6 +268,11 @@ impl Session {
         let facts = self.facts_mut();
         facts.account = Some(account.clone());
         facts.user = Some(user.clone());
+        let accounts = &self.context.users.accounts;
+        let standing = accounts.enter(self.context.clone(), self.facts.clone(), grounds);
+        if let Some(cause) = standing.verdict().cause() {
+            return self.outdated(cause).await;
+        }
         let policies = &self.context.gates.policies;
         let policy = Arc::new(Policy::new(
             self.facts.clone(),
@@ -252,9 +285,14 @@ impl Session {
         };
         let upload_rates = rates(&place.upload_rate, &self.context.upload_rate);
         let download_rates = rates(&place.download_rate, &self.context.download_rate);
-        tracing::info!(session = self.id(), client = %self.facts.client, user = user.as_str(),
-            plugin = by, home = account.home.as_str(),
-            tls = self.facts.tls.map_or("none", |tls| tls.version), "logged in");
+        line!(
+            info,
+            self.facts,
+            plugin = by,
+            home = account.home.as_str(),
+            tls = self.facts.tls.map_or("none", |tls| tls.version),
+            "logged in"
+        );
         let greeting = account.greeting.clone().filter(|text| !text.is_empty());
         self.failed_logins = 0;
         self.failed_certificates = 0;
@@ -264,13 +302,27 @@ impl Session {
             tree,
             policy,
             _place: place,
-            _presence: Presence::new(self.context.events.clone(), self.facts.clone()),
+            standing,
+            presence: Presence::new(self.context.events.clone(), self.facts.clone()),
             cwd: VirtualPath::root(),
             upload_rates,
             download_rates,
         }));
         let text = greeting.unwrap_or_else(|| "Logged in".into());
         self.answer(Reply::new(code, text)).await
+    }
+
+    /// The account was accepted by what is no longer in force.
+    async fn outdated(&mut self, cause: &str) -> io::Result<Next> {
+        line!(info, self.facts, cause, "refused: the account has changed");
+        let event = || Event::of(Kind::LoginFailed, &self.facts).reason(cause);
+        self.context.events.tell(event);
+        self.send(Reply::new(
+            421,
+            "This account has changed: log in again, goodbye",
+        ))
+        .await?;
+        Ok(Next::Close)
     }
 
     async fn no_home(&mut self) -> io::Result<Next> {

@@ -1,5 +1,6 @@
 //! One client: the loop that reads commands, and a file for each family of them.
 
+pub mod accounts;
 pub mod context;
 mod control;
 mod cuts;
@@ -8,6 +9,7 @@ mod facts;
 mod files;
 mod hash;
 mod information;
+mod journal;
 mod listing;
 mod login;
 mod parameters;
@@ -26,7 +28,7 @@ use std::{
     net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
-    sync::Arc,
+    sync::{Arc, LazyLock},
     task::Poll,
     time::Duration,
 };
@@ -38,9 +40,11 @@ use tokio::{
 };
 
 use self::{
+    accounts::Verdict,
     context::Context,
     control::{Control, ReadError},
     errors::Failure,
+    journal::Journal,
     queue::{Queue, Waiting},
     state::{LoggedIn, Parameters, State},
 };
@@ -51,12 +55,14 @@ use crate::{
         path::VirtualPath,
         reply::Reply,
     },
-    gate::{
-        SessionFacts,
-        events::{Event, Kind},
-    },
+    gate::{SessionFacts, session::line},
+    observe::Rate,
     tls::{self, SessionTls},
 };
+
+/// Strangers cause these lines by connecting.
+static STRANGERS: LazyLock<Arc<Rate>> =
+    LazyLock::new(|| Rate::new("more connections spoke something else"));
 
 /// Where a connection comes from, after any PROXY protocol header.
 #[derive(Clone, Debug)]
@@ -76,6 +82,8 @@ pub struct Origin {
 /// One session, from the greeting to its end.
 pub struct Session {
     context: Arc<Context>,
+    /// One of the sessions of this context.
+    _counted: Arc<()>,
     control: Control,
     facts: Arc<SessionFacts>,
     local: SocketAddr,
@@ -122,6 +130,8 @@ enum Wake {
     Refused,
     Timeout,
     Shutdown,
+    /// The account is not what it was.
+    Revoked(Arc<str>),
     Failed(ReadError),
 }
 
@@ -149,6 +159,7 @@ impl Session {
             account: None,
         });
         Self {
+            _counted: context.sessions.clone(),
             context,
             control,
             facts,
@@ -170,12 +181,12 @@ impl Session {
 
     /// Serves the client until one of us has enough.
     pub async fn run(mut self) {
-        tracing::debug!(session = self.id(), client = %self.facts.client, "connected");
+        line!(debug, self.facts, "connected");
         if let Err(error) = self.serve().await {
             let error = tls::errors::describe(&error);
-            tracing::debug!(session = self.id(), error, "the control connection broke");
+            line!(debug, self.facts, error, "the control connection broke");
         }
-        tracing::debug!(session = self.id(), "closed");
+        line!(debug, self.facts, "closed");
         self.control.close().await;
     }
 
@@ -183,11 +194,9 @@ impl Session {
         &self.facts.id
     }
 
-    /// Tells listeners what happened in this session.
-    fn tell(&self, kind: Kind, more: impl FnOnce(Event) -> Event) {
-        self.context
-            .events
-            .tell(|| more(Event::of(kind, &self.facts)));
+    /// Where things that happen in this session are told.
+    fn journal(&self) -> Journal {
+        Journal::new(self.facts.clone(), self.context.events.clone())
     }
 
     async fn serve(&mut self) -> io::Result<()> {
@@ -197,7 +206,14 @@ impl Session {
         self.send(Reply::new(220, self.context.config.server.greeting.clone()))
             .await?;
         loop {
-            let line = match self.next_line().await {
+            let wake = match self.next_line().await {
+                Wake::Line(_) | Wake::Refused if self.verdict().cause().is_some() => {
+                    let cause = self.verdict().cause().cloned();
+                    Wake::Revoked(cause.unwrap_or_default())
+                }
+                wake => wake,
+            };
+            let line = match wake {
                 Wake::Line(line) => line,
                 Wake::Refused => {
                     let refusal = self.no_room();
@@ -216,12 +232,16 @@ impl Session {
                         .send(Reply::new(421, "The server is shutting down"))
                         .await;
                 }
+                Wake::Revoked(cause) => {
+                    let last = self.revoked(&cause);
+                    return self.send(last).await;
+                }
                 Wake::Failed(error) => return self.read_failed(error).await,
             };
             let next = match unwound(self.execute(&line)).await {
                 Ok(next) => next?,
                 Err(Panicked) => {
-                    tracing::error!(session = self.id(), "a command panicked: this is a defect");
+                    line!(error, self.facts, "a command panicked: this is a defect");
                     let reply = Reply::new(421, "Internal error, closing the connection");
                     return self.send(reply).await;
                 }
@@ -243,8 +263,13 @@ impl Session {
                 .await
             }
             ReadError::UnexpectedTls => {
-                tracing::info!(session = self.id(), client = %self.facts.client,
-                    "TLS began without AUTH TLS: the client speaks implicit FTPS to the explicit port");
+                if STRANGERS.admits(self.facts.client.ip()) {
+                    line!(
+                        info,
+                        self.facts,
+                        "TLS began without AUTH TLS: the client speaks implicit FTPS to the explicit port"
+                    );
+                }
                 Ok(())
             }
             ReadError::Io(error) => Err(error),
@@ -257,6 +282,9 @@ impl Session {
         let by = self.started + self.context.config.limits.login_timeout;
         if !matches!(self.state, State::LoggedIn(_)) && Instant::now() >= by {
             return Wake::Timeout;
+        }
+        if let Verdict::Ends(cause) = self.verdict() {
+            return Wake::Revoked(cause);
         }
         match self.queue.pop() {
             Some(Waiting::Line(line)) => return Wake::Line(line),
@@ -286,6 +314,7 @@ impl Session {
             Some(Route::Passive(arrivals)) => arrivals.poll_early(&terms, context),
             Some(Route::Active { .. }) | None => Poll::Pending,
         }));
+        let mut revoked = pin!(ends(&self.state));
         let mut line = pin!(self.control.line());
         let mut sleep = pin!(sleep_until(rest_at.min(deadline)));
         loop {
@@ -297,6 +326,7 @@ impl Session {
                         return Wake::Shutdown;
                     }
                 }
+                cause = &mut revoked => return Wake::Revoked(cause),
                 never = &mut early => match never {},
                 () = &mut sleep => {
                     if Instant::now() >= deadline {
@@ -310,6 +340,28 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// What becomes of the session after a change of its account.
+    fn verdict(&self) -> Verdict {
+        match &self.state {
+            State::LoggedIn(user) => user.standing.verdict(),
+            _ => Verdict::Stays,
+        }
+    }
+
+    /// The session ends, as its account is not what it was: the last reply.
+    fn revoked(&self, cause: &str) -> Reply {
+        line!(
+            info,
+            self.facts,
+            cause,
+            "the session ends, as its account has changed"
+        );
+        if let State::LoggedIn(user) = &self.state {
+            user.presence.ended(cause);
+        }
+        Reply::new(421, "This account has changed: log in again, goodbye")
     }
 
     /// Answers a command that found no room to wait. It may have been the one that RNFR, REST or RANG
@@ -476,8 +528,11 @@ impl Session {
             C::Unknown(_) => self.answer(Reply::new(500, "Unknown command")).await,
             C::Foreign(_) => self.answer(Reply::new(500, "Not a command of FTP")).await,
             other => {
+                let (operation, path) = files::about(&other);
+                let path = path.to_owned();
                 let result = self.files(other).await;
-                let reply = result.unwrap_or_else(|failure| failure.reply(self.id()));
+                let reply =
+                    result.unwrap_or_else(|failure| self.failed_at(operation, &path, failure));
                 self.answer(reply).await
             }
         }
@@ -507,6 +562,23 @@ impl Session {
     /// Snapshots of the session go out by reference count: this changes the next one.
     fn facts_mut(&mut self) -> &mut SessionFacts {
         Arc::make_mut(&mut self.facts)
+    }
+}
+
+/// Waits until the session has to end at once, as its account has changed.
+fn ends(state: &State) -> impl Future<Output = Arc<str>> + Send + use<> {
+    let verdict = match state {
+        State::LoggedIn(user) => Some(user.standing.ends()),
+        _ => None,
+    };
+    async move {
+        if let Some(mut verdict) = verdict {
+            let ends = |verdict: &Verdict| matches!(verdict, Verdict::Ends(_));
+            if let Ok(Verdict::Ends(cause)) = verdict.wait_for(ends).await.as_deref() {
+                return cause.clone();
+            }
+        }
+        std::future::pending().await
     }
 }
 

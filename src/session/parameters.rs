@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, SocketAddr, SocketAddrV4},
 };
 
-use super::{Next, Session, errors::Failure};
+use super::{Next, Session, errors::Failure, upload::Limit};
 use crate::{
     data::{Route, arrivals::Arrivals, passive},
     ftp::{
@@ -32,7 +32,7 @@ impl Session {
         };
         let reply = match self.listen() {
             Ok(port) => Reply::new(227, address::pasv_text(SocketAddrV4::new(advertised, port))),
-            Err(failure) => failure.reply(self.id()),
+            Err(failure) => self.failed_at("data-connection", "", failure),
         };
         self.answer(reply).await
     }
@@ -48,7 +48,7 @@ impl Session {
             (Epsv::V6, IpAddr::V4(_)) => Reply::new(522, "Network protocol not supported, use (1)"),
             _ => match self.listen() {
                 Ok(port) => Reply::new(229, address::epsv_text(port)),
-                Err(failure) => failure.reply(self.id()),
+                Err(failure) => self.failed_at("data-connection", "", failure),
             },
         };
         self.answer(reply).await
@@ -66,12 +66,8 @@ impl Session {
             }
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 let (first, last) = self.context.config.data.passive_ports;
-                tracing::error!(
-                    session = self.id(),
-                    first,
-                    last,
-                    "all ports of data.passive-ports are taken"
-                );
+                let cause = format!("all ports of data.passive-ports ({first}-{last}) are taken");
+                self.journal().no_port(&cause);
                 Err(Reply::new(425, "No port is free for a data connection").into())
             }
             Err(error) if open_files::is_exhausted(&error) => {
@@ -79,8 +75,8 @@ impl Session {
                 Err(Reply::new(425, open_files::TEXT).into())
             }
             Err(error) => {
-                tracing::error!(session = self.id(), address = %self.local.ip(), %error,
-                    "cannot listen for a data connection");
+                let address = self.local.ip();
+                self.journal().no_port(&format!("{address}: {error}"));
                 Err(Reply::new(425, "Cannot listen for a data connection").into())
             }
         }
@@ -140,14 +136,10 @@ impl Session {
     }
 
     pub(super) async fn allo(&mut self, size: u64) -> io::Result<Next> {
-        let limit = self.upload_limit();
-        if limit > 0 && size > limit {
-            return self
-                .answer(Reply::new(
-                    552,
-                    format!("Uploads have {limit} bytes at most"),
-                ))
-                .await;
+        let refusal = Limit::size(self.upload_limit()).refuses(Some(size));
+        if let Some(Failure::OverLimit { reply, bytes }) = refusal {
+            self.journal().over_limit(None, bytes, reply.text());
+            return self.answer(reply).await;
         }
         self.parameters.announced_size = Some(size);
         self.answer(Reply::new(202, "No storage needs to be reserved"))

@@ -5,23 +5,24 @@ use std::io;
 use super::{
     Next, Session,
     errors::{self, Failure},
+    journal::Operation,
     transfer::{Handle, Work},
 };
 use crate::{
     data::download::{PumpError, send_file},
     ftp::reply::Reply,
-    gate::{
-        events::{Event, Kind},
-        path_policy::Operation,
-    },
-    tls::{self, session::Direction},
+    gate::path_policy,
+    tls::session::Direction,
 };
 
 impl Session {
     pub(super) async fn retr(&mut self, path: &str) -> io::Result<Next> {
         match self.download(path).await {
             Ok((announcement, work, handle)) => self.transfer(announcement, work, handle).await,
-            Err(failure) => self.answer(failure.reply(self.id())).await,
+            Err(failure) => {
+                let reply = self.failed_at("download", path, failure);
+                self.answer(reply).await
+            }
         }
     }
 
@@ -34,7 +35,9 @@ impl Session {
         };
         let path = self.resolve(argument)?;
         let user = self.logged_in()?;
-        user.policy.check(Operation::Download, &path).await?;
+        user.policy
+            .check(path_policy::Operation::Download, &path)
+            .await?;
         let source = user.tree.read(&path).await?;
         self.not_held_back(&path).await?;
         let size = source.metadata().size;
@@ -43,11 +46,11 @@ impl Session {
             return Err(Reply::new(554, format!("The file has {size} bytes")).into());
         }
         let rates = user.download_rates.clone();
-        let name = user.user.clone();
         let ascii = self.parameters.ascii;
-        let (transfer, handle) = self.prepare(Direction::Send).await?;
-        let session = transfer.session.clone();
-        let (events, facts) = (self.context.events.clone(), self.facts.clone());
+        let (transfer, handle) = self
+            .prepare(Direction::Send, Operation::Download, Some(&path))
+            .await?;
+        let journal = transfer.journal.clone();
         let announcement = format!(
             "Opening {} mode data connection for {} ({} bytes)",
             if ascii { "ASCII" } else { "BINARY" },
@@ -69,41 +72,19 @@ impl Session {
             };
             match guard.watch(pump).await {
                 Ok(Ok(bytes)) => {
-                    tracing::info!(
-                        session = &*session,
-                        user = name.as_str(),
-                        path = path.as_str(),
-                        bytes,
-                        "sent"
-                    );
-                    let event = || Event::of(Kind::Download, &facts).path(&path).size(bytes);
-                    events.tell(event);
+                    journal.sent(&path, bytes);
                     Reply::new(226, "Transfer complete")
                 }
-                Ok(Err(error)) => failed(&error, &session, path.as_str()),
-                Err(reply) => reply,
+                Ok(Err(error)) => {
+                    journal.pump(Operation::Download, Some(&path), None, &error);
+                    errors::pump(&error)
+                }
+                Err(ended) => {
+                    journal.ended(Operation::Download, Some(&path), None, ended);
+                    ended.reply()
+                }
             }
         };
         Ok((announcement, Box::pin(work), handle))
-    }
-}
-
-/// What a broken pump means for the client.
-pub(super) fn failed(error: &PumpError, session: &str, path: &str) -> Reply {
-    match error {
-        PumpError::Connection(error) => {
-            let reason = tls::errors::describe(error);
-            tracing::info!(session, path, reason, "the data connection broke");
-            Reply::new(426, "The data connection broke, transfer aborted")
-        }
-        PumpError::Storage(error) => {
-            let reply = errors::storage(error, session);
-            // The transfer has begun: what is left of the 5xx is that it did not end well.
-            if reply.code() == 550 {
-                Reply::new(451, error.to_string())
-            } else {
-                reply
-            }
-        }
     }
 }

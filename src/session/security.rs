@@ -11,12 +11,16 @@ use super::{
 };
 use crate::{
     ftp::{command::Protection, reply::Reply},
+    gate::session::line,
     observe::Rate,
     tls::session,
 };
 
 /// Strangers cause these lines by connecting.
 static FAILURES: LazyLock<Arc<Rate>> = LazyLock::new(|| Rate::new("more TLS handshakes failed"));
+
+static BEHIND: LazyLock<Arc<Rate>> =
+    LazyLock::new(|| Rate::new("more connections sent bytes behind AUTH"));
 
 impl Session {
     pub(super) async fn auth(&mut self, mechanism: &str) -> io::Result<Next> {
@@ -31,8 +35,13 @@ impl Session {
         };
         // CVE-2011-1575 and its kin: what came with AUTH in the clear would be taken for protected.
         if !self.control.nothing_buffered() || !self.queue.is_empty() {
-            tracing::warn!(session = self.id(), client = %self.facts.client,
-                "bytes behind AUTH in the clear: the connection is closed");
+            if BEHIND.admits(self.facts.client.ip()) {
+                line!(
+                    warn,
+                    self.facts,
+                    "bytes behind AUTH in the clear: the connection is closed"
+                );
+            }
             return Ok(Next::Close);
         }
         self.send(Reply::new(234, "Begin TLS")).await?;
@@ -58,8 +67,7 @@ impl Session {
             Ok(connection) => connection,
             Err(error) => {
                 if FAILURES.admits(self.facts.client.ip()) {
-                    tracing::info!(session = self.id(), client = %self.facts.client, %error,
-                        "the TLS handshake failed");
+                    line!(info, self.facts, %error, "the TLS handshake failed");
                 }
                 return Err(error);
             }

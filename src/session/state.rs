@@ -1,8 +1,8 @@
 //! Where a session stands. Each state owns what only it has: there is no root before the login.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use super::context::Place;
+use super::{accounts::Standing, context::Place};
 use crate::{
     data::{Route, rate::Rate},
     ftp::{digest::Algorithm, facts::Facts, path::VirtualPath, secret::Secret},
@@ -46,8 +46,10 @@ pub struct LoggedIn {
     pub policy: Arc<Policy>,
     /// The place among the sessions of the same user.
     pub _place: Place,
+    /// What becomes of the session when the account changes.
+    pub standing: Standing,
     /// Tells of the end.
-    pub _presence: Presence,
+    pub presence: Presence,
     /// The working directory.
     pub cwd: VirtualPath,
     /// What slows uploads down.
@@ -60,19 +62,36 @@ pub struct LoggedIn {
 pub struct Presence {
     events: Events,
     facts: Arc<SessionFacts>,
+    reason: OnceLock<String>,
 }
 
 impl Presence {
     /// Tells of the login.
     pub fn new(events: Events, facts: Arc<SessionFacts>) -> Self {
         events.tell(|| Event::of(Kind::Login, &facts));
-        Self { events, facts }
+        let reason = OnceLock::new();
+        Self {
+            events,
+            facts,
+            reason,
+        }
+    }
+
+    /// The server ends it, for this reason.
+    pub fn ended(&self, reason: &str) {
+        let _ = self.reason.set(reason.to_owned());
     }
 }
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        self.events.tell(|| Event::of(Kind::Logout, &self.facts));
+        self.events.tell(|| {
+            let event = Event::of(Kind::Logout, &self.facts);
+            match self.reason.get() {
+                Some(reason) => event.reason(reason),
+                None => event,
+            }
+        });
     }
 }
 

@@ -5,6 +5,7 @@ use std::io;
 use super::{
     Next, Session,
     errors::Failure,
+    journal,
     transfer::{Handle, Work},
     upload::{Limit, Upload, quota_exceeded},
 };
@@ -70,13 +71,17 @@ impl Session {
         from: From,
         announcement: Option<String>,
     ) -> io::Result<Next> {
+        let named = path.as_ref().map_or("", VirtualPath::as_str).to_owned();
         let prepared = match path {
             Ok(path) => self.upload(path, from, announcement).await,
             Err(failure) => Err(failure),
         };
         match prepared {
             Ok((announcement, work, handle)) => self.transfer(announcement, work, handle).await,
-            Err(failure) => self.answer(failure.reply(self.id())).await,
+            Err(failure) => {
+                let reply = self.failed_at("upload", &named, failure);
+                self.answer(reply).await
+            }
         }
     }
 
@@ -103,12 +108,14 @@ impl Session {
             .check(Operation::Upload(mode), &path)
             .await
             .map_err(Failure::from)?;
-        if let Some(reply) = limit.refuses(announced_size) {
-            return Err(reply.into());
+        if let Some(refusal) = limit.refuses(announced_size) {
+            return Err(refusal);
         }
         let (tree, policy, name) = (user.tree.clone(), user.policy.clone(), user.user.clone());
         let (rates, quota) = (user.upload_rates.clone(), user.account.quota);
-        let (transfer, handle) = self.prepare(Direction::Receive).await?;
+        let (transfer, handle) = self
+            .prepare(Direction::Receive, journal::Operation::Upload, Some(&path))
+            .await?;
         let mut part = tree.stage(&path, from).await?;
         if let Some(quota) = quota {
             // What waits to be resumed counts, what is resumed now does not.
@@ -121,14 +128,17 @@ impl Session {
             };
             limit = limit.and_quota(quota, used);
             let refusal = limit.refuses(announced_size);
-            if let Some(reply) = refusal.or_else(|| limit.refuses(Some(part.length().max(1)))) {
+            if let Some(refusal) = refusal.or_else(|| limit.refuses(Some(part.length().max(1)))) {
                 let _ = part.keep().await;
-                return Err(reply.into());
+                return Err(refusal);
             }
             // Others of the same account may be under way.
             if part.within(quota).is_err() {
                 let _ = part.keep().await;
-                return Err(quota_exceeded(quota).into());
+                return Err(Failure::OverLimit {
+                    reply: quota_exceeded(quota),
+                    bytes: None,
+                });
             }
         }
         let announcement = announcement.unwrap_or_else(|| {
@@ -149,7 +159,7 @@ impl Session {
         }
         let upload = Upload {
             facts: self.facts.clone(),
-            events: self.context.events.clone(),
+            journal: transfer.journal.clone(),
             policy,
             tree,
             user: name,

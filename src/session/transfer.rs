@@ -4,7 +4,7 @@ use std::{
     future::poll_fn,
     io,
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     task::Poll,
     time::Duration,
 };
@@ -14,16 +14,24 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Next, ReadError, Session, Shutdown, State, errors::Failure};
+use super::{
+    Next, ReadError, Session, Shutdown, State, ends,
+    errors::Failure,
+    journal::{Journal, Operation},
+};
 use crate::{
     data::{Channel, OpenError, Opening, Terms, channel::stalled, ending::Ending, socket::Meter},
     ftp::{
         command::{self, Command},
+        path::VirtualPath,
         reply::Reply,
     },
     open_files,
     tls::session::Direction,
 };
+
+/// For the log.
+pub(super) const STALLED: &str = "nothing has moved for too long";
 
 /// How long a transfer may take to end once it was told to.
 const ABORT: Duration = Duration::from_secs(10);
@@ -38,22 +46,44 @@ const BURST: usize = 64;
 /// Something that takes long, and ends with a reply.
 pub(super) type Work = Pin<Box<dyn Future<Output = Reply> + Send>>;
 
+/// Ends a transfer from outside: ABOR came, or the client is gone.
+#[derive(Default)]
+pub(super) struct Abort {
+    notify: Notify,
+    cause: OnceLock<&'static str>,
+}
+
+impl Abort {
+    /// Ends it; the cause is for the log.
+    fn because(&self, cause: &'static str) {
+        let _ = self.cause.set(cause);
+        self.notify.notify_one();
+    }
+
+    /// Waits until it is to end.
+    pub(super) async fn come(&self) -> &'static str {
+        self.notify.notified().await;
+        self.cause.get().copied().unwrap_or("it was aborted")
+    }
+}
+
 /// What a transfer's work is given.
 pub(super) struct Transfer {
     opening: Opening,
-    /// Says that ABOR came, or that the client is gone.
-    pub abort: Arc<Notify>,
+    abort: Arc<Abort>,
     /// How long the client may keep it waiting.
-    pub stall_timeout: Duration,
-    /// For logs.
-    pub session: Arc<str>,
+    stall_timeout: Duration,
+    /// Where it is told what comes of it.
+    pub(super) journal: Journal,
+    pub(super) operation: Operation,
+    pub(super) path: Option<VirtualPath>,
     inspecting: watch::Sender<bool>,
     ending: Ending,
 }
 
 /// The outside of a transfer: how to end it, and what has moved.
 pub(super) struct Handle {
-    abort: Arc<Notify>,
+    abort: Arc<Abort>,
     meter: Arc<Meter>,
     /// All bytes of an upload have come, and the client waits for the verdict.
     inspecting: watch::Receiver<bool>,
@@ -67,6 +97,7 @@ impl Session {
             tls: self.tls.clone().filter(|_| self.parameters.private),
             certificate: self.facts.certificate.clone(),
             handshake_timeout: self.context.config.limits.handshake_timeout,
+            observer: Arc::new(self.journal()),
         }
     }
 
@@ -75,6 +106,8 @@ impl Session {
     pub(super) async fn prepare(
         &mut self,
         direction: Direction,
+        operation: Operation,
+        path: Option<&VirtualPath>,
     ) -> Result<(Transfer, Handle), Failure> {
         let config = &self.context.config;
         // RFC 4217 §9: said here, not at PASV.
@@ -84,13 +117,16 @@ impl Session {
         let Some(route) = self.parameters.route.take() else {
             return Err(Reply::new(425, "EPSV or PASV comes first").into());
         };
-        let (abort, meter) = (Arc::new(Notify::new()), route.meter());
+        let (abort, meter) = (Arc::new(Abort::default()), route.meter());
+        let journal = self.journal();
+        let mut terms = self.terms();
+        terms.observer = Arc::new(journal.clone().at(path.cloned()));
         let (told, inspecting) = watch::channel(false);
         let (data_timeout, stall_timeout) =
             (config.limits.data_timeout, config.limits.stall_timeout);
         let mut opening = Opening {
             route,
-            terms: self.terms(),
+            terms,
             direction,
             data_timeout,
             meter: meter.clone(),
@@ -101,7 +137,9 @@ impl Session {
             opening,
             abort: abort.clone(),
             stall_timeout,
-            session: self.facts.id.clone(),
+            journal,
+            operation,
+            path: path.cloned(),
             inspecting: told,
             ending: self.ending.clone(),
         };
@@ -134,6 +172,7 @@ impl Session {
         let keep_alive = self.context.config.uploads.keep_alive;
         let (mut leaving, mut burst, mut rested) = (false, 0, false);
         let mut lasting = pin!(sleep(LASTING));
+        let mut revoked = pin!(ends(&self.state));
         loop {
             if burst >= BURST {
                 burst = 0;
@@ -155,12 +194,14 @@ impl Session {
                     return Ok(Next::Continue);
                 }
                 () = cut(&mut self.shutdown) => {
-                    handle.abort.notify_one();
-                    let reply = timeout(ABORT, &mut work).await;
-                    let reply = reply.unwrap_or_else(|_| aborted());
-                    self.send(reply).await?;
-                    self.send(Reply::new(421, "The server is shutting down")).await?;
-                    return Ok(Next::Close);
+                    let last = Reply::new(421, "The server is shutting down");
+                    let cause = "the server is shutting down";
+                    return self.cut_off(work, &handle, cause, last).await;
+                }
+                cause = &mut revoked => {
+                    let last = self.revoked(&cause);
+                    let cause = "the account has changed";
+                    return self.cut_off(work, &handle, cause, last).await;
                 }
                 () = &mut lasting, if !rested => {
                     rested = true;
@@ -182,7 +223,7 @@ impl Session {
                     continue;
                 }
                 Err(error) => {
-                    handle.abort.notify_one();
+                    handle.abort.because("the control connection was lost");
                     let _ = timeout(ABORT, work).await;
                     self.read_failed(error).await?;
                     return Ok(Next::Close);
@@ -191,7 +232,7 @@ impl Session {
             burst += 1;
             match command::parse(&line) {
                 Ok(Command::Abor) => {
-                    handle.abort.notify_one();
+                    handle.abort.because("the client sent ABOR");
                     let reply = timeout(ABORT, &mut work).await;
                     let reply = reply.unwrap_or_else(|_| Reply::new(426, "Aborted"));
                     self.send(reply).await?;
@@ -212,10 +253,27 @@ impl Session {
         }
     }
 
+    /// Ends work and session; what has arrived of an upload is kept.
+    async fn cut_off(
+        &mut self,
+        mut work: Work,
+        handle: &Handle,
+        cause: &'static str,
+        last: Reply,
+    ) -> io::Result<Next> {
+        handle.abort.because(cause);
+        let reply = timeout(ABORT, &mut work).await;
+        let reply = reply.unwrap_or_else(|_| aborted());
+        drop(work);
+        self.send(reply).await?;
+        self.send(last).await?;
+        Ok(Next::Close)
+    }
+
     /// A handle for work without a data connection.
     pub(super) fn no_data(&self) -> Handle {
         Handle {
-            abort: Arc::new(Notify::new()),
+            abort: Arc::default(),
             meter: Arc::new(Meter::default()),
             inspecting: watch::channel(false).1,
         }
@@ -237,7 +295,7 @@ impl Session {
 
 impl Handle {
     /// What ends the work.
-    pub(super) fn abort(&self) -> Arc<Notify> {
+    pub(super) fn abort(&self) -> Arc<Abort> {
         self.abort.clone()
     }
 
@@ -269,31 +327,34 @@ impl Transfer {
             inspecting: self.inspecting,
             ending: self.ending,
         };
-        let (session, peer) = (self.session, self.opening.terms.peer);
+        let (journal, path) = (self.journal, self.path);
         let opened = tokio::select! {
             biased;
             opened = self.opening.open() => opened,
-            () = guard.abort.notified() => return Err(aborted()),
+            cause = guard.abort.come() => {
+                let reply = aborted();
+                journal.no_data(self.operation, path.as_ref(), reply.code(), &cause);
+                return Err(reply);
+            }
         };
         match opened {
             Ok(channel) => Ok((channel, guard)),
             Err(error) => {
-                match &error {
-                    OpenError::Connect(error) if open_files::is_exhausted(error) => {
-                        open_files::complain("a data connection could not be opened");
-                    }
-                    OpenError::Connect(error) => {
-                        tracing::info!(session = &*session, client = %peer, %error, "no data connection");
-                    }
-                    error => {
-                        tracing::info!(session = &*session, client = %peer, reason = %error, "no data connection");
-                    }
+                if let OpenError::Connect(error) = &error
+                    && open_files::is_exhausted(error)
+                {
+                    open_files::complain("a data connection could not be opened");
                 }
                 let code = if matches!(error, OpenError::Refused(_)) {
                     522
                 } else {
                     425
                 };
+                let cause = match &error {
+                    OpenError::Connect(why) => format!("{error}: {why}"),
+                    error => error.to_string(),
+                };
+                journal.no_data(self.operation, path.as_ref(), code, &cause);
                 Err(Reply::new(code, error.to_string()))
             }
         }
@@ -302,7 +363,7 @@ impl Transfer {
 
 /// What can end a transfer from outside.
 pub(super) struct Guard {
-    pub abort: Arc<Notify>,
+    pub(super) abort: Arc<Abort>,
     meter: Arc<Meter>,
     stall_timeout: Duration,
     inspecting: watch::Sender<bool>,
@@ -328,13 +389,13 @@ impl Guard {
     /// Runs a pump until it ends, ABOR comes, or nothing moves for too long.
     ///
     /// # Errors
-    /// The reply that ends the transfer.
-    pub(super) async fn watch<T>(&self, pump: impl Future<Output = T>) -> Result<T, Reply> {
+    /// Why it ended before the pump did.
+    pub(super) async fn watch<T>(&self, pump: impl Future<Output = T>) -> Result<T, Ended> {
         tokio::select! {
             biased;
             result = pump => Ok(result),
-            () = self.abort.notified() => Err(aborted()),
-            () = stalled(self.meter.clone(), self.stall_timeout) => Err(stalled_reply()),
+            cause = self.abort.come() => Err(Ended::Aborted(cause)),
+            () = stalled(self.meter.clone(), self.stall_timeout) => Err(Ended::Stalled),
         }
     }
 }
@@ -345,6 +406,31 @@ async fn cut(shutdown: &mut watch::Receiver<Shutdown>) {
     if shutdown.wait_for(cutting).await.is_err() {
         // Who would say so is gone with the server.
         std::future::pending::<()>().await;
+    }
+}
+
+/// Why a transfer ended before its pump did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// From outside; the cause is for the log.
+    Aborted(&'static str),
+    /// Nothing moved for too long.
+    Stalled,
+}
+
+impl Ended {
+    pub(super) fn cause(self) -> &'static str {
+        match self {
+            Self::Aborted(cause) => cause,
+            Self::Stalled => STALLED,
+        }
+    }
+
+    pub(super) fn reply(self) -> Reply {
+        match self {
+            Self::Aborted(_) => aborted(),
+            Self::Stalled => stalled_reply(),
+        }
     }
 }
 

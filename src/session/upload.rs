@@ -6,9 +6,9 @@ use tokio::time::sleep;
 
 use super::{
     cuts::RecentCuts,
-    errors::{self, Failure},
-    retrieve,
-    transfer::{Guard, aborted, stalled_reply},
+    errors::{self, At, Failure},
+    journal::{self, Broken, Journal, Stored, Whose},
+    transfer::{Ended, Guard},
 };
 use crate::{
     config::{LateVerdict, Uploads},
@@ -22,8 +22,8 @@ use crate::{
     ftp::{path::VirtualPath, reply::Reply},
     gate::{
         Named, SessionFacts,
-        events::{self, Event, Events},
         path_policy::{Operation, Policy, UploadMode},
+        session::line,
         upload::{Inspection, Inspector, Record, Refusal, UploadFacts},
     },
     storage::{Error, Note, Part, Tree},
@@ -32,9 +32,6 @@ use crate::{
 /// How long an upload that ended by FIN alone waits for ABOR, or for the end of the control
 /// connection: a client that is killed loses both connections at once, in whatever order that comes.
 const FIN_GRACE: Duration = Duration::from_millis(100);
-
-/// The reason that events give.
-const UNCLOSED: &str = "it ended without TLS close_notify";
 
 /// How many bytes a file may have, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,9 +63,12 @@ impl Limit {
     }
 
     /// 552 for a file of that size.
-    pub(super) fn refuses(&self, size: Option<u64>) -> Option<Reply> {
+    pub(super) fn refuses(&self, size: Option<u64>) -> Option<Failure> {
         let refuses = size.zip(self.bytes).is_some_and(|(size, most)| size > most);
-        refuses.then(|| self.reply())
+        refuses.then(|| Failure::OverLimit {
+            reply: self.reply(),
+            bytes: size,
+        })
     }
 
     /// RFC 959: "Exceeded storage allocation".
@@ -90,7 +90,7 @@ pub(super) fn quota_exceeded(quota: u64) -> Reply {
 /// One upload.
 pub(super) struct Upload {
     pub(super) facts: Arc<SessionFacts>,
-    pub(super) events: Events,
+    pub(super) journal: Journal,
     pub(super) policy: Arc<Policy>,
     pub(super) tree: Arc<dyn Tree>,
     pub(super) user: String,
@@ -108,12 +108,41 @@ pub(super) struct Upload {
     pub(super) unclosed: bool,
 }
 
+/// Why an upload is not whole, or not stored for now.
+enum Cut {
+    /// From outside, or as nothing came.
+    Ended(Ended),
+    /// The connection or the storage.
+    Pump(PumpError),
+    /// The storage, after all has come.
+    Storage(Error),
+    /// Anything else: the reply, and the cause for the log.
+    Other(Reply, String),
+}
+
+impl Cut {
+    fn reply(&self) -> Reply {
+        match self {
+            Self::Ended(ended) => ended.reply(),
+            Self::Pump(error) => errors::pump(error),
+            Self::Storage(error) => errors::storage(error),
+            Self::Other(reply, _) => reply.clone(),
+        }
+    }
+}
+
+impl From<&'static str> for Cut {
+    fn from(cause: &'static str) -> Self {
+        Self::Ended(Ended::Aborted(cause))
+    }
+}
+
 /// How an inspection ended, or did not.
 enum Decision {
     Accepted(Option<String>),
     Refused(Refusal),
     /// ABOR came, or what is staged cannot be read.
-    Broken(Reply),
+    Broken(Cut),
     /// It took longer than the configuration allows, and is to go on after the file is published.
     Late,
 }
@@ -125,7 +154,6 @@ impl Upload {
         mut channel: Channel,
         guard: Guard,
     ) -> Reply {
-        let session = self.facts.id.clone();
         let facts = UploadFacts {
             path: self.path.clone(),
             mode: self.mode,
@@ -151,28 +179,30 @@ impl Upload {
             };
             let received = tokio::select! {
                 biased;
-                result = receiver.receive(&mut channel) => Some(result),
-                () = guard.abort.notified() => None,
+                result = receiver.receive(&mut channel) => Ok(result),
+                cause = guard.abort.come() => Err(cause),
             };
             let whole = receiver.whole;
-            if received.is_none() {
+            if received.is_err() {
                 // What cannot be staged cannot be kept.
                 let _ = receiver.give_up().await;
             }
             received.map(|received| (received, whole))
         };
-        let Some((received, whole)) = received else {
-            drop(channel);
-            return self.broken(part, aborted()).await;
+        let (received, whole) = match received {
+            Ok(received) => received,
+            Err(cause) => {
+                drop(channel);
+                return self.broken(part, cause.into()).await;
+            }
         };
         match received {
             Ok(End::Fin) => self.unclosed = true,
             Ok(End::CloseNotify | End::Clear) => {}
             Err(UploadError::Ended(why)) => {
-                tracing::info!(session = &*session, path = self.path.as_str(), reason = %why,
-                    "the data connection broke");
                 let reply = Reply::new(426, format!("{why}, transfer aborted"));
-                return self.broken(part, reply).await;
+                let cut = Cut::Other(reply, why.to_string());
+                return self.broken(part, cut).await;
             }
             Err(UploadError::Refused(refusal)) => {
                 let reply = self.refused(part, &refusal, whole, &facts.record).await;
@@ -182,50 +212,50 @@ impl Upload {
             Err(UploadError::TooLarge) => {
                 showing.too_large().await;
                 channel.refuse().await;
-                return self.limit.reply();
+                return self.over_limit(self.limit.reply());
             }
-            Err(UploadError::Stalled) => return self.broken(part, stalled_reply()).await,
+            Err(UploadError::Stalled) => {
+                return self.broken(part, Cut::Ended(Ended::Stalled)).await;
+            }
             // Others of the same account have taken the room meanwhile.
             Err(UploadError::Pump(PumpError::Storage(Error::Quota))) => {
                 showing.too_large().await;
                 channel.refuse().await;
-                return quota_exceeded(self.quota.unwrap_or(0));
+                return self.over_limit(quota_exceeded(self.quota.unwrap_or(0)));
             }
             Err(UploadError::Pump(error @ PumpError::Storage(_))) => {
-                let reply = retrieve::failed(&error, &session, self.path.as_str());
                 channel.refuse().await;
-                return self.broken(part, reply).await;
+                return self.broken(part, Cut::Pump(error)).await;
             }
-            Err(UploadError::Pump(error)) => {
-                let reply = retrieve::failed(&error, &session, self.path.as_str());
-                return self.broken(part, reply).await;
-            }
+            Err(UploadError::Pump(error)) => return self.broken(part, Cut::Pump(error)).await,
         }
         // Where ALLO has told the size, nothing can be missing.
         if self.unclosed && self.announced_size.is_none() {
             tokio::select! {
                 biased;
-                () = guard.abort.notified() => return self.broken(part, aborted()).await,
+                cause = guard.abort.come() => return self.broken(part, cause.into()).await,
                 () = sleep(FIN_GRACE) => {}
             }
         }
         let completed = tokio::select! {
             biased;
-            () = guard.abort.notified() => None,
-            completed = part.completed() => Some(completed),
+            cause = guard.abort.come() => Err(Cut::from(cause)),
+            completed = part.completed() => Ok(completed),
         };
-        let Some(completed) = completed else {
-            drop(channel);
-            return self.broken(part, aborted()).await;
-        };
-        if let Err(error) = completed {
-            let reply = errors::storage(&error, &session);
-            channel.refuse().await;
-            return self.broken(part, reply).await;
+        match completed {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                channel.refuse().await;
+                return self.broken(part, Cut::Storage(error)).await;
+            }
+            Err(cut) => {
+                drop(channel);
+                return self.broken(part, cut).await;
+            }
         }
         // Clients that end TLS in both directions wait for this before they read the reply.
         if let Err(error) = channel.finish().await {
-            tracing::debug!(session = &*session, %error, "the end of the data connection");
+            line!(debug, self.facts, path = self.path.as_str(), %error, "the end of the data connection");
         }
         guard.inspecting();
         match self.decision(&mut showing, &guard).await {
@@ -234,7 +264,7 @@ impl Upload {
                 published.unwrap_or_else(|reply| reply)
             }
             Decision::Refused(refusal) => self.refused(part, &refusal, true, &facts.record).await,
-            Decision::Broken(reply) => self.broken(part, reply).await,
+            Decision::Broken(cut) => self.broken(part, cut).await,
             Decision::Late => self.publish_unjudged(part, showing, &facts.record).await,
         }
     }
@@ -251,24 +281,28 @@ impl Upload {
         let decided = |verdict: Result<_, _>| match verdict {
             Ok(accept_as) => Decision::Accepted(accept_as),
             Err(UploadError::Refused(refusal)) => Decision::Refused(refusal),
-            Err(UploadError::Pump(error)) => {
-                let path = self.path.as_str();
-                Decision::Broken(retrieve::failed(&error, &self.facts.id, path))
+            Err(UploadError::Pump(error)) => Decision::Broken(Cut::Pump(error)),
+            Err(UploadError::TooLarge) => {
+                let reply = self.limit.reply();
+                let cause = reply.text().to_owned();
+                Decision::Broken(Cut::Other(reply, cause))
             }
-            Err(UploadError::TooLarge) => Decision::Broken(self.limit.reply()),
-            Err(UploadError::Stalled) => Decision::Broken(stalled_reply()),
-            Err(UploadError::Ended(why)) => Decision::Broken(Reply::new(426, why.to_string())),
+            Err(UploadError::Stalled) => Decision::Broken(Cut::Ended(Ended::Stalled)),
+            Err(UploadError::Ended(why)) => {
+                let why = why.to_string();
+                Decision::Broken(Cut::Other(Reply::new(426, why.clone()), why))
+            }
         };
         tokio::select! {
             biased;
-            () = guard.abort.notified() => return Decision::Broken(aborted()),
+            cause = guard.abort.come() => return Decision::Broken(cause.into()),
             verdict = showing.verdict() => return decided(verdict),
             () = late => {}
         }
         let undecided = showing.undecided();
-        tracing::warn!(
-            session = &*self.facts.id,
-            user = self.user.as_str(),
+        line!(
+            warn,
+            self.facts,
             path = self.path.as_str(),
             plugins = undecided.join(", "),
             ?after,
@@ -278,7 +312,7 @@ impl Upload {
         match self.settings.verdict_late {
             LateVerdict::Wait => tokio::select! {
                 biased;
-                () = guard.abort.notified() => Decision::Broken(aborted()),
+                cause = guard.abort.come() => Decision::Broken(cause.into()),
                 verdict = showing.verdict() => decided(verdict),
             },
             LateVerdict::Quarantine => {
@@ -308,10 +342,10 @@ impl Upload {
         let record = record.clone();
         tokio::spawn(async move {
             let verdict = showing.verdict().await;
-            let (session, path) = (&*self.facts.id, self.path.as_str());
+            let path = self.path.as_str();
             let (plugin, reason) = match &verdict {
                 Ok(_) => {
-                    tracing::info!(session, path, "the late verdict is: accepted");
+                    line!(info, self.facts, path, "the late verdict is: accepted");
                     return;
                 }
                 Err(UploadError::Refused(
@@ -319,23 +353,19 @@ impl Upload {
                 )) => (plugin, reason),
                 Err(UploadError::Refused(Refusal::Failed(fault))) => (&fault.plugin, &fault.text),
                 Err(error) => {
-                    tracing::error!(session, path, ?error, "the late verdict will never come");
+                    line!(
+                        error,
+                        self.facts,
+                        path,
+                        ?error,
+                        "the late verdict will never come"
+                    );
                     return;
                 }
             };
-            tracing::error!(
-                session,
-                user = self.user.as_str(),
-                path,
-                plugin = &**plugin,
-                reason = reason.as_str(),
-                "the late verdict is: refused; the file can be seen"
-            );
-            self.events.tell(|| {
-                let event = Event::of(events::Kind::UploadRefusedLate, &self.facts);
-                let event = event.path(&self.path).size(bytes).sha256(record.get());
-                event.plugin(plugin).reason(reason)
-            });
+            let digest = record.get();
+            let journal = &self.journal;
+            journal.refused_late(&self.path, bytes, digest, plugin, reason);
         });
         reply
     }
@@ -348,13 +378,16 @@ impl Upload {
         record: &Record,
         unjudged: Option<&str>,
     ) -> Result<Reply, Reply> {
-        let session = &*self.facts.id;
         let (path, mode) = match accept_as {
             None => (self.path.clone(), self.mode),
             Some(other) => match self.other_path(&other).await {
                 Ok(path) => (path, UploadMode::Create),
                 Err(failure) => {
-                    let reply = failure.reply(session);
+                    let reply = failure.reply(&At {
+                        journal: &self.journal,
+                        operation: "upload",
+                        path: &self.path,
+                    });
                     // Another time it may be stored: what has come is worth keeping.
                     if reply.code() < 500 {
                         let _ = part.keep().await;
@@ -368,7 +401,8 @@ impl Upload {
             // Others of the same account may have stored something since this began.
             if let Err(error) = self.tree.usage().await {
                 let _ = part.keep().await;
-                return Err(errors::storage(&error, session));
+                self.journal.storage("upload", &path, &error);
+                return Err(errors::storage(&error));
             }
         }
         if let Some(digest) = record.get() {
@@ -379,41 +413,28 @@ impl Upload {
             Err(Error::Exists) => {
                 let overwrite = Operation::Upload(UploadMode::Overwrite);
                 if let Err(refusal) = self.policy.check(overwrite, &path).await {
-                    return Err(errors::policy(&refusal, session));
+                    return Err(errors::policy(&refusal));
                 }
                 part.publish(&path, true).await
             }
             result => result,
         };
         if let Err(error) = published {
-            let reply = errors::storage(&error, session);
+            self.journal.not_published(&path, bytes, &error);
+            let reply = errors::storage(&error);
             // What is over the quota would be kept in vain.
             if !matches!(error, Error::Quota) {
                 let _ = part.keep().await;
             }
             return Err(reply);
         }
-        tracing::info!(
-            session,
-            user = self.user.as_str(),
-            path = path.as_str(),
+        self.journal.stored(&Stored {
+            path: &self.path,
+            to: &path,
             bytes,
-            close_notify = self.unclosed.then_some(false),
-            "stored"
-        );
-        self.events.tell(|| {
-            let event = Event::of(events::Kind::Upload, &self.facts);
-            let event = event.path(&self.path).size(bytes).sha256(record.get());
-            let event = match path == self.path {
-                true => event,
-                false => event.to(&path),
-            };
-            let unclosed = self.unclosed.then_some(UNCLOSED);
-            let reasons: Vec<&str> = unjudged.into_iter().chain(unclosed).collect();
-            match reasons.is_empty() {
-                false => event.reason(reasons.join("; ")),
-                true => event,
-            }
+            sha256: record.get(),
+            unclosed: self.unclosed,
+            unjudged,
         });
         let mut text = "Transfer complete".to_owned();
         if self.unclosed {
@@ -434,7 +455,13 @@ impl Upload {
     /// Another name that an inspector chose, checked like any other.
     async fn other_path(&self, name: &str) -> Result<VirtualPath, Failure> {
         let nonsense = |text: String| {
-            tracing::error!(session = &*self.facts.id, error = text, "accept-as");
+            line!(
+                error,
+                self.facts,
+                path = self.path.as_str(),
+                error = text,
+                "accept-as"
+            );
             Failure::from(Reply::new(
                 451,
                 "The upload cannot be stored under its new name",
@@ -453,19 +480,40 @@ impl Upload {
         Ok(path)
     }
 
+    /// The upload is more than it may be, and gone.
+    fn over_limit(&self, reply: Reply) -> Reply {
+        self.journal
+            .over_limit(Some(&self.path), None, reply.text());
+        reply
+    }
+
     /// The transfer broke: what came so far waits to be resumed.
-    async fn broken(&self, part: Box<dyn Part>, reply: Reply) -> Reply {
-        let bytes = part.length();
-        tracing::info!(
-            session = &*self.facts.id,
-            user = self.user.as_str(),
-            path = self.path.as_str(),
-            bytes,
-            code = reply.code(),
-            "upload broken off"
-        );
+    async fn broken(&self, part: Box<dyn Part>, cut: Cut) -> Reply {
+        let (bytes, reply) = (part.length(), cut.reply());
+        let (operation, path) = (journal::Operation::Upload, Some(&self.path));
+        match &cut {
+            Cut::Ended(ended) => self.journal.ended(operation, path, Some(bytes), *ended),
+            Cut::Pump(error) => self.journal.pump(operation, path, Some(bytes), error),
+            Cut::Storage(error) => self.journal.broken(&Broken {
+                operation,
+                path,
+                bytes: Some(bytes),
+                code: reply.code(),
+                cause: &journal::cause(error),
+                fault: Whose::of(error),
+            }),
+            Cut::Other(reply, cause) => self.journal.broken(&Broken {
+                operation,
+                path,
+                bytes: Some(bytes),
+                code: reply.code(),
+                cause,
+                fault: Whose::Client,
+            }),
+        }
         if let Err(error) = part.keep().await {
-            tracing::warn!(session = &*self.facts.id, %error, "the broken upload cannot be kept");
+            line!(warn, self.facts, path = self.path.as_str(), %error,
+                "the broken upload cannot be kept");
         }
         if self.mode == UploadMode::Overwrite {
             self.cuts.note(&self.path);
@@ -481,29 +529,8 @@ impl Upload {
         whole: bool,
         record: &Record,
     ) -> Reply {
-        let session = &*self.facts.id;
         let bytes = part.length();
-        let event = |kind| {
-            let event = Event::of(kind, &self.facts).path(&self.path).size(bytes);
-            let event = event.sha256(record.get());
-            match refusal {
-                Refusal::Quarantined(plugin, reason) | Refusal::Rejected(plugin, reason) => {
-                    event.plugin(plugin).reason(reason)
-                }
-                Refusal::Failed(fault) => event.fault(fault),
-            }
-        };
-        match refusal {
-            Refusal::Quarantined(..) => {
-                self.events.tell(|| event(events::Kind::UploadQuarantined));
-            }
-            Refusal::Rejected(..) => self.events.tell(|| event(events::Kind::UploadRefused)),
-            Refusal::Failed(_) => {
-                self.events
-                    .tell(|| event(events::Kind::Fault).operation("upload"));
-                self.events.tell(|| event(events::Kind::UploadRefused));
-            }
-        }
+        let mut kept = None;
         match refusal {
             Refusal::Quarantined(plugin, reason) => {
                 let note = Note {
@@ -511,17 +538,16 @@ impl Upload {
                     path: self.path.as_str().to_owned(),
                     mode: self.mode,
                     client: self.facts.client.to_string(),
-                    session: session.to_owned(),
+                    session: self.facts.id.as_ref().to_owned(),
                     plugin: plugin.as_ref().to_owned(),
                     reason: reason.clone(),
                     whole,
                     sha256: record.get().map(str::to_owned),
                 };
                 match part.quarantine(note).await {
-                    Ok(name) => tracing::warn!(session, file = name, "kept in quarantine"),
-                    Err(error) => {
-                        tracing::error!(session, %error, "quarantine failed, the upload is gone")
-                    }
+                    Ok(name) => kept = Some(name),
+                    Err(error) => line!(error, self.facts, path = self.path.as_str(), %error,
+                        "quarantine failed, the upload is gone"),
                 }
             }
             // It could not be decided: the client may come again and go on where it was.
@@ -530,6 +556,8 @@ impl Upload {
             }
             Refusal::Rejected(..) => drop(part),
         }
-        errors::upload(refusal, session)
+        let (journal, digest) = (&self.journal, record.get());
+        journal.upload_refused(&self.path, bytes, digest, refusal, kept.as_deref());
+        errors::upload(refusal)
     }
 }

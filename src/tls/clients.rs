@@ -1,12 +1,16 @@
 //! Client certificates.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use aws_lc_rs::digest;
 use rustls::{
     RootCertStore,
     crypto::CryptoProvider,
-    pki_types::{CertificateDer, pem::PemObject},
+    pki_types::{CertificateDer, UnixTime, pem::PemObject},
     server::{WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 use x509_parser::prelude::*;
@@ -69,9 +73,37 @@ fn read_roots(file: &Path) -> Result<(RootCertStore, Vec<String>), String> {
     }
 }
 
+/// Whether a certificate that was verified once would be so by `verifier`, but for the time.
+///
+/// # Errors
+/// For the log: why not.
+pub fn verify(
+    verifier: &dyn ClientCertVerifier,
+    certificate: &ClientCertificate,
+) -> Result<(), String> {
+    if !verifier.offer_client_auth() {
+        return Err("certificates are not asked for any more".to_owned());
+    }
+    let intermediates: Vec<_> = certificate
+        .intermediates
+        .iter()
+        .map(|one| CertificateDer::from(one.as_slice()))
+        .collect();
+    let at = certificate.verified.duration_since(UNIX_EPOCH);
+    let at = UnixTime::since_unix_epoch(at.unwrap_or_default());
+    let leaf = CertificateDer::from(certificate.der.as_slice());
+    let verified = verifier.verify_client_cert(&leaf, &intermediates, at);
+    verified
+        .map(|_| ())
+        .map_err(|error| format!("none of tls.client-authorities vouches for it ({error})"))
+}
+
 /// What plugins are told of a certificate that has been verified.
 #[must_use]
-pub fn describe(leaf: &CertificateDer<'_>) -> ClientCertificate {
+pub fn describe(
+    leaf: &CertificateDer<'_>,
+    intermediates: &[CertificateDer<'_>],
+) -> ClientCertificate {
     let subject = X509Certificate::from_der(leaf)
         .map(|(_, certificate)| rfc4514(certificate.subject()))
         .unwrap_or_default();
@@ -80,6 +112,8 @@ pub fn describe(leaf: &CertificateDer<'_>) -> ClientCertificate {
         der: leaf.to_vec(),
         subject,
         sha256,
+        intermediates: intermediates.iter().map(|one| one.to_vec()).collect(),
+        verified: SystemTime::now(),
     }
 }
 
@@ -136,7 +170,7 @@ mod tests {
         name.push(rcgen::DnType::CommonName, " alice+b");
         let key = rcgen::KeyPair::generate().unwrap();
         let certificate = parameters.self_signed(&key).unwrap();
-        let described = describe(certificate.der());
+        let described = describe(certificate.der(), &[]);
         assert_eq!(described.subject, "CN=\\ alice\\+b,O=Example\\, Inc.");
         assert_eq!(described.sha256.len(), 64);
     }

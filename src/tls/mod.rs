@@ -14,17 +14,21 @@ use std::{fmt, path::Path, sync::Arc};
 use rustls::{
     ServerConfig,
     crypto::{CryptoProvider, aws_lc_rs as crypto},
-    server::NoServerSessionStorage,
+    server::{NoServerSessionStorage, danger::ClientCertVerifier},
     version::{TLS12, TLS13},
 };
 
 use self::certificates::{Identity, Resolver};
 pub use self::session::SessionTls;
-use crate::config::{self, TlsVersion};
+use crate::{
+    config::{self, TlsVersion},
+    gate::session::ClientCertificate,
+};
 
 /// What all sessions share.
 pub struct Tls {
     base: ServerConfig,
+    clients: Arc<dyn ClientCertVerifier>,
     resolver: Arc<Resolver>,
     binding: config::Binding,
     minimum_version: TlsVersion,
@@ -86,19 +90,21 @@ impl Tls {
             TlsVersion::V1_2 => &[&TLS13, &TLS12][..],
             TlsVersion::V1_3 => &[&TLS13][..],
         };
+        let clients = clients::verifier(config, &provider, &mut warnings)?;
         let mut base = ServerConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(versions)
             .map_err(|error| Error {
                 key: "tls".into(),
                 text: error.to_string(),
             })?
-            .with_client_cert_verifier(clients::verifier(config, &provider, &mut warnings)?)
+            .with_client_cert_verifier(clients.clone())
             .with_cert_resolver(resolver.clone());
         // Tickets alone, but for what each session remembers for itself.
         base.session_storage = Arc::new(NoServerSessionStorage {});
         base.ignore_client_order = true;
         Ok(Self {
             base,
+            clients,
             resolver,
             binding: config.data_binding,
             minimum_version: config.minimum_version,
@@ -112,6 +118,14 @@ impl Tls {
     /// When the system has no random numbers.
     pub fn session(&self) -> Result<SessionTls, rustls::Error> {
         SessionTls::new(&self.base, self.binding, self.minimum_version)
+    }
+
+    /// Whether a client's certificate, which was verified at some time, would be so now.
+    ///
+    /// # Errors
+    /// For the log: why not.
+    pub fn verify(&self, certificate: &ClientCertificate) -> Result<(), String> {
+        clients::verify(&*self.clients, certificate)
     }
 
     /// Whether one of the certificates is for this host.

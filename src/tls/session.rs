@@ -154,6 +154,12 @@ pub fn proof(data: &ServerConnection, certificate: Option<&ClientCertificate>) -
     }
 }
 
+/// The client's certificate, and those that came with it.
+fn presented(connection: &ServerConnection) -> Option<Arc<ClientCertificate>> {
+    let (leaf, intermediates) = connection.peer_certificates()?.split_first()?;
+    Some(Arc::new(clients::describe(leaf, intermediates)))
+}
+
 fn leaf(connection: &ServerConnection) -> Option<&CertificateDer<'static>> {
     connection.peer_certificates()?.first()
 }
@@ -168,7 +174,7 @@ pub fn facts(connection: &ServerConnection) -> (TlsFacts, Option<Arc<ClientCerti
     let cipher_suite = connection
         .negotiated_cipher_suite()
         .map_or("unknown", |suite| iana_name(suite.suite()));
-    let certificate = leaf(connection).map(|leaf| Arc::new(clients::describe(leaf)));
+    let certificate = presented(connection);
     (
         TlsFacts {
             version,

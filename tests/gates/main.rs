@@ -11,6 +11,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod accounts;
 mod authenticators;
 mod events;
 mod guards;
@@ -19,6 +20,7 @@ mod inspectors;
 mod instances;
 mod loading;
 mod quarantine;
+mod refusals;
 mod reload;
 mod settings;
 mod shipped;

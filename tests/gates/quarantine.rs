@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     built,
-    support::{Server, Setup},
+    support::{Server, Setup, eventually},
 };
 
 /// An inspector that puts into quarantine what is called so.
@@ -28,6 +28,47 @@ fn listed(server: &Server) -> Vec<Value> {
     assert_eq!(status, 0, "{said}");
     let said = said.trim();
     serde_json::from_str(said).unwrap()
+}
+
+/// Names that would steer a terminal, or turn text around, and JSON that means the same.
+#[test]
+fn names_are_escaped_in_json_too() {
+    let server = server(|setup| setup);
+    let mut client = server.login();
+    let name = "quarantine-\u{202e}gpj.exe\u{2066}\u{200b}é";
+    client.store(&format!("STOR {name}"), b"one").expect(550);
+    let mut data = client.begin(&format!("STOR broken-{}", &name[11..]));
+    data.send(b"half").unwrap();
+    drop(client);
+    drop(data);
+    for (words, key) in [
+        (&["quarantine", "list", "--json"][..], "path"),
+        (&["status", "--json"], "path"),
+        (&["state", "list", "--json"], ""),
+        (&["quarantine", "list"], ""),
+        (&["status"], ""),
+    ] {
+        let found = || {
+            let (status, said) = server.setup().run(words);
+            assert_eq!(status, 0, "{said}");
+            said
+        };
+        eventually("it is told", || {
+            key.is_empty() || found().contains("u202egpj.exe")
+        });
+        let said = found();
+        assert!(
+            !said.contains(['\u{202e}', '\u{2066}', '\u{200b}']),
+            "{said}"
+        );
+        if key.is_empty() {
+            continue;
+        }
+        let told: Value = serde_json::from_str(said.trim()).unwrap();
+        let list = told.get("uploads").unwrap_or(&told);
+        let path = list[0]["path"].as_str().unwrap();
+        assert!(path.ends_with(&name[11..]), "{said}");
+    }
 }
 
 #[test]

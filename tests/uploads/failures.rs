@@ -403,6 +403,21 @@ fn a_mounted_file_system_that_is_full() {
         assert_eq!(staged(&mounted.staging()), []);
         client.send("DELE other").expect(250);
     }
+    let log = server.log();
+    let full = log.lines().filter(|line| line.contains("broken off"));
+    let full: Vec<_> = full.filter(|line| line.contains("code=452")).collect();
+    assert_eq!(full.len(), 3, "{full:?}");
+    for line in full {
+        for part in [
+            "WARN",
+            "user=\"alice\"",
+            "client=127.0.0.1:",
+            "path=\"/",
+            "cause=the storage is full",
+        ] {
+            assert!(line.contains(part), "{part}: {line}");
+        }
+    }
     // A virus that does not fit is no virus that got through.
     let mut bytes = content(4_000_000, 3);
     bytes.splice(3_000_000..3_000_000, eicar());

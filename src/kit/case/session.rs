@@ -85,6 +85,6 @@ impl Session {
 
 fn certificate(file: &Path) -> Result<ClientCertificate, String> {
     CertificateDer::from_pem_file(file)
-        .map(|leaf| tls::clients::describe(&leaf))
+        .map(|leaf| tls::clients::describe(&leaf, &[]))
         .map_err(|error| format!("{}: {error}", file.display()))
 }

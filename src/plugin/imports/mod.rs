@@ -57,6 +57,7 @@ impl types::HostSession for Call {
     }
 
     fn client_certificate(&mut self, session: Resource<Session>) -> Result<Option<Vec<u8>>> {
+        self.read_certificate();
         let certificate = &self.facts(&session)?.certificate;
         Ok(certificate
             .as_ref()
@@ -64,6 +65,7 @@ impl types::HostSession for Call {
     }
 
     fn client_certificate_subject(&mut self, session: Resource<Session>) -> Result<Option<String>> {
+        self.read_certificate();
         let certificate = &self.facts(&session)?.certificate;
         Ok(certificate
             .as_ref()
@@ -71,6 +73,7 @@ impl types::HostSession for Call {
     }
 
     fn client_certificate_sha256(&mut self, session: Resource<Session>) -> Result<Option<String>> {
+        self.read_certificate();
         let certificate = &self.facts(&session)?.certificate;
         Ok(certificate
             .as_ref()

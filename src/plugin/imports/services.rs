@@ -1,6 +1,7 @@
 //! What every plugin has: the log, its settings, its state, and password hashing.
 
 use super::Result;
+use crate::gate::grounds::Setting;
 use crate::plugin::{
     bindings::imports::portcullis::plugin::{log, passwords, settings, state},
     call::Call,
@@ -24,19 +25,28 @@ impl log::Host for Call {
 
 impl settings::Host for Call {
     fn get(&mut self, key: String) -> Result<Option<String>> {
-        Ok(self.settings.get(&key))
+        let answer = self.settings.get(&key);
+        self.read(Setting::Get(key), answer.as_deref());
+        Ok(answer)
     }
 
     fn lookup(&mut self, table: String, key: String) -> Result<Option<String>> {
-        Ok(self.settings.lookup(&table, &key))
+        let answer = self.settings.lookup(&table, &key);
+        self.read(Setting::Lookup(table, key), answer.as_deref());
+        Ok(answer)
     }
 
     fn keys(&mut self, table: String) -> Result<Option<Vec<String>>> {
-        Ok(self.settings.keys(&table))
+        let keys = self.settings.keys(&table);
+        let answer = keys.as_ref().map(|keys| keys.join("\n"));
+        self.read(Setting::Keys(table), answer.as_deref());
+        Ok(keys)
     }
 
     fn all(&mut self) -> Result<String> {
-        Ok(self.settings.all().into())
+        let all = self.settings.all().to_owned();
+        self.read(Setting::All, Some(&all));
+        Ok(all)
     }
 }
 

@@ -68,7 +68,8 @@ struct Shared {
     /// The mode of a new file in staging.
     created_mode: u32,
     partial_age: Duration,
-    partial_size: u64,
+    /// Unset, no user has more than half of the file system.
+    partial_size: Option<u64>,
     partial_count: usize,
     partial_listing: config::PartialListing,
     /// Names that no path can have are shown escaped.
@@ -153,8 +154,8 @@ impl Local {
             let stale = shared.forget_stale()?;
             let expired = stale + shared.staging.expire(shared.partial_age)?;
             match shared.partial_size {
-                0 => Ok(expired),
-                size => Ok(expired + shared.staging.make_room(size)?),
+                None | Some(0) => Ok(expired),
+                Some(size) => Ok(expired + shared.staging.make_room(size)?),
             }
         })
         .await

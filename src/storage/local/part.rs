@@ -196,15 +196,18 @@ impl Part for LocalPart {
             }
             self.progress.keep(target.as_ref())?;
             staging.bound_count(&owner, self.shared.partial_count)?;
-            if limit > 0 {
-                let removed = staging.make_room(limit)?;
-                if removed > 0 {
-                    tracing::info!(
-                        removed,
-                        limit,
-                        "broken uploads were removed, the oldest of the user who has most: partial-size"
-                    );
-                }
+            let removed = match limit {
+                Some(0) => 0,
+                Some(limit) => staging.make_room(limit)?,
+                None => staging.bound_size(&owner)?,
+            };
+            if removed > 0 {
+                tracing::info!(
+                    removed,
+                    user = &*owner,
+                    storage = self.shared.name.as_str(),
+                    "broken uploads were removed: partial-size"
+                );
             }
             Ok(())
         }))

@@ -11,8 +11,8 @@ use std::{
 
 use rustix::{
     fs::{
-        Access, AtFlags, CWD, Mode, OFlags, StatVfs, StatVfsMountFlags, StatxFlags, accessat,
-        fstatvfs, openat, renameat, statx, unlinkat,
+        Access, AtFlags, CWD, Mode, OFlags, StatVfsMountFlags, StatxFlags, accessat, fstatvfs,
+        openat, renameat, statx, unlinkat,
     },
     io::Errno,
 };
@@ -130,11 +130,6 @@ struct Place {
 impl Place {
     fn with(self, name: &str, config: &config::Storage) -> Shared {
         let surviving = self.surviving;
-        let half = |facts: StatVfs| (facts.f_blocks / 2).saturating_mul(facts.f_frsize);
-        let partial_size = match config.partial_size {
-            Some(size) => size,
-            None => fstatvfs(&self.staging.directory).map_or(0, half),
-        };
         Shared {
             name: name.to_owned(),
             root: self.root,
@@ -150,7 +145,7 @@ impl Place {
             // The server itself must be able to open what waits to be resumed.
             created_mode: (config.file_mode & 0o777 | 0o600) & surviving,
             partial_age: config.partial_age,
-            partial_size,
+            partial_size: config.partial_size,
             partial_count: config.partial_count,
             partial_listing: config.partial_listing,
             escape: config.odd_names == config::OddNames::Escape,

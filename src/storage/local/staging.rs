@@ -21,7 +21,8 @@ use std::{
 
 use rustix::{
     fs::{
-        AtFlags, CWD, Dir, FlockOperation, Mode, OFlags, flock, fstat, openat, renameat, unlinkat,
+        AtFlags, CWD, Dir, FlockOperation, Mode, OFlags, flock, fstat, fstatvfs, openat, renameat,
+        unlinkat,
     },
     io::Errno,
 };
@@ -149,6 +150,15 @@ impl Slots {
         let parts = self.waiting.iter().filter(|(_, part)| owner(part) == most);
         let oldest = parts.min_by_key(|(_, part)| part.metadata.modified);
         oldest.map(|(key, part)| (*key, part))
+    }
+
+    /// The parts of a user.
+    fn of(&self, owner: &str) -> impl Iterator<Item = (Key, &Part)> {
+        let parts = self.waiting.iter().map(|(key, part)| (*key, part));
+        parts.filter(move |(_, part)| {
+            let label = part.label.as_ref();
+            label.is_some_and(|label| label.owner == owner)
+        })
     }
 
     /// The part is gone without its owner's doing.
@@ -446,13 +456,9 @@ impl Staging {
         }
         loop {
             let slots = locked(&self.slots);
-            let own = slots.waiting.iter().filter(|(_, part)| {
-                part.label
-                    .as_ref()
-                    .is_some_and(|label| label.owner == owner)
-            });
-            let own: Vec<(Key, SystemTime)> = own
-                .map(|(key, part)| (*key, part.metadata.modified))
+            let own: Vec<(Key, SystemTime)> = slots
+                .of(owner)
+                .map(|(key, part)| (key, part.metadata.modified))
                 .collect();
             drop(slots);
             let oldest = own.iter().min_by_key(|(_, modified)| *modified);
@@ -460,6 +466,26 @@ impl Staging {
                 return Ok(());
             };
             self.forget_if(*key, |_| true)?;
+        }
+    }
+
+    /// Removes the oldest parts of `owner` until they are no more than half of the file system, or one
+    /// is left; says how many.
+    pub(super) fn bound_size(&self, owner: &str) -> Result<usize> {
+        let facts = fstatvfs(&self.directory)?;
+        let half = (facts.f_blocks / 2).saturating_mul(facts.f_frsize);
+        let mut removed = 0;
+        loop {
+            let slots = locked(&self.slots);
+            let own = || slots.of(owner);
+            let size: u64 = own().map(|(_, part)| part.metadata.size).sum();
+            let oldest = own().min_by_key(|(_, part)| part.metadata.modified);
+            let oldest = oldest.filter(|_| size > half && own().count() > 1);
+            let Some((key, _)) = oldest else {
+                return Ok(removed);
+            };
+            drop(slots);
+            removed += usize::from(self.forget_if(key, |_| true)?);
         }
     }
 

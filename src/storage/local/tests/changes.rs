@@ -213,8 +213,17 @@ async fn a_mounted_file_system() {
         part.length()
     );
     part.keep().await.unwrap();
-    assert!(tree.partial(&path("/file")).await.unwrap().is_some());
-    tree.remove_file(&path("/file")).await.unwrap();
+    // One alone may have all of it, and of several the last stay.
+    let waits = async |name: &str| tree.partial(&path(name)).await.unwrap().is_some();
+    assert!(waits("/file").await);
+    for (name, first) in [("/one", "/file"), ("/two", "/one")] {
+        let mut part = tree.stage(&path(name), From::Start).await.unwrap();
+        let data = vec![b'x'; 28 << 10];
+        part.write(&mut [IoSlice::new(&data)]).await.unwrap();
+        part.keep().await.unwrap();
+        assert!(waits(name).await && !waits(first).await, "{name}");
+    }
+    tree.remove_file(&path("/two")).await.unwrap();
     drop((tree, local));
     mount("remount,ro");
     let config = config::Storage {

@@ -182,11 +182,3 @@ async fn one_user_does_not_take_the_room_of_another() {
     assert_eq!(fixture.names("/").await, ["four", "three"]);
     assert!(alice.partial(&path("/hers")).await.unwrap().is_some());
 }
-
-#[tokio::test]
-async fn what_waits_is_bounded_by_default() {
-    let fixture = Fixture::new().await;
-    assert!(fixture.local.shared.partial_size > 1 << 20);
-    let none = Fixture::with(|config| config.partial_size = Some(0)).await;
-    assert_eq!(none.local.shared.partial_size, 0);
-}

@@ -1,0 +1,249 @@
+//! The sessions that are logged in, and the end of those whose account has changed.
+//!
+//! A change is seen in three ways: a file in an authenticator's settings is another one, a reload has
+//! brought another configuration, or a login is accepted by what is no longer in force. Each time the
+//! session's grounds are compared with what is in force now, here and nowhere else.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError, RwLock, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use tokio::sync::watch;
+
+use super::context::Context;
+use crate::{
+    config::AccountChange,
+    gate::{
+        Gates, Identity, Named, OnFailure, Permissions, SessionFacts, grounds::Grounds,
+        session::line,
+    },
+};
+
+/// All of them.
+#[derive(Default)]
+pub struct Accounts {
+    sessions: Mutex<HashMap<u64, Arc<Entry>>>,
+    next: AtomicU64,
+    /// What new sessions get. Weak, as it holds this.
+    current: RwLock<Weak<Context>>,
+}
+
+/// One session.
+struct Entry {
+    context: Arc<Context>,
+    facts: Arc<SessionFacts>,
+    grounds: Grounds,
+    verdict: watch::Sender<Verdict>,
+    /// Whether it was said that it goes on for now.
+    told: AtomicBool,
+}
+
+/// What becomes of a session; the text is the cause, for the log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Verdict {
+    /// It goes on.
+    #[default]
+    Stays,
+    /// It ends instead of its next command.
+    EndsAtNextCommand(Arc<str>),
+    /// It ends now.
+    Ends(Arc<str>),
+}
+
+impl Verdict {
+    /// Why the session ends, sooner or later.
+    #[must_use]
+    pub fn cause(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Stays => None,
+            Self::EndsAtNextCommand(cause) | Self::Ends(cause) => Some(cause),
+        }
+    }
+}
+
+/// A session's own place among them.
+pub struct Standing {
+    accounts: Arc<Accounts>,
+    number: u64,
+    verdict: watch::Receiver<Verdict>,
+}
+
+impl Standing {
+    /// What becomes of the session, as things are.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        self.verdict.borrow().clone()
+    }
+
+    /// Waits until the session has to end at once.
+    #[must_use]
+    pub fn ends(&self) -> watch::Receiver<Verdict> {
+        self.verdict.clone()
+    }
+}
+
+impl Drop for Standing {
+    fn drop(&mut self) {
+        self.accounts.sessions().remove(&self.number);
+    }
+}
+
+impl Accounts {
+    /// A session that has just logged in, compared with what is in force now.
+    #[must_use]
+    pub fn enter(
+        self: &Arc<Self>,
+        context: Arc<Context>,
+        facts: Arc<SessionFacts>,
+        grounds: Grounds,
+    ) -> Standing {
+        let (sender, verdict) = watch::channel(Verdict::Stays);
+        let entry = Arc::new(Entry {
+            context,
+            facts,
+            grounds,
+            verdict: sender,
+            told: AtomicBool::new(false),
+        });
+        let number = self.next.fetch_add(1, Relaxed);
+        // First, so that a change is seen here or by those who look.
+        self.sessions().insert(number, entry.clone());
+        if let Some(current) = self.current() {
+            entry.judge(&current);
+        }
+        Standing {
+            accounts: self.clone(),
+            number,
+            verdict,
+        }
+    }
+
+    /// From now on this is in force.
+    pub fn replace(&self, current: &Arc<Context>) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(current);
+    }
+
+    /// Whether there is nobody.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sessions().is_empty()
+    }
+
+    /// Compares all sessions with what is in force now. Takes time where there are many.
+    pub fn judge(&self) {
+        let Some(current) = self.current() else {
+            return;
+        };
+        let entries: Vec<_> = self.sessions().values().cloned().collect();
+        for entry in entries {
+            entry.judge(&current);
+        }
+    }
+
+    fn current(&self) -> Option<Arc<Context>> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        current.upgrade()
+    }
+
+    fn sessions(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Arc<Entry>>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    fn judge(&self, current: &Arc<Context>) {
+        if matches!(*self.verdict.borrow(), Verdict::Ends(_)) {
+            return;
+        }
+        let cause = self.change(current);
+        let verdict = match (cause, current.config.server.account_change) {
+            (None, _) => Verdict::Stays,
+            (Some(cause), AccountChange::End) => Verdict::Ends(cause.into()),
+            (Some(cause), AccountChange::AtNextCommand) => {
+                if !self.told.swap(true, Relaxed) {
+                    line!(
+                        info,
+                        self.facts,
+                        cause,
+                        "the account has changed, and the session ends at its next command"
+                    );
+                }
+                Verdict::EndsAtNextCommand(cause.into())
+            }
+            (Some(cause), AccountChange::Keep) => {
+                if !self.told.swap(true, Relaxed) {
+                    line!(
+                        info,
+                        self.facts,
+                        cause,
+                        "the account has changed, and the session goes on"
+                    );
+                }
+                Verdict::Stays
+            }
+        };
+        self.verdict.send_if_modified(|old| {
+            let other = *old != verdict;
+            *old = verdict;
+            other
+        });
+    }
+
+    /// The first cause why the session would not be what it is, had it begun now.
+    fn change(&self, current: &Arc<Context>) -> Option<String> {
+        if let Some(change) = self.grounds.change(&current.gates) {
+            return Some(change);
+        }
+        if Arc::ptr_eq(&self.context, current) {
+            return None;
+        }
+        let account = self.facts.account.as_ref()?;
+        let (before, now) = (self.context.root(account), current.root(account));
+        if before != now {
+            let storage = account.storage.as_deref().unwrap_or("default");
+            return Some(match now {
+                None => format!("the storage {storage} is gone"),
+                Some(_) => format!("the storage {storage} is another one"),
+            });
+        }
+        if self.grounds.certificate()
+            && let Some(certificate) = &self.facts.certificate
+            && let Err(error) = current.tls.verify(certificate)
+        {
+            return Some(format!("the client's certificate: {error}"));
+        }
+        let (before, now) = (&self.context.gates, &current.gates);
+        if !same(&before.policies, &now.policies) {
+            return Some("the path guards are others, or have other settings".to_owned());
+        }
+        let uploads = Permissions::UPLOAD | Permissions::OVERWRITE | Permissions::APPEND;
+        let inspected = account.permissions.meets(uploads);
+        if inspected && !same(&before.inspectors, &now.inspectors) {
+            return Some("the upload inspectors are others, or have other settings".to_owned());
+        }
+        None
+    }
+}
+
+/// Whether two chains decide the same.
+fn same<T: ?Sized>(one: &[Named<T>], other: &[Named<T>]) -> bool {
+    fn facts<T: ?Sized>(chain: &[Named<T>]) -> impl Iterator<Item = (&str, OnFailure, Identity)> {
+        let members = chain.iter();
+        members.map(|member| (&*member.name, member.on_failure, member.identity))
+    }
+    facts(one).eq(facts(other))
+}
+
+/// Names the plugins' files that are followed: a number for each authenticator, which changes with
+/// them.
+pub async fn follow(gates: &Gates) -> Vec<u64> {
+    let mut revisions = Vec::with_capacity(gates.authenticators.len());
+    for member in &gates.authenticators {
+        revisions.push(member.gate.follow().await);
+    }
+    revisions
+}
