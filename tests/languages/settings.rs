@@ -37,10 +37,16 @@ fn settings_of(language: &str) {
             continue;
         };
         let said = inspect(&component);
-        assert!(said.contains("settings  looked at when it is loaded"), "{said}");
+        assert!(
+            said.contains("settings  looked at when it is loaded"),
+            "{said}"
+        );
         let is_told = |change: &dyn Fn(&mut Table), words: &str| {
             let said = with_settings(language, kind, change).unwrap();
-            assert!(said.contains(words), "{language} {kind}: no {words} in {said}");
+            assert!(
+                said.contains(words),
+                "{language} {kind}: no {words} in {said}"
+            );
         };
         is_told(
             &|settings| {

@@ -27,7 +27,8 @@ pub(super) fn open(directories: &[Directory]) -> Result<WasiFilesystemCtx, LoadE
         opened.map_err(|error| {
             let host = &directory.host;
             let denied = error.downcast_ref::<io::Error>();
-            let denied = denied.is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+            let denied =
+                denied.is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
             let why = match denied {
                 true => explain(Errno::ACCESS.into(), host, Wanted::List).to_string(),
                 false => error.root_cause().to_string(),
