@@ -245,7 +245,7 @@ fn whatever_changes_in_the_users_entry_counts_and_nothing_else() {
         let old = read();
         // Nothing of it is hers.
         edit_users(&server, |text| {
-            text + &format!("# a comment\n[more{number}]\ndisabled = true\n")
+            text + &format!("# a comment\n[more{number}]\ncertificates = [\"CN=more\"]\n")
         });
         eventually("the file is read", || read() > old);
         goes_on(&mut carol);
