@@ -258,7 +258,12 @@ fn found(loaded: &Loaded, startup: &Startup, path: &Path) -> io::Result<()> {
             return Err(io::Error::new(error.kind(), text));
         }
     };
-    if status.configuration != loaded.file {
+    // By whatever way each was named.
+    let real = |file: &Option<PathBuf>| {
+        let file = file.as_deref()?;
+        Some(fs::canonicalize(file).unwrap_or_else(|_| file.to_owned()))
+    };
+    if real(&status.configuration) != real(&loaded.file) {
         return Err(taken(path, Some(&status)));
     }
     startup.found(RunningServer {

@@ -553,6 +553,12 @@ fn a_running_server_is_not_disturbed() {
         assert!(said.contains("files (the running server has it)"), "{said}");
         assert_eq!(before, snapshot(&server.state()));
     }
+    // By another way to the same file, too.
+    let mut command = server.setup().command(&["check"]);
+    let (place, name) = (server.state(), "../config.toml");
+    command.current_dir(&place).arg("--config").arg(name);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
     upload.send(&second).unwrap();
     upload.finish().unwrap();
     busy.reply().expect(226);

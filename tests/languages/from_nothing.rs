@@ -83,7 +83,7 @@ fn crash(language: &str, file: &str, before: &str, crash: &str, said: &[&str]) {
     let case = project.join("crash.toml");
     fs::write(
         &case,
-        "[[call]]\nuser = \"x\"\nexpect.outcome = \"fault\"\n",
+        "settings.password-hash = \"x\"\n[[call]]\nuser = \"x\"\nexpect.outcome = \"fault\"\n",
     )
     .unwrap();
     let told = run(&project.join("plugin.wasm"), &case);
