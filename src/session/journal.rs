@@ -1,5 +1,5 @@
-//! What happens in a session, told once: the log and the listeners hear of it from here, and of each
-//! thing a line and an event.
+//! Things that happen in a session are told once, here: each has a line in the log, and an event for
+//! the listeners.
 
 use std::{
     fmt,
