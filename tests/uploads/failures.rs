@@ -413,7 +413,7 @@ fn a_mounted_file_system_that_is_full() {
             "user=\"alice\"",
             "client=127.0.0.1:",
             "path=\"/",
-            "cause=the storage is full",
+            "cause=\"the storage is full",
         ] {
             assert!(line.contains(part), "{part}: {line}");
         }
