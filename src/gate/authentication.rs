@@ -41,7 +41,7 @@ pub trait Authenticator: Send + Sync {
         credentials: Credentials,
     ) -> BoxFuture<'_, Result<(Outcome, Reads), Fault>>;
 
-    /// What is not any more as it was read, for the log. Looks at no file.
+    /// The first setting that is not as it was read, for the log. Looks at no file.
     fn change(&self, reads: &Reads) -> Option<String>;
 
     /// Looks at the files of its settings; a number that changes when one of them has.

@@ -44,7 +44,7 @@ impl<T: ?Sized> Clone for Named<T> {
     }
 }
 
-/// What a plugin is made of, by digests.
+/// The parts that a plugin is made of, by digests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
     /// The component and its grants.
