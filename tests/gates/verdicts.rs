@@ -62,7 +62,10 @@ fn a_late_verdict_can_mean_quarantine() {
         said.contains("\"path\": \"/late\"") && said.contains("too long"),
         "{said}"
     );
-    client.store("STOR other", b"content").expect(226);
+    // On a busy machine any verdict may be late.
+    eventually("what is in time is published", || {
+        client.store("STOR other", b"content").code == 226
+    });
 }
 
 #[test]

@@ -191,14 +191,14 @@ fn the_users_file_may_change_while_the_server_runs() {
     ));
     std::fs::write(&file, users).unwrap();
     eventually("carol may log in", || !refused("carol"));
-    // Running sessions stay, new logins are refused.
+    // Who is removed may not log in any more, and the session that is open ends.
     let mut running = server.login();
     let only = server::entry("carol", &format!("password = {:?}", server::hash("carol")));
     let fresh = server.state().join("users.new");
     std::fs::write(&fresh, &only).unwrap();
     std::fs::rename(&fresh, &file).unwrap();
     eventually("alice may not log in any more", || refused(USER));
-    running.send("PWD").expect(257);
+    running.reply().expect(421).saying("account has changed");
     // A file that says nonsense changes nothing.
     std::fs::write(&file, "[carol\n").unwrap();
     std::thread::sleep(Duration::from_millis(300));
