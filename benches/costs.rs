@@ -17,11 +17,12 @@ use portcullis::{
     gate::{
         Account, Gates, SessionFacts,
         authentication::Credentials,
-        path_policy::{Operation, Request, UploadMode},
+        path_policy::{Operation, Request},
         upload::{Inspection, Record, UploadFacts},
     },
     plugin::Host,
-    storage::{Durability, From, Storage, Tree, local::Local},
+    storage::{From, Storage, Tree, local::Local},
+    types::{Durability, UploadMode},
 };
 use rustix::{
     fs::{AtFlags, CWD, Mode, OFlags, RawDir, StatxFlags, openat, statx},

@@ -21,3 +21,4 @@ pub mod session;
 pub mod startup;
 pub mod storage;
 pub mod tls;
+pub mod types;

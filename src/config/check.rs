@@ -11,7 +11,7 @@ use super::{
     Advertise, Binding, ClientCertificates, CloseNotify, Config, Grants, LateVerdict, Plugin,
     Uploads, grants::Place, path::KeyPath,
 };
-use crate::gate::OnFailure;
+use crate::types::OnFailure;
 
 /// What was found, each with its key.
 #[derive(Default)]

@@ -7,7 +7,7 @@ use super::{
     Log, LogFormat, OddNames, PartialListing, Plugin, PluginHost, PluginLimits, Server, State,
     Storage, Tls, TlsVersion, UploadDigest, Uploads,
 };
-use crate::storage::Durability;
+use crate::types::Durability;
 
 impl Default for Config {
     fn default() -> Self {
@@ -164,7 +164,7 @@ impl Default for Storage {
             durability: Durability::default(),
             file_mode: 0o644,
             directory_mode: 0o755,
-            partial_age: crate::storage::DEFAULT_PARTIAL_AGE,
+            partial_age: Duration::from_secs(24 * 3600),
             partial_size: None,
             partial_count: 1000,
             partial_listing: PartialListing::Show,

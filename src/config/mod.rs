@@ -32,7 +32,7 @@ use std::{
 use ipnet::IpNet;
 use serde::Deserialize;
 
-use crate::{gate::OnFailure, storage::Durability};
+use crate::types::{Durability, OnFailure};
 
 pub use document::Document;
 pub use error::{ConfigError, Problem};

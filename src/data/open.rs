@@ -16,13 +16,13 @@ use super::{
 use crate::{
     config::Binding,
     ftp::address::same_host,
-    gate::session::ClientCertificate,
     open_files,
     tls::{
         SessionTls,
         errors::HandshakeError,
         session::{Direction, Proof, proof},
     },
+    types::PeerCertificate,
 };
 
 /// What rustls may hold on its way out: with the chunks of the pumps it costs least (measured: less
@@ -61,7 +61,7 @@ pub struct Terms {
     /// None for PROT C.
     pub tls: Option<Arc<SessionTls>>,
     /// The control connection's client certificate.
-    pub certificate: Option<Arc<ClientCertificate>>,
+    pub certificate: Option<Arc<PeerCertificate>>,
     /// How long a handshake may take.
     pub handshake_timeout: Duration,
     /// Hears of connections that are not taken.

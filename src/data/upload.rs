@@ -14,8 +14,9 @@ use super::{
 };
 use crate::{
     ftp::ascii::FromNetwork,
-    gate::upload::{Inspection, Refusal, Staged},
+    gate::upload::{Inspection, Refusal},
     storage::Part,
+    types::Staged,
 };
 
 /// What an inspector is handed at a time (measured: less and more cost up to half more).

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::{
-    Account, Answer, Fault, Named, SessionFacts,
+    Account, Fault, Named, SessionFacts,
     grounds::{Grounds, Reads},
 };
-use crate::ftp::secret::Secret;
+use crate::{ftp::secret::Secret, types::BoxFuture};
 
 /// What the client has given so far.
 #[derive(Clone, Debug)]
@@ -39,20 +39,20 @@ pub trait Authenticator: Send + Sync {
         &self,
         session: Arc<SessionFacts>,
         credentials: Credentials,
-    ) -> Answer<'_, Result<(Outcome, Reads), Fault>>;
+    ) -> BoxFuture<'_, Result<(Outcome, Reads), Fault>>;
 
-    /// What is not any more as it was read, for the log. Looks at no file.
+    /// The first setting that is not as it was read, for the log. Looks at no file.
     fn change(&self, reads: &Reads) -> Option<String>;
 
     /// Looks at the files of its settings; a number that changes when one of them has.
-    fn follow(&self) -> Answer<'_, u64>;
+    fn follow(&self) -> BoxFuture<'_, u64>;
 
     /// As [`Authenticator::ask`], where the outcome is all that matters.
     fn authenticate(
         &self,
         session: Arc<SessionFacts>,
         credentials: Credentials,
-    ) -> Answer<'_, Result<Outcome, Fault>> {
+    ) -> BoxFuture<'_, Result<Outcome, Fault>> {
         let asked = self.ask(session, credentials);
         Box::pin(async { asked.await.map(|(outcome, _)| outcome) })
     }

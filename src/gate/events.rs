@@ -15,8 +15,8 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use tokio::{sync::mpsc, time::sleep};
 
-use super::{Answer, Fault, FaultKind, Named, SessionFacts};
-use crate::ftp::path::VirtualPath;
+use super::{Fault, FaultKind, Named, SessionFacts};
+use crate::{ftp::path::VirtualPath, types::BoxFuture};
 
 /// The most events of one call.
 const BATCH: usize = 256;
@@ -32,7 +32,7 @@ const RETRIES: [Duration; 3] = [
 /// Hears of events.
 pub trait Listener: Send + Sync {
     /// Takes a batch, each event a JSON object.
-    fn notify(&self, events: Arc<[String]>) -> Answer<'_, Result<(), Fault>>;
+    fn notify(&self, events: Arc<[String]>) -> BoxFuture<'_, Result<(), Fault>>;
 }
 
 /// What happened.
@@ -354,7 +354,6 @@ mod tests {
     use tokio::sync::Notify;
 
     use super::*;
-    use crate::gate::OnFailure;
 
     /// Takes what it is told, one batch for each permit.
     #[derive(Default)]
@@ -365,7 +364,7 @@ mod tests {
     }
 
     impl Listener for Slow {
-        fn notify(&self, events: Arc<[String]>) -> Answer<'_, Result<(), Fault>> {
+        fn notify(&self, events: Arc<[String]>) -> BoxFuture<'_, Result<(), Fault>> {
             Box::pin(async move {
                 self.go.notified().await;
                 if let Some(kind) = self.faults.lock().unwrap().pop() {
@@ -384,7 +383,7 @@ mod tests {
     fn named(gate: Arc<Slow>) -> [Named<dyn Listener>; 1] {
         [Named {
             name: "slow".into(),
-            on_failure: OnFailure::Deny,
+            on_failure: crate::types::OnFailure::Deny,
             identity: crate::gate::Identity::default(),
             gate,
         }]

@@ -80,7 +80,7 @@ impl Reads {
         }
     }
 
-    /// What was looked up for this user, and nothing that is the same for all.
+    /// The entries that were looked up for this user, and nothing that is the same for all.
     fn of_the_user(self) -> Self {
         match self.full {
             true => Self::default(),
@@ -99,7 +99,7 @@ impl Reads {
     }
 }
 
-/// What one authenticator went by.
+/// The grounds of one authenticator.
 #[derive(Clone, Debug)]
 struct Ground {
     plugin: Arc<str>,
@@ -108,7 +108,7 @@ struct Ground {
     reads: Reads,
 }
 
-/// What all authenticators that were asked went by.
+/// The grounds of all authenticators that were asked.
 #[derive(Clone, Debug, Default)]
 pub struct Grounds(Vec<Ground>);
 

@@ -13,14 +13,13 @@ pub mod session;
 pub mod upload;
 pub mod vitals;
 
-use std::{fmt, future::Future, pin::Pin, sync::Arc};
+use std::{fmt, sync::Arc};
+
+use crate::types::OnFailure;
 
 pub use account::{Account, Permissions};
 pub use session::SessionFacts;
 pub use vitals::{Usage, Vitals};
-
-/// What a gate's call returns: a future that may wait for a component.
-pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A gate's member under the name that the configuration gives it.
 pub struct Named<T: ?Sized> {
@@ -45,24 +44,13 @@ impl<T: ?Sized> Clone for Named<T> {
     }
 }
 
-/// What a plugin is made of, by digests.
+/// The parts that a plugin is made of, by digests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
     /// The component and its grants.
     pub component: grounds::Seen,
     /// The settings, without the content of files in them, which are followed.
     pub settings: grounds::Seen,
-}
-
-/// What happens to the operation when a plugin cannot answer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum OnFailure {
-    /// It is refused for now.
-    #[default]
-    Deny,
-    /// It goes on as if the plugin were not there. Never for authentication.
-    Allow,
 }
 
 /// A plugin that could not decide. Logged in full; the client hears a temporary refusal.

@@ -3,26 +3,18 @@
 use std::sync::{Arc, LazyLock};
 
 use super::{
-    Account, Answer, Fault, Named, OnFailure, Permissions, SessionFacts,
+    Account, Fault, Named, Permissions, SessionFacts,
     events::{Event, Events, Kind},
     session::line,
 };
-use crate::{ftp::path::VirtualPath, observe::Rate};
+use crate::{
+    ftp::path::VirtualPath,
+    observe::Rate,
+    types::{BoxFuture, OnFailure, UploadMode},
+};
 
 static DENIED: LazyLock<Arc<Rate>> =
     LazyLock::new(|| Rate::of_users("more operations were denied"));
-
-/// What happens to what is there already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum UploadMode {
-    /// Nothing is there.
-    Create,
-    /// A file is replaced, or resumed.
-    Overwrite,
-    /// A file grows.
-    Append,
-}
 
 /// What is to be done to a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,7 +104,7 @@ pub trait Guard: Send + Sync {
         &self,
         session: Arc<SessionFacts>,
         requests: Arc<[Request]>,
-    ) -> Answer<'_, Result<Vec<Decision>, Fault>>;
+    ) -> BoxFuture<'_, Result<Vec<Decision>, Fault>>;
 
     /// The session has been idle for a little: what is costly to keep may go.
     fn rest(&self);

@@ -1,8 +1,9 @@
 //! What the gates are told of a session.
 
-use std::{net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{net::SocketAddr, sync::Arc};
 
 use super::Account;
+use crate::types::PeerCertificate;
 
 /// One control connection, as plugins may see it. A snapshot: made anew when something changes.
 #[derive(Clone, Debug)]
@@ -18,7 +19,7 @@ pub struct SessionFacts {
     /// None while the control connection is in the clear.
     pub tls: Option<TlsFacts>,
     /// Verified against the configured authorities.
-    pub certificate: Option<Arc<ClientCertificate>>,
+    pub certificate: Option<Arc<PeerCertificate>>,
     /// The name given with USER, also before it is proven.
     pub user: Option<String>,
     /// Who logged in.
@@ -41,19 +42,4 @@ pub struct TlsFacts {
     pub version: &'static str,
     /// The IANA name, "TLS_AES_128_GCM_SHA256" for instance.
     pub cipher_suite: &'static str,
-}
-
-/// A client's leaf certificate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClientCertificate {
-    /// As it came.
-    pub der: Vec<u8>,
-    /// RFC 4514 text.
-    pub subject: String,
-    /// 64 lower-case hexadecimal digits.
-    pub sha256: String,
-    /// The certificates that came with it.
-    pub intermediates: Vec<Vec<u8>>,
-    /// When it was verified.
-    pub verified: SystemTime,
 }

@@ -7,22 +7,17 @@ use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::digest;
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
 use tokio::sync::mpsc;
 
-use super::{
-    Answer, Fault, FaultKind, Identity, Named, OnFailure, SessionFacts, path_policy::UploadMode,
-    session::line,
+use super::{Fault, FaultKind, Identity, Named, SessionFacts, session::line};
+use crate::{
+    ftp::path::VirtualPath,
+    types::{BoxFuture, OnFailure, Staged, UploadMode},
 };
-use crate::ftp::path::VirtualPath;
 
 /// Pieces that wait for an inspector. With 64 KiB each this bounds what an upload holds.
 const PIECES: usize = 3;
-
-/// Reads staged bytes again, for digests that are asked for late.
-pub trait Staged: Send + Sync {
-    /// Up to `length` bytes from `offset` on; empty at the end.
-    fn read_at(&self, offset: u64, length: usize) -> Answer<'_, std::io::Result<Bytes>>;
-}
 
 /// What is uploaded.
 #[derive(Clone)]
@@ -161,25 +156,13 @@ impl Upload {
         }
         let digest = self.digest.clone().map(digest::Context::finish);
         let digest = digest
-            .map(|digest| hex(digest.as_ref()))
+            .map(|digest| HEXLOWER.encode(digest.as_ref()))
             .unwrap_or_default();
         if self.over == Some(Ok(())) {
             self.facts.record.set(&digest);
         }
         Ok(digest)
     }
-}
-
-/// Lower-case hexadecimal.
-#[must_use]
-pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
 }
 
 /// One inspector's decision.
@@ -202,7 +185,7 @@ pub trait Inspector: Send + Sync {
         &self,
         session: Arc<SessionFacts>,
         upload: Upload,
-    ) -> Answer<'static, Result<Verdict, Fault>>;
+    ) -> BoxFuture<'static, Result<Verdict, Fault>>;
 }
 
 /// Makes the digest of every upload, beside the inspectors, and lets all of them pass.
@@ -226,7 +209,7 @@ impl Inspector for Digester {
         &self,
         _: Arc<SessionFacts>,
         mut upload: Upload,
-    ) -> Answer<'static, Result<Verdict, Fault>> {
+    ) -> BoxFuture<'static, Result<Verdict, Fault>> {
         Box::pin(async move {
             let failed = |error: std::io::Error| Fault {
                 plugin: "digest".into(),

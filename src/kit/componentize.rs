@@ -288,7 +288,7 @@ mod tests {
                 name: "test".into(),
                 component: file.to_str().unwrap().into(),
                 sha256: None,
-                on_failure: crate::gate::OnFailure::Deny,
+                on_failure: crate::types::OnFailure::Deny,
                 instances: None,
                 settings: toml::Table::new(),
                 limits: config::PluginLimits::default(),

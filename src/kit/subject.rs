@@ -17,13 +17,14 @@ use super::{
 use crate::{
     config::{self, PluginHost},
     gate::{
-        self, Fault, FaultKind, Gates, Named, OnFailure, SessionFacts,
+        Fault, FaultKind, Gates, Named, SessionFacts,
         authentication::Outcome,
         path_policy::Guard,
-        upload::{Inspection, Inspector, Record, Refusal, Staged, Upload, UploadFacts, Verdict},
+        upload::{Inspection, Inspector, Record, Refusal, Upload, UploadFacts, Verdict},
         vitals::Usage,
     },
     plugin::{Host, LoadError},
+    types::{BoxFuture, OnFailure, Staged},
 };
 
 /// The name that the plugin has for its log lines and its state.
@@ -249,7 +250,7 @@ impl Inspector for Watched {
         &self,
         session: Arc<SessionFacts>,
         upload: Upload,
-    ) -> gate::Answer<'static, Result<Verdict, Fault>> {
+    ) -> BoxFuture<'static, Result<Verdict, Fault>> {
         let (inspector, ended) = (self.inspector.clone(), self.ended.clone());
         Box::pin(async move {
             let verdict = inspector.inspect(session, upload).await;
@@ -263,7 +264,7 @@ impl Inspector for Watched {
 struct Content(Bytes);
 
 impl Staged for Content {
-    fn read_at(&self, offset: u64, length: usize) -> gate::Answer<'_, std::io::Result<Bytes>> {
+    fn read_at(&self, offset: u64, length: usize) -> BoxFuture<'_, std::io::Result<Bytes>> {
         let from = usize::try_from(offset).unwrap_or(usize::MAX);
         let from = from.min(self.0.len());
         let to = from.saturating_add(length).min(self.0.len());

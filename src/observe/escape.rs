@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 /// Bytes of one text of a client in a line of the log.
 pub const CLIENT_TEXT: usize = 256;
-/// What stands at the end of a text that was cut.
+/// The mark at the end of a text that was cut.
 pub const CUT: char = '…';
 
 /// Whether a character does something other than to be seen: control characters (C0 and C1), and

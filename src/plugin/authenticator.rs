@@ -17,10 +17,11 @@ use super::{
 use crate::{
     ftp::secret::Secret,
     gate::{
-        Answer, Fault, FaultKind, SessionFacts,
+        Fault, FaultKind, SessionFacts,
         authentication::{Authenticator, Credentials, Outcome},
         grounds::Reads,
     },
+    types::BoxFuture,
 };
 
 impl Component for AuthenticatorPre<Call> {
@@ -39,7 +40,7 @@ impl Authenticator for ComponentAuthenticator {
         &self,
         session: Arc<SessionFacts>,
         credentials: Credentials,
-    ) -> Answer<'_, Result<(Outcome, Reads), Fault>> {
+    ) -> BoxFuture<'_, Result<(Outcome, Reads), Fault>> {
         Box::pin(async {
             let outcome = self.call(session, credentials).await;
             self.0.plugin.vitals.note(&outcome);
@@ -51,7 +52,7 @@ impl Authenticator for ComponentAuthenticator {
         self.0.plugin.settings.change(reads)
     }
 
-    fn follow(&self) -> Answer<'_, u64> {
+    fn follow(&self) -> BoxFuture<'_, u64> {
         Box::pin(self.0.plugin.settings.follow())
     }
 }

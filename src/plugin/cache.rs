@@ -13,9 +13,8 @@ use std::{
 };
 
 use aws_lc_rs::digest::{self, Context, SHA256, SHA256_OUTPUT_LEN};
+use data_encoding::HEXLOWER;
 use wasmtime::{Engine, component::Component};
-
-use crate::gate::upload::hex;
 
 /// What an entry begins with, followed by the digest of the rest.
 const MAGIC: &[u8; 16] = b"portcullis-code\x01";
@@ -99,7 +98,7 @@ fn key(engine: &Engine, bytes: &[u8]) -> String {
     hasher.write(bytes);
     hasher.write_u64(bytes.len() as u64);
     engine.precompile_compatibility_hash().hash(&mut hasher);
-    hex(hasher.0.finish().as_ref())
+    HEXLOWER.encode(hasher.0.finish().as_ref())
 }
 
 struct Sha256(Context);

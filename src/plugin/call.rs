@@ -55,7 +55,7 @@ pub(super) struct Call {
     /// Handles that were lent and not given back.
     lent: usize,
     drafts: usize,
-    /// What is read, where that is noted.
+    /// The settings that are read, where that is noted.
     reads: Option<Reads>,
     /// These are made when they are first asked for: most plugins in Rust and C never do.
     wasi: Option<WasiCtx>,
@@ -234,7 +234,7 @@ impl Call {
         self.reads = Some(before.remembered());
     }
 
-    /// What the guest has read.
+    /// All that the guest has read.
     pub(super) fn reads(&self) -> Reads {
         self.reads.clone().unwrap_or_default()
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use data_encoding::HEXLOWER;
 use wasmtime::{Config, Engine, OptLevel, component::Component};
 
 use wasmparser::{Parser, Payload};
@@ -13,7 +14,7 @@ use super::{
     LoadError,
     need::{Grant, Name},
 };
-use crate::{config::Grants, gate::upload::hex};
+use crate::config::Grants;
 
 /// The contract that this server speaks.
 pub const VERSION: &str = "0.1.0";
@@ -357,7 +358,7 @@ fn report(imports: Vec<String>, exports: Vec<String>, bytes: &[u8]) -> Report {
     if is_command(bytes) {
         problems.push(format!("a module of it {COMMAND}"));
     }
-    let sha256 = hex(digest(&SHA256, bytes).as_ref());
+    let sha256 = HEXLOWER.encode(digest(&SHA256, bytes).as_ref());
     let checks = exports.iter().any(|export| exported(export) == Some(CHECK));
     Report {
         kind,

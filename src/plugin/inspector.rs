@@ -16,9 +16,10 @@ use super::{
 use crate::{
     ftp::path::VirtualPath,
     gate::{
-        Answer, Fault, FaultKind, SessionFacts,
+        Fault, FaultKind, SessionFacts,
         upload::{Inspector, Upload, Verdict},
     },
+    types::BoxFuture,
 };
 
 impl Component for UploadInspectorPre<Call> {
@@ -38,7 +39,7 @@ impl Inspector for ComponentInspector {
         &self,
         session: Arc<SessionFacts>,
         upload: Upload,
-    ) -> Answer<'static, Result<Verdict, Fault>> {
+    ) -> BoxFuture<'static, Result<Verdict, Fault>> {
         let inspector = self.clone();
         Box::pin(async move {
             let verdict = inspector.ask(session, upload).await;

@@ -9,7 +9,10 @@ use super::{
     call::Call,
     instances::{Component, Pool},
 };
-use crate::gate::{Answer, Fault, SessionFacts, events::Listener};
+use crate::{
+    gate::{Fault, SessionFacts, events::Listener},
+    types::BoxFuture,
+};
 
 impl Component for EventListenerPre<Call> {
     type Instance = EventListener;
@@ -23,7 +26,7 @@ impl Component for EventListenerPre<Call> {
 pub(super) struct ComponentListener(pub(super) Pool<EventListenerPre<Call>>);
 
 impl Listener for ComponentListener {
-    fn notify(&self, events: Arc<[String]>) -> Answer<'_, Result<(), Fault>> {
+    fn notify(&self, events: Arc<[String]>) -> BoxFuture<'_, Result<(), Fault>> {
         Box::pin(async move {
             let heard = self.tell(&events).await;
             self.0.plugin.vitals.note(&heard);

@@ -3,6 +3,7 @@
 use std::{borrow::Cow, path::Path, sync::Arc, time::Instant};
 
 use aws_lc_rs::digest::{SHA256, digest};
+use data_encoding::HEXLOWER;
 use wasmtime::{
     Store,
     component::{Component, InstancePre},
@@ -37,7 +38,8 @@ use super::{
 };
 use crate::{
     config::{self, Instances, regular},
-    gate::{Gates, Identity, Named, OnFailure, grounds::seen, upload::hex},
+    gate::{Gates, Identity, Named, grounds::seen},
+    types::OnFailure,
 };
 
 /// As many problems with settings are told.
@@ -197,7 +199,7 @@ fn load(shared: &Shared, configured: &config::Plugin, state: &Path) -> Result<Lo
     let bytes = bytes(&configured.component)?;
     // Before anything looks at the bytes.
     if let Some(pinned) = &configured.sha256 {
-        let sha256 = hex(digest(&SHA256, &bytes).as_ref());
+        let sha256 = HEXLOWER.encode(digest(&SHA256, &bytes).as_ref());
         if !pinned.trim().eq_ignore_ascii_case(&sha256) {
             let text = format!(
                 "{} has the digest {sha256}, not the pinned one",
@@ -228,7 +230,7 @@ fn load(shared: &Shared, configured: &config::Plugin, state: &Path) -> Result<Lo
     let settings = Settings::load(configured.name.as_str().into(), &configured.settings, state);
     let settings = settings.map_err(|text| LoadError::new("settings", text))?;
     let granted = Granted::new(&configured.grants)?;
-    let code = hex(digest(&SHA256, &bytes).as_ref());
+    let code = HEXLOWER.encode(digest(&SHA256, &bytes).as_ref());
     let identity = Identity {
         component: seen(Some(&format!("{code} {:?}", configured.grants))),
         settings: seen(Some(&format!("{:?}", configured.settings))),

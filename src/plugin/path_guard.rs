@@ -19,9 +19,10 @@ use super::{
 use crate::{
     config::Instances,
     gate::{
-        Answer, Fault, FaultKind, SessionFacts,
+        Fault, FaultKind, SessionFacts,
         path_policy::{Decision, Guard, Operation, PathPolicy, Request},
     },
+    types::BoxFuture,
 };
 
 impl Component for PathGuardPre<Call> {
@@ -56,7 +57,7 @@ impl Guard for ComponentGuard {
         &self,
         session: Arc<SessionFacts>,
         requests: Arc<[Request]>,
-    ) -> Answer<'_, Result<Vec<Decision>, Fault>> {
+    ) -> BoxFuture<'_, Result<Vec<Decision>, Fault>> {
         Box::pin(async {
             let decisions = self.ask(session, requests).await;
             self.pool.plugin.vitals.note(&decisions);

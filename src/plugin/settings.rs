@@ -19,9 +19,9 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::Value;
 
 use super::settings_file::{self, Stamp};
-use crate::gate::{
-    Answer,
-    grounds::{self, Reads, Seen, Setting},
+use crate::{
+    gate::grounds::{self, Reads, Seen, Setting},
+    types::BoxFuture,
 };
 
 /// A call waits so long for files that another one reads.
@@ -46,7 +46,7 @@ pub(super) struct Settings {
 
 /// Looks at settings before they come into force.
 pub(super) type Checker =
-    Box<dyn Fn(Arc<Version>) -> Answer<'static, Result<(), Refused>> + Send + Sync>;
+    Box<dyn Fn(Arc<Version>) -> BoxFuture<'static, Result<(), Refused>> + Send + Sync>;
 
 /// Why settings do not come into force.
 #[derive(Debug)]

@@ -19,9 +19,10 @@ use crate::{
     config,
     ftp::{path::VirtualPath, secret::Secret},
     gate::{
-        Account, Fault, Gates, OnFailure, SessionFacts,
+        Account, Fault, Gates, SessionFacts,
         authentication::{Authenticator, Credentials, Outcome},
     },
+    types::OnFailure,
 };
 
 fn component(name: &str) -> String {

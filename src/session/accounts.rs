@@ -14,13 +14,12 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::context::Context;
+use super::{Session, context::Context, state::State};
 use crate::{
     config::AccountChange,
-    gate::{
-        Gates, Identity, Named, OnFailure, Permissions, SessionFacts, grounds::Grounds,
-        session::line,
-    },
+    ftp::reply::Reply,
+    gate::{Gates, Identity, Named, Permissions, SessionFacts, grounds::Grounds, session::line},
+    types::OnFailure,
 };
 
 /// All of them.
@@ -28,7 +27,7 @@ use crate::{
 pub struct Accounts {
     sessions: Mutex<HashMap<u64, Arc<Entry>>>,
     next: AtomicU64,
-    /// What new sessions get. Weak, as it holds this.
+    /// The context of new sessions. Weak, as it holds this.
     current: RwLock<Weak<Context>>,
 }
 
@@ -42,7 +41,7 @@ struct Entry {
     told: AtomicBool,
 }
 
-/// What becomes of a session; the text is the cause, for the log.
+/// Whether a session goes on; the text is the cause, for the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Verdict {
     /// It goes on.
@@ -73,7 +72,7 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// What becomes of the session, as things are.
+    /// Whether the session goes on, as things are.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         self.verdict.borrow().clone()
@@ -226,6 +225,47 @@ impl Entry {
             return Some("the upload inspectors are others, or have other settings".to_owned());
         }
         None
+    }
+}
+
+impl Session {
+    /// Whether the session goes on after a change of its account.
+    pub(super) fn verdict(&self) -> Verdict {
+        match &self.state {
+            State::LoggedIn(user) => user.standing.verdict(),
+            _ => Verdict::Stays,
+        }
+    }
+
+    /// The session ends, as its account is not what it was: the last reply.
+    pub(super) fn revoked(&self, cause: &str) -> Reply {
+        line!(
+            info,
+            self.facts,
+            cause,
+            "the session ends, as its account has changed"
+        );
+        if let State::LoggedIn(user) = &self.state {
+            user.presence.ended(cause);
+        }
+        Reply::new(421, "This account has changed: log in again, goodbye")
+    }
+}
+
+/// Waits until the session has to end at once, as its account has changed.
+pub(super) fn ends(state: &State) -> impl Future<Output = Arc<str>> + Send + use<> {
+    let verdict = match state {
+        State::LoggedIn(user) => Some(user.standing.ends()),
+        _ => None,
+    };
+    async move {
+        if let Some(mut verdict) = verdict {
+            let ends = |verdict: &Verdict| matches!(verdict, Verdict::Ends(_));
+            if let Ok(Verdict::Ends(cause)) = verdict.wait_for(ends).await.as_deref() {
+                return cause.clone();
+            }
+        }
+        std::future::pending().await
     }
 }
 

@@ -12,8 +12,9 @@ use crate::{
         path::VirtualPath,
         reply::{Reply, quoted},
     },
-    gate::path_policy::{Operation, Request, UploadMode},
+    gate::path_policy::{Operation, Request},
     storage::Error,
+    types::UploadMode,
 };
 
 /// The contract's word for what a command does, and the path that it is about.

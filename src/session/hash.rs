@@ -3,6 +3,7 @@
 use std::io;
 
 use aws_lc_rs::digest;
+use data_encoding::HEXLOWER;
 use md5::Digest as _;
 
 use super::{
@@ -12,7 +13,7 @@ use super::{
 };
 use crate::{
     ftp::{digest::Algorithm, path::VirtualPath, reply::Reply},
-    gate::{path_policy::Operation, upload::hex},
+    gate::path_policy::Operation,
     storage::{self, Source},
 };
 
@@ -139,9 +140,9 @@ impl Running {
 
     fn finish(self) -> String {
         match self {
-            Self::Aws(context) => hex(context.finish().as_ref()),
-            Self::Md5(context) => hex(&context.finalize()),
-            Self::Crc32(context) => hex(&context.finalize().to_be_bytes()),
+            Self::Aws(context) => HEXLOWER.encode(context.finish().as_ref()),
+            Self::Md5(context) => HEXLOWER.encode(&context.finalize()),
+            Self::Crc32(context) => HEXLOWER.encode(&context.finalize().to_be_bytes()),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What happens in a session, told once: the log and the listeners hear of it from here, and of each
-//! thing a line and an event.
+//! Things that happen in a session are told once, here: each has a line in the log, and an event for
+//! the listeners.
 
 use std::{
     fmt,
@@ -70,7 +70,7 @@ impl Observer for Journal {
             return;
         }
         let path = self.path.as_ref().map(VirtualPath::as_str);
-        line!(warn, self.facts, path, %from, cause = %why, "a data connection was dropped");
+        line!(warn, self.facts, path, %from, cause = why.to_string(), "a data connection was dropped");
         self.tell(Kind::Denied, |event| {
             let mut event = event.operation("data-connection");
             event.path = path.map(str::to_owned);
@@ -260,15 +260,36 @@ impl Journal {
         let whose = Whose::of(error);
         let known = matches!(error, Error::Quota);
         if whose == Whose::Client && !known {
-            line!(debug, self.facts, path, operation, cause = %error, "not done");
+            line!(
+                debug,
+                self.facts,
+                path,
+                operation,
+                cause = error.to_string(),
+                "not done"
+            );
             return;
         }
         if self.may(&REFUSED) {
             match error {
                 Error::Io(_) => {
-                    line!(error, self.facts, path, operation, cause = %cause(error), "the storage failed");
+                    line!(
+                        error,
+                        self.facts,
+                        path,
+                        operation,
+                        cause = cause(error),
+                        "the storage failed"
+                    );
                 }
-                _ => line_of!(whose, self.facts, path, operation, cause = %cause(error), "refused"),
+                _ => line_of!(
+                    whose,
+                    self.facts,
+                    path,
+                    operation,
+                    cause = cause(error),
+                    "refused"
+                ),
             }
         }
         let kind = match error {
@@ -297,13 +318,37 @@ impl Journal {
             let path = path.map(VirtualPath::as_str);
             match operation {
                 Operation::Upload => {
-                    line_of!(fault, self.facts, path, bytes, code, %cause, "upload broken off");
+                    line_of!(
+                        fault,
+                        self.facts,
+                        path,
+                        bytes,
+                        code,
+                        cause = cause.to_string(),
+                        "upload broken off"
+                    );
                 }
                 Operation::Download => {
-                    line_of!(fault, self.facts, path, bytes, code, %cause, "download broken off");
+                    line_of!(
+                        fault,
+                        self.facts,
+                        path,
+                        bytes,
+                        code,
+                        cause = cause.to_string(),
+                        "download broken off"
+                    );
                 }
                 Operation::List => {
-                    line_of!(fault, self.facts, path, bytes, code, %cause, "listing broken off");
+                    line_of!(
+                        fault,
+                        self.facts,
+                        path,
+                        bytes,
+                        code,
+                        cause = cause.to_string(),
+                        "listing broken off"
+                    );
                 }
             }
         }
@@ -387,7 +432,15 @@ impl Journal {
         if self.may(&NO_DATA) {
             let name = operation.name();
             let shown = path.map(VirtualPath::as_str);
-            line!(info, self.facts, path = shown, operation = name, code, %cause, "no data connection");
+            line!(
+                info,
+                self.facts,
+                path = shown,
+                operation = name,
+                code,
+                cause = cause.to_string(),
+                "no data connection"
+            );
         }
         self.failed(operation, path, None, cause);
     }

@@ -40,7 +40,7 @@ use tokio::{
 };
 
 use self::{
-    accounts::Verdict,
+    accounts::{Verdict, ends},
     context::Context,
     control::{Control, ReadError},
     errors::Failure,
@@ -342,28 +342,6 @@ impl Session {
         }
     }
 
-    /// What becomes of the session after a change of its account.
-    fn verdict(&self) -> Verdict {
-        match &self.state {
-            State::LoggedIn(user) => user.standing.verdict(),
-            _ => Verdict::Stays,
-        }
-    }
-
-    /// The session ends, as its account is not what it was: the last reply.
-    fn revoked(&self, cause: &str) -> Reply {
-        line!(
-            info,
-            self.facts,
-            cause,
-            "the session ends, as its account has changed"
-        );
-        if let State::LoggedIn(user) = &self.state {
-            user.presence.ended(cause);
-        }
-        Reply::new(421, "This account has changed: log in again, goodbye")
-    }
-
     /// Answers a command that found no room to wait. It may have been the one that RNFR, REST or RANG
     /// was meant for: they must not be taken for another.
     fn no_room(&mut self) -> Reply {
@@ -562,23 +540,6 @@ impl Session {
     /// Snapshots of the session go out by reference count: this changes the next one.
     fn facts_mut(&mut self) -> &mut SessionFacts {
         Arc::make_mut(&mut self.facts)
-    }
-}
-
-/// Waits until the session has to end at once, as its account has changed.
-fn ends(state: &State) -> impl Future<Output = Arc<str>> + Send + use<> {
-    let verdict = match state {
-        State::LoggedIn(user) => Some(user.standing.ends()),
-        _ => None,
-    };
-    async move {
-        if let Some(mut verdict) = verdict {
-            let ends = |verdict: &Verdict| matches!(verdict, Verdict::Ends(_));
-            if let Ok(Verdict::Ends(cause)) = verdict.wait_for(ends).await.as_deref() {
-                return cause.clone();
-            }
-        }
-        std::future::pending().await
     }
 }
 

@@ -46,7 +46,7 @@ pub struct LoggedIn {
     pub policy: Arc<Policy>,
     /// The place among the sessions of the same user.
     pub _place: Place,
-    /// What becomes of the session when the account changes.
+    /// Whether the session goes on, should the account change.
     pub standing: Standing,
     /// Tells of the end.
     pub presence: Presence,

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use data_encoding::HEXLOWER;
+
 use super::{
     Next, Session,
     errors::Failure,
@@ -12,12 +14,10 @@ use super::{
 use crate::{
     config::UploadDigest,
     ftp::{metadata::Kind, path::VirtualPath, reply::Reply},
-    gate::{
-        path_policy::{Operation, UploadMode},
-        upload::Digester,
-    },
+    gate::{path_policy::Operation, upload::Digester},
     storage::{Error, From},
     tls::session::Direction,
+    types::UploadMode,
 };
 
 /// Names that STOU tries.
@@ -56,7 +56,7 @@ impl Session {
             let mut random = [0; 8];
             aws_lc_rs::rand::fill(&mut random)
                 .map_err(|_| Error::Io(io::Error::other("no random numbers")))?;
-            let name = format!("upload-{}", crate::gate::upload::hex(&random));
+            let name = format!("upload-{}", HEXLOWER.encode(&random));
             let path = user.cwd.join(&name).map_err(|error| error.reply())?;
             if let Err(Error::NotFound) = user.tree.metadata(&path).await {
                 return Ok(path);

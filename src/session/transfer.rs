@@ -15,7 +15,8 @@ use tokio::{
 };
 
 use super::{
-    Next, ReadError, Session, Shutdown, State, ends,
+    Next, ReadError, Session, Shutdown, State,
+    accounts::ends,
     errors::Failure,
     journal::{Journal, Operation},
 };

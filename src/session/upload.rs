@@ -22,11 +22,12 @@ use crate::{
     ftp::{path::VirtualPath, reply::Reply},
     gate::{
         Named, SessionFacts,
-        path_policy::{Operation, Policy, UploadMode},
+        path_policy::{Operation, Policy},
         session::line,
         upload::{Inspection, Inspector, Record, Refusal, UploadFacts},
     },
     storage::{Error, Note, Part, Tree},
+    types::UploadMode,
 };
 
 /// How long an upload that ended by FIN alone waits for ABOR, or for the end of the control

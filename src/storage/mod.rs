@@ -6,22 +6,17 @@
 
 pub mod local;
 
-use std::{
-    io::IoSlice,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{io::IoSlice, sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 
-pub use crate::gate::Answer;
 use crate::{
     ftp::{
         metadata::{Entry, Metadata},
         path::VirtualPath,
     },
-    gate::{path_policy::UploadMode, upload::Staged},
     open_files,
+    types::{BoxFuture, Staged, UploadMode},
 };
 
 /// A result of this module.
@@ -141,19 +136,6 @@ impl std::fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// What must be on the disk before 226.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Durability {
-    /// Nothing: the operating system writes when it likes.
-    None,
-    /// The file's content.
-    File,
-    /// The content, and the directory entry.
-    #[default]
-    FileAndDirectory,
-}
-
 /// A named place for files.
 pub trait Storage: Send + Sync {
     /// What an account sees of it: `home` is its "/". Made if it is not there and the configuration
@@ -162,17 +144,17 @@ pub trait Storage: Send + Sync {
         &'a self,
         home: &'a VirtualPath,
         owner: &'a str,
-    ) -> Answer<'a, Result<Arc<dyn Tree>>>;
+    ) -> BoxFuture<'a, Result<Arc<dyn Tree>>>;
     /// Broken uploads that wait to be resumed, the newest first.
     fn waiting(&self) -> Vec<Waiting>;
     /// Uploads that were put into quarantine, the oldest first.
-    fn quarantined(&self) -> Answer<'_, Result<Vec<Held>>>;
+    fn quarantined(&self) -> BoxFuture<'_, Result<Vec<Held>>>;
     /// Publishes an upload from quarantine, as if it had been accepted now. A file that has come to
     /// be under its name since is [`Error::Exists`], unless `replace`; an upload that is not whole is
     /// [`Error::Unsupported`].
-    fn release<'a>(&'a self, id: &'a str, replace: bool) -> Answer<'a, Result<Held>>;
+    fn release<'a>(&'a self, id: &'a str, replace: bool) -> BoxFuture<'a, Result<Held>>;
     /// Removes an upload from quarantine for good.
-    fn discard<'a>(&'a self, id: &'a str) -> Answer<'a, Result<Held>>;
+    fn discard<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Held>>;
 }
 
 /// A broken upload that waits to be resumed.
@@ -234,45 +216,49 @@ pub struct Held {
 pub trait Tree: Send + Sync {
     /// Facts of what is there, links followed as long as they stay within the tree. A link that leads
     /// nowhere is told as itself, without its target.
-    fn metadata<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<Metadata>>;
+    fn metadata<'a>(&'a self, path: &'a VirtualPath) -> BoxFuture<'a, Result<Metadata>>;
     /// A directory's entries, in no order, without "." and "..".
-    fn list<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<Box<dyn Listing>>>;
+    fn list<'a>(&'a self, path: &'a VirtualPath) -> BoxFuture<'a, Result<Box<dyn Listing>>>;
     /// Opens a regular file.
-    fn read<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<Box<dyn Source>>>;
+    fn read<'a>(&'a self, path: &'a VirtualPath) -> BoxFuture<'a, Result<Box<dyn Source>>>;
     /// Facts of the broken upload to `path` that waits to be resumed by this owner. It belongs to
     /// what lay there when it began: where anything else lies, or nothing any more, there is none.
-    fn partial<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<Option<Metadata>>>;
+    fn partial<'a>(&'a self, path: &'a VirtualPath) -> BoxFuture<'a, Result<Option<Metadata>>>;
     /// Begins an upload to `path`. The directory must be there; a directory at `path` is an error.
     /// At the end of a link it begins where that leads, within the tree.
-    fn stage<'a>(&'a self, path: &'a VirtualPath, from: From) -> Answer<'a, Result<Box<dyn Part>>>;
+    fn stage<'a>(
+        &'a self,
+        path: &'a VirtualPath,
+        from: From,
+    ) -> BoxFuture<'a, Result<Box<dyn Part>>>;
     /// Removes a file, and what waits to be resumed under its name. Of a link, whatever it leads to,
     /// the link is removed.
-    fn remove_file<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<()>>;
+    fn remove_file<'a>(&'a self, path: &'a VirtualPath) -> BoxFuture<'a, Result<()>>;
     /// Removes an empty directory, or a link that does not lead to a file.
-    fn remove_directory<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<()>>;
+    fn remove_directory<'a>(&'a self, path: &'a VirtualPath) -> BoxFuture<'a, Result<()>>;
     /// Makes a directory.
-    fn make_directory<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<()>>;
+    fn make_directory<'a>(&'a self, path: &'a VirtualPath) -> BoxFuture<'a, Result<()>>;
     /// Gives a file, directory or link another name. A file there is replaced, if `replace`.
     fn rename<'a>(
         &'a self,
         from: &'a VirtualPath,
         to: &'a VirtualPath,
         replace: bool,
-    ) -> Answer<'a, Result<()>>;
+    ) -> BoxFuture<'a, Result<()>>;
     /// Sets the time of the last change, and of the last access if given.
     fn set_times<'a>(
         &'a self,
         path: &'a VirtualPath,
         modified: SystemTime,
         accessed: Option<SystemTime>,
-    ) -> Answer<'a, Result<()>>;
+    ) -> BoxFuture<'a, Result<()>>;
     /// Sets the mode bits, 0o777 at most.
-    fn set_mode<'a>(&'a self, path: &'a VirtualPath, mode: u32) -> Answer<'a, Result<()>>;
+    fn set_mode<'a>(&'a self, path: &'a VirtualPath, mode: u32) -> BoxFuture<'a, Result<()>>;
     /// Bytes of all files in it, and of what waits to be resumed by this owner. Counted now and
     /// then, and from one time to the next by what is published and removed through this server.
-    fn usage(&self) -> Answer<'_, Result<u64>>;
+    fn usage(&self) -> BoxFuture<'_, Result<u64>>;
     /// Bytes that can still be stored.
-    fn available<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<u64>>;
+    fn available<'a>(&'a self, path: &'a VirtualPath) -> BoxFuture<'a, Result<u64>>;
 }
 
 /// Where an upload begins.
@@ -291,7 +277,7 @@ pub enum From {
 pub trait Listing: Send {
     /// The next entries, at most some thousand; `None` at the end. Entries whose names no path can have,
     /// or that vanish while they are looked at, are left out.
-    fn next(&mut self) -> Answer<'_, Result<Option<Vec<Entry>>>>;
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<Vec<Entry>>>>;
 }
 
 /// A file that is being read. It goes on with the old content when the name is given to a new one.
@@ -307,7 +293,7 @@ pub trait Source: Send + Sync {
     /// Those of the storage.
     fn try_read_at(&self, buffer: &mut [u8], offset: u64) -> Result<Option<usize>>;
     /// Reads, waiting if need be; the buffer travels there and back. 0 at the end.
-    fn read_at(&self, buffer: Vec<u8>, offset: u64) -> Answer<'_, Result<(Vec<u8>, usize)>>;
+    fn read_at(&self, buffer: Vec<u8>, offset: u64) -> BoxFuture<'_, Result<(Vec<u8>, usize)>>;
 }
 
 /// An upload that nobody sees.
@@ -319,7 +305,7 @@ pub trait Part: Send {
     /// To read again what has been staged.
     fn staged(&self) -> Arc<dyn Staged>;
     /// Appends.
-    fn write<'a>(&'a mut self, data: &'a mut [IoSlice<'a>]) -> Answer<'a, Result<()>>;
+    fn write<'a>(&'a mut self, data: &'a mut [IoSlice<'a>]) -> BoxFuture<'a, Result<()>>;
     /// From here on all files of the home, what waits to be resumed and all uploads under way must
     /// not exceed so many bytes: else writing and publishing are [`Error::Quota`]. Room is reserved
     /// before each write. The home's [`usage`](Tree::usage) has been asked for before.
@@ -332,18 +318,16 @@ pub trait Part: Send {
     /// Makes it visible at `path`, whole, durable as configured; a file there is replaced in the
     /// same instant, if `replace`, else that is [`Error::Exists`] and the part can be published
     /// again.
-    fn publish<'a>(&'a mut self, path: &'a VirtualPath, replace: bool) -> Answer<'a, Result<()>>;
+    fn publish<'a>(&'a mut self, path: &'a VirtualPath, replace: bool)
+    -> BoxFuture<'a, Result<()>>;
     /// All bytes have come. Should it be kept after all, the last one is dropped: a client that is
     /// told that all is there would send nothing, and what it sent would never be published.
-    fn completed(&mut self) -> Answer<'_, Result<()>>;
+    fn completed(&mut self) -> BoxFuture<'_, Result<()>>;
     /// Leaves it to be resumed by its owner.
-    fn keep(self: Box<Self>) -> Answer<'static, Result<()>>;
+    fn keep(self: Box<Self>) -> BoxFuture<'static, Result<()>>;
     /// Moves it where no client sees it, with a note for a person; returns its name there.
-    fn quarantine(self: Box<Self>, note: Note) -> Answer<'static, Result<String>>;
+    fn quarantine(self: Box<Self>, note: Note) -> BoxFuture<'static, Result<String>>;
 }
 
 /// Bytes handed over by reference count.
 pub type Piece = Bytes;
-
-/// How long broken uploads wait to be resumed.
-pub const DEFAULT_PARTIAL_AGE: Duration = Duration::from_secs(24 * 3600);

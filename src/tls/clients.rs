@@ -7,6 +7,7 @@ use std::{
 };
 
 use aws_lc_rs::digest;
+use data_encoding::HEXLOWER;
 use rustls::{
     RootCertStore,
     crypto::CryptoProvider,
@@ -18,7 +19,7 @@ use x509_parser::prelude::*;
 use super::{Error, validity};
 use crate::{
     config::{self, ClientCertificates, regular},
-    gate::{session::ClientCertificate, upload::hex},
+    types::PeerCertificate,
 };
 
 /// What verifies client certificates, as configured; with warnings of authorities whose time is
@@ -79,7 +80,7 @@ fn read_roots(file: &Path) -> Result<(RootCertStore, Vec<String>), String> {
 /// For the log: why not.
 pub fn verify(
     verifier: &dyn ClientCertVerifier,
-    certificate: &ClientCertificate,
+    certificate: &PeerCertificate,
 ) -> Result<(), String> {
     if !verifier.offer_client_auth() {
         return Err("certificates are not asked for any more".to_owned());
@@ -103,12 +104,12 @@ pub fn verify(
 pub fn describe(
     leaf: &CertificateDer<'_>,
     intermediates: &[CertificateDer<'_>],
-) -> ClientCertificate {
+) -> PeerCertificate {
     let subject = X509Certificate::from_der(leaf)
         .map(|(_, certificate)| rfc4514(certificate.subject()))
         .unwrap_or_default();
-    let sha256 = hex(digest::digest(&digest::SHA256, leaf).as_ref());
-    ClientCertificate {
+    let sha256 = HEXLOWER.encode(digest::digest(&digest::SHA256, leaf).as_ref());
+    PeerCertificate {
         der: leaf.to_vec(),
         subject,
         sha256,

@@ -22,7 +22,7 @@ use self::certificates::{Identity, Resolver};
 pub use self::session::SessionTls;
 use crate::{
     config::{self, TlsVersion},
-    gate::session::ClientCertificate,
+    types::PeerCertificate,
 };
 
 /// What all sessions share.
@@ -124,7 +124,7 @@ impl Tls {
     ///
     /// # Errors
     /// For the log: why not.
-    pub fn verify(&self, certificate: &ClientCertificate) -> Result<(), String> {
+    pub fn verify(&self, certificate: &PeerCertificate) -> Result<(), String> {
         clients::verify(&*self.clients, certificate)
     }
 

@@ -14,7 +14,8 @@ use super::{
 };
 use crate::{
     config::{Binding, TlsVersion},
-    gate::session::{ClientCertificate, TlsFacts},
+    gate::session::TlsFacts,
+    types::PeerCertificate,
 };
 
 /// Tickets with a control connection's handshake: for clients that use each once.
@@ -142,7 +143,7 @@ impl SessionTls {
 
 /// What a finished handshake on a data connection proves; `certificate` is the control connection's.
 #[must_use]
-pub fn proof(data: &ServerConnection, certificate: Option<&ClientCertificate>) -> Proof {
+pub fn proof(data: &ServerConnection, certificate: Option<&PeerCertificate>) -> Proof {
     if let Some(expected) = certificate
         && leaf(data).is_none_or(|leaf| leaf.as_ref() != expected.der)
     {
@@ -155,7 +156,7 @@ pub fn proof(data: &ServerConnection, certificate: Option<&ClientCertificate>) -
 }
 
 /// The client's certificate, and those that came with it.
-fn presented(connection: &ServerConnection) -> Option<Arc<ClientCertificate>> {
+fn presented(connection: &ServerConnection) -> Option<Arc<PeerCertificate>> {
     let (leaf, intermediates) = connection.peer_certificates()?.split_first()?;
     Some(Arc::new(clients::describe(leaf, intermediates)))
 }
@@ -166,7 +167,7 @@ fn leaf(connection: &ServerConnection) -> Option<&CertificateDer<'static>> {
 
 /// What the gates are told of a control connection's TLS.
 #[must_use]
-pub fn facts(connection: &ServerConnection) -> (TlsFacts, Option<Arc<ClientCertificate>>) {
+pub fn facts(connection: &ServerConnection) -> (TlsFacts, Option<Arc<PeerCertificate>>) {
     let version = match connection.protocol_version() {
         Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
         _ => "TLSv1.3",

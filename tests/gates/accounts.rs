@@ -75,7 +75,7 @@ fn goes_on(client: &mut Client) {
 fn begun(client: &mut Client, name: &str, bytes: &[u8]) -> Data {
     let mut data = client.begin(&format!("STOR {name}"));
     data.send(bytes).unwrap();
-    // What has moved is counted below TLS.
+    // Bytes that have moved are counted below TLS.
     eventually("it has arrived", || {
         let reply = client.send("STAT").expect(213);
         let mut words = reply.text().split(' ');
@@ -185,7 +185,7 @@ fn the_end_can_wait_for_the_next_command() {
     stores.expect_silence(Duration::from_millis(50));
     stores.write("PWD\r\n");
     ended(stores);
-    // What was sent ahead is such a command, too.
+    // A command that was sent ahead is the next one, too.
     queued.write("PWD\r\nDELE file\r\n");
     other.send(b"a file").unwrap();
     other.finish().unwrap();
@@ -220,7 +220,7 @@ fn sessions_can_keep_what_they_have() {
 }
 
 #[test]
-fn whatever_changes_in_the_users_entry_counts_and_nothing_else() {
+fn any_change_of_the_users_entry_counts_and_nothing_else() {
     let changes: [(&str, &str); 7] = [
         ("disabled = false", "disabled = true"),
         ("permissions = [\"all\"]", "permissions = [\"read\"]"),
@@ -303,7 +303,7 @@ fn the_command_line_ends_sessions() {
 
 /// A plugin in front that keeps some out: a user whom it comes to know is its business.
 #[test]
-fn whoever_would_be_asked_first_counts() {
+fn plugins_that_would_be_asked_first_count() {
     let setup = Setup::new().user("bob", "");
     let front = setup.file("front.toml", "[mallory]\ndisabled = true\n");
     let server = setup
@@ -326,7 +326,7 @@ fn whoever_would_be_asked_first_counts() {
     .unwrap();
     ended(bob);
     goes_on(&mut alice);
-    // What the front door does for all is none of those who came in behind it.
+    // Settings of the front door that are the same for all concern nobody who came in behind it.
     reload(&server, |text| {
         text.replacen(
             "instances = \"pool\"\n",
@@ -367,7 +367,7 @@ fn an_upload_that_is_inspected_is_kept_and_not_published() {
     client.reply().expect(426);
     ended(client);
     assert!(!server.home_of("bob").join("loop").exists());
-    // What came can be sent to its end: all of it but one byte is told.
+    // All of it but one byte is told, so that clients send the rest.
     resumed_by_bob(&server)
         .send("SIZE loop")
         .expect(213)

@@ -1,5 +1,5 @@
-//! What is refused, and transfers that come to nothing: each has one line in the log, which says whose
-//! it is and why, and one event.
+//! Refusals, and transfers that come to nothing: each has one line in the log, which says whose it is
+//! and why, and one event.
 
 use std::{
     fs,
@@ -166,7 +166,7 @@ fn refusals_by_rights() {
             (": denied", &parts),
             ("denied", operation, path, reason),
         );
-        // What a listing leaves out was not asked for.
+        // Entries that a listing leaves out were not asked for.
         client.listing("LIST");
         client.listing("LIST */*");
         client.send("NOOP").expect(200);
@@ -304,7 +304,7 @@ fn transfers_that_break() {
             let line = found.last().unwrap();
             let path_part = format!("path={path:?}");
             let cause = match (how, operation) {
-                // What the data connection's end was for an upload is told in other words.
+                // The end of an upload's data connection is told in other words.
                 ("cut", "upload") => "",
                 _ => cause,
             };

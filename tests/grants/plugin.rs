@@ -11,10 +11,11 @@ use portcullis::{
     config::{self, Grants},
     ftp::secret::Secret,
     gate::{
-        Gates, OnFailure, SessionFacts,
+        Gates, SessionFacts,
         authentication::{Credentials, Outcome},
     },
     plugin::Host,
+    types::OnFailure,
 };
 
 use crate::{built, support::PATIENCE};

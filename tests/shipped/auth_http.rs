@@ -176,3 +176,27 @@ fn by_https_and_not_to_strangers() {
     attempt(&server(&other, &trusting), "bob", "bob").expect(421);
     assert!(other.seen().is_empty());
 }
+
+/// The service cannot be asked again; its settings can be compared.
+#[test]
+fn sessions_end_with_the_settings_that_let_them_in() {
+    if !installed("python3", "python3") {
+        return;
+    }
+    let service = Service::start();
+    let server = server(&service, "");
+    let mut far = server.login_as("bob", &Tls::new());
+    let mut near = server.login_as("unknown", &Tls::new());
+    let (status, said) = server.setup().run(&["reload"]);
+    assert_eq!(status, 0, "{said}");
+    far.send("NOOP").expect(200);
+    let config = server.state().with_file_name("config.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let other = text.replace("settings.timeout = 1", "settings.timeout = 2");
+    assert_ne!(text, other);
+    std::fs::write(&config, other).unwrap();
+    let id = rustix::process::Pid::from_raw(i32::try_from(server.id()).unwrap()).unwrap();
+    rustix::process::kill_process(id, rustix::process::Signal::HUP).unwrap();
+    far.reply().expect(421).saying("account has changed");
+    near.send("NOOP").expect(200);
+}

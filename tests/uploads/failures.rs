@@ -406,14 +406,15 @@ fn a_mounted_file_system_that_is_full() {
     let log = server.log();
     let full = log.lines().filter(|line| line.contains("broken off"));
     let full: Vec<_> = full.filter(|line| line.contains("code=452")).collect();
-    assert_eq!(full.len(), 3, "{full:?}");
+    // Some are repeated, until there is room again.
+    assert!(full.len() >= 3, "{full:?}");
     for line in full {
         for part in [
             "WARN",
             "user=\"alice\"",
             "client=127.0.0.1:",
             "path=\"/",
-            "cause=the storage is full",
+            "cause=\"the storage is full",
         ] {
             assert!(line.contains(part), "{part}: {line}");
         }

@@ -5,8 +5,8 @@ use std::{fmt, fs, path::PathBuf, time::Duration};
 use super::{Failure, Source, files, output};
 use crate::{
     config::{Instances, Plugin},
-    gate::OnFailure,
     plugin::{Kind, LoadError, Report, bytes, inspect},
+    types::OnFailure,
 };
 
 #[derive(Debug, clap::Subcommand)]

@@ -20,7 +20,7 @@ pub use plan::{Asked, Plan, Question};
 
 use crate::{
     config::{ConfigError, Document, Grants, Instances, PluginLimits, value},
-    gate::path_policy::UploadMode,
+    types::UploadMode,
 };
 
 /// A case file.

@@ -14,10 +14,11 @@ use crate::{
     gate::{
         SessionFacts,
         authentication::Credentials,
-        path_policy::{Operation, Request, UploadMode},
+        path_policy::{Operation, Request},
     },
     kit::contract::World,
     plugin::settings_file::json,
+    types::UploadMode,
 };
 
 /// A case that makes sense.

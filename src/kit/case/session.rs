@@ -8,11 +8,9 @@ use serde::Deserialize;
 use super::Session;
 use crate::{
     ftp::path::VirtualPath,
-    gate::{
-        Account, SessionFacts,
-        session::{ClientCertificate, TlsFacts},
-    },
+    gate::{Account, SessionFacts, session::TlsFacts},
     tls,
+    types::PeerCertificate,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -83,7 +81,7 @@ impl Session {
     }
 }
 
-fn certificate(file: &Path) -> Result<ClientCertificate, String> {
+fn certificate(file: &Path) -> Result<PeerCertificate, String> {
     CertificateDer::from_pem_file(file)
         .map(|leaf| tls::clients::describe(&leaf, &[]))
         .map_err(|error| format!("{}: {error}", file.display()))

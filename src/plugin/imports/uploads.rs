@@ -7,7 +7,7 @@ use wasmtime::component::Resource;
 
 use super::Result;
 use crate::{
-    gate::{path_policy, upload::Upload},
+    gate::upload::Upload,
     plugin::{
         bindings::imports::portcullis::plugin::{
             types::UploadMode,
@@ -15,6 +15,7 @@ use crate::{
         },
         call::Call,
     },
+    types,
 };
 
 /// The most bytes of one read.
@@ -89,11 +90,11 @@ impl HostUpload for Call {
 }
 
 /// The contract's word for what happens to a file that is there already.
-pub(in crate::plugin) fn to_contract(mode: path_policy::UploadMode) -> UploadMode {
+pub(in crate::plugin) fn to_contract(mode: types::UploadMode) -> UploadMode {
     match mode {
-        path_policy::UploadMode::Create => UploadMode::Create,
-        path_policy::UploadMode::Overwrite => UploadMode::Overwrite,
-        path_policy::UploadMode::Append => UploadMode::Append,
+        types::UploadMode::Create => UploadMode::Create,
+        types::UploadMode::Overwrite => UploadMode::Overwrite,
+        types::UploadMode::Append => UploadMode::Append,
     }
 }
 

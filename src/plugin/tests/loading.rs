@@ -2,10 +2,12 @@
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
+use data_encoding::HEXLOWER;
+
 use super::*;
 use crate::{
-    gate::upload::hex,
     plugin::{BUILTIN, Kind, LoadError, inspect},
+    types::OnFailure,
 };
 
 async fn refused(fixture: &Fixture, plugin: config::Plugin) -> LoadError {
@@ -121,7 +123,8 @@ async fn builtin_components_load_and_unknown_ones_name_those() {
 async fn a_pinned_digest_is_compared() {
     let fixture = Fixture::new();
     let bytes = fs::read(component("faulty-guard")).unwrap();
-    let digest = hex(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &bytes).as_ref());
+    let digest =
+        HEXLOWER.encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &bytes).as_ref());
     let mut plugin = configured(component("faulty-guard"), "");
     plugin.sha256 = Some(digest.to_uppercase());
     fixture.gates(&[plugin.clone()]).await;

@@ -3,10 +3,12 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::gate::{
-    FaultKind, Named,
-    path_policy::UploadMode,
-    upload::{Inspection, Inspector, Record, Refusal, UploadFacts},
+use crate::{
+    gate::{
+        FaultKind, Named,
+        upload::{Inspection, Inspector, Record, Refusal, UploadFacts},
+    },
+    types::UploadMode,
 };
 
 const EICAR: &[u8] = br"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*";

@@ -14,7 +14,8 @@ use super::{
 };
 use crate::{
     ftp::metadata::{Entry, Kind, Metadata},
-    storage::{Answer, Error, Listing, Result},
+    storage::{Error, Listing, Result},
+    types::BoxFuture,
 };
 
 /// What the kernel fills at once: about 1000 names.
@@ -46,7 +47,7 @@ impl LocalListing {
 }
 
 impl Listing for LocalListing {
-    fn next(&mut self) -> Answer<'_, Result<Option<Vec<Entry>>>> {
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<Vec<Entry>>>> {
         Box::pin(async {
             if let Some(first) = self.first.take_if(|first| !first.is_empty()) {
                 return Ok(Some(first));
@@ -80,7 +81,7 @@ impl WithParts {
 }
 
 impl Listing for WithParts {
-    fn next(&mut self) -> Answer<'_, Result<Option<Vec<Entry>>>> {
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<Vec<Entry>>>> {
         Box::pin(async {
             if let Some(mut entries) = self.listing.next().await? {
                 for entry in &mut entries {

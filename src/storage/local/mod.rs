@@ -41,8 +41,13 @@ use self::{
     tree::LocalTree,
     usage::Usage,
 };
-use super::{Answer, Durability, Error, Held, Result, Storage, Tree, Waiting};
-use crate::{config, ftp::path::VirtualPath, startup::Startup};
+use super::{Error, Held, Result, Storage, Tree, Waiting};
+use crate::{
+    config,
+    ftp::path::VirtualPath,
+    startup::Startup,
+    types::{BoxFuture, Durability},
+};
 
 /// A storage in a local directory.
 pub struct Local {
@@ -179,7 +184,7 @@ impl Storage for Local {
         &'a self,
         home: &'a VirtualPath,
         owner: &'a str,
-    ) -> Answer<'a, Result<Arc<dyn Tree>>> {
+    ) -> BoxFuture<'a, Result<Arc<dyn Tree>>> {
         Box::pin(async move {
             let shared = &self.shared;
             let handle = match shared.home(home).await {
@@ -199,16 +204,16 @@ impl Storage for Local {
         self.shared.staging.waiting()
     }
 
-    fn quarantined(&self) -> Answer<'_, Result<Vec<Held>>> {
+    fn quarantined(&self) -> BoxFuture<'_, Result<Vec<Held>>> {
         let shared = self.shared.clone();
         Box::pin(pool(move || quarantine::list(&shared)))
     }
 
-    fn release<'a>(&'a self, id: &'a str, replace: bool) -> Answer<'a, Result<Held>> {
+    fn release<'a>(&'a self, id: &'a str, replace: bool) -> BoxFuture<'a, Result<Held>> {
         Box::pin(quarantine::release(&self.shared, id, replace))
     }
 
-    fn discard<'a>(&'a self, id: &'a str) -> Answer<'a, Result<Held>> {
+    fn discard<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Held>> {
         let (shared, id) = (self.shared.clone(), id.to_owned());
         Box::pin(pool(move || quarantine::discard(&shared, &id)))
     }

@@ -30,8 +30,8 @@ use super::{
 };
 use crate::{
     ftp::{metadata::Kind, path::VirtualPath},
-    gate::upload::Staged,
-    storage::{Answer, Durability, Error, Note, Part, Result},
+    storage::{Error, Note, Part, Result},
+    types::{BoxFuture, Durability, Staged},
 };
 
 /// `IOV_MAX`: what one call takes.
@@ -73,7 +73,7 @@ impl Part for LocalPart {
         })
     }
 
-    fn write<'a>(&'a mut self, data: &'a mut [IoSlice<'a>]) -> Answer<'a, Result<()>> {
+    fn write<'a>(&'a mut self, data: &'a mut [IoSlice<'a>]) -> BoxFuture<'a, Result<()>> {
         // On this thread: it copies into the page cache, which costs less than handing it over.
         Box::pin(async move {
             self.progress.check_copy()?;
@@ -93,14 +93,18 @@ impl Part for LocalPart {
         self.sha256 = Some(sha256.to_owned());
     }
 
-    fn completed(&mut self) -> Answer<'_, Result<()>> {
+    fn completed(&mut self) -> BoxFuture<'_, Result<()>> {
         Box::pin(async {
             self.copied().await?;
             self.progress.completed()
         })
     }
 
-    fn publish<'a>(&'a mut self, path: &'a VirtualPath, replace: bool) -> Answer<'a, Result<()>> {
+    fn publish<'a>(
+        &'a mut self,
+        path: &'a VirtualPath,
+        replace: bool,
+    ) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             if path.is_root() {
                 return Err(Error::IsDirectory);
@@ -171,7 +175,7 @@ impl Part for LocalPart {
         })
     }
 
-    fn keep(mut self: Box<Self>) -> Answer<'static, Result<()>> {
+    fn keep(mut self: Box<Self>) -> BoxFuture<'static, Result<()>> {
         if self.lost {
             return Box::pin(std::future::ready(Ok(())));
         }
@@ -213,7 +217,7 @@ impl Part for LocalPart {
         }))
     }
 
-    fn quarantine(mut self: Box<Self>, note: Note) -> Answer<'static, Result<String>> {
+    fn quarantine(mut self: Box<Self>, note: Note) -> BoxFuture<'static, Result<String>> {
         Box::pin(async move {
             self.copied().await?;
             pool(move || quarantine::put(*self, note)).await

@@ -15,6 +15,7 @@ use std::{
 };
 
 use aws_lc_rs::digest;
+use data_encoding::HEXLOWER;
 use rustix::{
     fs::{
         AtFlags, CWD, Dir, Mode, OFlags, RenameFlags, fchmod, fsync, linkat, openat, renameat,
@@ -36,9 +37,9 @@ use crate::{
     access::{Wanted, explain},
     config,
     ftp::{metadata::Kind, path::VirtualPath},
-    gate::{path_policy::UploadMode, upload::hex},
     startup::Startup,
     storage::{Error, Held, Note, Part, Result},
+    types::UploadMode,
 };
 
 /// What is read at a time.
@@ -172,7 +173,7 @@ fn sha256(file: &OwnedFd, length: u64) -> Result<String> {
         context.update(chunk);
         Ok(())
     })?;
-    Ok(hex(context.finish().as_ref()))
+    Ok(HEXLOWER.encode(context.finish().as_ref()))
 }
 
 /// Reads up to `length` bytes from the beginning on.

@@ -11,8 +11,8 @@ use rustix::{
 use super::{beneath::pool, copying::Copied};
 use crate::{
     ftp::metadata::Metadata,
-    gate::upload::Staged,
-    storage::{Answer, Error, Result, Source},
+    storage::{Error, Result, Source},
+    types::{BoxFuture, Staged},
 };
 
 /// A file that is downloaded.
@@ -46,7 +46,7 @@ impl Source for LocalSource {
         }
     }
 
-    fn read_at(&self, mut buffer: Vec<u8>, offset: u64) -> Answer<'_, Result<(Vec<u8>, usize)>> {
+    fn read_at(&self, mut buffer: Vec<u8>, offset: u64) -> BoxFuture<'_, Result<(Vec<u8>, usize)>> {
         let file = self.file.clone();
         Box::pin(pool(move || {
             let length = retry(|| pread(&*file, &mut buffer[..], offset))?;
@@ -63,7 +63,7 @@ pub(super) struct LocalStaged {
 }
 
 impl Staged for LocalStaged {
-    fn read_at(&self, offset: u64, length: usize) -> Answer<'_, std::io::Result<Bytes>> {
+    fn read_at(&self, offset: u64, length: usize) -> BoxFuture<'_, std::io::Result<Bytes>> {
         let (file, copied) = (self.file.clone(), self.copied.clone());
         let read = async move {
             if let Some(mut copied) = copied {

@@ -35,7 +35,8 @@ use crate::{
         metadata::{Kind, Metadata, Partial},
         path::VirtualPath,
     },
-    storage::{Answer, Error, From, Listing, Part, Result, Source, Tree},
+    storage::{Error, From, Listing, Part, Result, Source, Tree},
+    types::BoxFuture,
 };
 
 /// A file is opened without waiting for the other end of a pipe, and no terminal becomes the
@@ -54,11 +55,11 @@ pub(super) struct LocalTree {
 // Renames and unlinks are done on the runtime's thread, once the directory is open: in a local file
 // system each is some microseconds' work in memory, less than a trip to the pool.
 impl Tree for LocalTree {
-    fn metadata<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<Metadata>> {
+    fn metadata<'a>(&'a self, path: &'a VirtualPath) -> BoxFuture<'a, Result<Metadata>> {
         Box::pin(async move { self.home.look(&self.on_disk(path)?).await })
     }
 
-    fn list<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<Box<dyn Listing>>> {
+    fn list<'a>(&'a self, path: &'a VirtualPath) -> BoxFuture<'a, Result<Box<dyn Listing>>> {
         Box::pin(async move {
             let listing = self.open_listing(path).await?;
             if self.shared.partial_listing == PartialListing::Hide {
@@ -83,7 +84,7 @@ impl Tree for LocalTree {
         })
     }
 
-    fn read<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<Box<dyn Source>>> {
+    fn read<'a>(&'a self, path: &'a VirtualPath) -> BoxFuture<'a, Result<Box<dyn Source>>> {
         Box::pin(async move {
             let on_disk = self.on_disk(path)?;
             let file = match self.home.open_soon(&*on_disk, READ).await {
@@ -104,11 +105,15 @@ impl Tree for LocalTree {
         })
     }
 
-    fn partial<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<Option<Metadata>>> {
+    fn partial<'a>(&'a self, path: &'a VirtualPath) -> BoxFuture<'a, Result<Option<Metadata>>> {
         Box::pin(self.waiting(path))
     }
 
-    fn stage<'a>(&'a self, path: &'a VirtualPath, from: From) -> Answer<'a, Result<Box<dyn Part>>> {
+    fn stage<'a>(
+        &'a self,
+        path: &'a VirtualPath,
+        from: From,
+    ) -> BoxFuture<'a, Result<Box<dyn Part>>> {
         Box::pin(async move {
             if path.is_root() {
                 return Err(Error::IsDirectory);
@@ -150,7 +155,7 @@ impl Tree for LocalTree {
         })
     }
 
-    fn remove_file<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<()>> {
+    fn remove_file<'a>(&'a self, path: &'a VirtualPath) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             if path.is_root() {
                 return Err(Error::IsDirectory);
@@ -169,7 +174,7 @@ impl Tree for LocalTree {
         })
     }
 
-    fn remove_directory<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<()>> {
+    fn remove_directory<'a>(&'a self, path: &'a VirtualPath) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             if path.is_root() {
                 return Err(Error::Denied);
@@ -204,7 +209,7 @@ impl Tree for LocalTree {
         })
     }
 
-    fn make_directory<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<()>> {
+    fn make_directory<'a>(&'a self, path: &'a VirtualPath) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             if path.is_root() {
                 return Err(Error::Exists);
@@ -220,7 +225,7 @@ impl Tree for LocalTree {
         from: &'a VirtualPath,
         to: &'a VirtualPath,
         replace: bool,
-    ) -> Answer<'a, Result<()>> {
+    ) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             // Nor can a directory become its own descendant.
             if from.is_root() || to.is_root() || (to != from && to.starts_with(from)) {
@@ -256,7 +261,7 @@ impl Tree for LocalTree {
         path: &'a VirtualPath,
         modified: SystemTime,
         accessed: Option<SystemTime>,
-    ) -> Answer<'a, Result<()>> {
+    ) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             let times = Timestamps {
                 last_access: accessed.map_or(
@@ -280,7 +285,7 @@ impl Tree for LocalTree {
         })
     }
 
-    fn set_mode<'a>(&'a self, path: &'a VirtualPath, mode: u32) -> Answer<'a, Result<()>> {
+    fn set_mode<'a>(&'a self, path: &'a VirtualPath, mode: u32) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             self.not_reserved(path)?;
             let (home, relative) = (self.home.clone(), path.relative().to_owned());
@@ -295,7 +300,7 @@ impl Tree for LocalTree {
         })
     }
 
-    fn usage(&self) -> Answer<'_, Result<u64>> {
+    fn usage(&self) -> BoxFuture<'_, Result<u64>> {
         Box::pin(async move {
             let waiting = self
                 .shared
@@ -306,7 +311,7 @@ impl Tree for LocalTree {
         })
     }
 
-    fn available<'a>(&'a self, path: &'a VirtualPath) -> Answer<'a, Result<u64>> {
+    fn available<'a>(&'a self, path: &'a VirtualPath) -> BoxFuture<'a, Result<u64>> {
         Box::pin(async move {
             let on_disk = self.on_disk(path)?;
             let handle = self.home.open_soon(&*on_disk, OFlags::PATH).await?;

@@ -8,6 +8,7 @@ use rustix::{
 };
 
 use super::*;
+use crate::types::Durability;
 
 const ACCESS: &str = "system.posix_acl_access";
 const DEFAULT: &str = "system.posix_acl_default";

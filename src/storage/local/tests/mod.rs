@@ -36,9 +36,9 @@ use crate::{
         metadata::{Entry, Kind},
         path::VirtualPath,
     },
-    gate::path_policy::UploadMode,
     startup::Startup,
-    storage::{Durability, Error, From, Note, Part, Result, Storage, Tree},
+    storage::{Error, From, Note, Part, Result, Storage, Tree},
+    types::{Durability, UploadMode},
 };
 
 /// A storage in a directory of its own, a home in it, and a directory that must never be touched.

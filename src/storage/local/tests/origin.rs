@@ -1,6 +1,7 @@
 //! A broken upload belongs to what lay at its name when it began.
 
 use super::*;
+use crate::types::Durability;
 
 impl Fixture {
     async fn broken(&self, name: &str, from: From, content: &str) {

@@ -1,6 +1,7 @@
 //! What a person has to look at.
 
 use super::*;
+use data_encoding::HEXLOWER;
 
 #[tokio::test]
 async fn it_is_out_of_sight_with_a_note_beside_it() {
@@ -27,7 +28,7 @@ async fn it_is_out_of_sight_with_a_note_beside_it() {
         assert_eq!(beside[key], *value, "{key}");
     }
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, b"virus");
-    assert_eq!(beside["sha256"], *crate::gate::upload::hex(digest.as_ref()));
+    assert_eq!(beside["sha256"], *HEXLOWER.encode(digest.as_ref()));
     assert_eq!(beside["size"], 5);
     assert_eq!(fixture.staged(), [""; 0]);
     assert_eq!(fixture.names("/").await, [""; 0]);

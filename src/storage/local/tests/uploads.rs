@@ -1,4 +1,5 @@
 use super::*;
+use crate::types::Durability;
 
 #[tokio::test]
 async fn an_upload_is_seen_whole_or_not_at_all() {

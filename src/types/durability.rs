@@ -1,0 +1,14 @@
+//! How safe a file is when the client hears of it.
+
+/// What must be on the disk before 226.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Durability {
+    /// Nothing: the operating system writes when it likes.
+    None,
+    /// The file's content.
+    File,
+    /// The content, and the directory entry.
+    #[default]
+    FileAndDirectory,
+}

@@ -1,0 +1,12 @@
+//! What a failure of a plugin means.
+
+/// What happens to the operation when a plugin cannot answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnFailure {
+    /// It is refused for now.
+    #[default]
+    Deny,
+    /// It goes on as if the plugin were not there. Never for authentication.
+    Allow,
+}

@@ -1,0 +1,15 @@
+//! The ground floor: what all modules name, and none owns.
+
+mod certificate;
+mod durability;
+mod failure;
+mod future;
+mod staged;
+mod upload_mode;
+
+pub use certificate::PeerCertificate;
+pub use durability::Durability;
+pub use failure::OnFailure;
+pub use future::BoxFuture;
+pub use staged::Staged;
+pub use upload_mode::UploadMode;
