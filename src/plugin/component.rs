@@ -174,6 +174,14 @@ impl Plugin {
             .map_err(|error| busy("plugin-host.instances", error))
     }
 
+    /// That keeper keeps nothing any more.
+    pub(super) fn forget(&self, keeper: u64) {
+        self.shared.slots.forget(keeper);
+        if let Some(own) = &self.at_once {
+            own.forget(keeper);
+        }
+    }
+
     /// A store for an instance.
     pub(super) fn store(
         self: &Arc<Self>,

@@ -13,7 +13,7 @@ use wasmtime::Store;
 use super::{
     call::Call,
     component::Plugin,
-    slots::{Purpose, Slot},
+    slots::{Keeper, Purpose, Slot},
 };
 use crate::{
     config::Instances,
@@ -23,7 +23,7 @@ use crate::{
 /// A linked component, of which instances can be made.
 pub(super) trait Component: Clone + Send + Sync + 'static {
     /// What the calls go to.
-    type Instance: Send;
+    type Instance: Send + 'static;
 
     /// Makes one in an empty store.
     fn instantiate(
@@ -42,6 +42,7 @@ pub(super) struct Pool<C: Component> {
 
 /// The instances that wait for a call.
 struct Idle<I> {
+    number: u64,
     list: Mutex<List<I>>,
     /// One was put back: for those who wait for a slot, which idle instances keep.
     back: Notify,
@@ -71,24 +72,26 @@ pub(super) struct Lease<I> {
     // In this order they are dropped: the instance before the slot that was its right to be.
     instance: Option<I>,
     pub(super) store: Store<Call>,
-    slot: Slot,
+    pub(super) slot: Slot,
     calls: u32,
     born: Instant,
 }
 
 impl<C: Component> Pool<C> {
     pub(super) fn new(plugin: Arc<Plugin>, component: C, purpose: Purpose) -> Self {
+        let idle = Idle {
+            number: plugin.shared.slots.keeper(),
+            list: Mutex::new(List {
+                leases: Vec::new(),
+                watched: false,
+            }),
+            back: Notify::new(),
+        };
         Self {
             plugin,
             component,
             purpose,
-            idle: Arc::new(Idle {
-                list: Mutex::new(List {
-                    leases: Vec::new(),
-                    watched: false,
-                }),
-                back: Notify::new(),
-            }),
+            idle: Arc::new(idle),
         }
     }
 
@@ -149,12 +152,16 @@ impl<C: Component> Pool<C> {
         if self.plugin.instances != Instances::Pool || !self.may_stay(&lease) {
             return;
         }
-        lease.slot.leave();
+        let slot = lease.slot.clone();
+        slot.leave();
         let mut list = self.idle.list();
         list.leases.push(lease);
         let watched = mem::replace(&mut list.watched, true);
         drop(list);
         self.idle.back.notify_one();
+        let idle = Arc::downgrade(&self.idle);
+        let idle: Weak<dyn Keeper> = idle;
+        slot.kept(self.idle.number, &idle);
         if !watched {
             tokio::spawn(retire(
                 Arc::downgrade(&self.idle),
@@ -193,6 +200,18 @@ impl<C: Component> Pool<C> {
             break;
         }
         None
+    }
+}
+
+impl<I: Send> Keeper for Idle<I> {
+    fn release_idle(&self) -> bool {
+        let mut list = self.list();
+        // The oldest.
+        let lease = (!list.leases.is_empty()).then(|| list.leases.remove(0));
+        let more = !list.leases.is_empty();
+        drop(list);
+        drop(lease);
+        more
     }
 }
 

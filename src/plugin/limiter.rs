@@ -11,7 +11,6 @@ use super::{
 
 /// Counts what the instances of one store ask for, and remembers what was denied: a guest that is
 /// denied memory crashes in a way of its own, and the log should say why.
-#[derive(Debug)]
 pub(super) struct Limiter {
     /// Counts it among what all instances have.
     slot: Slot,

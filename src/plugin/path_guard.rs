@@ -1,6 +1,6 @@
 //! Components that decide what a user may do to which path.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use wasmtime::Store;
 
@@ -15,6 +15,7 @@ use super::{
     imports::uploads,
     instances::{Component, Lease, Pool},
     output::one_line,
+    slots::Keeper,
 };
 use crate::{
     config::Instances,
@@ -40,16 +41,40 @@ pub(super) struct ComponentPolicy(pub(super) Pool<PathGuardPre<Call>>);
 impl PathPolicy for ComponentPolicy {
     fn guard(&self) -> Box<dyn Guard> {
         Box::new(ComponentGuard {
+            number: self.0.plugin.shared.slots.keeper(),
             pool: self.0.clone(),
-            kept: Mutex::default(),
+            kept: Arc::new(Kept(Mutex::default())),
         })
     }
 }
 
 struct ComponentGuard {
+    number: u64,
     pool: Pool<PathGuardPre<Call>>,
     /// Taken out for a call and put back when it succeeded.
-    kept: Mutex<Option<Lease<PathGuard>>>,
+    kept: Arc<Kept>,
+}
+
+struct Kept(Mutex<Option<Lease<PathGuard>>>);
+
+impl Kept {
+    fn lease(&self) -> MutexGuard<'_, Option<Lease<PathGuard>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Keeper for Kept {
+    fn release_idle(&self) -> bool {
+        let lease = self.lease().take();
+        drop(lease);
+        false
+    }
+}
+
+impl Drop for ComponentGuard {
+    fn drop(&mut self) {
+        self.pool.plugin.forget(self.number);
+    }
 }
 
 impl Guard for ComponentGuard {
@@ -72,11 +97,7 @@ impl Guard for ComponentGuard {
 
 impl ComponentGuard {
     fn take(&self) -> Option<Lease<PathGuard>> {
-        self.kept().take()
-    }
-
-    fn kept(&self) -> MutexGuard<'_, Option<Lease<PathGuard>>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lease().take()
     }
 
     async fn ask(
@@ -110,7 +131,11 @@ impl ComponentGuard {
         if plugin.instances != Instances::PerSession {
             self.pool.put_back(lease);
         } else if self.pool.may_stay(&lease) {
-            *self.kept() = Some(lease);
+            let slot = lease.slot.clone();
+            *self.kept.lease() = Some(lease);
+            let kept = Arc::downgrade(&self.kept);
+            let kept: Weak<dyn Keeper> = kept;
+            slot.kept(self.number, &kept);
         }
         Ok(decisions.into_iter().map(decision).collect())
     }

@@ -6,8 +6,8 @@
 //! threshold of Choudhury and Hahne, 1998), so that it gives way the more users there are.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
@@ -181,19 +181,34 @@ pub(super) struct Busy {
 
 /// Instances by purpose and user, counted in linear memories, so that the pool has room for whoever
 /// has a slot; and the bytes of all those memories. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Slots(Arc<Mutex<Ledger>>);
 
-#[derive(Debug)]
 struct Ledger {
     slots: Stock,
     memory: Stock,
     waiting: Vec<Waiter>,
-    /// The number of the next waiter.
+    /// Those who keep instances for a next call, by their numbers.
+    keepers: BTreeMap<u64, Keeping>,
+    /// The number of the next waiter or keeper.
     next: u64,
+    /// Somebody settles, and is to look once more.
+    settling: bool,
+    again: bool,
 }
 
-#[derive(Debug)]
+struct Keeping {
+    purpose: Purpose,
+    user: Option<Arc<str>>,
+    keeper: Weak<dyn Keeper>,
+}
+
+/// Somebody who keeps instances that are not in use, as long as nobody waits for one.
+pub(super) trait Keeper: Send + Sync {
+    /// Drops one; true where there are more.
+    fn release_idle(&self) -> bool;
+}
+
 struct Waiter {
     number: u64,
     purpose: Purpose,
@@ -203,10 +218,9 @@ struct Waiter {
 }
 
 /// The right to one instance; drop the instance first. All clones are the same right.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Slot(Arc<Holding>);
 
-#[derive(Debug)]
 struct Holding {
     slots: Slots,
     purpose: Purpose,
@@ -215,7 +229,6 @@ struct Holding {
 }
 
 /// Locked before the ledger, never after it.
-#[derive(Debug)]
 struct Held {
     user: Option<Arc<str>>,
     /// Of memory.
@@ -246,7 +259,10 @@ impl Slots {
             slots,
             memory,
             waiting: Vec::new(),
+            keepers: BTreeMap::new(),
             next: 0,
+            settling: false,
+            again: false,
         })))
     }
 
@@ -296,21 +312,64 @@ impl Slots {
         Ok(slot)
     }
 
-    /// Gives what is free to those who wait.
+    /// A number for somebody who keeps instances.
+    pub(super) fn keeper(&self) -> u64 {
+        let mut ledger = self.ledger();
+        ledger.next += 1;
+        ledger.next
+    }
+
+    /// That one keeps nothing any more.
+    pub(super) fn forget(&self, keeper: u64) {
+        self.ledger().keepers.remove(&keeper);
+    }
+
+    /// Gives what is free to those who wait, and has instances dropped that are kept for later where
+    /// that is too little.
+    ///
+    /// What is dropped meanwhile comes here again, and leaves it to the one who is at it.
     fn settle(&self) {
+        let mut ledger = self.ledger();
+        ledger.again = true;
+        if ledger.settling {
+            return;
+        }
+        ledger.settling = true;
+        drop(ledger);
+        loop {
+            self.grant();
+            let mut ledger = self.ledger();
+            let Some((number, keeping)) = ledger.gives_way() else {
+                ledger.settling = ledger.again;
+                ledger.again = false;
+                if ledger.settling {
+                    continue;
+                }
+                return;
+            };
+            drop(ledger);
+            let more = keeping
+                .keeper
+                .upgrade()
+                .is_some_and(|keeper| keeper.release_idle());
+            if more {
+                self.ledger().keepers.entry(number).or_insert(keeping);
+            }
+        }
+    }
+
+    fn grant(&self) {
         for purpose in Purpose::ALL {
             loop {
                 let mut ledger = self.ledger();
+                let Some(index) = ledger.first(purpose) else {
+                    break;
+                };
                 let Ledger { slots, waiting, .. } = &mut *ledger;
-                let of_purpose = waiting.iter().enumerate();
-                let first = of_purpose
-                    .filter(|(_, waiter)| waiter.purpose == purpose)
-                    .min_by_key(|(_, waiter)| {
-                        let has = slots.of_user(purpose, waiter.user.as_ref());
-                        (has, waiter.number)
-                    });
-                let Some((index, waiter)) = first else { break };
-                if !slots.fits(purpose, waiter.user.as_ref(), waiter.weight) {
+                let fits = waiting
+                    .get(index)
+                    .is_some_and(|waiter| slots.fits(purpose, waiter.user.as_ref(), waiter.weight));
+                if !fits {
                     break;
                 }
                 let waiter = waiting.remove(index);
@@ -358,6 +417,41 @@ impl Slots {
     }
 }
 
+impl Ledger {
+    /// Who of those who wait comes first.
+    fn first(&self, purpose: Purpose) -> Option<usize> {
+        let waiting = self.waiting.iter().enumerate();
+        let first = waiting
+            .filter(|(_, waiter)| waiter.purpose == purpose)
+            .min_by_key(|(_, waiter)| {
+                let has = self.slots.of_user(purpose, waiter.user.as_ref());
+                (has, waiter.number)
+            });
+        first.map(|(index, _)| index)
+    }
+
+    /// Who keeps an instance that somebody waits for, and does not use it: of the same user where
+    /// that one has enough.
+    fn gives_way(&mut self) -> Option<(u64, Keeping)> {
+        for purpose in Purpose::ALL {
+            let Some(waiter) = self
+                .first(purpose)
+                .and_then(|index| self.waiting.get(index))
+            else {
+                continue;
+            };
+            let anybody = self.slots.free(purpose) < waiter.weight;
+            let mut keepers = self.keepers.iter().filter(|(_, keeping)| {
+                keeping.purpose == purpose && (anybody || keeping.user == waiter.user)
+            });
+            if let Some(number) = keepers.next().map(|(number, _)| *number) {
+                return self.keepers.remove_entry(&number);
+            }
+        }
+        None
+    }
+}
+
 /// A place among those who wait, for as long as they do.
 struct Place<'a> {
     slots: &'a Slots,
@@ -382,11 +476,33 @@ impl Slot {
         own && ledger.slots.plenty(*purpose, user) && ledger.memory.plenty(*purpose, user)
     }
 
+    /// The instance is kept for a next call, by somebody who lets it go when it is waited for.
+    pub(super) fn kept(&self, number: u64, keeper: &Weak<dyn Keeper>) {
+        let held = self.held();
+        for slots in [
+            Some(&self.0.slots),
+            held.own.as_ref().map(|own| &own.0.slots),
+        ] {
+            let Some(slots) = slots else { continue };
+            let keeping = Keeping {
+                purpose: self.0.purpose,
+                user: held.user.clone(),
+                keeper: keeper.clone(),
+            };
+            slots.ledger().keepers.insert(number, keeping);
+        }
+        let own = held.own.clone();
+        drop(held);
+        // Somebody may be waiting for it already.
+        self.0.slots.settle();
+        if let Some(own) = own {
+            own.0.slots.settle();
+        }
+    }
+
     /// The instance is nobody's now, and waits for its next call.
     pub(super) fn leave(&self) {
         self.pass_to(None);
-        // The user has room for another.
-        self.0.slots.settle();
     }
 
     /// The instance is to answer another user; false where that one has enough.
@@ -517,7 +633,7 @@ mod tests {
         let first = all(&slots, Upload, "greedy", 1).await;
         assert_eq!(first.len(), 600);
         let busy = slots.take(Upload, Some("greedy"), 1, SOON, None).await;
-        assert_eq!(busy.unwrap_err(), Busy { share: Some(600) });
+        assert_eq!(busy.err().unwrap(), Busy { share: Some(600) });
         let second = all(&slots, Upload, "honest", 1).await;
         assert!(second.len() >= 100, "{}", second.len());
         // And the more there are, the more give way.
@@ -572,7 +688,7 @@ mod tests {
         let held = all(&slots, Upload, "alice", 1).await;
         assert_eq!(held.len(), 2);
         let own = slots.take(Upload, Some("bob"), 1, SOON, None).await;
-        assert_eq!(own.unwrap_err(), Busy { share: None });
+        assert_eq!(own.err().unwrap(), Busy { share: None });
     }
 
     #[tokio::test]

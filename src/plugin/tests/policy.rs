@@ -10,6 +10,7 @@ async fn guard(fixture: &Fixture) -> (Named<dyn PathPolicy>, Box<dyn Guard>) {
     let mut plugin = configured(component("faulty-guard"), "");
     plugin.limits.memory = 8 << 20;
     plugin.limits.cpu_time = millis(100);
+    plugin.limits.pool_wait = millis(500);
     let gates = fixture.gates(&[plugin]).await;
     let policy = gates.policies[0].clone();
     let guard = policy.gate.guard();
@@ -90,4 +91,49 @@ async fn nothing_is_kept_when_instances_are_scarce() {
     let taken = slots.taken();
     ask(&*guard, &["a"]).await.unwrap();
     assert_eq!(slots.taken(), taken);
+}
+
+#[tokio::test]
+async fn what_is_kept_gives_way_to_who_waits() {
+    let fixture = Fixture::new();
+    let (policy, guard) = guard(&fixture).await;
+    let slots = &fixture.host.shared.slots;
+    ask(&*guard, &["a"]).await.unwrap();
+    assert_eq!(slots.taken(), 1, "the instance is kept");
+    // Somebody else has all but that, and wants one more.
+    let mut held = Vec::new();
+    for user in 0..64 {
+        let user = user.to_string();
+        let slot = slots.take(Purpose::Policy, Some(&user), 1, millis(50), None);
+        let Ok(slot) = slot.await else { break };
+        held.push(slot);
+    }
+    assert_eq!(slots.taken(), held.len() as u64, "the guard's is gone");
+    assert!(ask(&*guard, &["a"]).await.is_err());
+    held.pop();
+    ask(&*guard, &["a"]).await.unwrap();
+    // Of the same user's sessions, too: each question is answered, however many keep a guard.
+    drop(held);
+    let others: Vec<_> = (0..60).map(|_| policy.gate.guard()).collect();
+    for _ in 0..2 {
+        for guard in &others {
+            ask(&**guard, &["a"]).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_plugins_own_instances_are_not_kept_from_others() {
+    let fixture = Fixture::new();
+    let mut plugin = configured(component("faulty-guard"), "");
+    plugin.limits.instances = 2;
+    plugin.limits.pool_wait = millis(500);
+    let gates = fixture.gates(&[plugin]).await;
+    let policy = &gates.policies[0].gate;
+    let guards: Vec<_> = (0..5).map(|_| policy.guard()).collect();
+    for _ in 0..3 {
+        for guard in &guards {
+            ask(&**guard, &["a"]).await.unwrap();
+        }
+    }
 }
