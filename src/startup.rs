@@ -7,16 +7,18 @@ use std::{
     fs::{self, DirBuilder, OpenOptions},
     io,
     net::SocketAddr,
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use rustix::process::geteuid;
 use tempfile::TempDir;
 
-use crate::access::{Wanted, explain};
+use crate::{
+    access::{Wanted, explain},
+    plugin::trusted_cache,
+};
 
 /// A start, or a trial of one.
 #[derive(Debug, Default)]
@@ -167,11 +169,7 @@ impl Startup {
         };
         let own = aside.join("cache");
         let _ = DirBuilder::new().mode(0o700).create(&own);
-        if let Ok(facts) = fs::symlink_metadata(configured)
-            && facts.is_dir()
-            && facts.uid() == geteuid().as_raw()
-            && facts.mode() & 0o077 == 0
-        {
+        if trusted_cache(configured).is_ok() {
             for entry in fs::read_dir(configured).into_iter().flatten().flatten() {
                 let name = entry.file_name();
                 if Path::new(&name)

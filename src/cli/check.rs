@@ -11,6 +11,7 @@ use crate::{
     access,
     config::{Loaded, Problem},
     gate::Gates,
+    plugin::trusted_cache,
     server::{self, Tried},
     startup::Startup,
     tls::{self_signed, validity},
@@ -24,7 +25,10 @@ pub fn run(source: &Source) -> Result<(), Failure> {
     let tried = try_start(&mut loaded, &startup);
     let tried = tried.map_err(|problem| Failure::Configuration(problem.to_string()))?;
     output::print(&output::table(&rows(&loaded, &startup, &tried)));
-    loaded.warnings.extend(other_user(&loaded, &startup));
+    match other_user(&loaded, &startup) {
+        Some(warning) => loaded.warnings.push(warning),
+        None => loaded.warnings.extend(no_cache(&loaded)),
+    }
     loaded
         .warnings
         .iter()
@@ -113,6 +117,20 @@ fn certificates(loaded: &Loaded, startup: &Startup) -> Vec<String> {
     });
     let others = tls.host.iter().map(|host| describe(&host.certificate));
     first.chain(others).collect()
+}
+
+/// A warning where the server will not keep compiled plugins.
+fn no_cache(loaded: &Loaded) -> Option<Problem> {
+    let cache = loaded.config.server.compiled();
+    if !cache.exists() {
+        return None;
+    }
+    let error = trusted_cache(&cache).err()?;
+    let text = format!(
+        "{}: compiled plugins are not kept, and every start compiles them anew: {error}",
+        cache.display()
+    );
+    Some(loaded.problem("server.state", text))
 }
 
 /// A warning where another user than the server's checks, who may do other things.

@@ -40,6 +40,7 @@ use std::{borrow::Cow, fmt, path::Path, sync::Arc, time::SystemTime};
 
 use wasmtime::component::{HasSelf, Linker};
 
+pub use cache::trusted as trusted_cache;
 pub use contract::{Kind, Report, inspect};
 pub use fault::spread;
 pub use load::bytes;

@@ -394,7 +394,11 @@ fn permissions_that_the_servers_user_lacks() {
     ] {
         let lines = lines.replace("PRIVATE", private.to_str().unwrap());
         let lines = lines.replace("LINK", link.to_str().unwrap());
-        let setup = Setup::new().unprivileged().tables(&lines);
+        let mut setup = Setup::new().unprivileged().tables(&lines);
+        // Each compiles its plugins itself: as few as there may be.
+        if !lines.contains("[[plugin]]") {
+            setup = setup.users_plugin();
+        }
         mode(&private, closed);
         // Where it is the thing itself that refuses, it is not named again.
         let refuses = match lines.contains("private\"") {
@@ -412,7 +416,7 @@ fn permissions_that_the_servers_user_lacks() {
     let root = outside.path().join("root");
     fs::create_dir(&root).unwrap();
     mode(&root, closed);
-    let setup = Setup::new().unprivileged();
+    let setup = Setup::new().unprivileged().users_plugin();
     let setup = setup.tables(&format!("[storage.default]\nroot = {}", quoted(&root)));
     fails_alike(
         &setup,
@@ -434,7 +438,7 @@ fn permissions_that_the_servers_user_lacks() {
     let setup = setup.set("server.state", &quoted(&closed));
     fails_alike(&setup, "tls.certificate", &["may not make it", &refuses]);
     if rustix::process::geteuid().is_root() {
-        let setup = Setup::new().unprivileged();
+        let setup = Setup::new().unprivileged().users_plugin();
         let setup = setup.set("server.listen", "[\"127.0.0.1:21\"]");
         let first = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
         let first: u32 = first.unwrap().trim().parse().unwrap();
@@ -492,6 +496,51 @@ fn a_check_by_another_user_is_told() {
         "{said}"
     );
     assert!(!setup.state().join("cache").exists() && !setup.state().join("tls").exists());
+}
+
+/// Compiled code that others could have written is not used, and that is told.
+#[test]
+fn a_cache_that_others_may_enter_is_told() {
+    let setup = Setup::new();
+    let cache = setup.state().join("cache");
+    fs::create_dir_all(&cache).unwrap();
+    fs::set_permissions(&cache, fs::Permissions::from_mode(0o755)).unwrap();
+    let (status, said) = setup.run(&["check"]);
+    assert_eq!(status, 0, "{said}");
+    assert!(
+        said.contains("compiled plugins are not kept") && said.contains("should be 0700"),
+        "{said}"
+    );
+    assert_eq!(fs::read_dir(&cache).unwrap().count(), 0);
+}
+
+/// The commands, too, say who may not do what.
+#[test]
+fn commands_of_a_user_who_may_not() {
+    let server = Setup::new().start();
+    let other = Setup::new().unprivileged();
+    if !rustix::process::geteuid().is_root() {
+        // Nobody else can be asked to.
+        return;
+    }
+    let state = server.state();
+    let place = state.parent().unwrap();
+    fs::set_permissions(place, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(&state, fs::Permissions::from_mode(0o755)).unwrap();
+    let other = other.set("server.state", &quoted(&state));
+    for (words, what) in [
+        (&["status"][..], "write to it: "),
+        (&["reload"], "write to it: "),
+        (
+            &["user", "list"],
+            "read it: its mode is 0600, its owner root",
+        ),
+    ] {
+        let (status, said) = other.run(words);
+        assert_ne!(status, 0, "{said}");
+        let words = format!("permission denied: user nobody (uid 65534) may not {what}");
+        assert!(said.contains(&words), "{said}");
+    }
 }
 
 #[test]

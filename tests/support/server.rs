@@ -311,10 +311,19 @@ fn reachable(binary: &Path) -> PathBuf {
     use std::{os::unix::fs::PermissionsExt, sync::OnceLock};
     static PLACE: OnceLock<PathBuf> = OnceLock::new();
     let place = PLACE.get_or_init(|| {
-        // Kept for all tests of this build, by its time.
+        // Kept for all tests of this build, by its time; those of builds before it go.
+        let mut hasher = std::hash::DefaultHasher::new();
+        std::hash::Hash::hash(binary, &mut hasher);
+        let ours = format!("portcullis-test-{:x}-", std::hash::Hasher::finish(&hasher));
         let time = fs::metadata(binary).unwrap().modified().unwrap();
         let time = time.duration_since(std::time::UNIX_EPOCH).unwrap();
-        let name = format!("portcullis-test-program-{:x}", time.as_nanos());
+        let name = format!("{ours}{:x}", time.as_nanos());
+        for entry in fs::read_dir(std::env::temp_dir()).unwrap().flatten() {
+            let other = entry.file_name().to_string_lossy().into_owned();
+            if other.starts_with(&ours) && other != name {
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
         let directory = std::env::temp_dir().join(name);
         let place = directory.join("portcullis");
         if !place.exists() {
