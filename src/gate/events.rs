@@ -384,7 +384,6 @@ mod tests {
         [Named {
             name: "slow".into(),
             on_failure: crate::types::OnFailure::Deny,
-            identity: crate::gate::Identity::default(),
             gate,
         }]
     }

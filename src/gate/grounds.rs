@@ -9,7 +9,7 @@ use std::{fmt, sync::Arc};
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-use super::{Gates, Identity, Named, authentication::Authenticator};
+use super::{Gates, Named, authentication::Authenticator};
 
 /// A plugin that reads more settings than this for one login is taken to have read all of them.
 const MOST: usize = 64;
@@ -103,7 +103,6 @@ impl Reads {
 #[derive(Clone, Debug)]
 struct Ground {
     plugin: Arc<str>,
-    identity: Identity,
     accepted: bool,
     reads: Reads,
 }
@@ -126,7 +125,6 @@ impl Grounds {
     fn add(&mut self, member: &Named<dyn Authenticator>, accepted: bool, reads: Reads) {
         self.0.push(Ground {
             plugin: member.name.clone(),
-            identity: member.identity,
             accepted,
             reads,
         });
@@ -155,11 +153,6 @@ impl Ground {
                 .accepted
                 .then(|| format!("the plugin {plugin} is gone"));
         };
-        if self.accepted && member.identity.component != self.identity.component {
-            return Some(format!(
-                "the plugin {plugin} has another component, or other grants"
-            ));
-        }
         let change = member.gate.change(&self.reads)?;
         Some(format!("plugin {plugin}: {change}"))
     }

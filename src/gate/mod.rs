@@ -27,8 +27,6 @@ pub struct Named<T: ?Sized> {
     pub name: Arc<str>,
     /// What a fault of this member means.
     pub on_failure: OnFailure,
-    /// By which it is seen whether a reload has made it another one.
-    pub identity: Identity,
     /// The member itself.
     pub gate: Arc<T>,
 }
@@ -38,19 +36,9 @@ impl<T: ?Sized> Clone for Named<T> {
         Self {
             name: self.name.clone(),
             on_failure: self.on_failure,
-            identity: self.identity,
             gate: self.gate.clone(),
         }
     }
-}
-
-/// The parts that a plugin is made of, by digests.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Identity {
-    /// The component and its grants.
-    pub component: grounds::Seen,
-    /// The settings, without the content of files in them, which are followed.
-    pub settings: grounds::Seen,
 }
 
 /// A plugin that could not decide. Logged in full; the client hears a temporary refusal.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use tokio::sync::mpsc;
 
-use super::{Fault, FaultKind, Identity, Named, SessionFacts, session::line};
+use super::{Fault, FaultKind, Named, SessionFacts, session::line};
 use crate::{
     ftp::path::VirtualPath,
     types::{BoxFuture, OnFailure, Staged, UploadMode},
@@ -198,7 +198,6 @@ impl Digester {
         Named {
             name: "digest".into(),
             on_failure: OnFailure::Allow,
-            identity: Identity::default(),
             gate: Arc::new(Self),
         }
     }

@@ -178,7 +178,6 @@ impl Subject {
         let member = self.gates.inspectors.first().ok_or_else(absent)?;
         let (ended, mut end) = mpsc::channel(1);
         let watched = Named::<dyn Inspector> {
-            identity: crate::gate::Identity::default(),
             name: member.name.clone(),
             on_failure: OnFailure::Deny,
             gate: Arc::new(Watched {

@@ -38,7 +38,7 @@ use super::{
 };
 use crate::{
     config::{self, Instances, regular},
-    gate::{Gates, Identity, Named, grounds::seen},
+    gate::{Gates, Named},
     types::OnFailure,
 };
 
@@ -57,7 +57,6 @@ pub(super) async fn add(
         kind,
         settings,
         granted,
-        identity,
     } = {
         let (shared, configured, state) = (shared.clone(), configured.clone(), state.to_owned());
         // Reading, compiling and parsing block.
@@ -138,28 +137,20 @@ pub(super) async fn add(
     }
     if let Some(component) = heard {
         let gate = ComponentListener(Pool::new(plugin.clone(), component, Purpose::Event));
-        gates
-            .listeners
-            .push(named(configured, identity, Arc::new(gate)));
+        gates.listeners.push(named(configured, Arc::new(gate)));
     }
     match linked {
         Linked::Authenticator(component) => {
             let gate = ComponentAuthenticator(Pool::new(plugin, component, Purpose::Login));
-            gates
-                .authenticators
-                .push(named(configured, identity, Arc::new(gate)));
+            gates.authenticators.push(named(configured, Arc::new(gate)));
         }
         Linked::PathGuard(component) => {
             let gate = ComponentPolicy(Pool::new(plugin, component, Purpose::Policy));
-            gates
-                .policies
-                .push(named(configured, identity, Arc::new(gate)));
+            gates.policies.push(named(configured, Arc::new(gate)));
         }
         Linked::UploadInspector(component) => {
             let gate = ComponentInspector(Pool::new(plugin, component, Purpose::Upload));
-            gates
-                .inspectors
-                .push(named(configured, identity, Arc::new(gate)));
+            gates.inspectors.push(named(configured, Arc::new(gate)));
         }
         Linked::EventListener(_) => {}
     }
@@ -169,11 +160,10 @@ pub(super) async fn add(
     Ok(())
 }
 
-fn named<T: ?Sized>(configured: &config::Plugin, identity: Identity, gate: Arc<T>) -> Named<T> {
+fn named<T: ?Sized>(configured: &config::Plugin, gate: Arc<T>) -> Named<T> {
     Named {
         name: configured.name.as_str().into(),
         on_failure: configured.on_failure,
-        identity,
         gate,
     }
 }
@@ -230,17 +220,11 @@ fn load(shared: &Shared, configured: &config::Plugin, state: &Path) -> Result<Lo
     let settings = Settings::load(configured.name.as_str().into(), &configured.settings, state);
     let settings = settings.map_err(|text| LoadError::new("settings", text))?;
     let granted = Granted::new(&configured.grants)?;
-    let code = HEXLOWER.encode(digest(&SHA256, &bytes).as_ref());
-    let identity = Identity {
-        component: seen(Some(&format!("{code} {:?}", configured.grants))),
-        settings: seen(Some(&format!("{:?}", configured.settings))),
-    };
     Ok(Loaded {
         compiled,
         kind,
         settings,
         granted,
-        identity,
     })
 }
 
@@ -250,7 +234,6 @@ struct Loaded {
     kind: Kind,
     settings: Settings,
     granted: Granted,
-    identity: Identity,
 }
 
 /// The component of a `[[plugin]]`.

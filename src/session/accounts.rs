@@ -18,8 +18,7 @@ use super::{Session, context::Context, state::State};
 use crate::{
     config::AccountChange,
     ftp::reply::Reply,
-    gate::{Gates, Identity, Named, Permissions, SessionFacts, grounds::Grounds, session::line},
-    types::OnFailure,
+    gate::{Gates, SessionFacts, grounds::Grounds, session::line},
 };
 
 /// All of them.
@@ -215,15 +214,6 @@ impl Entry {
         {
             return Some(format!("the client's certificate: {error}"));
         }
-        let (before, now) = (&self.context.gates, &current.gates);
-        if !same(&before.policies, &now.policies) {
-            return Some("the path guards are others, or have other settings".to_owned());
-        }
-        let uploads = Permissions::UPLOAD | Permissions::OVERWRITE | Permissions::APPEND;
-        let inspected = account.permissions.meets(uploads);
-        if inspected && !same(&before.inspectors, &now.inspectors) {
-            return Some("the upload inspectors are others, or have other settings".to_owned());
-        }
         None
     }
 }
@@ -267,15 +257,6 @@ pub(super) fn ends(state: &State) -> impl Future<Output = Arc<str>> + Send + use
         }
         std::future::pending().await
     }
-}
-
-/// Whether two chains decide the same.
-fn same<T: ?Sized>(one: &[Named<T>], other: &[Named<T>]) -> bool {
-    fn facts<T: ?Sized>(chain: &[Named<T>]) -> impl Iterator<Item = (&str, OnFailure, Identity)> {
-        let members = chain.iter();
-        members.map(|member| (&*member.name, member.on_failure, member.identity))
-    }
-    facts(one).eq(facts(other))
 }
 
 /// Names the plugins' files that are followed: a number for each authenticator, which changes with

@@ -92,13 +92,17 @@ fn uploads_that_the_end_cuts_can_be_resumed() {
             .map(|length| {
                 let mut client = server.login();
                 let mut data = client.begin(&format!("STOR file{length}"));
-                data.send(&crate::support::content(*length, 1)).unwrap();
-                eventually("it has arrived", || {
+                let mut moved = || {
                     let reply = client.send("STAT").expect(213);
                     let mut numbers = reply.text().split(|c: char| !c.is_ascii_digit());
-                    let moved = numbers.find_map(|number| number.parse::<usize>().ok());
-                    moved.is_some_and(|moved| moved > *length)
-                });
+                    numbers
+                        .find_map(|number| number.parse::<usize>().ok())
+                        .unwrap()
+                };
+                // The handshake counts, too.
+                let before = moved();
+                data.send(&crate::support::content(*length, 1)).unwrap();
+                eventually("it has arrived", || moved() >= before + length);
                 (client, data)
             })
             .collect();

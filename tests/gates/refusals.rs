@@ -406,8 +406,8 @@ fn data_connections_of_strangers() {
     let server = start(&[]);
     let mut client = bob(&server);
     let address = client.epsv();
-    let _stranger = stranger(address);
     client.send("STOR file").expect(150);
+    let _stranger = stranger(address);
     let cause = "from another address";
     told(
         &server,
