@@ -35,9 +35,9 @@ fn about(command: &File) -> (&'static str, &str) {
         | File::Site(Site::Chmod(_, path) | Site::Utime(_, path)) => ("change-metadata", path),
         File::Size(path) | File::Mdtm(Mdtm::Get(path)) => ("see", path),
         File::Mlst(path) | File::Avbl(path) => ("see", path.as_deref().unwrap_or("")),
-        File::Pwd | File::Smnt(_) | File::Site(Site::Help(_) | Site::Quota | Site::Unknown(_)) => {
-            ("see", "")
-        }
+        File::Pwd
+        | File::Smnt(_)
+        | File::Site(Site::Help(_) | Site::Quota | Site::Whoami | Site::Unknown(_)) => ("see", ""),
     }
 }
 
@@ -218,6 +218,7 @@ impl Session {
             }
             Site::Help(command) => Ok(help::site_help(command.as_deref())),
             Site::Quota => self.quota().await,
+            Site::Whoami => self.whoami(),
             Site::Unknown(_) => {
                 let text = format!("SITE knows {}", help::site_commands());
                 Err(Reply::new(504, text).into())
@@ -235,6 +236,17 @@ impl Session {
             }
             None => format!("No quota, {available} bytes left on the storage"),
         };
+        Ok(Reply::new(200, text))
+    }
+
+    fn whoami(&self) -> Result<Reply, Failure> {
+        let user = self.logged_in()?;
+        let groups = match &user.account.groups[..] {
+            [] => "no groups".to_owned(),
+            groups => format!("groups: {}", groups.join(", ")),
+        };
+        let home = quoted(VirtualPath::root().as_str());
+        let text = format!("User {}, home {home}, {groups}", user.user);
         Ok(Reply::new(200, text))
     }
 }

@@ -111,6 +111,7 @@ const TABLE: &[Row] = &[
     ("SITE CHMOD 644 none",       LOCKED,           LOGIN,          &[550]),
     ("SITE CHMOD 999 none",       &[501, 530, 534], &[501, 530],    &[501]),
     ("SITE CHMOD 644",            &[501, 530, 534], &[501, 530],    &[501]),
+    ("SITE WHOAMI",               LOCKED,           LOGIN,          &[200]),
     ("SITE UTIME",                &[501, 530, 534], &[501, 530],    &[501]),
     ("SITE UTIME 20200101000000 none", LOCKED,      LOGIN,          &[550]),
     // Data connections.
@@ -394,6 +395,20 @@ fn regression_help_tells_only_what_is_there() {
             "true" => &[214],
             _ => &[502],
         });
+    }
+}
+
+#[test]
+fn whoami() {
+    let setup = Setup::new().user("eve", "groups = [\"staff\", \"backup\"]");
+    let server = setup.start();
+    for (user, text) in [
+        (USER, "home \"/\", no groups"),
+        ("eve", "User eve, home \"/\", groups: staff, backup"),
+    ] {
+        let mut client = server.login_as(user, &Tls::new());
+        client.send("SITE WHOAMI").expect(200).saying(text);
+        client.send("site whoami").expect(200).saying(text);
     }
 }
 

@@ -20,6 +20,8 @@ pub enum Site {
     Utime(Timestamp, String),
     /// `QUOTA`.
     Quota,
+    /// `WHOAMI`.
+    Whoami,
     /// `HELP [command]`.
     Help(Option<String>),
     /// Anything else: its first word in upper case.
@@ -45,6 +47,7 @@ pub static SITE_VERBS: &[SiteVerb] = &[
     }),
     verb("QUOTA", "", |_| Ok(Site::Quota)),
     verb("UTIME", "YYYYMMDDhhmm[ss] path", utime),
+    verb("WHOAMI", "", |_| Ok(Site::Whoami)),
 ];
 
 const fn verb(
@@ -158,6 +161,7 @@ mod tests {
                 Site::Utime(time, "x UTC".into()),
             ),
             ("Quota", Site::Quota),
+            ("whoami", Site::Whoami),
             ("WHO", Site::Unknown("WHO".into())),
             ("HELP", Site::Help(None)),
             ("HELP ", Site::Help(None)),
