@@ -52,17 +52,6 @@ impl Algorithm {
         });
         format!("HASH {}", names.join(";"))
     }
-
-    /// The older command that asks for this hash.
-    pub fn verb(self) -> &'static str {
-        match self {
-            Self::Sha256 => "XSHA256",
-            Self::Sha512 => "XSHA512",
-            Self::Sha1 => "XSHA1",
-            Self::Md5 => "XMD5",
-            Self::Crc32 => "XCRC",
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,100 +1,59 @@
-//! The commands and their syntax, for HELP, SITE HELP and the answers to wrong arguments.
+//! HELP, SITE HELP and FEAT.
 //!
-//! Only what is done here is told; a command that is known, and answered by 502, is not in the tables.
+//! Only what is done here is told: not a command that is known, and answered by 502.
 
-use super::reply::Reply;
+use super::{
+    command::{Feature, SITE_VERBS, Switch, VERBS, Verb},
+    digest::Algorithm,
+    facts::Facts,
+    reply::Reply,
+};
 
-/// Every command that is carried out, with its syntax.
-pub const COMMANDS: &[(&str, &str)] = &[
-    ("ABOR", ""),
-    ("ACCT", "account"),
-    ("ALLO", "bytes [R bytes]"),
-    ("APPE", "path"),
-    ("AUTH", "TLS"),
-    ("AVBL", "[path]"),
-    ("CCC", ""),
-    ("CDUP", ""),
-    ("CLNT", "name"),
-    ("CSID", "name=value; ..."),
-    ("CWD", "path"),
-    ("DELE", "path"),
-    ("EPRT", "|1|address|port| or |2|address|port|"),
-    ("EPSV", "[1 | 2 | ALL]"),
-    ("FEAT", ""),
-    ("HASH", "path"),
-    ("HELP", "[command]"),
-    ("HOST", "name"),
-    ("LANG", "[tag]"),
-    ("LIST", "[-al] [path or pattern]"),
-    ("MDTM", "path"),
-    ("MFF", "fact=value; path"),
-    ("MFMT", "YYYYMMDDhhmmss path"),
-    ("MKD", "path"),
-    ("MLSD", "[path]"),
-    ("MLST", "[path]"),
-    ("MODE", "S"),
-    ("NLST", "[-al] [path or pattern]"),
-    ("NOOP", ""),
-    ("OPTS", "UTF8 ON | MLST [fact;...] | HASH [algorithm]"),
-    ("PASS", "password"),
-    ("PASV", ""),
-    ("PBSZ", "0"),
-    ("PORT", "h1,h2,h3,h4,p1,p2"),
-    ("PROT", "C | P"),
-    ("PWD", ""),
-    ("QUIT", ""),
-    ("RANG", "first last"),
-    ("REIN", ""),
-    ("REST", "offset"),
-    ("RETR", "path"),
-    ("RMD", "path"),
-    ("RNFR", "path"),
-    ("RNTO", "path"),
-    ("SITE", "command (see SITE HELP)"),
-    ("SIZE", "path"),
-    ("STAT", "[-al] [path or pattern]"),
-    ("STOR", "path"),
-    ("STOU", ""),
-    ("STRU", "F"),
-    ("SYST", ""),
-    ("TYPE", "A [N] | I | L 8"),
-    ("USER", "name"),
-    ("XCRC", "path"),
-    ("XMD5", "path"),
-    ("XSHA1", "path"),
-    ("XSHA256", "path"),
-    ("XSHA512", "path"),
-];
+/// Features that belong to no verb: RFC 3659 §6, RFC 2640 §3.
+const WITHOUT_VERB: [&str; 2] = ["TVFS", "UTF8"];
 
-/// The subcommands of SITE, with their syntax.
-pub const SITE_COMMANDS: &[(&str, &str)] = &[
-    ("CHMOD", "mode path"),
-    ("HELP", "[command]"),
-    ("QUOTA", ""),
-    ("UTIME", "YYYYMMDDhhmm[ss] path"),
-];
-
-/// The answer to HELP (RFC 959 §4.1.3): 214, or 502 for a command that does not exist. `off` are the
-/// verbs that the configuration refuses.
-pub fn help(command: Option<&str>, off: &[&str]) -> Reply {
-    let on = COMMANDS.iter().filter(|(verb, _)| !off.contains(verb));
-    answer("", &on.copied().collect::<Vec<_>>(), command)
+/// The answer to HELP (RFC 959 §4.1.3): 214, or 502 for a command that does not exist. `is_on` tells
+/// whether the configuration has what some commands need.
+pub fn help(command: Option<&str>, is_on: impl Fn(Switch) -> bool) -> Reply {
+    let listed = listed(&is_on).filter_map(|verb| Some((verb.name, verb.syntax?)));
+    answer("", &listed.collect::<Vec<_>>(), command)
 }
 
 /// The answer to SITE HELP.
 pub fn site_help(command: Option<&str>) -> Reply {
-    answer("SITE ", SITE_COMMANDS, command)
+    let listed = SITE_VERBS.iter().map(|verb| (verb.name, verb.syntax));
+    answer("SITE ", &listed.collect::<Vec<_>>(), command)
 }
 
 /// The names of all subcommands of SITE, for a text.
 pub fn site_commands() -> String {
-    let verbs: Vec<&str> = SITE_COMMANDS.iter().map(|(verb, _)| *verb).collect();
+    let verbs: Vec<&str> = SITE_VERBS.iter().map(|verb| verb.name).collect();
     verbs.join(", ")
 }
 
-/// The syntax of a command, `RETR path`, or the verb itself if it has none to show.
-pub fn syntax(verb: &str) -> String {
-    find(COMMANDS, verb).map_or_else(|| verb.to_owned(), line)
+/// The lines of FEAT (RFC 2389 §3): just what is there. `facts` and `algorithm` are those that OPTS
+/// has chosen.
+pub fn features(
+    facts: &Facts,
+    algorithm: Algorithm,
+    is_on: impl Fn(Switch) -> bool,
+) -> Vec<String> {
+    let of_verbs = listed(&is_on).filter_map(|verb| match verb.feature {
+        Feature::Basic => None,
+        Feature::Named => Some(verb.name.to_owned()),
+        Feature::Text(text) => Some(text.to_owned()),
+        Feature::Chosen(line) => Some(line(facts, algorithm)),
+    });
+    let mut features: Vec<String> = of_verbs.chain(WITHOUT_VERB.map(str::to_owned)).collect();
+    features.sort_unstable();
+    features
+}
+
+/// Commands that are carried out, as the configuration is.
+fn listed(is_on: &impl Fn(Switch) -> bool) -> impl Iterator<Item = &'static Verb> {
+    VERBS
+        .iter()
+        .filter(move |verb| verb.syntax.is_some() && verb.switch.is_none_or(is_on))
 }
 
 fn answer(prefix: &str, table: &[(&str, &str)], command: Option<&str>) -> Reply {
@@ -146,7 +105,7 @@ mod tests {
             ("a\r\nb", "502 There is no such command\r\n"),
             ("SMNT", "502 There is no such command\r\n"),
         ] {
-            assert_eq!(encoded(&help(Some(command), &[])), expected);
+            assert_eq!(encoded(&help(Some(command), |_| true)), expected);
         }
         assert_eq!(
             encoded(&site_help(Some("chmod"))),
@@ -161,19 +120,45 @@ mod tests {
     #[test]
     fn all_commands() {
         for command in [None, Some(""), Some(" ")] {
-            let text = encoded(&help(command, &[]));
+            let text = encoded(&help(command, |_| true));
             assert!(text.starts_with("214-These commands are known:\r\n ABOR    ACCT "));
-            assert!(COMMANDS.iter().all(|(verb, _)| text.contains(verb)));
+            assert!(
+                VERBS
+                    .iter()
+                    .all(|verb| text.contains(verb.name) == verb.syntax.is_some())
+            );
             assert!(text.lines().all(|line| line.len() <= 80));
         }
         assert!(encoded(&site_help(None)).contains("\r\n CHMOD   HELP "));
-        assert!(!encoded(&help(None, &["PORT"])).contains("PORT"));
-        assert!(encoded(&help(Some("port"), &["PORT"])).starts_with("502 "));
+        assert!(!encoded(&help(None, |_| false)).contains("PORT"));
+        assert!(encoded(&help(Some("port"), |_| false)).starts_with("502 "));
     }
 
     #[test]
     fn the_tables_are_sorted() {
-        assert!(COMMANDS.is_sorted_by(|(left, _), (right, _)| left < right));
-        assert!(SITE_COMMANDS.is_sorted_by(|(left, _), (right, _)| left < right));
+        assert!(VERBS.is_sorted_by(|left, right| left.name < right.name));
+        assert!(SITE_VERBS.is_sorted_by(|left, right| left.name < right.name));
+    }
+
+    /// Each line of it, in its order, as clients have always had it.
+    #[test]
+    fn all_features() {
+        let features = |on: bool| {
+            features(&Facts::default(), Algorithm::default(), |_| on)
+                .into_iter()
+                .map(|line| line.split(' ').next().unwrap_or_default().to_owned())
+                .collect::<Vec<_>>()
+        };
+        let all = [
+            "AUTH", "AVBL", "CCC", "CLNT", "EPRT", "EPSV", "HASH", "HOST", "LANG", "MDTM", "MFF",
+            "MFMT", "MLST", "PBSZ", "PROT", "RANG", "REST", "SIZE", "TVFS", "UTF8", "XCRC", "XMD5",
+            "XSHA1", "XSHA256", "XSHA512",
+        ];
+        assert_eq!(features(true), all);
+        let off: Vec<_> = all
+            .into_iter()
+            .filter(|name| !["CCC", "EPRT"].contains(name))
+            .collect();
+        assert_eq!(features(false), off);
     }
 }

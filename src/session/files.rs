@@ -1,12 +1,14 @@
 //! Verbs that touch paths and answer at once: CWD, MKD, DELE, RNFR and their like.
 
+use std::io;
+
 use super::{
-    Session,
+    Next, Session,
     errors::{At, Failure},
 };
 use crate::{
     ftp::{
-        command::{Command, Mdtm, Site},
+        command::{File, Mdtm, Site},
         help,
         metadata::Kind,
         path::VirtualPath,
@@ -18,22 +20,24 @@ use crate::{
 };
 
 /// The contract's word for what a command does, and the path that it is about.
-pub(super) fn about(command: &Command) -> (&'static str, &str) {
-    use Command as C;
+fn about(command: &File) -> (&'static str, &str) {
     match command {
-        C::Cwd(path) => ("list", path),
-        C::Cdup => ("list", ".."),
-        C::Mkd(path) => ("make-directory", path),
-        C::Rmd(path) => ("remove-directory", path),
-        C::Dele(path) => ("delete", path),
-        C::Rnfr(path) => ("rename-from", path),
-        C::Rnto(path) => ("rename-to", path),
-        C::Mfmt(_, path) | C::Mff(_, path) => ("change-metadata", path),
-        C::Mdtm(Mdtm::Set { path, .. }) => ("change-metadata", path),
-        C::Site(Site::Chmod(_, path) | Site::Utime(_, path)) => ("change-metadata", path),
-        C::Size(path) | C::Mdtm(Mdtm::Get(path)) => ("see", path),
-        C::Mlst(path) | C::Avbl(path) => ("see", path.as_deref().unwrap_or("")),
-        _ => ("see", ""),
+        File::Cwd(path) => ("list", path),
+        File::Cdup => ("list", ".."),
+        File::Mkd(path) => ("make-directory", path),
+        File::Rmd(path) => ("remove-directory", path),
+        File::Dele(path) => ("delete", path),
+        File::Rnfr(path) => ("rename-from", path),
+        File::Rnto(path) => ("rename-to", path),
+        File::Mfmt(_, path)
+        | File::Mff(_, path)
+        | File::Mdtm(Mdtm::Set { path, .. })
+        | File::Site(Site::Chmod(_, path) | Site::Utime(_, path)) => ("change-metadata", path),
+        File::Size(path) | File::Mdtm(Mdtm::Get(path)) => ("see", path),
+        File::Mlst(path) | File::Avbl(path) => ("see", path.as_deref().unwrap_or("")),
+        File::Pwd
+        | File::Smnt(_)
+        | File::Site(Site::Help(_) | Site::Quota | Site::Whoami | Site::Unknown(_)) => ("see", ""),
     }
 }
 
@@ -66,32 +70,34 @@ impl Session {
         })
     }
 
-    pub(super) async fn files(&mut self, command: Command) -> Result<Reply, Failure> {
-        use Command as C;
-        match command {
-            C::Cwd(path) => self.cwd(&path).await,
-            C::Cdup => self.cwd("..").await,
-            C::Pwd => {
-                let cwd = quoted(self.logged_in()?.cwd.as_str());
-                Ok(Reply::new(257, format!("{cwd} is the current directory")))
-            }
-            C::Mkd(path) => self.mkd(&path).await,
-            C::Rmd(path) => self.rmd(&path).await,
-            C::Dele(path) => self.dele(&path).await,
-            C::Rnfr(path) => self.rnfr(&path).await,
-            C::Rnto(path) => self.rnto(&path).await,
-            C::Size(path) => self.size(&path).await,
-            C::Mdtm(what) => self.mdtm(what).await,
-            C::Mfmt(time, path) => self.mfmt(time, &path).await,
-            C::Mff(facts, path) => self.mff(facts, &path).await,
-            C::Mlst(path) => self.mlst(path).await,
-            C::Avbl(path) => self.avbl(path).await,
-            C::Site(site) => self.site(site).await,
-            other => Ok(Reply::new(
-                502,
-                format!("{} is not implemented", other.verb()),
-            )),
-        }
+    pub(super) async fn file(&mut self, command: File) -> io::Result<Next> {
+        let (operation, path) = about(&command);
+        let path = path.to_owned();
+        let result = match command {
+            File::Cwd(path) => self.cwd(&path).await,
+            File::Cdup => self.cwd("..").await,
+            File::Pwd => self.pwd(),
+            File::Mkd(path) => self.mkd(&path).await,
+            File::Rmd(path) => self.rmd(&path).await,
+            File::Dele(path) => self.dele(&path).await,
+            File::Rnfr(path) => self.rnfr(&path).await,
+            File::Rnto(path) => self.rnto(&path).await,
+            File::Size(path) => self.size(&path).await,
+            File::Mdtm(what) => self.mdtm(what).await,
+            File::Mfmt(time, path) => self.mfmt(time, &path).await,
+            File::Mff(facts, path) => self.mff(facts, &path).await,
+            File::Mlst(path) => self.mlst(path).await,
+            File::Avbl(path) => self.avbl(path).await,
+            File::Smnt(_) => Ok(Reply::new(502, "SMNT is not implemented")),
+            File::Site(site) => self.site(site).await,
+        };
+        let reply = result.unwrap_or_else(|failure| self.failed_at(operation, &path, failure));
+        self.answer(reply).await
+    }
+
+    fn pwd(&self) -> Result<Reply, Failure> {
+        let cwd = quoted(self.logged_in()?.cwd.as_str());
+        Ok(Reply::new(257, format!("{cwd} is the current directory")))
     }
 
     async fn cwd(&mut self, argument: &str) -> Result<Reply, Failure> {
@@ -211,24 +217,36 @@ impl Session {
                 Ok(Reply::new(200, "Time set"))
             }
             Site::Help(command) => Ok(help::site_help(command.as_deref())),
-            Site::Quota => {
-                let user = self.logged_in()?;
-                let available = user.tree.available(&VirtualPath::root()).await?;
-                let text = match user.account.quota {
-                    Some(quota) => {
-                        let used = user.tree.usage().await?;
-                        format!(
-                            "{used} of {quota} bytes used, {available} bytes left on the storage"
-                        )
-                    }
-                    None => format!("No quota, {available} bytes left on the storage"),
-                };
-                Ok(Reply::new(200, text))
-            }
+            Site::Quota => self.quota().await,
+            Site::Whoami => self.whoami(),
             Site::Unknown(_) => {
                 let text = format!("SITE knows {}", help::site_commands());
                 Err(Reply::new(504, text).into())
             }
         }
+    }
+
+    async fn quota(&self) -> Result<Reply, Failure> {
+        let user = self.logged_in()?;
+        let available = user.tree.available(&VirtualPath::root()).await?;
+        let text = match user.account.quota {
+            Some(quota) => {
+                let used = user.tree.usage().await?;
+                format!("{used} of {quota} bytes used, {available} bytes left on the storage")
+            }
+            None => format!("No quota, {available} bytes left on the storage"),
+        };
+        Ok(Reply::new(200, text))
+    }
+
+    fn whoami(&self) -> Result<Reply, Failure> {
+        let user = self.logged_in()?;
+        let groups = match &user.account.groups[..] {
+            [] => "no groups".to_owned(),
+            groups => format!("groups: {}", groups.join(", ")),
+        };
+        let home = quoted(VirtualPath::root().as_str());
+        let text = format!("User {}, home {home}, {groups}", user.user);
+        Ok(Reply::new(200, text))
     }
 }

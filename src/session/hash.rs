@@ -1,4 +1,4 @@
-//! HASH, RANG, and the X commands that came before them (draft-bryan-ftpext-hash).
+//! HASH, and the X commands that came before them (draft-bryan-ftpext-hash).
 
 use std::io;
 
@@ -31,16 +31,6 @@ impl Session {
     /// XCRC and its like: the digest alone.
     pub(super) async fn digest(&mut self, algorithm: Algorithm, path: &str) -> io::Result<Next> {
         self.digest_of(algorithm, path, None, false).await
-    }
-
-    pub(super) async fn rang(&mut self, first: u64, last: u64) -> io::Result<Next> {
-        // `RANG 1 0` takes it back.
-        self.parameters.range = (first <= last).then_some((first, last));
-        self.answer(Reply::new(
-            350,
-            format!("Range {first}-{last}, HASH comes next"),
-        ))
-        .await
     }
 
     async fn digest_of(

@@ -106,7 +106,7 @@ impl Session {
         };
         match work {
             Ok((work, handle)) => {
-                self.transfer("Here comes the listing".into(), work, handle)
+                self.announce("Here comes the listing".into(), work, handle)
                     .await
             }
             Err(failure) => {

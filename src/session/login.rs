@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     fair::Full,
-    ftp::{path::VirtualPath, reply::Reply, secret::Secret},
+    ftp::{command::Login, path::VirtualPath, reply::Reply, secret::Secret},
     gate::{
         Account,
         authentication::{self, Credentials, Decision},
@@ -32,9 +32,17 @@ use crate::{
 static FAILED: LazyLock<Arc<Rate>> = LazyLock::new(|| Rate::new("more logins failed"));
 
 impl Session {
+    pub(super) async fn login(&mut self, command: Login) -> io::Result<Next> {
+        match command {
+            Login::User(name) => self.user(name).await,
+            Login::Pass(password) => self.pass(password).await,
+            Login::Acct(code) => self.acct(code).await,
+        }
+    }
+
     /// Always 331, so that nobody learns which users there are (RFC 2577 §7), unless a client
     /// certificate suffices: 232 (RFC 2228 §4).
-    pub(super) async fn user(&mut self, user: String) -> io::Result<Next> {
+    async fn user(&mut self, user: String) -> io::Result<Next> {
         if matches!(self.state, State::LoggedIn(_)) {
             return self
                 .answer(Reply::new(530, "Logged in already; REIN comes first"))
@@ -75,7 +83,7 @@ impl Session {
         self.answer(Reply::new(331, "Password, please")).await
     }
 
-    pub(super) async fn pass(&mut self, password: Secret) -> io::Result<Next> {
+    async fn pass(&mut self, password: Secret) -> io::Result<Next> {
         let State::Identified { user } = &self.state else {
             return self.answer(Reply::new(503, "USER comes first")).await;
         };
@@ -85,11 +93,11 @@ impl Session {
             password: Some(password),
             one_time_code: None,
         };
-        self.login(credentials).await
+        self.log_in(credentials).await
     }
 
     /// The answer to a challenge, 332 (RFC 959 §4.1.1).
-    pub(super) async fn acct(&mut self, code: Secret) -> io::Result<Next> {
+    async fn acct(&mut self, code: Secret) -> io::Result<Next> {
         match &self.state {
             State::Challenged { user, password } => {
                 let credentials = Credentials {
@@ -97,7 +105,7 @@ impl Session {
                     password: Some(password.clone()),
                     one_time_code: Some(code),
                 };
-                self.login(credentials).await
+                self.log_in(credentials).await
             }
             State::LoggedIn(_) => self.answer(Reply::new(202, "No account is needed")).await,
             _ => {
@@ -136,7 +144,7 @@ impl Session {
         Ok(Next::Close)
     }
 
-    async fn login(&mut self, credentials: Credentials) -> io::Result<Next> {
+    async fn log_in(&mut self, credentials: Credentials) -> io::Result<Next> {
         let begun = Instant::now();
         let decision = match self.decide(&credentials).await {
             Ok(decision) => decision,

@@ -44,14 +44,17 @@ use self::{
     context::Context,
     control::{Control, ReadError},
     errors::Failure,
+    information::language_reply,
     journal::Journal,
+    listing::Form,
     queue::{Queue, Waiting},
     state::{LoggedIn, Parameters, State},
 };
 use crate::{
     data::{Route, ending::Ending},
     ftp::{
-        command::{self, Command, Foreign},
+        command::{self, Any, Command, File, Foreign, Phase, Transfer},
+        help,
         path::VirtualPath,
         reply::Reply,
     },
@@ -371,149 +374,111 @@ impl Session {
     }
 
     async fn execute(&mut self, line: &[u8]) -> io::Result<Next> {
-        let command = match command::parse(line) {
-            Ok(command) => command,
+        let parsed = match command::parse(line) {
+            Ok(parsed) => parsed,
             Err(error) => return self.answer(error.reply()).await,
         };
-        tracing::trace!(session = self.id(), verb = command.verb(), "command");
-        if let Some(refusal) = self.not_now(&command) {
-            self.send(refusal).await?;
-            // ALPACA: whoever was tricked into speaking to us must hear no more (CVE-2021-3618).
-            let foreign = matches!(command, Command::Foreign(_));
-            return Ok(if foreign { Next::Close } else { Next::Continue });
+        tracing::trace!(session = self.id(), verb = parsed.name(), "command");
+        if let Some(refusal) = self.not_now(parsed.phase()) {
+            return self.answer(refusal).await;
         }
         // RFC 959 §4.1.3: RNTO follows RNFR at once.
-        if !matches!(command, Command::Rnto(_)) {
+        if !matches!(parsed.command, Command::File(File::Rnto(_))) {
             self.parameters.rename_from = None;
         }
-        self.dispatch(command).await
+        self.dispatch(parsed.command).await
     }
 
-    /// Whether the command has to wait for TLS or for a login.
-    fn not_now(&self, command: &Command) -> Option<Reply> {
-        use Command as C;
-        if matches!(self.state, State::LoggedIn(_)) {
-            return match command {
-                C::Foreign(_) => Some(Reply::new(500, "Not a command of FTP")),
-                _ => None,
-            };
-        }
-        if let C::Foreign(foreign) = command {
-            let what = match foreign {
-                Foreign::Http => "HTTP",
-                Foreign::Smtp => "SMTP",
-                Foreign::Tls => "TLS without AUTH",
-            };
-            return Some(Reply::new(421, format!("This is FTP, not {what}; goodbye")));
-        }
-        let always = matches!(
-            command,
-            C::Auth(_)
-                | C::Feat
-                | C::Help(_)
-                | C::Quit
-                | C::Noop
-                | C::Syst
-                | C::Opts(_)
-                | C::Clnt(_)
-                | C::Csid(_)
-                | C::Lang(_)
-                | C::Host(_)
-                | C::Pbsz(_)
-                | C::Prot(_)
-                | C::Ccc
-                | C::Rein
-                | C::Abor
-                | C::Unknown(_)
-                | C::Unsupported(_)
-        );
-        if always {
+    /// Whether a command has to wait for TLS or for a login.
+    fn not_now(&self, phase: Phase) -> Option<Reply> {
+        if phase == Phase::Any || matches!(self.state, State::LoggedIn(_)) {
             return None;
         }
         if self.context.config.tls.required && !self.control.is_protected() && !self.cleared {
             return Some(Reply::new(530, "TLS comes first: AUTH TLS"));
         }
-        match command {
-            C::User(_) | C::Pass(_) | C::Acct(_) => None,
-            _ => Some(Reply::new(530, "Log in with USER and PASS")),
+        match phase {
+            Phase::Any | Phase::Login => None,
+            Phase::Active => Some(Reply::new(530, "Log in with USER and PASS")),
         }
     }
 
     async fn dispatch(&mut self, command: Command) -> io::Result<Next> {
-        use Command as C;
         match command {
-            C::User(name) => self.user(name).await,
-            C::Pass(password) => self.pass(password).await,
-            C::Acct(code) => self.acct(code).await,
-            C::Rein => self.rein().await,
-            C::Quit => {
+            Command::Any(command) => self.any(command).await,
+            Command::Login(command) => self.login(command).await,
+            Command::Parameter(command) => self.parameter(command).await,
+            Command::File(command) => self.file(command).await,
+            Command::Transfer(command) => self.transfer(command).await,
+            Command::Foreign(foreign) => self.foreign(foreign).await,
+        }
+    }
+
+    async fn any(&mut self, command: Any) -> io::Result<Next> {
+        let reply = match command {
+            Any::Quit => {
                 self.send(Reply::new(221, "Goodbye")).await?;
-                Ok(Next::Close)
+                return Ok(Next::Close);
             }
-            C::Host(name) => self.host(name).await,
-            C::Auth(mechanism) => self.auth(&mechanism).await,
-            C::Pbsz(_) => self.pbsz().await,
-            C::Prot(level) => self.prot(level).await,
-            C::Ccc => self.ccc().await,
-            C::Pasv => self.pasv().await,
-            C::Epsv(which) => self.epsv(which).await,
-            C::Port(address) => self.active(address.into()).await,
-            C::Eprt(address) => self.active(address).await,
-            C::Type(kind) => self.set_type(kind).await,
-            C::Mode(_) => self.answer(Reply::new(200, "MODE S")).await,
-            C::Stru(_) => self.answer(Reply::new(200, "STRU F")).await,
-            C::Rest(offset) => self.rest(offset).await,
-            C::Allo(size) => self.allo(size).await,
-            C::Opts(option) => self.opts(option).await,
-            C::Retr(path) => self.retr(&path).await,
-            C::Stor(path) => self.stor(&path).await,
-            C::Appe(path) => self.appe(&path).await,
-            C::Stou(_) => self.stou().await,
-            C::List(arguments) => self.list(arguments, listing::Form::List).await,
-            C::Nlst(arguments) => {
+            Any::Rein => return self.rein().await,
+            Any::Host(name) => return self.host(name).await,
+            Any::Auth(mechanism) => return self.auth(&mechanism).await,
+            Any::Pbsz(_) => return self.pbsz().await,
+            Any::Prot(level) => return self.prot(level).await,
+            Any::Ccc => return self.ccc().await,
+            Any::Opts(option) => self.opts(option),
+            Any::Feat => self.feat(),
+            Any::Help(command) => help::help(command.as_deref(), |switch| self.is_on(switch)),
+            Any::Lang(language) => language_reply(language.as_deref()),
+            Any::Clnt(client) | Any::Csid(client) => {
+                line!(debug, self.facts, software = client.as_str(), "client");
+                Reply::new(200, "Noted")
+            }
+            Any::Syst => Reply::new(215, "UNIX Type: L8"),
+            Any::Noop => Reply::new(200, "NOOP done"),
+            Any::Abor => Reply::new(226, "No transfer to abort"),
+            Any::Unsupported(verb) => Reply::new(502, format!("{verb} is not implemented")),
+            Any::Unknown(_) => Reply::new(500, "Unknown command"),
+        };
+        self.answer(reply).await
+    }
+
+    async fn transfer(&mut self, command: Transfer) -> io::Result<Next> {
+        match command {
+            Transfer::Retr(path) => self.retr(&path).await,
+            Transfer::Stor(path) => self.stor(&path).await,
+            Transfer::Appe(path) => self.appe(&path).await,
+            Transfer::Stou(_) => self.stou().await,
+            Transfer::List(arguments) => self.list(arguments, Form::List).await,
+            Transfer::Nlst(arguments) => {
                 let form = if arguments.long {
-                    listing::Form::List
+                    Form::List
                 } else {
-                    listing::Form::Names
+                    Form::Names
                 };
                 self.list(arguments, form).await
             }
-            C::Mlsd(path) => self.mlsd(path).await,
-            C::Hash(path) => self.hash(&path).await,
-            C::Digest { algorithm, path } => self.digest(algorithm, &path).await,
-            C::Rang(first, last) => self.rang(first, last).await,
-            C::Abor => self.answer(Reply::new(226, "No transfer to abort")).await,
-            C::Stat(Some(arguments)) => self.stat_listing(arguments).await,
-            C::Feat
-            | C::Help(_)
-            | C::Syst
-            | C::Noop
-            | C::Stat(None)
-            | C::Clnt(_)
-            | C::Csid(_)
-            | C::Lang(_) => {
-                let reply = self.information(&command);
+            Transfer::Mlsd(path) => self.mlsd(path).await,
+            Transfer::Stat(Some(arguments)) => self.stat_listing(arguments).await,
+            Transfer::Stat(None) => {
+                let reply = self.status();
                 self.answer(reply).await
             }
-            C::Smnt(_) => {
-                self.answer(Reply::new(502, "SMNT is not implemented"))
-                    .await
-            }
-            C::Unsupported(verb) => {
-                self.answer(Reply::new(502, format!("{verb} is not implemented")))
-                    .await
-            }
-            C::Unknown(_) => self.answer(Reply::new(500, "Unknown command")).await,
-            C::Foreign(_) => self.answer(Reply::new(500, "Not a command of FTP")).await,
-            other => {
-                let (operation, path) = files::about(&other);
-                let path = path.to_owned();
-                let result = self.files(other).await;
-                let reply =
-                    result.unwrap_or_else(|failure| self.failed_at(operation, &path, failure));
-                self.answer(reply).await
-            }
+            Transfer::Hash(path) => self.hash(&path).await,
+            Transfer::Digest { algorithm, path } => self.digest(algorithm, &path).await,
         }
+    }
+
+    /// ALPACA: whoever was tricked into speaking to us must hear no more (CVE-2021-3618).
+    async fn foreign(&mut self, foreign: Foreign) -> io::Result<Next> {
+        let reply = match (&self.state, foreign) {
+            (State::LoggedIn(_), _) => Reply::new(500, "Not a command of FTP"),
+            (_, Foreign::Http) => Reply::new(421, "This is FTP, not HTTP; goodbye"),
+            (_, Foreign::Smtp) => Reply::new(421, "This is FTP, not SMTP; goodbye"),
+            (_, Foreign::Tls) => Reply::new(421, "This is FTP, not TLS without AUTH; goodbye"),
+        };
+        self.send(reply).await?;
+        Ok(Next::Close)
     }
 
     /// The user, or 530.

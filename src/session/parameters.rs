@@ -1,4 +1,4 @@
-//! PASV, EPSV, PORT, EPRT, TYPE, REST, ALLO, OPTS.
+//! PASV, EPSV, PORT, EPRT, TYPE, MODE, STRU, REST, ALLO, RANG, OPTS.
 
 use std::{
     io,
@@ -10,7 +10,7 @@ use crate::{
     data::{Route, arrivals::Arrivals, passive},
     ftp::{
         address,
-        command::{Epsv, Opts, Type},
+        command::{Epsv, Mode, Opts, Parameter, Structure, Switch, Type},
         reply::Reply,
     },
     open_files,
@@ -20,26 +20,39 @@ use crate::{
 const LOWEST_ACTIVE_PORT: u16 = 1024;
 
 impl Session {
-    pub(super) async fn pasv(&mut self) -> io::Result<Next> {
-        if self.parameters.epsv_all {
-            return self.answer(epsv_all()).await;
-        }
-        // There is no IPv6 form of the answer.
-        let Some(advertised) = self.context.advertise(self.facts.server.ip()).await else {
-            return self
-                .answer(Reply::new(522, "PASV is for IPv4 alone, use EPSV (2)"))
-                .await;
-        };
-        let reply = match self.listen() {
-            Ok(port) => Reply::new(227, address::pasv_text(SocketAddrV4::new(advertised, port))),
-            Err(failure) => self.failed_at("data-connection", "", failure),
+    pub(super) async fn parameter(&mut self, command: Parameter) -> io::Result<Next> {
+        let reply = match command {
+            Parameter::Pasv => self.pasv().await,
+            Parameter::Epsv(which) => self.epsv(which),
+            Parameter::Port(address) => self.active(address.into()),
+            Parameter::Eprt(address) => self.active(address),
+            Parameter::Type(kind) => self.set_type(kind),
+            Parameter::Mode(Mode::Stream) => Reply::new(200, "MODE S"),
+            Parameter::Stru(Structure::File) => Reply::new(200, "STRU F"),
+            Parameter::Rest(offset) => self.rest(offset),
+            Parameter::Allo(size) => self.allo(size),
+            Parameter::Rang(first, last) => self.rang(first, last),
         };
         self.answer(reply).await
     }
 
-    pub(super) async fn epsv(&mut self, which: Epsv) -> io::Result<Next> {
+    async fn pasv(&mut self) -> Reply {
+        if self.parameters.epsv_all {
+            return epsv_all();
+        }
+        // There is no IPv6 form of the answer.
+        let Some(advertised) = self.context.advertise(self.facts.server.ip()).await else {
+            return Reply::new(522, "PASV is for IPv4 alone, use EPSV (2)");
+        };
+        match self.listen() {
+            Ok(port) => Reply::new(227, address::pasv_text(SocketAddrV4::new(advertised, port))),
+            Err(failure) => self.failed_at("data-connection", "", failure),
+        }
+    }
+
+    fn epsv(&mut self, which: Epsv) -> Reply {
         let local = self.local.ip().to_canonical();
-        let reply = match (which, local) {
+        match (which, local) {
             (Epsv::All, _) => {
                 self.parameters.epsv_all = true;
                 Reply::new(200, "EPSV ALL: no other way from here on")
@@ -50,8 +63,7 @@ impl Session {
                 Ok(port) => Reply::new(229, address::epsv_text(port)),
                 Err(failure) => self.failed_at("data-connection", "", failure),
             },
-        };
-        self.answer(reply).await
+        }
     }
 
     /// Listens where the control connection arrived.
@@ -84,14 +96,12 @@ impl Session {
 
     /// PORT and EPRT: never to another host, never to a port that a service may have, checked
     /// before anything is sent there (RFC 2577 §3, CVE-1999-0017).
-    pub(super) async fn active(&mut self, to: SocketAddr) -> io::Result<Next> {
+    fn active(&mut self, to: SocketAddr) -> Reply {
         if self.parameters.epsv_all {
-            return self.answer(epsv_all()).await;
+            return epsv_all();
         }
-        if !self.context.config.data.active {
-            return self
-                .answer(Reply::new(502, "Active mode is off, use EPSV or PASV"))
-                .await;
+        if !self.is_on(Switch::ActiveMode) {
+            return Reply::new(502, "Active mode is off, use EPSV or PASV");
         }
         let from = address::with_port(address::canonical(self.local), 0);
         let client = address::canonical(self.facts.client);
@@ -99,55 +109,57 @@ impl Session {
         if to.is_ipv4() != from.is_ipv4() {
             let family = if from.is_ipv4() { 1 } else { 2 };
             let text = format!("Network protocol not supported, use ({family})");
-            return self.answer(Reply::new(522, text)).await;
+            return Reply::new(522, text);
         }
         if !address::same_host(to, client) {
             let text = "Data connections go to the client's own address alone";
-            return self.answer(Reply::new(501, text)).await;
+            return Reply::new(501, text);
         }
         // EPRT names no scope: it is that of the control connection.
         let to = address::with_port(client, to.port());
         if to.port() < LOWEST_ACTIVE_PORT {
-            return self
-                .answer(Reply::new(504, "Ports below 1024 are not connected to"))
-                .await;
+            return Reply::new(504, "Ports below 1024 are not connected to");
         }
         self.parameters.route = Some(Route::Active { to, from });
-        self.answer(Reply::new(200, "Ready to connect")).await
+        Reply::new(200, "Ready to connect")
     }
 
-    pub(super) async fn set_type(&mut self, kind: Type) -> io::Result<Next> {
+    fn set_type(&mut self, kind: Type) -> Reply {
         self.parameters.ascii = kind == Type::Ascii;
         let text = if self.parameters.ascii {
             "TYPE A"
         } else {
             "TYPE I"
         };
-        self.answer(Reply::new(200, text)).await
+        Reply::new(200, text)
     }
 
-    pub(super) async fn rest(&mut self, offset: u64) -> io::Result<Next> {
+    fn rest(&mut self, offset: u64) -> Reply {
         self.parameters.restart = offset;
-        self.answer(Reply::new(
+        Reply::new(
             350,
             format!("Restarting at {offset}, the transfer comes next"),
-        ))
-        .await
+        )
     }
 
-    pub(super) async fn allo(&mut self, size: u64) -> io::Result<Next> {
+    fn allo(&mut self, size: u64) -> Reply {
         let refusal = Limit::size(self.upload_limit()).refuses(Some(size));
         if let Some(Failure::OverLimit { reply, bytes }) = refusal {
             self.journal().over_limit(None, bytes, reply.text());
-            return self.answer(reply).await;
+            return reply;
         }
         self.parameters.announced_size = Some(size);
-        self.answer(Reply::new(202, "No storage needs to be reserved"))
-            .await
+        Reply::new(202, "No storage needs to be reserved")
     }
 
-    pub(super) async fn opts(&mut self, option: Opts) -> io::Result<Next> {
-        let reply = match option {
+    fn rang(&mut self, first: u64, last: u64) -> Reply {
+        // `RANG 1 0` takes it back.
+        self.parameters.range = (first <= last).then_some((first, last));
+        Reply::new(350, format!("Range {first}-{last}, HASH comes next"))
+    }
+
+    pub(super) fn opts(&mut self, option: Opts) -> Reply {
+        match option {
             Opts::Utf8(true) => Reply::new(200, "Names are UTF-8"),
             Opts::Utf8(false) => Reply::new(501, "Names are always UTF-8"),
             Opts::Mlst(facts) => {
@@ -161,8 +173,7 @@ impl Session {
                 Reply::new(200, algorithm.name())
             }
             Opts::Unknown(_) => Reply::new(501, "That command has no options"),
-        };
-        self.answer(reply).await
+        }
     }
 }
 

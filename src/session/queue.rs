@@ -2,8 +2,6 @@
 
 use std::collections::VecDeque;
 
-use crate::ftp::command::{self, Command};
-
 /// Bytes of all lines that wait. One line has no more.
 const BYTES: usize = 64 << 10;
 
@@ -31,6 +29,17 @@ pub(super) enum Waiting {
     Refused,
 }
 
+/// How a line waits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Turn {
+    /// Its turn comes.
+    Own,
+    /// Its turn comes, and it is the same as any other of its kind (NOOP).
+    Counted,
+    /// Its turn comes, and nothing behind it will be executed (QUIT).
+    Last,
+}
+
 enum Entry {
     Line(Vec<u8>),
     Noops(u64),
@@ -38,25 +47,25 @@ enum Entry {
 }
 
 impl Queue {
-    /// Takes a line, of which `command` was parsed if it is one. Up to `capacity` lines are kept.
-    pub(super) fn push(&mut self, line: Vec<u8>, command: Option<&Command>, capacity: usize) {
+    /// Takes a line. Up to `capacity` lines are kept.
+    pub(super) fn push(&mut self, line: Vec<u8>, turn: Turn, capacity: usize) {
         if self.quits {
             return;
         }
-        self.quits = matches!(command, Some(Command::Quit));
-        match (self.entries.back_mut(), command) {
+        self.quits = turn == Turn::Last;
+        match (self.entries.back_mut(), turn) {
             // One more line, and the last.
-            (_, Some(Command::Quit)) => {}
-            (Some(Entry::Refused(count)), _) | (Some(Entry::Noops(count)), Some(Command::Noop)) => {
+            (_, Turn::Last) => {}
+            (Some(Entry::Refused(count)), _) | (Some(Entry::Noops(count)), Turn::Counted) => {
                 *count += 1;
                 return;
             }
             // Each but the first stands behind a line that was kept.
-            (_, Some(Command::Noop)) => return self.entries.push_back(Entry::Noops(1)),
-            _ if self.lines >= capacity || self.bytes + line.len() > BYTES => {
+            (_, Turn::Counted) => return self.entries.push_back(Entry::Noops(1)),
+            (_, Turn::Own) if self.lines >= capacity || self.bytes + line.len() > BYTES => {
                 return self.entries.push_back(Entry::Refused(1));
             }
-            _ => {}
+            (_, Turn::Own) => {}
         }
         self.lines += 1;
         self.bytes += line.len();
@@ -73,7 +82,8 @@ impl Queue {
                 self.entries.pop_front();
                 self.lines -= 1;
                 self.bytes -= line.len();
-                self.quits &= !matches!(command::parse(&line), Ok(Command::Quit));
+                // It is the last one.
+                self.quits &= !self.entries.is_empty();
                 return Some(Waiting::Line(line));
             }
         };
@@ -100,8 +110,12 @@ mod tests {
     use super::*;
 
     fn push(queue: &mut Queue, line: &str, capacity: usize) {
-        let command = command::parse(line.as_bytes()).ok();
-        queue.push(line.into(), command.as_ref(), capacity);
+        let turn = match line.split(' ').next() {
+            Some("QUIT") => Turn::Last,
+            Some("NOOP" | "noop") => Turn::Counted,
+            _ => Turn::Own,
+        };
+        queue.push(line.into(), turn, capacity);
     }
 
     fn rest(queue: &mut Queue) -> Vec<String> {

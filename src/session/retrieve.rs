@@ -18,7 +18,7 @@ use crate::{
 impl Session {
     pub(super) async fn retr(&mut self, path: &str) -> io::Result<Next> {
         match self.download(path).await {
-            Ok((announcement, work, handle)) => self.transfer(announcement, work, handle).await,
+            Ok((announcement, work, handle)) => self.announce(announcement, work, handle).await,
             Err(failure) => {
                 let reply = self.failed_at("download", path, failure);
                 self.answer(reply).await

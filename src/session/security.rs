@@ -10,7 +10,10 @@ use super::{
     state::{Parameters, State},
 };
 use crate::{
-    ftp::{command::Protection, reply::Reply},
+    ftp::{
+        command::{Protection, Switch},
+        reply::Reply,
+    },
     gate::session::line,
     observe::Rate,
     tls::session,
@@ -121,7 +124,7 @@ impl Session {
                 .answer(Reply::new(533, "The control connection is not protected"))
                 .await;
         }
-        if !self.context.config.tls.allow_ccc || self.implicit {
+        if !self.is_on(Switch::ClearControl) {
             return self
                 .answer(Reply::new(534, "The control connection stays protected"))
                 .await;

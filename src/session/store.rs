@@ -77,7 +77,7 @@ impl Session {
             Err(failure) => Err(failure),
         };
         match prepared {
-            Ok((announcement, work, handle)) => self.transfer(announcement, work, handle).await,
+            Ok((announcement, work, handle)) => self.announce(announcement, work, handle).await,
             Err(failure) => {
                 let reply = self.failed_at("upload", &named, failure);
                 self.answer(reply).await

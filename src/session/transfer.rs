@@ -19,11 +19,12 @@ use super::{
     accounts::ends,
     errors::Failure,
     journal::{Journal, Operation},
+    queue::Turn,
 };
 use crate::{
     data::{Channel, OpenError, Opening, Terms, channel::stalled, ending::Ending, socket::Meter},
     ftp::{
-        command::{self, Command},
+        command::{self, DuringTransfer},
         path::VirtualPath,
         reply::Reply,
     },
@@ -153,7 +154,7 @@ impl Session {
     }
 
     /// Announces a transfer, drives it, and gives its reply.
-    pub(super) async fn transfer(
+    pub(super) async fn announce(
         &mut self,
         announcement: String,
         work: Work,
@@ -231,15 +232,17 @@ impl Session {
                 }
             };
             burst += 1;
-            match command::parse(&line) {
-                Ok(Command::Abor) => {
+            let what = command::parse(&line)
+                .map_or(DuringTransfer::Waits, |parsed| parsed.during_transfer());
+            match what {
+                DuringTransfer::Aborts => {
                     handle.abort.because("the client sent ABOR");
                     let reply = timeout(ABORT, &mut work).await;
                     let reply = reply.unwrap_or_else(|_| Reply::new(426, "Aborted"));
                     self.send(reply).await?;
                     return self.answer(Reply::new(226, "ABOR done")).await;
                 }
-                Ok(Command::Stat(None)) => {
+                DuringTransfer::Reports => {
                     let text = match *handle.inspecting.borrow() {
                         true => "The upload is complete and being inspected".to_owned(),
                         false => {
@@ -249,7 +252,9 @@ impl Session {
                     };
                     self.send(Reply::new(213, text)).await?;
                 }
-                command => self.queue.push(line, command.as_ref().ok(), capacity),
+                DuringTransfer::Waits => self.queue.push(line, Turn::Own, capacity),
+                DuringTransfer::Counted => self.queue.push(line, Turn::Counted, capacity),
+                DuringTransfer::Last => self.queue.push(line, Turn::Last, capacity),
             }
         }
     }

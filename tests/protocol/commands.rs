@@ -1,6 +1,8 @@
 //! Every command in every state.
 
-use crate::support::{Server, Setup, Tls, USER};
+use portcullis::ftp::command::{DuringTransfer, Phase, VERBS, Verb, parse};
+
+use crate::support::{Client, Server, Setup, Tls, USER};
 
 /// Refused because TLS or a login has to come first (RFC 4217 §9).
 const LOCKED: &[u16] = &[530, 534];
@@ -109,6 +111,7 @@ const TABLE: &[Row] = &[
     ("SITE CHMOD 644 none",       LOCKED,           LOGIN,          &[550]),
     ("SITE CHMOD 999 none",       &[501, 530, 534], &[501, 530],    &[501]),
     ("SITE CHMOD 644",            &[501, 530, 534], &[501, 530],    &[501]),
+    ("SITE WHOAMI",               LOCKED,           LOGIN,          &[200]),
     ("SITE UTIME",                &[501, 530, 534], &[501, 530],    &[501]),
     ("SITE UTIME 20200101000000 none", LOCKED,      LOGIN,          &[550]),
     // Data connections.
@@ -212,6 +215,146 @@ fn before_the_login_also_without_required_tls() {
     client.send("PWD").expect(257);
 }
 
+/// The replies to what comes too early.
+const TLS_FIRST: &str = "530 TLS comes first: AUTH TLS";
+const LOGIN_FIRST: &str = "530 Log in with USER and PASS";
+
+/// Commands whose like ends the session, or lets a transfer begin.
+const APART: [&str; 4] = ["EPSV", "PASV", "QUIT", "REIN"];
+
+/// A line with the verb that is a command, and changes little.
+fn line(verb: &Verb) -> String {
+    [
+        "",
+        "none",
+        "0",
+        "1 0",
+        "I",
+        "P",
+        "S",
+        "F",
+        "127,0,0,1,200,1",
+        "|1|127.0.0.1|51201|",
+        "20200101000000 none",
+        "modify=20200101000000; none",
+    ]
+    .iter()
+    .map(|argument| format!("{} {argument}", verb.name).trim_end().to_owned())
+    .find(|line| parse(line.as_bytes()).is_ok())
+    .unwrap_or_else(|| panic!("{}: an argument that is right has to be added", verb.name))
+}
+
+/// Each row of the table in one state; `refusal` is what a row hears there for its phase.
+fn walk(connect: impl Fn() -> Client, user: bool, refusal: impl Fn(Phase) -> Option<&'static str>) {
+    let mut shared = connect();
+    for verb in VERBS {
+        let mut own = APART.contains(&verb.name).then(&connect);
+        let client = own.as_mut().unwrap_or(&mut shared);
+        if user {
+            client.send("USER nobody").expect(331);
+        }
+        let reply = client.send(&line(verb));
+        match refusal(verb.phase()) {
+            Some(refusal) => assert_eq!(reply.lines, [refusal], "{}", verb.name),
+            None => {
+                let early = [TLS_FIRST, LOGIN_FIRST].map(str::to_owned);
+                assert!(!early.contains(&reply.lines[0]), "{}: {reply:?}", verb.name);
+                assert_eq!(
+                    verb.syntax.is_none(),
+                    reply.code == 502 && !switched_off(verb)
+                );
+            }
+        }
+    }
+}
+
+/// Whether the configuration refuses it.
+fn switched_off(verb: &Verb) -> bool {
+    ["EPRT", "PORT"].contains(&verb.name)
+}
+
+#[test]
+fn the_table_in_the_clear() {
+    let server = Server::start();
+    walk(
+        || server.connect(),
+        false,
+        |phase| match phase {
+            Phase::Any => None,
+            Phase::Login | Phase::Active => Some(TLS_FIRST),
+        },
+    );
+}
+
+#[test]
+fn the_table_before_the_login() {
+    let server = Server::start();
+    for user in [false, true] {
+        walk(
+            || server.secure(&Tls::new()),
+            user,
+            |phase| match phase {
+                Phase::Any | Phase::Login => None,
+                Phase::Active => Some(LOGIN_FIRST),
+            },
+        );
+    }
+}
+
+#[test]
+fn the_table_after_the_login() {
+    let server = Server::start();
+    walk(|| server.login(), false, |_| None);
+}
+
+#[test]
+fn the_table_in_a_transfer() {
+    let server = Server::start();
+    let mut shared = server.login();
+    for verb in VERBS {
+        let own = matches!(
+            verb.during_transfer,
+            DuringTransfer::Last | DuringTransfer::Aborts
+        );
+        let mut own = (own || verb.name == "REIN").then(|| server.login());
+        let client = own.as_mut().unwrap_or(&mut shared);
+        let mut data = client.begin("STOR upload");
+        data.send(b"half").unwrap();
+        client.write(format!("{}\r\n", line(verb)));
+        match verb.during_transfer {
+            DuringTransfer::Reports => {
+                client.reply().expect(213).saying("under way");
+            }
+            DuringTransfer::Aborts => {
+                client.reply().expect(426);
+                client.reply().expect(226);
+                client.send("NOOP").expect(200);
+                continue;
+            }
+            DuringTransfer::Waits | DuringTransfer::Counted | DuringTransfer::Last => {}
+        }
+        // Its turn has not come: this is answered before it.
+        client.send("STAT").expect(213).saying("under way");
+        client.write("NOOP\r\n");
+        data.finish().unwrap();
+        client.reply().expect(226);
+        match verb.during_transfer {
+            DuringTransfer::Last => {
+                client.reply().expect(221);
+                assert_eq!(client.rest(), "");
+                continue;
+            }
+            DuringTransfer::Waits | DuringTransfer::Counted => {
+                client.reply();
+            }
+            DuringTransfer::Reports | DuringTransfer::Aborts => {}
+        }
+        if verb.name != "REIN" {
+            client.reply().expect(200).saying("NOOP done");
+        }
+    }
+}
+
 /// HELP and SITE HELP tell what is carried out, and nothing else.
 #[test]
 fn regression_help_tells_only_what_is_there() {
@@ -252,6 +395,20 @@ fn regression_help_tells_only_what_is_there() {
             "true" => &[214],
             _ => &[502],
         });
+    }
+}
+
+#[test]
+fn whoami() {
+    let setup = Setup::new().user("eve", "groups = [\"staff\", \"backup\"]");
+    let server = setup.start();
+    for (user, text) in [
+        (USER, "home \"/\", no groups"),
+        ("eve", "User eve, home \"/\", groups: staff, backup"),
+    ] {
+        let mut client = server.login_as(user, &Tls::new());
+        client.send("SITE WHOAMI").expect(200).saying(text);
+        client.send("site whoami").expect(200).saying(text);
     }
 }
 

@@ -21,6 +21,11 @@ impl<'a> Argument<'a> {
         Self { verb, bytes }
     }
 
+    /// The verb that it belongs to.
+    pub(super) fn verb(self) -> &'static str {
+        self.verb
+    }
+
     /// The argument as it is, empty if there is none. It is UTF-8 and has no control character: neither
     /// a name (RFC 2640 §2.2) nor a password goes on with NUL, CR or LF in it.
     pub(super) fn text(self) -> Result<&'a str, ParseError> {

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use crate::ftp::help::syntax;
 use crate::ftp::reply::Reply;
+
+use super::table::syntax;
 
 /// Why a line is no command. Nothing of the line is repeated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,4 +1,7 @@
 //! What a client asks for, as a value.
+//!
+//! All that is known of a verb stands in one row of [`VERBS`]; what it does stands in the session, in
+//! the match of its family.
 
 mod argument;
 mod error;
@@ -6,6 +9,7 @@ mod host;
 mod listing;
 mod parse;
 mod site;
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -19,18 +23,31 @@ use super::secret::Secret;
 
 pub use error::ParseError;
 pub use listing::ListArguments;
-pub use parse::parse;
-pub use site::Site;
+pub use parse::{Parsed, parse};
+pub use site::{SITE_VERBS, Site, SiteVerb};
+pub use table::{DuringTransfer, Feature, Phase, Switch, VERBS, Verb};
 
-/// A command, parsed. Paths are as the client wrote them: the session resolves them.
+/// A command, parsed, in its family: each has a match of its own where it is carried out. Paths are as
+/// the client wrote them: the session resolves them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Command {
-    /// RFC 959 §4.1.1.
-    User(String),
-    /// RFC 959 §4.1.1; the password may be empty.
-    Pass(Secret),
-    /// RFC 959 §4.1.1.
-    Acct(Secret),
+    /// Taken in every state.
+    Any(Any),
+    /// The login.
+    Login(Login),
+    /// For the transfers of a user who is logged in.
+    Parameter(Parameter),
+    /// On a user's files, answered at once.
+    File(File),
+    /// On a user's files, and long enough that the client is heard meanwhile.
+    Transfer(Transfer),
+    /// The start of another protocol: the peer was tricked into it (ALPACA), or is lost.
+    Foreign(Foreign),
+}
+
+/// The commands that are taken in every state.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Any {
     /// RFC 959 §4.1.1.
     Rein,
     /// RFC 959 §4.1.1.
@@ -45,6 +62,44 @@ pub enum Command {
     Prot(Protection),
     /// RFC 4217 §12.
     Ccc,
+    /// RFC 959 §4.1.3.
+    Help(Option<String>),
+    /// RFC 959 §4.1.3.
+    Noop,
+    /// RFC 959 §4.1.3.
+    Syst,
+    /// RFC 2389 §3.
+    Feat,
+    /// RFC 2389 §4.
+    Opts(Opts),
+    /// The client's name and version, a habit.
+    Clnt(String),
+    /// draft-peterson-streamlined-ftp-command-extensions: the client's name and version.
+    Csid(String),
+    /// RFC 2640 §4.
+    Lang(Option<String>),
+    /// RFC 959 §4.1.3.
+    Abor,
+    /// A command that is known and not implemented: ADAT, CONF, ENC, LPRT, LPSV, MFCT, MIC.
+    Unsupported(&'static str),
+    /// A verb, in upper case, that is no command of FTP.
+    Unknown(String),
+}
+
+/// The commands of the login.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Login {
+    /// RFC 959 §4.1.1.
+    User(String),
+    /// RFC 959 §4.1.1; the password may be empty.
+    Pass(Secret),
+    /// RFC 959 §4.1.1.
+    Acct(Secret),
+}
+
+/// The commands that say how the transfers to come are to be.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Parameter {
     /// RFC 959 §4.1.2.
     Pasv,
     /// RFC 2428 §3.
@@ -59,24 +114,23 @@ pub enum Command {
     Mode(Mode),
     /// RFC 959 §3.1.2.
     Stru(Structure),
+    /// RFC 3659 §5.
+    Rest(u64),
+    /// RFC 959 §4.1.3; the record size after `R` says nothing here.
+    Allo(u64),
+    /// draft-bryan-ftp-range: the first and the last byte; `1 0` takes back what was set.
+    Rang(u64, u64),
+}
+
+/// The commands on files and directories that are answered at once.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum File {
     /// RFC 959 §4.1.1; also XCWD.
     Cwd(String),
     /// RFC 959 §4.1.1; also XCUP.
     Cdup,
     /// RFC 959 §4.1.3; also XPWD.
     Pwd,
-    /// RFC 959 §4.1.3.
-    Retr(String),
-    /// RFC 959 §4.1.3.
-    Stor(String),
-    /// RFC 959 §4.1.3.
-    Appe(String),
-    /// RFC 959 §4.1.3; a name to begin with is a habit of clients.
-    Stou(Option<String>),
-    /// RFC 3659 §5.
-    Rest(u64),
-    /// RFC 959 §4.1.3; the record size after `R` says nothing here.
-    Allo(u64),
     /// RFC 959 §4.1.3.
     Dele(String),
     /// RFC 959 §4.1.3.
@@ -97,6 +151,25 @@ pub enum Command {
     Mff(Vec<(String, String)>, String),
     /// RFC 3659 §7.
     Mlst(Option<String>),
+    /// draft-peterson-streamlined-ftp-command-extensions §4.
+    Avbl(Option<String>),
+    /// RFC 959 §4.1.1, not implemented.
+    Smnt(String),
+    /// RFC 959 §4.1.3.
+    Site(Site),
+}
+
+/// The commands on files and directories during which the client is heard.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Transfer {
+    /// RFC 959 §4.1.3.
+    Retr(String),
+    /// RFC 959 §4.1.3.
+    Stor(String),
+    /// RFC 959 §4.1.3.
+    Appe(String),
+    /// RFC 959 §4.1.3; a name to begin with is a habit of clients.
+    Stou(Option<String>),
     /// RFC 3659 §7.
     Mlsd(Option<String>),
     /// RFC 959 §4.1.3.
@@ -105,22 +178,6 @@ pub enum Command {
     Nlst(ListArguments),
     /// RFC 959 §4.1.3; with anything behind, a listing over the control connection.
     Stat(Option<ListArguments>),
-    /// RFC 959 §4.1.3.
-    Help(Option<String>),
-    /// RFC 959 §4.1.3.
-    Noop,
-    /// RFC 959 §4.1.3.
-    Syst,
-    /// RFC 2389 §3.
-    Feat,
-    /// RFC 2389 §4.
-    Opts(Opts),
-    /// RFC 959 §4.1.3.
-    Site(Site),
-    /// The client's name and version, a habit.
-    Clnt(String),
-    /// draft-peterson-streamlined-ftp-command-extensions: the client's name and version.
-    Csid(String),
     /// draft-bryan-ftpext-hash §3.
     Hash(String),
     /// XCRC, XMD5, XSHA1 (also XSHA), XSHA256, XSHA512: habits that came before HASH.
@@ -130,87 +187,6 @@ pub enum Command {
         /// The file.
         path: String,
     },
-    /// draft-bryan-ftp-range: the first and the last byte; `1 0` takes back what was set.
-    Rang(u64, u64),
-    /// draft-peterson-streamlined-ftp-command-extensions §4.
-    Avbl(Option<String>),
-    /// RFC 2640 §4.
-    Lang(Option<String>),
-    /// RFC 959 §4.1.1.
-    Smnt(String),
-    /// RFC 959 §4.1.3.
-    Abor,
-    /// A command that is known and not implemented: ADAT, CONF, ENC, LPRT, LPSV, MFCT, MIC.
-    Unsupported(&'static str),
-    /// A verb, in upper case, that is no command of FTP.
-    Unknown(String),
-    /// The start of another protocol: the peer was tricked into it (ALPACA), or is lost.
-    Foreign(Foreign),
-}
-
-impl Command {
-    /// The canonical verb in upper case, `?` for what is no command of FTP.
-    pub fn verb(&self) -> &'static str {
-        match self {
-            Self::User(_) => "USER",
-            Self::Pass(_) => "PASS",
-            Self::Acct(_) => "ACCT",
-            Self::Rein => "REIN",
-            Self::Quit => "QUIT",
-            Self::Host(_) => "HOST",
-            Self::Auth(_) => "AUTH",
-            Self::Pbsz(_) => "PBSZ",
-            Self::Prot(_) => "PROT",
-            Self::Ccc => "CCC",
-            Self::Pasv => "PASV",
-            Self::Epsv(_) => "EPSV",
-            Self::Port(_) => "PORT",
-            Self::Eprt(_) => "EPRT",
-            Self::Type(_) => "TYPE",
-            Self::Mode(_) => "MODE",
-            Self::Stru(_) => "STRU",
-            Self::Cwd(_) => "CWD",
-            Self::Cdup => "CDUP",
-            Self::Pwd => "PWD",
-            Self::Retr(_) => "RETR",
-            Self::Stor(_) => "STOR",
-            Self::Appe(_) => "APPE",
-            Self::Stou(_) => "STOU",
-            Self::Rest(_) => "REST",
-            Self::Allo(_) => "ALLO",
-            Self::Dele(_) => "DELE",
-            Self::Rnfr(_) => "RNFR",
-            Self::Rnto(_) => "RNTO",
-            Self::Mkd(_) => "MKD",
-            Self::Rmd(_) => "RMD",
-            Self::Size(_) => "SIZE",
-            Self::Mdtm(_) => "MDTM",
-            Self::Mfmt(..) => "MFMT",
-            Self::Mff(..) => "MFF",
-            Self::Mlst(_) => "MLST",
-            Self::Mlsd(_) => "MLSD",
-            Self::List(_) => "LIST",
-            Self::Nlst(_) => "NLST",
-            Self::Stat(_) => "STAT",
-            Self::Help(_) => "HELP",
-            Self::Noop => "NOOP",
-            Self::Syst => "SYST",
-            Self::Feat => "FEAT",
-            Self::Opts(_) => "OPTS",
-            Self::Site(_) => "SITE",
-            Self::Clnt(_) => "CLNT",
-            Self::Csid(_) => "CSID",
-            Self::Hash(_) => "HASH",
-            Self::Digest { algorithm, .. } => algorithm.verb(),
-            Self::Rang(..) => "RANG",
-            Self::Avbl(_) => "AVBL",
-            Self::Lang(_) => "LANG",
-            Self::Smnt(_) => "SMNT",
-            Self::Abor => "ABOR",
-            Self::Unsupported(verb) => verb,
-            Self::Unknown(_) | Self::Foreign(_) => "?",
-        }
-    }
 }
 
 /// The protection of data connections (RFC 4217 §9).

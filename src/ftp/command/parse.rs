@@ -3,128 +3,109 @@
 use crate::ftp::address::{EprtError, parse_eprt, parse_port};
 use crate::ftp::digest::Algorithm;
 use crate::ftp::facts::Facts;
-use crate::ftp::secret::Secret;
 use crate::ftp::text::digits;
 use crate::ftp::time::parse_time_val;
 
 use super::argument::Argument;
 use super::host::parse_host;
+use super::table::{self, DuringTransfer, Phase, Verb};
 use super::{
-    Command, Epsv, Foreign, ListArguments, Mdtm, Mode, Opts, ParseError, Protection, Site,
-    Structure, Type,
+    Any, Command, Epsv, File, Foreign, ListArguments, Mdtm, Opts, Parameter, ParseError,
+    Protection, Transfer, Type,
 };
 
 /// No verb is longer, of FTP or of what else may knock.
 const LONGEST_VERB: usize = 16;
 
+/// Verbs of HTTP. None of these is a command of FTP, PUT and DELETE included.
+const HTTP: &[&str] = &[
+    "GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "CONNECT", "PATCH", "TRACE", "PRI",
+];
+
+/// Verbs of SMTP.
+const SMTP: &[&str] = &[
+    "EHLO", "HELO", "LHLO", "MAIL", "RCPT", "DATA", "BDAT", "STARTTLS",
+];
+
+/// A line that is a command.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Parsed {
+    /// Its row of the table; none if it is no command of FTP.
+    pub verb: Option<&'static Verb>,
+    /// What is asked for.
+    pub command: Command,
+}
+
+impl Parsed {
+    /// The canonical verb in upper case, `?` for what is no command of FTP.
+    pub fn name(&self) -> &'static str {
+        self.verb.map_or("?", |verb| verb.name)
+    }
+
+    /// From when on it is taken.
+    pub fn phase(&self) -> Phase {
+        self.verb.map_or(Phase::Any, Verb::phase)
+    }
+
+    /// What becomes of it while a transfer runs.
+    pub fn during_transfer(&self) -> DuringTransfer {
+        match (self.verb, &self.command) {
+            // A listing is a command like any other.
+            (_, Command::Transfer(Transfer::Stat(Some(_)))) | (None, _) => DuringTransfer::Waits,
+            (Some(verb), _) => verb.during_transfer,
+        }
+    }
+}
+
 /// Reads one line, without its line end.
-pub fn parse(line: &[u8]) -> Result<Command, ParseError> {
+pub fn parse(line: &[u8]) -> Result<Parsed, ParseError> {
     if line.is_empty() {
         return Err(ParseError::Empty);
     }
     if line.starts_with(&[0x16, 0x03]) {
-        return Ok(Command::Foreign(Foreign::Tls));
+        return Ok(no_verb(Command::Foreign(Foreign::Tls)));
     }
     let mut parts = line.splitn(2, |byte| *byte == b' ');
-    let verb = parts
+    let name = parts
         .next()
-        .and_then(|verb| std::str::from_utf8(verb).ok())
+        .and_then(|name| std::str::from_utf8(name).ok())
         .unwrap_or_default();
-    let known = (1..=LONGEST_VERB).contains(&verb.len());
-    if !known || !verb.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+    let known = (1..=LONGEST_VERB).contains(&name.len());
+    if !known || !name.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return Err(ParseError::NoVerb);
     }
-    command(&verb.to_ascii_uppercase(), parts.next().unwrap_or_default())
-}
-
-fn command(verb: &str, bytes: &[u8]) -> Result<Command, ParseError> {
-    let of = |verb: &'static str| Argument::new(verb, bytes);
-    Ok(match verb {
-        "USER" => Command::User(of("USER").name()?),
-        // An empty password is a password, with its blank or without.
-        "PASS" => Command::Pass(Secret::new(of("PASS").text()?)),
-        "ACCT" => Command::Acct(Secret::new(of("ACCT").required()?)),
-        "HOST" => Command::Host(host(of("HOST"))?),
-        "AUTH" => Command::Auth(of("AUTH").word()?.to_ascii_uppercase()),
-        "PBSZ" => Command::Pbsz(of("PBSZ").number()?),
-        "PROT" => Command::Prot(protection(of("PROT"))?),
-        "EPSV" => Command::Epsv(epsv(of("EPSV"))?),
-        "PORT" => port(of("PORT"))?,
-        "EPRT" => eprt(of("EPRT"))?,
-        "TYPE" => Command::Type(representation(of("TYPE"))?),
-        "MODE" => Command::Mode(letter(of("MODE"), 'S', Mode::Stream)?),
-        "STRU" => Command::Stru(letter(of("STRU"), 'F', Structure::File)?),
-        "CWD" | "XCWD" => Command::Cwd(of("CWD").name()?),
-        "RETR" => Command::Retr(of("RETR").name()?),
-        "STOR" => Command::Stor(of("STOR").name()?),
-        "APPE" => Command::Appe(of("APPE").name()?),
-        "STOU" => Command::Stou(of("STOU").optional()?),
-        // RFC 3659 §5.3: digits alone.
-        "REST" => Command::Rest(of("REST").number()?),
-        "ALLO" => Command::Allo(allo(of("ALLO"))?),
-        "DELE" => Command::Dele(of("DELE").name()?),
-        "RNFR" => Command::Rnfr(of("RNFR").name()?),
-        "RNTO" => Command::Rnto(of("RNTO").name()?),
-        "MKD" | "XMKD" => Command::Mkd(of("MKD").name()?),
-        "RMD" | "XRMD" => Command::Rmd(of("RMD").name()?),
-        "SIZE" => Command::Size(of("SIZE").name()?),
-        "MDTM" => Command::Mdtm(mdtm(of("MDTM"))?),
-        "MFMT" => mfmt(of("MFMT"))?,
-        "MFF" => mff(of("MFF"))?,
-        "MLST" => Command::Mlst(of("MLST").optional()?),
-        "MLSD" => Command::Mlsd(of("MLSD").optional()?),
-        "LIST" => Command::List(ListArguments::parse(of("LIST").words()?)?),
-        "NLST" => Command::Nlst(ListArguments::parse(of("NLST").words()?)?),
-        "STAT" => Command::Stat(stat(of("STAT"))?),
-        "HELP" => Command::Help(word_or_none(of("HELP"))?),
-        "OPTS" => Command::Opts(opts(of("OPTS"))?),
-        "SITE" => Command::Site(Site::parse(of("SITE"))?),
-        "CLNT" => Command::Clnt(of("CLNT").word()?.to_owned()),
-        "CSID" => Command::Csid(of("CSID").word()?.to_owned()),
-        "HASH" => Command::Hash(of("HASH").name()?),
-        "XCRC" => digest(Algorithm::Crc32, bytes)?,
-        "XMD5" => digest(Algorithm::Md5, bytes)?,
-        "XSHA" | "XSHA1" => digest(Algorithm::Sha1, bytes)?,
-        "XSHA256" => digest(Algorithm::Sha256, bytes)?,
-        "XSHA512" => digest(Algorithm::Sha512, bytes)?,
-        "RANG" => rang(of("RANG"))?,
-        "AVBL" => Command::Avbl(of("AVBL").optional()?),
-        "LANG" => Command::Lang(word_or_none(of("LANG"))?),
-        "SMNT" => Command::Smnt(of("SMNT").name()?),
-        // RFC 2389 §3: FEAT with an argument is an error. The others change the session.
-        "FEAT" => of("FEAT").none().map(|()| Command::Feat)?,
-        "REIN" => of("REIN").none().map(|()| Command::Rein)?,
-        "CCC" => of("CCC").none().map(|()| Command::Ccc)?,
-        "CDUP" | "XCUP" => of("CDUP").none().map(|()| Command::Cdup)?,
-        // Servers commonly take these with anything behind, and clients have come to send it.
-        "NOOP" => Command::Noop,
-        "PASV" => Command::Pasv,
-        "PWD" | "XPWD" => Command::Pwd,
-        "QUIT" => Command::Quit,
-        "SYST" => Command::Syst,
-        "ABOR" => Command::Abor,
-        "ADAT" => Command::Unsupported("ADAT"),
-        "CONF" => Command::Unsupported("CONF"),
-        "ENC" => Command::Unsupported("ENC"),
-        "LPRT" => Command::Unsupported("LPRT"),
-        "LPSV" => Command::Unsupported("LPSV"),
-        "MFCT" => Command::Unsupported("MFCT"),
-        "MIC" => Command::Unsupported("MIC"),
-        // None of these is a command of FTP, PUT and DELETE included.
-        "GET" | "POST" | "PUT" | "HEAD" | "DELETE" | "OPTIONS" | "CONNECT" | "PATCH" | "TRACE"
-        | "PRI" => Command::Foreign(Foreign::Http),
-        "EHLO" | "HELO" | "LHLO" | "MAIL" | "RCPT" | "DATA" | "BDAT" | "STARTTLS" => {
-            Command::Foreign(Foreign::Smtp)
-        }
-        other => Command::Unknown(other.to_owned()),
+    let Some(verb) = table::find(name) else {
+        return Ok(no_verb(unknown(name.to_ascii_uppercase())));
+    };
+    let command = verb.parse(parts.next().unwrap_or_default())?;
+    Ok(Parsed {
+        verb: Some(verb),
+        command,
     })
 }
 
-fn host(argument: Argument<'_>) -> Result<String, ParseError> {
+fn no_verb(command: Command) -> Parsed {
+    Parsed {
+        verb: None,
+        command,
+    }
+}
+
+fn unknown(name: String) -> Command {
+    if HTTP.contains(&&*name) {
+        Command::Foreign(Foreign::Http)
+    } else if SMTP.contains(&&*name) {
+        Command::Foreign(Foreign::Smtp)
+    } else {
+        Command::Any(Any::Unknown(name))
+    }
+}
+
+pub(super) fn host(argument: Argument<'_>) -> Result<String, ParseError> {
     parse_host(argument.word()?).ok_or(argument.malformed())
 }
 
-fn protection(argument: Argument<'_>) -> Result<Protection, ParseError> {
+pub(super) fn protection(argument: Argument<'_>) -> Result<Protection, ParseError> {
     match argument.word()?.to_ascii_uppercase().as_str() {
         "C" => Ok(Protection::Clear),
         "P" => Ok(Protection::Private),
@@ -134,7 +115,7 @@ fn protection(argument: Argument<'_>) -> Result<Protection, ParseError> {
     }
 }
 
-fn epsv(argument: Argument<'_>) -> Result<Epsv, ParseError> {
+pub(super) fn epsv(argument: Argument<'_>) -> Result<Epsv, ParseError> {
     match argument.trimmed()? {
         "" => Ok(Epsv::Any),
         "1" => Ok(Epsv::V4),
@@ -145,22 +126,22 @@ fn epsv(argument: Argument<'_>) -> Result<Epsv, ParseError> {
     }
 }
 
-fn port(argument: Argument<'_>) -> Result<Command, ParseError> {
+pub(super) fn port(argument: Argument<'_>) -> Result<Parameter, ParseError> {
     parse_port(argument.word()?)
-        .map(Command::Port)
+        .map(Parameter::Port)
         .map_err(|_| argument.malformed())
 }
 
-fn eprt(argument: Argument<'_>) -> Result<Command, ParseError> {
+pub(super) fn eprt(argument: Argument<'_>) -> Result<Parameter, ParseError> {
     parse_eprt(argument.word()?)
-        .map(Command::Eprt)
+        .map(Parameter::Eprt)
         .map_err(|error| match error {
             EprtError::Syntax => argument.malformed(),
             EprtError::UnknownFamily => ParseError::UnknownFamily,
         })
 }
 
-fn representation(argument: Argument<'_>) -> Result<Type, ParseError> {
+pub(super) fn representation(argument: Argument<'_>) -> Result<Type, ParseError> {
     let mut words = argument.words()?;
     let first = words.next().ok_or(argument.missing())?;
     let (first, second) = (first.to_ascii_uppercase(), words.next());
@@ -179,7 +160,7 @@ fn representation(argument: Argument<'_>) -> Result<Type, ParseError> {
 }
 
 /// The one letter that MODE or STRU takes.
-fn letter<T>(argument: Argument<'_>, wanted: char, value: T) -> Result<T, ParseError> {
+pub(super) fn letter<T>(argument: Argument<'_>, wanted: char, value: T) -> Result<T, ParseError> {
     let text = argument.word()?;
     let mut characters = text.chars();
     match (characters.next(), characters.next()) {
@@ -200,7 +181,7 @@ fn unknown_letter(argument: Argument<'_>, text: &str) -> ParseError {
 }
 
 /// `bytes` or `bytes R record-size`.
-fn allo(argument: Argument<'_>) -> Result<u64, ParseError> {
+pub(super) fn allo(argument: Argument<'_>) -> Result<u64, ParseError> {
     let mut words = argument.words()?;
     let bytes = digits(words.next().ok_or(argument.missing())?);
     let fits = match (words.next(), words.next(), words.next()) {
@@ -211,21 +192,21 @@ fn allo(argument: Argument<'_>) -> Result<u64, ParseError> {
     bytes.filter(|_| fits).ok_or(argument.malformed())
 }
 
-fn word_or_none(argument: Argument<'_>) -> Result<Option<String>, ParseError> {
+pub(super) fn word_or_none(argument: Argument<'_>) -> Result<Option<String>, ParseError> {
     Ok(Some(argument.trimmed()?)
         .filter(|word| !word.is_empty())
         .map(str::to_owned))
 }
 
 /// As LIST, but without anything it asks for the server's state.
-fn stat(argument: Argument<'_>) -> Result<Option<ListArguments>, ParseError> {
+pub(super) fn stat(argument: Argument<'_>) -> Result<Option<ListArguments>, ParseError> {
     if argument.trimmed().is_ok_and(str::is_empty) {
         return Ok(None);
     }
     ListArguments::parse(argument.words()?).map(Some)
 }
 
-fn mdtm(argument: Argument<'_>) -> Result<Mdtm, ParseError> {
+pub(super) fn mdtm(argument: Argument<'_>) -> Result<Mdtm, ParseError> {
     let whole = argument.name()?;
     let dated = whole.split_once(' ').filter(|(_, path)| !path.is_empty());
     let dated = dated.and_then(|(time, path)| Some((parse_time_val(time).ok()?, path.to_owned())));
@@ -235,14 +216,14 @@ fn mdtm(argument: Argument<'_>) -> Result<Mdtm, ParseError> {
     })
 }
 
-fn mfmt(argument: Argument<'_>) -> Result<Command, ParseError> {
+pub(super) fn mfmt(argument: Argument<'_>) -> Result<File, ParseError> {
     let (time, path) = word_and_path(argument)?;
     let time = parse_time_val(time).map_err(|_| argument.malformed())?;
-    Ok(Command::Mfmt(time, path.to_owned()))
+    Ok(File::Mfmt(time, path.to_owned()))
 }
 
 /// `fact=value;fact=value; path`.
-fn mff(argument: Argument<'_>) -> Result<Command, ParseError> {
+pub(super) fn mff(argument: Argument<'_>) -> Result<File, ParseError> {
     let (facts, path) = word_and_path(argument)?;
     let facts = facts.strip_suffix(';').ok_or(argument.malformed())?;
     let facts = facts.split(';').map(|fact| {
@@ -250,7 +231,7 @@ fn mff(argument: Argument<'_>) -> Result<Command, ParseError> {
         Some((name.to_ascii_lowercase(), value.to_owned()))
     });
     let facts: Option<Vec<_>> = facts.collect();
-    Ok(Command::Mff(
+    Ok(File::Mff(
         facts.ok_or(argument.malformed())?,
         path.to_owned(),
     ))
@@ -263,7 +244,7 @@ fn word_and_path<'a>(argument: Argument<'a>) -> Result<(&'a str, &'a str), Parse
     Ok((word, words.path()?.ok_or(argument.malformed())?))
 }
 
-fn opts(argument: Argument<'_>) -> Result<Opts, ParseError> {
+pub(super) fn opts(argument: Argument<'_>) -> Result<Opts, ParseError> {
     let mut words = argument.words()?;
     let verb = words.next().ok_or(argument.missing())?;
     let rest = words.rest();
@@ -284,8 +265,8 @@ fn opts(argument: Argument<'_>) -> Result<Opts, ParseError> {
 }
 
 /// A path, in quotes or without: clients of these commands send both.
-fn digest(algorithm: Algorithm, bytes: &[u8]) -> Result<Command, ParseError> {
-    let text = Argument::new(algorithm.verb(), bytes).required()?;
+pub(super) fn digest(argument: Argument<'_>, algorithm: Algorithm) -> Result<Transfer, ParseError> {
+    let text = argument.required()?;
     let inside = text
         .strip_prefix('"')
         .and_then(|text| text.strip_suffix('"'));
@@ -293,10 +274,10 @@ fn digest(algorithm: Algorithm, bytes: &[u8]) -> Result<Command, ParseError> {
         .filter(|inside| !inside.is_empty())
         .unwrap_or(text)
         .to_owned();
-    Ok(Command::Digest { algorithm, path })
+    Ok(Transfer::Digest { algorithm, path })
 }
 
-fn rang(argument: Argument<'_>) -> Result<Command, ParseError> {
+pub(super) fn rang(argument: Argument<'_>) -> Result<Parameter, ParseError> {
     let mut words = argument.words()?;
     let first = words.next().ok_or(argument.missing())?;
     let range = digits(first).zip(digits(words.rest()));
@@ -304,7 +285,7 @@ fn rang(argument: Argument<'_>) -> Result<Command, ParseError> {
     let (first, last): (u64, u64) = range.ok_or(argument.malformed())?;
     let sound = first <= last || (first, last) == (1, 0);
     if sound {
-        Ok(Command::Rang(first, last))
+        Ok(Parameter::Rang(first, last))
     } else {
         Err(argument.malformed())
     }

@@ -20,6 +20,8 @@ pub enum Site {
     Utime(Timestamp, String),
     /// `QUOTA`.
     Quota,
+    /// `WHOAMI`.
+    Whoami,
     /// `HELP [command]`.
     Help(Option<String>),
     /// Anything else: its first word in upper case.
@@ -28,17 +30,49 @@ pub enum Site {
 
 const MALFORMED: ParseError = ParseError::Malformed("SITE");
 
+/// A subcommand of SITE. It comes after the login, and waits for a transfer to end, as SITE does.
+pub struct SiteVerb {
+    /// In upper case.
+    pub name: &'static str,
+    /// The syntax of what follows the name.
+    pub syntax: &'static str,
+    parse: fn(Words<'_>) -> Result<Site, ParseError>,
+}
+
+/// Every subcommand of SITE, by its name.
+pub static SITE_VERBS: &[SiteVerb] = &[
+    verb("CHMOD", "mode path", chmod),
+    verb("HELP", "[command]", |mut words| {
+        Ok(Site::Help(words.next().map(str::to_owned)))
+    }),
+    verb("QUOTA", "", |_| Ok(Site::Quota)),
+    verb("UTIME", "YYYYMMDDhhmm[ss] path", utime),
+    verb("WHOAMI", "", |_| Ok(Site::Whoami)),
+];
+
+const fn verb(
+    name: &'static str,
+    syntax: &'static str,
+    parse: fn(Words<'_>) -> Result<Site, ParseError>,
+) -> SiteVerb {
+    SiteVerb {
+        name,
+        syntax,
+        parse,
+    }
+}
+
 impl Site {
     pub(super) fn parse(argument: Argument<'_>) -> Result<Self, ParseError> {
         let mut words = argument.words()?;
-        let verb = words.next().ok_or(argument.missing())?;
-        Ok(match verb.to_ascii_uppercase().as_str() {
-            "CHMOD" => chmod(words)?,
-            "UTIME" => utime(words)?,
-            "QUOTA" => Self::Quota,
-            "HELP" => Self::Help(words.next().map(str::to_owned)),
-            other => Self::Unknown(other.to_owned()),
-        })
+        let name = words.next().ok_or(argument.missing())?;
+        match SITE_VERBS
+            .iter()
+            .find(|verb| verb.name.eq_ignore_ascii_case(name))
+        {
+            Some(verb) => (verb.parse)(words),
+            None => Ok(Self::Unknown(name.to_ascii_uppercase())),
+        }
     }
 }
 
@@ -127,6 +161,7 @@ mod tests {
                 Site::Utime(time, "x UTC".into()),
             ),
             ("Quota", Site::Quota),
+            ("whoami", Site::Whoami),
             ("WHO", Site::Unknown("WHO".into())),
             ("HELP", Site::Help(None)),
             ("HELP ", Site::Help(None)),

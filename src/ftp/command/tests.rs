@@ -2,13 +2,15 @@
 
 #![allow(clippy::unwrap_used)]
 
-use crate::ftp::help::COMMANDS;
 use crate::ftp::time::parse_time_val;
 
 use super::*;
 
 fn ok(line: &str) -> Command {
-    parse(line.as_bytes()).unwrap_or_else(|error| Command::Unknown(format!("{line:?}: {error}")))
+    match parse(line.as_bytes()) {
+        Ok(parsed) => parsed.command,
+        Err(error) => Command::Any(Any::Unknown(format!("{line:?}: {error}"))),
+    }
 }
 
 fn code(line: &[u8]) -> Option<u16> {
@@ -28,222 +30,267 @@ fn commands() {
     let text = |text: &str| text.to_owned();
     let time = parse_time_val("20240102030405").unwrap();
     for (line, expected) in [
-        ("USER bob", Command::User(text("bob"))),
-        ("user bob smith ", Command::User(text("bob smith "))),
+        ("USER bob", Command::Login(Login::User(text("bob")))),
+        (
+            "user bob smith ",
+            Command::Login(Login::User(text("bob smith "))),
+        ),
         (
             "USER bob@example.com",
-            Command::User(text("bob@example.com")),
+            Command::Login(Login::User(text("bob@example.com"))),
         ),
-        ("PASS a b ", Command::Pass(Secret::new("a b "))),
-        ("PASS pässwort", Command::Pass(Secret::new("pässwort"))),
-        ("PASS", Command::Pass(Secret::new(""))),
-        ("PASS ", Command::Pass(Secret::new(""))),
-        ("ACCT x", Command::Acct(Secret::new("x"))),
-        ("REIN", Command::Rein),
-        ("QUIT", Command::Quit),
+        (
+            "PASS a b ",
+            Command::Login(Login::Pass(Secret::new("a b "))),
+        ),
+        (
+            "PASS pässwort",
+            Command::Login(Login::Pass(Secret::new("pässwort"))),
+        ),
+        ("PASS", Command::Login(Login::Pass(Secret::new("")))),
+        ("PASS ", Command::Login(Login::Pass(Secret::new("")))),
+        ("ACCT x", Command::Login(Login::Acct(Secret::new("x")))),
+        ("REIN", Command::Any(Any::Rein)),
+        ("QUIT", Command::Any(Any::Quit)),
         (
             "HOST FTP.example.com",
-            Command::Host(text("ftp.example.com")),
+            Command::Any(Any::Host(text("ftp.example.com"))),
         ),
-        ("AUTH tls", Command::Auth(text("TLS"))),
-        ("AUTH TLS-C", Command::Auth(text("TLS-C"))),
-        ("AUTH nonsense", Command::Auth(text("NONSENSE"))),
-        ("PBSZ 0", Command::Pbsz(0)),
-        ("PBSZ 4294967295", Command::Pbsz(u32::MAX)),
-        ("PROT C", Command::Prot(Protection::Clear)),
-        ("prot p", Command::Prot(Protection::Private)),
-        ("CCC", Command::Ccc),
-        ("PASV", Command::Pasv),
-        ("EPSV", Command::Epsv(Epsv::Any)),
-        ("EPSV ", Command::Epsv(Epsv::Any)),
-        ("EPSV 1", Command::Epsv(Epsv::V4)),
-        ("EPSV 2", Command::Epsv(Epsv::V6)),
-        ("epsv all", Command::Epsv(Epsv::All)),
+        ("AUTH tls", Command::Any(Any::Auth(text("TLS")))),
+        ("AUTH TLS-C", Command::Any(Any::Auth(text("TLS-C")))),
+        ("AUTH nonsense", Command::Any(Any::Auth(text("NONSENSE")))),
+        ("PBSZ 0", Command::Any(Any::Pbsz(0))),
+        ("PBSZ 4294967295", Command::Any(Any::Pbsz(u32::MAX))),
+        ("PROT C", Command::Any(Any::Prot(Protection::Clear))),
+        ("prot p", Command::Any(Any::Prot(Protection::Private))),
+        ("CCC", Command::Any(Any::Ccc)),
+        ("PASV", Command::Parameter(Parameter::Pasv)),
+        ("EPSV", Command::Parameter(Parameter::Epsv(Epsv::Any))),
+        ("EPSV ", Command::Parameter(Parameter::Epsv(Epsv::Any))),
+        ("EPSV 1", Command::Parameter(Parameter::Epsv(Epsv::V4))),
+        ("EPSV 2", Command::Parameter(Parameter::Epsv(Epsv::V6))),
+        ("epsv all", Command::Parameter(Parameter::Epsv(Epsv::All))),
         (
             "PORT 192,0,2,1,24,131",
-            Command::Port("192.0.2.1:6275".parse().unwrap()),
+            Command::Parameter(Parameter::Port("192.0.2.1:6275".parse().unwrap())),
         ),
         (
             "EPRT |2|::1|5282|",
-            Command::Eprt("[::1]:5282".parse().unwrap()),
+            Command::Parameter(Parameter::Eprt("[::1]:5282".parse().unwrap())),
         ),
-        ("TYPE A", Command::Type(Type::Ascii)),
-        ("type a n", Command::Type(Type::Ascii)),
-        ("TYPE I", Command::Type(Type::Image)),
-        ("TYPE L 8", Command::Type(Type::Image)),
-        ("TYPE L8", Command::Type(Type::Image)),
-        ("MODE s", Command::Mode(Mode::Stream)),
-        ("STRU F", Command::Stru(Structure::File)),
-        ("CWD /a b", Command::Cwd(text("/a b"))),
-        ("XCWD a", Command::Cwd(text("a"))),
-        ("CDUP", Command::Cdup),
-        ("XCUP", Command::Cdup),
-        ("PWD", Command::Pwd),
-        ("XPWD", Command::Pwd),
-        ("RETR a", Command::Retr(text("a"))),
-        ("STOR a", Command::Stor(text("a"))),
-        ("APPE a", Command::Appe(text("a"))),
-        ("STOU", Command::Stou(None)),
-        ("STOU a", Command::Stou(Some(text("a")))),
-        ("REST 0", Command::Rest(0)),
-        ("REST 18446744073709551615", Command::Rest(u64::MAX)),
-        ("ALLO 1000", Command::Allo(1000)),
-        ("ALLO 1000 R 80", Command::Allo(1000)),
-        ("DELE a", Command::Dele(text("a"))),
-        ("RNFR a", Command::Rnfr(text("a"))),
-        ("RNTO a", Command::Rnto(text("a"))),
-        ("MKD a", Command::Mkd(text("a"))),
-        ("XMKD a", Command::Mkd(text("a"))),
-        ("RMD a", Command::Rmd(text("a"))),
-        ("XRMD a", Command::Rmd(text("a"))),
-        ("SIZE a", Command::Size(text("a"))),
-        ("MDTM a b", Command::Mdtm(Mdtm::Get(text("a b")))),
+        ("TYPE A", Command::Parameter(Parameter::Type(Type::Ascii))),
+        ("type a n", Command::Parameter(Parameter::Type(Type::Ascii))),
+        ("TYPE I", Command::Parameter(Parameter::Type(Type::Image))),
+        ("TYPE L 8", Command::Parameter(Parameter::Type(Type::Image))),
+        ("TYPE L8", Command::Parameter(Parameter::Type(Type::Image))),
+        ("MODE s", Command::Parameter(Parameter::Mode(Mode::Stream))),
+        (
+            "STRU F",
+            Command::Parameter(Parameter::Stru(Structure::File)),
+        ),
+        ("CWD /a b", Command::File(File::Cwd(text("/a b")))),
+        ("XCWD a", Command::File(File::Cwd(text("a")))),
+        ("CDUP", Command::File(File::Cdup)),
+        ("XCUP", Command::File(File::Cdup)),
+        ("PWD", Command::File(File::Pwd)),
+        ("XPWD", Command::File(File::Pwd)),
+        ("RETR a", Command::Transfer(Transfer::Retr(text("a")))),
+        ("STOR a", Command::Transfer(Transfer::Stor(text("a")))),
+        ("APPE a", Command::Transfer(Transfer::Appe(text("a")))),
+        ("STOU", Command::Transfer(Transfer::Stou(None))),
+        ("STOU a", Command::Transfer(Transfer::Stou(Some(text("a"))))),
+        ("REST 0", Command::Parameter(Parameter::Rest(0))),
+        (
+            "REST 18446744073709551615",
+            Command::Parameter(Parameter::Rest(u64::MAX)),
+        ),
+        ("ALLO 1000", Command::Parameter(Parameter::Allo(1000))),
+        ("ALLO 1000 R 80", Command::Parameter(Parameter::Allo(1000))),
+        ("DELE a", Command::File(File::Dele(text("a")))),
+        ("RNFR a", Command::File(File::Rnfr(text("a")))),
+        ("RNTO a", Command::File(File::Rnto(text("a")))),
+        ("MKD a", Command::File(File::Mkd(text("a")))),
+        ("XMKD a", Command::File(File::Mkd(text("a")))),
+        ("RMD a", Command::File(File::Rmd(text("a")))),
+        ("XRMD a", Command::File(File::Rmd(text("a")))),
+        ("SIZE a", Command::File(File::Size(text("a")))),
+        (
+            "MDTM a b",
+            Command::File(File::Mdtm(Mdtm::Get(text("a b")))),
+        ),
         (
             "MDTM 20240102030405",
-            Command::Mdtm(Mdtm::Get(text("20240102030405"))),
+            Command::File(File::Mdtm(Mdtm::Get(text("20240102030405")))),
         ),
         (
             "MDTM 20241302030405 a",
-            Command::Mdtm(Mdtm::Get(text("20241302030405 a"))),
+            Command::File(File::Mdtm(Mdtm::Get(text("20241302030405 a")))),
         ),
         (
             "MDTM 20240102030405 a b",
-            Command::Mdtm(Mdtm::Set {
+            Command::File(File::Mdtm(Mdtm::Set {
                 time,
                 path: text("a b"),
                 whole: text("20240102030405 a b"),
-            }),
+            })),
         ),
-        ("MFMT 20240102030405 a b", Command::Mfmt(time, text("a b"))),
-        ("MFMT 20240102030405  a", Command::Mfmt(time, text(" a"))),
+        (
+            "MFMT 20240102030405 a b",
+            Command::File(File::Mfmt(time, text("a b"))),
+        ),
+        (
+            "MFMT 20240102030405  a",
+            Command::File(File::Mfmt(time, text(" a"))),
+        ),
         (
             "MFF Modify=1; a b",
-            Command::Mff(vec![(text("modify"), text("1"))], text("a b")),
+            Command::File(File::Mff(vec![(text("modify"), text("1"))], text("a b"))),
         ),
         (
             "MFF modify=1;UNIX.mode=; a",
-            Command::Mff(
+            Command::File(File::Mff(
                 vec![(text("modify"), text("1")), (text("unix.mode"), text(""))],
                 text("a"),
-            ),
+            )),
         ),
-        ("MLST", Command::Mlst(None)),
-        ("MLST a", Command::Mlst(Some(text("a")))),
-        ("MLSD", Command::Mlsd(None)),
-        ("MLSD -a", Command::Mlsd(Some(text("-a")))),
-        ("LIST", Command::List(list(false, false, None))),
-        ("LIST -al", Command::List(list(true, true, None))),
-        ("LIST -a b c", Command::List(list(true, false, Some("b c")))),
+        ("MLST", Command::File(File::Mlst(None))),
+        ("MLST a", Command::File(File::Mlst(Some(text("a"))))),
+        ("MLSD", Command::Transfer(Transfer::Mlsd(None))),
+        (
+            "MLSD -a",
+            Command::Transfer(Transfer::Mlsd(Some(text("-a")))),
+        ),
+        (
+            "LIST",
+            Command::Transfer(Transfer::List(list(false, false, None))),
+        ),
+        (
+            "LIST -al",
+            Command::Transfer(Transfer::List(list(true, true, None))),
+        ),
+        (
+            "LIST -a b c",
+            Command::Transfer(Transfer::List(list(true, false, Some("b c")))),
+        ),
         (
             "NLST *.txt",
-            Command::Nlst(list(false, false, Some("*.txt"))),
+            Command::Transfer(Transfer::Nlst(list(false, false, Some("*.txt")))),
         ),
-        ("STAT", Command::Stat(None)),
-        ("STAT ", Command::Stat(None)),
-        ("STAT \t ", Command::Stat(None)),
-        ("STAT a", Command::Stat(Some(list(false, false, Some("a"))))),
-        ("STAT -l", Command::Stat(Some(list(false, true, None)))),
+        ("STAT", Command::Transfer(Transfer::Stat(None))),
+        ("STAT ", Command::Transfer(Transfer::Stat(None))),
+        ("STAT \t ", Command::Transfer(Transfer::Stat(None))),
+        (
+            "STAT a",
+            Command::Transfer(Transfer::Stat(Some(list(false, false, Some("a"))))),
+        ),
+        (
+            "STAT -l",
+            Command::Transfer(Transfer::Stat(Some(list(false, true, None)))),
+        ),
         (
             "STAT -la d",
-            Command::Stat(Some(list(true, true, Some("d")))),
+            Command::Transfer(Transfer::Stat(Some(list(true, true, Some("d"))))),
         ),
         (
             "STAT -- -l",
-            Command::Stat(Some(list(false, false, Some("-l")))),
+            Command::Transfer(Transfer::Stat(Some(list(false, false, Some("-l"))))),
         ),
-        ("HELP", Command::Help(None)),
-        ("HELP retr", Command::Help(Some(text("retr")))),
-        ("NOOP", Command::Noop),
-        ("SYST", Command::Syst),
-        ("FEAT", Command::Feat),
-        ("FEAT ", Command::Feat),
-        ("opts utf8 on", Command::Opts(Opts::Utf8(true))),
-        ("OPTS UTF-8 OFF", Command::Opts(Opts::Utf8(false))),
-        ("OPTS UTF8", Command::Opts(Opts::Utf8(true))),
-        ("OPTS MLST", Command::Opts(Opts::Mlst(Facts::select("")))),
+        ("HELP", Command::Any(Any::Help(None))),
+        ("HELP retr", Command::Any(Any::Help(Some(text("retr"))))),
+        ("NOOP", Command::Any(Any::Noop)),
+        ("SYST", Command::Any(Any::Syst)),
+        ("FEAT", Command::Any(Any::Feat)),
+        ("FEAT ", Command::Any(Any::Feat)),
+        ("opts utf8 on", Command::Any(Any::Opts(Opts::Utf8(true)))),
+        ("OPTS UTF-8 OFF", Command::Any(Any::Opts(Opts::Utf8(false)))),
+        ("OPTS UTF8", Command::Any(Any::Opts(Opts::Utf8(true)))),
+        (
+            "OPTS MLST",
+            Command::Any(Any::Opts(Opts::Mlst(Facts::select("")))),
+        ),
         (
             "OPTS mlst Type;size;",
-            Command::Opts(Opts::Mlst(Facts::select("type;size;"))),
+            Command::Any(Any::Opts(Opts::Mlst(Facts::select("type;size;")))),
         ),
-        ("OPTS HASH", Command::Opts(Opts::Hash(None))),
+        ("OPTS HASH", Command::Any(Any::Opts(Opts::Hash(None)))),
         (
             "OPTS HASH sha-512",
-            Command::Opts(Opts::Hash(Some(Algorithm::Sha512))),
+            Command::Any(Any::Opts(Opts::Hash(Some(Algorithm::Sha512)))),
         ),
         (
             "OPTS mode Z LEVEL 9",
-            Command::Opts(Opts::Unknown(text("MODE"))),
+            Command::Any(Any::Opts(Opts::Unknown(text("MODE")))),
         ),
         (
             "SITE CHMOD 0644 a b",
-            Command::Site(Site::Chmod(0o644, text("a b"))),
+            Command::File(File::Site(Site::Chmod(0o644, text("a b")))),
         ),
-        ("site help", Command::Site(Site::Help(None))),
-        ("CLNT a 1.0", Command::Clnt(text("a 1.0"))),
+        ("site help", Command::File(File::Site(Site::Help(None)))),
+        ("CLNT a 1.0", Command::Any(Any::Clnt(text("a 1.0")))),
         (
             "CSID Name=a; Version=1;",
-            Command::Csid(text("Name=a; Version=1;")),
+            Command::Any(Any::Csid(text("Name=a; Version=1;"))),
         ),
-        ("HASH a", Command::Hash(text("a"))),
+        ("HASH a", Command::Transfer(Transfer::Hash(text("a")))),
         (
             "XCRC a b",
-            Command::Digest {
+            Command::Transfer(Transfer::Digest {
                 algorithm: Algorithm::Crc32,
                 path: text("a b"),
-            },
+            }),
         ),
         (
             "XMD5 \"a b\"",
-            Command::Digest {
+            Command::Transfer(Transfer::Digest {
                 algorithm: Algorithm::Md5,
                 path: text("a b"),
-            },
+            }),
         ),
         (
             "XSHA a",
-            Command::Digest {
+            Command::Transfer(Transfer::Digest {
                 algorithm: Algorithm::Sha1,
                 path: text("a"),
-            },
+            }),
         ),
         (
             "XSHA1 \"",
-            Command::Digest {
+            Command::Transfer(Transfer::Digest {
                 algorithm: Algorithm::Sha1,
                 path: text("\""),
-            },
+            }),
         ),
         (
             "XSHA256 \"\"",
-            Command::Digest {
+            Command::Transfer(Transfer::Digest {
                 algorithm: Algorithm::Sha256,
                 path: text("\"\""),
-            },
+            }),
         ),
         (
             "XSHA512 \"a",
-            Command::Digest {
+            Command::Transfer(Transfer::Digest {
                 algorithm: Algorithm::Sha512,
                 path: text("\"a"),
-            },
+            }),
         ),
-        ("RANG 0 99", Command::Rang(0, 99)),
-        ("RANG 5 5", Command::Rang(5, 5)),
-        ("RANG 1 0", Command::Rang(1, 0)),
-        ("AVBL", Command::Avbl(None)),
-        ("AVBL /a", Command::Avbl(Some(text("/a")))),
-        ("LANG", Command::Lang(None)),
-        ("LANG en-US", Command::Lang(Some(text("en-US")))),
-        ("SMNT a", Command::Smnt(text("a"))),
-        ("ABOR", Command::Abor),
-        ("MIC x", Command::Unsupported("MIC")),
-        ("CONF x", Command::Unsupported("CONF")),
-        ("ENC x", Command::Unsupported("ENC")),
-        ("ADAT x", Command::Unsupported("ADAT")),
-        ("LPSV", Command::Unsupported("LPSV")),
-        ("LPRT 4,4", Command::Unsupported("LPRT")),
-        ("MFCT 1 a", Command::Unsupported("MFCT")),
-        ("xyzzy a", Command::Unknown(text("XYZZY"))),
+        ("RANG 0 99", Command::Parameter(Parameter::Rang(0, 99))),
+        ("RANG 5 5", Command::Parameter(Parameter::Rang(5, 5))),
+        ("RANG 1 0", Command::Parameter(Parameter::Rang(1, 0))),
+        ("AVBL", Command::File(File::Avbl(None))),
+        ("AVBL /a", Command::File(File::Avbl(Some(text("/a"))))),
+        ("LANG", Command::Any(Any::Lang(None))),
+        ("LANG en-US", Command::Any(Any::Lang(Some(text("en-US"))))),
+        ("SMNT a", Command::File(File::Smnt(text("a")))),
+        ("ABOR", Command::Any(Any::Abor)),
+        ("MIC x", Command::Any(Any::Unsupported("MIC"))),
+        ("CONF x", Command::Any(Any::Unsupported("CONF"))),
+        ("ENC x", Command::Any(Any::Unsupported("ENC"))),
+        ("ADAT x", Command::Any(Any::Unsupported("ADAT"))),
+        ("LPSV", Command::Any(Any::Unsupported("LPSV"))),
+        ("LPRT 4,4", Command::Any(Any::Unsupported("LPRT"))),
+        ("MFCT 1 a", Command::Any(Any::Unsupported("MFCT"))),
+        ("xyzzy a", Command::Any(Any::Unknown(text("XYZZY")))),
     ] {
         assert_eq!(ok(line), expected);
     }
@@ -467,7 +514,8 @@ fn regression_blanks_around_words_do_not_matter() {
         "LANG",
     ] {
         let expected = ok(line);
-        assert_ne!(expected.verb(), "?", "{line}");
+        let known = parse(line.as_bytes()).is_ok_and(|parsed| parsed.verb.is_some());
+        assert!(known, "{line}");
         let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
         for blanks in [" ", "  ", "\t", " \t "] {
             let inside = rest.replace(' ', blanks);
@@ -503,7 +551,7 @@ fn commands_that_servers_take_with_anything_behind() {
         let canonical = verb.trim_start_matches('X');
         for rest in [&b""[..], b" ", b" x", b" \0\xff"] {
             let command = parse(&[verb.as_bytes(), rest].concat()).unwrap();
-            assert_eq!(command.verb(), canonical);
+            assert_eq!(command.name(), canonical);
         }
     }
 }
@@ -535,17 +583,17 @@ fn arguments_are_utf8() {
 fn regression_the_path_is_all_after_one_blank() {
     type Make = fn(String) -> Command;
     let commands: [(&str, Make); 11] = [
-        ("CWD", Command::Cwd),
-        ("RETR", Command::Retr),
-        ("STOR", Command::Stor),
-        ("APPE", Command::Appe),
-        ("DELE", Command::Dele),
-        ("RNFR", Command::Rnfr),
-        ("RNTO", Command::Rnto),
-        ("MKD", Command::Mkd),
-        ("RMD", Command::Rmd),
-        ("SIZE", Command::Size),
-        ("MLST", |path| Command::Mlst(Some(path))),
+        ("CWD", |path| Command::File(File::Cwd(path))),
+        ("RETR", |path| Command::Transfer(Transfer::Retr(path))),
+        ("STOR", |path| Command::Transfer(Transfer::Stor(path))),
+        ("APPE", |path| Command::Transfer(Transfer::Appe(path))),
+        ("DELE", |path| Command::File(File::Dele(path))),
+        ("RNFR", |path| Command::File(File::Rnfr(path))),
+        ("RNTO", |path| Command::File(File::Rnto(path))),
+        ("MKD", |path| Command::File(File::Mkd(path))),
+        ("RMD", |path| Command::File(File::Rmd(path))),
+        ("SIZE", |path| Command::File(File::Size(path))),
+        ("MLST", |path| Command::File(File::Mlst(Some(path)))),
     ];
     for path in [
         " a",
@@ -588,7 +636,7 @@ fn regression_foreign_protocols_are_recognised() {
         (b"\x16\x03", Foreign::Tls),
     ] {
         assert_eq!(
-            parse(line),
+            parse(line).map(|parsed| parsed.command),
             Ok(Command::Foreign(expected)),
             "{}",
             line.escape_ascii()
@@ -599,7 +647,8 @@ fn regression_foreign_protocols_are_recognised() {
 #[test]
 fn every_command_of_the_help_is_parsed_in_every_case() {
     // `HELP` shows what exists, and no more.
-    for (verb, _) in COMMANDS {
+    for verb in VERBS.iter().filter(|verb| verb.syntax.is_some()) {
+        let verb = verb.name;
         let samples = [
             "",
             "a",
@@ -618,10 +667,43 @@ fn every_command_of_the_help_is_parsed_in_every_case() {
             assert_eq!(lower, Ok(upper.clone()));
             Some(upper)
         });
-        assert_eq!(parsed.unwrap().verb(), *verb);
+        assert_eq!(parsed.unwrap().name(), verb);
     }
     for verb in ["XYZZY", "PUT", "GET", "A", "EHLO"] {
-        assert_eq!(ok(verb).verb(), "?");
+        assert_eq!(parse(verb.as_bytes()).unwrap().name(), "?");
+    }
+}
+
+#[test]
+fn a_verb_has_one_row() {
+    let mut all: Vec<&str> = VERBS
+        .iter()
+        .flat_map(|verb| verb.aliases.iter().chain([&verb.name]))
+        .copied()
+        .collect();
+    assert!(all.iter().all(|name| *name == name.to_ascii_uppercase()));
+    all.sort_unstable();
+    let count = all.len();
+    all.dedup();
+    assert_eq!(all.len(), count);
+}
+
+#[test]
+fn while_a_transfer_runs() {
+    for (line, expected) in [
+        ("ABOR", DuringTransfer::Aborts),
+        ("STAT", DuringTransfer::Reports),
+        ("STAT  ", DuringTransfer::Reports),
+        ("STAT a", DuringTransfer::Waits),
+        ("STAT -l", DuringTransfer::Waits),
+        ("noop x", DuringTransfer::Counted),
+        ("QUIT", DuringTransfer::Last),
+        ("RETR a", DuringTransfer::Waits),
+        ("XYZZY", DuringTransfer::Waits),
+        ("GET / HTTP/1.1", DuringTransfer::Waits),
+    ] {
+        let parsed = parse(line.as_bytes()).unwrap();
+        assert_eq!(parsed.during_transfer(), expected, "{line}");
     }
 }
 
@@ -650,9 +732,9 @@ fn errors_repeat_nothing_of_the_line() {
 #[test]
 fn any_bytes_are_a_command_or_an_error() {
     // No byte, wherever it stands, does more than that.
-    let lines = COMMANDS
+    let lines = VERBS
         .iter()
-        .map(|(verb, _)| format!("{verb} 20240102030405 a=b; |1|"));
+        .map(|verb| format!("{} 20240102030405 a=b; |1|", verb.name));
     for line in lines {
         let mut line = line.into_bytes();
         for place in 0..line.len() {
