@@ -14,7 +14,7 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{Session, context::Context, state::State};
+use super::{context::Context, state::Active};
 use crate::{
     config::AccountChange,
     ftp::reply::Reply,
@@ -218,36 +218,23 @@ impl Entry {
     }
 }
 
-impl Session {
-    /// Whether the session goes on after a change of its account.
-    pub(super) fn verdict(&self) -> Verdict {
-        match &self.state {
-            State::LoggedIn(user) => user.standing.verdict(),
-            _ => Verdict::Stays,
-        }
+/// The last reply of a session that ends, as its account is not what it was.
+pub(super) fn revoked(facts: &SessionFacts, user: Option<&Active>, cause: &str) -> Reply {
+    line!(
+        info,
+        facts,
+        cause,
+        "the session ends, as its account has changed"
+    );
+    if let Some(user) = user {
+        user.presence.ended(cause);
     }
-
-    /// The session ends, as its account is not what it was: the last reply.
-    pub(super) fn revoked(&self, cause: &str) -> Reply {
-        line!(
-            info,
-            self.facts,
-            cause,
-            "the session ends, as its account has changed"
-        );
-        if let State::LoggedIn(user) = &self.state {
-            user.presence.ended(cause);
-        }
-        Reply::new(421, "This account has changed: log in again, goodbye")
-    }
+    Reply::new(421, "This account has changed: log in again, goodbye")
 }
 
 /// Waits until the session has to end at once, as its account has changed.
-pub(super) fn ends(state: &State) -> impl Future<Output = Arc<str>> + Send + use<> {
-    let verdict = match state {
-        State::LoggedIn(user) => Some(user.standing.ends()),
-        _ => None,
-    };
+pub(super) fn ends(user: Option<&Active>) -> impl Future<Output = Arc<str>> + Send + use<> {
+    let verdict = user.map(|user| user.standing.ends());
     async move {
         if let Some(mut verdict) = verdict {
             let ends = |verdict: &Verdict| matches!(verdict, Verdict::Ends(_));

@@ -147,9 +147,7 @@ impl Control {
         self.decoder.is_empty()
     }
 
-    /// Whether TLS is on.
-    #[must_use]
-    pub fn is_protected(&self) -> bool {
+    fn is_protected(&self) -> bool {
         matches!(self.stream, Stream::Tls(_))
     }
 

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Session, cuts::RecentCuts, errors::Failure};
+use super::{UserSession, cuts::RecentCuts, errors::Failure};
 use crate::{
     ftp::{
         ascii::ToNetwork,
@@ -23,18 +23,22 @@ use crate::{
 /// The size in TYPE A takes reading the whole file: not of larger ones.
 const COUNTED: u64 = 16 << 20;
 
-impl Session {
+impl UserSession<'_> {
     /// Overwrites by this user, from this address, that were cut a moment ago.
     pub(super) fn cuts(&self) -> RecentCuts {
-        let window = self.context.config.uploads.resume_overwrites;
-        RecentCuts::new(self.context.users.cuts.clone(), self.facts.clone(), window)
+        let window = self.connection.context.config.uploads.resume_overwrites;
+        RecentCuts::new(
+            self.connection.context.users.cuts.clone(),
+            self.connection.facts.clone(),
+            window,
+        )
     }
 
     /// No size that was told may be contradicted: 450 while a broken upload may be told of in the
     /// place of the file.
     pub(super) async fn not_held_back(&self, path: &VirtualPath) -> Result<(), Failure> {
         if self.cuts().holds_back(path)
-            && let Some(part) = self.logged_in()?.tree.partial(path).await?
+            && let Some(part) = self.user.tree.partial(path).await?
         {
             let text = format!(
                 "An upload of this file was cut after {0} bytes: go on with it by REST {0} and STOR, \
@@ -49,7 +53,7 @@ impl Session {
     /// The facts that the client is told of a path.
     async fn seen(&self, argument: &str) -> Result<(VirtualPath, Metadata), Failure> {
         let path = self.resolve(argument)?;
-        let user = self.logged_in()?;
+        let user = &*self.user;
         user.policy.check(Operation::See, &path).await?;
         let metadata = told(&*user.tree, &user.policy, &self.cuts(), &path).await?;
         Ok((path, metadata))
@@ -59,13 +63,13 @@ impl Session {
     pub(super) async fn size(&self, argument: &str) -> Result<Reply, Failure> {
         let (path, metadata) = self.seen(argument).await?;
         regular(&metadata)?;
-        if !self.parameters.ascii {
+        if !self.connection.parameters.ascii {
             return Ok(Reply::new(213, metadata.size.to_string()));
         }
         if metadata.size > COUNTED {
             return Err(Reply::new(550, "The size in TYPE A is not known, use TYPE I").into());
         }
-        let tree = &self.logged_in()?.tree;
+        let tree = &self.user.tree;
         // How much of the wire's bytes a broken upload was made of is not kept.
         if metadata.is_partial() {
             let text = "The size of a broken upload is not known in TYPE A, use TYPE I";
@@ -154,12 +158,12 @@ impl Session {
 
     pub(super) async fn set_time(&self, argument: &str, time: Timestamp) -> Result<(), Failure> {
         let path = self.resolve(argument)?;
-        let user = self.logged_in()?;
+        let user = &*self.user;
         user.policy.check(Operation::ChangeMetadata, &path).await?;
         user.tree
             .set_times(&path, time::system_time(time), None)
             .await?;
-        self.journal().metadata_changed(&path);
+        self.connection.journal().metadata_changed(&path);
         Ok(())
     }
 
@@ -169,10 +173,10 @@ impl Session {
             return Err(Reply::new(501, "A mode has three octal digits").into());
         }
         let path = self.resolve(argument)?;
-        let user = self.logged_in()?;
+        let user = &*self.user;
         user.policy.check(Operation::ChangeMetadata, &path).await?;
         user.tree.set_mode(&path, mode).await?;
-        self.journal().metadata_changed(&path);
+        self.connection.journal().metadata_changed(&path);
         Ok(())
     }
 
@@ -180,13 +184,13 @@ impl Session {
     pub(super) async fn mlst(&self, argument: Option<String>) -> Result<Reply, Failure> {
         let argument = argument.unwrap_or_else(|| ".".into());
         let (path, metadata) = self.seen(&argument).await?;
-        let allowed = allowed(self.logged_in()?.policy.permissions());
+        let allowed = allowed(self.user.policy.permissions());
         let mut out = Vec::new();
         write_mlsx(
             &mut out,
             path.as_str(),
             &metadata,
-            &self.parameters.facts,
+            &self.connection.parameters.facts,
             EntryKind::Plain,
             allowed,
         );
@@ -197,7 +201,7 @@ impl Session {
     /// draft-peterson-streamlined-ftp-command-extensions §4.
     pub(super) async fn avbl(&self, argument: Option<String>) -> Result<Reply, Failure> {
         let path = self.resolve(&argument.unwrap_or_else(|| ".".into()))?;
-        let user = self.logged_in()?;
+        let user = &*self.user;
         user.policy.check(Operation::List, &path).await?;
         match user.tree.metadata(&path).await?.kind {
             Kind::Directory => {}

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::{
-    Next, Session,
+    Next, UserSession,
     errors::{At, Failure},
 };
 use crate::{
@@ -46,13 +46,13 @@ fn root_stays() -> Failure {
     Reply::new(550, "Permission denied").into()
 }
 
-impl Session {
+impl UserSession<'_> {
     /// A path as it is told, where it may be none.
     pub(super) fn named(&self, argument: &str) -> VirtualPath {
-        match (argument, self.logged_in()) {
-            (_, Err(_)) => VirtualPath::root(),
-            ("", Ok(user)) => user.cwd.clone(),
-            (argument, Ok(user)) => self.resolve(argument).unwrap_or_else(|_| user.cwd.clone()),
+        let cwd = &self.user.cwd;
+        match argument {
+            "" => cwd.clone(),
+            argument => self.resolve(argument).unwrap_or_else(|_| cwd.clone()),
         }
     }
 
@@ -64,7 +64,7 @@ impl Session {
         failure: Failure,
     ) -> Reply {
         failure.reply(&At {
-            journal: &self.journal(),
+            journal: &self.connection.journal(),
             operation,
             path: &self.named(argument),
         })
@@ -76,7 +76,7 @@ impl Session {
         let result = match command {
             File::Cwd(path) => self.cwd(&path).await,
             File::Cdup => self.cwd("..").await,
-            File::Pwd => self.pwd(),
+            File::Pwd => Ok(self.pwd()),
             File::Mkd(path) => self.mkd(&path).await,
             File::Rmd(path) => self.rmd(&path).await,
             File::Dele(path) => self.dele(&path).await,
@@ -95,14 +95,14 @@ impl Session {
         self.answer(reply).await
     }
 
-    fn pwd(&self) -> Result<Reply, Failure> {
-        let cwd = quoted(self.logged_in()?.cwd.as_str());
-        Ok(Reply::new(257, format!("{cwd} is the current directory")))
+    fn pwd(&self) -> Reply {
+        let cwd = quoted(self.user.cwd.as_str());
+        Reply::new(257, format!("{cwd} is the current directory"))
     }
 
     async fn cwd(&mut self, argument: &str) -> Result<Reply, Failure> {
         let path = self.resolve(argument)?;
-        let user = self.logged_in_mut()?;
+        let user = &mut *self.user;
         user.policy.check(Operation::List, &path).await?;
         match user.tree.metadata(&path).await?.kind {
             Kind::Directory => {}
@@ -116,10 +116,10 @@ impl Session {
 
     async fn mkd(&self, argument: &str) -> Result<Reply, Failure> {
         let path = self.resolve(argument)?;
-        let user = self.logged_in()?;
+        let user = &*self.user;
         user.policy.check(Operation::MakeDirectory, &path).await?;
         user.tree.make_directory(&path).await?;
-        self.journal().directory_made(&path);
+        self.connection.journal().directory_made(&path);
         Ok(Reply::new(
             257,
             format!("{} created", quoted(path.as_str())),
@@ -128,43 +128,43 @@ impl Session {
 
     async fn rmd(&self, argument: &str) -> Result<Reply, Failure> {
         let path = self.resolve(argument)?;
-        let user = self.logged_in()?;
+        let user = &*self.user;
         if path.is_root() {
             return Err(root_stays());
         }
         user.policy.check(Operation::RemoveDirectory, &path).await?;
         user.tree.remove_directory(&path).await?;
-        self.journal().directory_removed(&path);
+        self.connection.journal().directory_removed(&path);
         Ok(Reply::new(250, "Directory removed"))
     }
 
     async fn dele(&self, argument: &str) -> Result<Reply, Failure> {
         let path = self.resolve(argument)?;
-        let user = self.logged_in()?;
+        let user = &*self.user;
         user.policy.check(Operation::Delete, &path).await?;
         user.tree.remove_file(&path).await?;
-        self.journal().deleted(&path);
+        self.connection.journal().deleted(&path);
         Ok(Reply::new(250, "File deleted"))
     }
 
     async fn rnfr(&mut self, argument: &str) -> Result<Reply, Failure> {
         let path = self.resolve(argument)?;
-        let user = self.logged_in()?;
+        let user = &*self.user;
         user.policy.check(Operation::See, &path).await?;
         if path.is_root() {
             return Err(root_stays());
         }
         user.tree.metadata(&path).await?;
-        self.parameters.rename_from = Some(path);
+        self.connection.parameters.rename_from = Some(path);
         Ok(Reply::new(350, "RNTO comes next"))
     }
 
     async fn rnto(&mut self, argument: &str) -> Result<Reply, Failure> {
-        let Some(from) = self.parameters.rename_from.take() else {
+        let Some(from) = self.connection.parameters.rename_from.take() else {
             return Err(Reply::new(503, "RNFR comes first").into());
         };
         let to = self.resolve(argument)?;
-        let user = self.logged_in()?;
+        let user = &*self.user;
         if to.is_root() || (to != from && to.starts_with(&from)) {
             return Err(Reply::new(553, "A directory cannot be moved into itself").into());
         }
@@ -202,7 +202,7 @@ impl Session {
             return Err(refusal.into());
         }
         user.tree.rename(&from, &to, replaces).await?;
-        self.journal().renamed(&from, &to);
+        self.connection.journal().renamed(&from, &to);
         Ok(Reply::new(250, "Renamed"))
     }
 
@@ -218,7 +218,7 @@ impl Session {
             }
             Site::Help(command) => Ok(help::site_help(command.as_deref())),
             Site::Quota => self.quota().await,
-            Site::Whoami => self.whoami(),
+            Site::Whoami => Ok(self.whoami()),
             Site::Unknown(_) => {
                 let text = format!("SITE knows {}", help::site_commands());
                 Err(Reply::new(504, text).into())
@@ -227,7 +227,7 @@ impl Session {
     }
 
     async fn quota(&self) -> Result<Reply, Failure> {
-        let user = self.logged_in()?;
+        let user = &*self.user;
         let available = user.tree.available(&VirtualPath::root()).await?;
         let text = match user.account.quota {
             Some(quota) => {
@@ -239,14 +239,14 @@ impl Session {
         Ok(Reply::new(200, text))
     }
 
-    fn whoami(&self) -> Result<Reply, Failure> {
-        let user = self.logged_in()?;
+    fn whoami(&self) -> Reply {
+        let user = &*self.user;
         let groups = match &user.account.groups[..] {
             [] => "no groups".to_owned(),
             groups => format!("groups: {}", groups.join(", ")),
         };
         let home = quoted(VirtualPath::root().as_str());
         let text = format!("User {}, home {home}, {groups}", user.user);
-        Ok(Reply::new(200, text))
+        Reply::new(200, text)
     }
 }

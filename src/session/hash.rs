@@ -7,7 +7,7 @@ use data_encoding::HEXLOWER;
 use md5::Digest as _;
 
 use super::{
-    Next, Session,
+    Next, UserSession,
     errors::{self, Failure},
     transfer::{Work, aborted},
 };
@@ -20,11 +20,11 @@ use crate::{
 /// What is read at a time.
 const CHUNK: usize = 256 << 10;
 
-impl Session {
+impl UserSession<'_> {
     /// `213 SHA-256 0-49 6169… path`.
     pub(super) async fn hash(&mut self, argument: &str) -> io::Result<Next> {
-        let algorithm = self.parameters.hash;
-        let range = self.parameters.range.take();
+        let algorithm = self.connection.parameters.hash;
+        let range = self.connection.parameters.range.take();
         self.digest_of(algorithm, argument, range, true).await
     }
 
@@ -60,7 +60,7 @@ impl Session {
         whole_line: bool,
     ) -> Result<(Work, super::transfer::Handle), Failure> {
         let path: VirtualPath = self.resolve(argument)?;
-        let user = self.logged_in()?;
+        let user = &*self.user;
         // A digest tells about the content as much as a download does.
         user.policy.check(Operation::Download, &path).await?;
         let source = user.tree.read(&path).await?;
@@ -72,7 +72,7 @@ impl Session {
             Some(_) => return Err(Reply::new(501, "The range lies behind the end").into()),
         };
         let handle = self.no_data();
-        let (abort, journal) = (handle.abort(), self.journal());
+        let (abort, journal) = (handle.abort(), self.connection.journal());
         let argument = argument.to_owned();
         let recorded = match algorithm {
             Algorithm::Sha256 if (first, end) == (0, size) => source.sha256(),

@@ -1,9 +1,9 @@
 //! FEAT, HELP, STAT, LANG.
 
-use super::{Session, State};
+use super::{UserSession, connection::Connection};
 use crate::ftp::{command::Switch, help, reply::Reply};
 
-impl Session {
+impl Connection {
     /// Whether the configuration has what some commands need.
     pub(super) fn is_on(&self, switch: Switch) -> bool {
         let config = &self.context.config;
@@ -21,20 +21,30 @@ impl Session {
         });
         Reply::multi(211, "Features", features, "End")
     }
+}
 
+impl UserSession<'_> {
     pub(super) fn status(&self) -> Reply {
-        let mut lines = vec![format!("Connected from {}", self.facts.client)];
-        lines.push(match self.facts.tls {
+        let mut lines = vec![format!("Connected from {}", self.connection.facts.client)];
+        lines.push(match self.connection.facts.tls {
             Some(tls) => format!("Control connection: {}, {}", tls.version, tls.cipher_suite),
             None => "Control connection: in the clear".into(),
         });
-        lines.push(match &self.state {
-            State::LoggedIn(user) => format!("Logged in as {}, in {}", user.user, user.cwd),
-            _ => "Not logged in".into(),
-        });
-        let kind = if self.parameters.ascii { "A" } else { "I" };
+        lines.push(format!(
+            "Logged in as {}, in {}",
+            self.user.user, self.user.cwd
+        ));
+        let kind = if self.connection.parameters.ascii {
+            "A"
+        } else {
+            "I"
+        };
         lines.push(format!("TYPE {kind}, MODE S, STRU F"));
-        let level = if self.parameters.private { "P" } else { "C" };
+        let level = if self.connection.parameters.private {
+            "P"
+        } else {
+            "C"
+        };
         lines.push(format!("Data connections: PROT {level}"));
         Reply::multi(211, "Status of the server", lines, "End of status")
     }

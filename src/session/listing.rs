@@ -3,7 +3,7 @@
 use std::{borrow::Cow, io, sync::Arc, time::SystemTime};
 
 use super::{
-    Next, Session,
+    Next, UserSession,
     cuts::RecentCuts,
     errors::{self, Failure},
     facts::{allowed, told},
@@ -75,7 +75,7 @@ struct Lines {
     around: Vec<(&'static str, EntryKind, Metadata)>,
 }
 
-impl Session {
+impl UserSession<'_> {
     pub(super) async fn list(&mut self, arguments: ListArguments, form: Form) -> io::Result<Next> {
         let named = arguments.path.clone();
         let lines = self.lines(arguments, form).await;
@@ -84,7 +84,7 @@ impl Session {
 
     /// MLSD on a file is 501 (RFC 3659 §7.2.1).
     pub(super) async fn mlsd(&mut self, path: Option<String>) -> io::Result<Next> {
-        let form = Form::Facts(self.parameters.facts);
+        let form = Form::Facts(self.connection.parameters.facts);
         let arguments = ListArguments {
             all: true,
             long: true,
@@ -99,7 +99,7 @@ impl Session {
         named: Option<String>,
         lines: Result<Lines, Failure>,
     ) -> io::Result<Next> {
-        self.parameters.restart = 0;
+        self.connection.parameters.restart = 0;
         let work = match lines {
             Ok(lines) => self.listing_work(named.as_deref(), lines).await,
             Err(failure) => Err(failure),
@@ -166,7 +166,7 @@ impl Session {
             }
         };
         let handle = self.no_data();
-        let (abort, journal) = (handle.abort(), self.journal());
+        let (abort, journal) = (handle.abort(), self.connection.journal());
         let whole = self.named(&path);
         let work = async move {
             tokio::select! {
@@ -178,7 +178,7 @@ impl Session {
     }
 
     async fn lines(&self, arguments: ListArguments, form: Form) -> Result<Lines, Failure> {
-        let user = self.logged_in()?;
+        let user = &*self.user;
         let argument = arguments.path.unwrap_or_default();
         let facts = matches!(form, Form::Facts(_));
         let pattern = match Pattern::parse(&argument) {
@@ -243,9 +243,10 @@ impl Session {
 
     /// Whether there is something of that name that the client may see.
     async fn is_there(&self, argument: &str) -> bool {
-        let (Ok(user), Ok(path)) = (self.logged_in(), self.resolve(argument)) else {
+        let Ok(path) = self.resolve(argument) else {
             return false;
         };
+        let user = &*self.user;
         user.tree.metadata(&path).await.is_ok() && user.policy.may_see(&path).await
     }
 }

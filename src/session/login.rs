@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{
     LONGEST_DELAY, Next, Session,
-    state::{LoggedIn, Parameters, Presence, State},
+    state::{Active, Parameters, Presence, State},
 };
 use crate::{
     fair::Full,
@@ -43,14 +43,14 @@ impl Session {
     /// Always 331, so that nobody learns which users there are (RFC 2577 §7), unless a client
     /// certificate suffices: 232 (RFC 2228 §4).
     async fn user(&mut self, user: String) -> io::Result<Next> {
-        if matches!(self.state, State::LoggedIn(_)) {
+        if matches!(self.state, State::Active(_)) {
             return self
                 .answer(Reply::new(530, "Logged in already; REIN comes first"))
                 .await;
         }
-        self.facts_mut().user = Some(user.clone());
+        self.connection.facts_mut().user = Some(user.clone());
         self.state = State::Identified { user: user.clone() };
-        if self.facts.certificate.is_some() {
+        if self.connection.facts.certificate.is_some() {
             let credentials = Credentials {
                 user: user.clone(),
                 password: None,
@@ -64,11 +64,13 @@ impl Session {
                 // The password may do what the certificate did not; but not for any number of names.
                 Ok(Decision::Denied(_) | Decision::Challenged(_) | Decision::Unknown) => {
                     self.failed_certificates += 1;
-                    if self.failed_certificates > self.context.config.limits.login_attempts {
-                        if FAILED.admits(self.facts.client.ip()) {
+                    if self.failed_certificates
+                        > self.connection.context.config.limits.login_attempts
+                    {
+                        if FAILED.admits(self.connection.facts.client.ip()) {
                             line!(
                                 warn,
-                                self.facts,
+                                self.connection.facts,
                                 "refused: too many names were tried with a client certificate"
                             );
                         }
@@ -107,7 +109,7 @@ impl Session {
                 };
                 self.log_in(credentials).await
             }
-            State::LoggedIn(_) => self.answer(Reply::new(202, "No account is needed")).await,
+            State::Active(_) => self.answer(Reply::new(202, "No account is needed")).await,
             _ => {
                 self.answer(Reply::new(503, "USER and PASS come first"))
                     .await
@@ -118,21 +120,22 @@ impl Session {
     /// In the turn of the client's network.
     async fn decide(&self, credentials: &Credentials) -> Result<Decision, Full> {
         let _turn = self
+            .connection
             .context
             .logins
-            .turn(self.facts.client.ip())
+            .turn(self.connection.facts.client.ip())
             .await
             .inspect_err(|Full| {
-                if FAILED.admits(self.facts.client.ip()) {
+                if FAILED.admits(self.connection.facts.client.ip()) {
                     line!(
                         warn,
-                        self.facts,
+                        self.connection.facts,
                         "refused: too many logins wait, most of them of this address"
                     );
                 }
             })?;
-        let authenticators = &self.context.gates.authenticators;
-        Ok(authentication::authenticate(authenticators, &self.facts, credentials).await)
+        let authenticators = &self.connection.context.gates.authenticators;
+        Ok(authentication::authenticate(authenticators, &self.connection.facts, credentials).await)
     }
 
     async fn too_many(&mut self) -> io::Result<Next> {
@@ -179,7 +182,9 @@ impl Session {
 
     /// Temporary, and the end: what cannot be decided must not be tried again and again.
     async fn fault(&mut self, fault: &crate::gate::Fault) -> io::Result<Next> {
-        self.journal().fault("login", None, fault, |event| event);
+        self.connection
+            .journal()
+            .fault("login", None, fault, |event| event);
         self.send(Reply::new(
             421,
             "Logging in is not possible at the moment, goodbye",
@@ -192,20 +197,20 @@ impl Session {
     /// beginning of the attempt: what a hash costs does not tell whose it is.
     async fn failed(&mut self, why: &str, begun: Instant) -> io::Result<Next> {
         self.failed_logins += 1;
-        let event = || Event::of(Kind::LoginFailed, &self.facts).reason(why);
-        self.context.events.tell(event);
-        if FAILED.admits(self.facts.client.ip()) {
+        let event = || Event::of(Kind::LoginFailed, &self.connection.facts).reason(why);
+        self.connection.context.events.tell(event);
+        if FAILED.admits(self.connection.facts.client.ip()) {
             line!(
                 warn,
-                self.facts,
+                self.connection.facts,
                 reason = why,
                 attempt = self.failed_logins,
                 "login failed"
             );
         }
         self.state = State::Greeted;
-        self.facts_mut().user = None;
-        let limits = &self.context.config.limits;
+        self.connection.facts_mut().user = None;
+        let limits = &self.connection.context.config.limits;
         let doubled = 1 << (self.failed_logins - 1).min(16);
         let delay = limits
             .login_delay
@@ -230,17 +235,22 @@ impl Session {
         grounds: Grounds,
         code: u16,
     ) -> io::Result<Next> {
-        let limits = &self.context.config.limits;
+        let limits = &self.connection.context.config.limits;
         let sessions = account
             .max_sessions
             .unwrap_or(u32::try_from(limits.sessions_per_user).unwrap_or(u32::MAX));
         let upload = account.upload_rate.unwrap_or(limits.upload_rate);
         let download = account.download_rate.unwrap_or(limits.download_rate);
-        let Some(place) = self.context.users.enter(&user, sessions, upload, download) else {
-            if FAILED.admits(self.facts.client.ip()) {
+        let Some(place) = self
+            .connection
+            .context
+            .users
+            .enter(&user, sessions, upload, download)
+        else {
+            if FAILED.admits(self.connection.facts.client.ip()) {
                 line!(
                     warn,
-                    self.facts,
+                    self.connection.facts,
                     sessions,
                     "refused: too many sessions of this user"
                 );
@@ -249,10 +259,10 @@ impl Session {
                 .await?;
             return Ok(Next::Close);
         };
-        let Some(storage) = self.context.storage(&account) else {
+        let Some(storage) = self.connection.context.storage(&account) else {
             line!(
                 error,
-                self.facts,
+                self.connection.facts,
                 plugin = by,
                 storage = account.storage.as_deref().unwrap_or_default(),
                 "the account names a storage that is not configured"
@@ -267,51 +277,58 @@ impl Session {
                 return Ok(Next::Close);
             }
             Err(error) => {
-                line!(error, self.facts, home = account.home.as_str(), %error,
+                line!(error, self.connection.facts, home = account.home.as_str(), %error,
                     "the home cannot be opened");
                 return self.no_home().await;
             }
         };
         let account = Arc::new(account);
-        let facts = self.facts_mut();
+        let facts = self.connection.facts_mut();
         facts.account = Some(account.clone());
         facts.user = Some(user.clone());
-        let accounts = &self.context.users.accounts;
-        let standing = accounts.enter(self.context.clone(), self.facts.clone(), grounds);
+        let accounts = &self.connection.context.users.accounts;
+        let standing = accounts.enter(
+            self.connection.context.clone(),
+            self.connection.facts.clone(),
+            grounds,
+        );
         if let Some(cause) = standing.verdict().cause() {
             return self.outdated(cause).await;
         }
-        let policies = &self.context.gates.policies;
+        let policies = &self.connection.context.gates.policies;
         let policy = Arc::new(Policy::new(
-            self.facts.clone(),
+            self.connection.facts.clone(),
             &account,
             policies,
-            self.context.events.clone(),
+            self.connection.context.events.clone(),
         ));
         let rates = |own: &Option<Arc<_>>, total: &Option<Arc<_>>| {
             own.iter().chain(total).cloned().collect::<Vec<_>>()
         };
-        let upload_rates = rates(&place.upload_rate, &self.context.upload_rate);
-        let download_rates = rates(&place.download_rate, &self.context.download_rate);
+        let upload_rates = rates(&place.upload_rate, &self.connection.context.upload_rate);
+        let download_rates = rates(&place.download_rate, &self.connection.context.download_rate);
         line!(
             info,
-            self.facts,
+            self.connection.facts,
             plugin = by,
             home = account.home.as_str(),
-            tls = self.facts.tls.map_or("none", |tls| tls.version),
+            tls = self.connection.facts.tls.map_or("none", |tls| tls.version),
             "logged in"
         );
         let greeting = account.greeting.clone().filter(|text| !text.is_empty());
         self.failed_logins = 0;
         self.failed_certificates = 0;
-        self.state = State::LoggedIn(Box::new(LoggedIn {
+        self.state = State::Active(Box::new(Active {
             user,
             account,
             tree,
             policy,
             _place: place,
             standing,
-            presence: Presence::new(self.context.events.clone(), self.facts.clone()),
+            presence: Presence::new(
+                self.connection.context.events.clone(),
+                self.connection.facts.clone(),
+            ),
             cwd: VirtualPath::root(),
             upload_rates,
             download_rates,
@@ -322,9 +339,14 @@ impl Session {
 
     /// The account was accepted by what is no longer in force.
     async fn outdated(&mut self, cause: &str) -> io::Result<Next> {
-        line!(info, self.facts, cause, "refused: the account has changed");
-        let event = || Event::of(Kind::LoginFailed, &self.facts).reason(cause);
-        self.context.events.tell(event);
+        line!(
+            info,
+            self.connection.facts,
+            cause,
+            "refused: the account has changed"
+        );
+        let event = || Event::of(Kind::LoginFailed, &self.connection.facts).reason(cause);
+        self.connection.context.events.tell(event);
         self.send(Reply::new(
             421,
             "This account has changed: log in again, goodbye",
@@ -343,26 +365,21 @@ impl Session {
     /// (RFC 4217 §11).
     pub(super) async fn rein(&mut self) -> io::Result<Next> {
         // The time to log in begins anew for somebody who had, and for nobody else.
-        if matches!(self.state, State::LoggedIn(_)) {
+        if matches!(self.state, State::Active(_)) {
             self.started = Instant::now();
         }
         self.state = State::Greeted;
-        self.parameters = Parameters::new(self.implicit);
-        let facts = self.facts_mut();
+        self.connection.parameters = Parameters::new(self.connection.implicit);
+        let facts = self.connection.facts_mut();
         facts.user = None;
         facts.account = None;
         facts.host = None;
-        self.send(Reply::new(220, self.context.config.server.greeting.clone()))
-            .await?;
-        // Implicit TLS has no other state to go back to.
-        if self.control.is_protected() && !self.implicit {
-            self.control.unprotect().await?;
-            self.tls = None;
-            let facts = self.facts_mut();
-            facts.tls = None;
-            facts.certificate = None;
-        }
-        self.cleared = false;
+        self.send(Reply::new(
+            220,
+            self.connection.context.config.server.greeting.clone(),
+        ))
+        .await?;
+        self.connection.leave_tls().await?;
         Ok(Next::Continue)
     }
 
@@ -372,14 +389,15 @@ impl Session {
             return self.answer(Reply::new(503, "HOST comes before USER")).await;
         }
         let bare = name.trim_start_matches('[').trim_end_matches(']');
-        let own_address = bare
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.to_canonical() == self.facts.server.ip().to_canonical());
-        let hosts = &self.context.config.server.hosts;
+        let own_address = bare.parse::<IpAddr>().is_ok_and(|address| {
+            address.to_canonical() == self.connection.facts.server.ip().to_canonical()
+        });
+        let hosts = &self.connection.context.config.server.hosts;
         let known = own_address
-            || self.context.tls.knows(&name)
+            || self.connection.context.tls.knows(&name)
             || hosts.iter().any(|host| host.eq_ignore_ascii_case(&name));
         let agrees = self
+            .connection
             .sni
             .as_ref()
             .is_none_or(|sni| sni.eq_ignore_ascii_case(&name));
@@ -388,7 +406,7 @@ impl Session {
                 .answer(Reply::new(504, "That host is not served here"))
                 .await;
         }
-        self.facts_mut().host = Some(name);
+        self.connection.facts_mut().host = Some(name);
         self.answer(Reply::new(220, "Host accepted")).await
     }
 }

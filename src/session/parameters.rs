@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, SocketAddr, SocketAddrV4},
 };
 
-use super::{Next, Session, errors::Failure, upload::Limit};
+use super::{Next, UserSession, connection::Connection, errors::Failure, upload::Limit};
 use crate::{
     data::{Route, arrivals::Arrivals, passive},
     ftp::{
@@ -19,7 +19,7 @@ use crate::{
 /// RFC 2577 §3: no service that matters listens above.
 const LOWEST_ACTIVE_PORT: u16 = 1024;
 
-impl Session {
+impl UserSession<'_> {
     pub(super) async fn parameter(&mut self, command: Parameter) -> io::Result<Next> {
         let reply = match command {
             Parameter::Pasv => self.pasv().await,
@@ -37,11 +37,16 @@ impl Session {
     }
 
     async fn pasv(&mut self) -> Reply {
-        if self.parameters.epsv_all {
+        if self.connection.parameters.epsv_all {
             return epsv_all();
         }
         // There is no IPv6 form of the answer.
-        let Some(advertised) = self.context.advertise(self.facts.server.ip()).await else {
+        let Some(advertised) = self
+            .connection
+            .context
+            .advertise(self.connection.facts.server.ip())
+            .await
+        else {
             return Reply::new(522, "PASV is for IPv4 alone, use EPSV (2)");
         };
         match self.listen() {
@@ -51,10 +56,10 @@ impl Session {
     }
 
     fn epsv(&mut self, which: Epsv) -> Reply {
-        let local = self.local.ip().to_canonical();
+        let local = self.connection.local.ip().to_canonical();
         match (which, local) {
             (Epsv::All, _) => {
-                self.parameters.epsv_all = true;
+                self.connection.parameters.epsv_all = true;
                 Reply::new(200, "EPSV ALL: no other way from here on")
             }
             (Epsv::V4, IpAddr::V6(_)) => Reply::new(522, "Network protocol not supported, use (2)"),
@@ -68,18 +73,22 @@ impl Session {
 
     /// Listens where the control connection arrived.
     fn listen(&mut self) -> Result<u16, Failure> {
-        self.parameters.route = None;
-        let listener = passive::listen(self.local, self.context.config.data.passive_ports);
+        self.connection.parameters.route = None;
+        let listener = passive::listen(
+            self.connection.local,
+            self.connection.context.config.data.passive_ports,
+        );
         let bound = listener.and_then(|listener| Ok((listener.local_addr()?.port(), listener)));
         match bound {
             Ok((port, listener)) => {
-                self.parameters.route = Some(Route::Passive(Box::new(Arrivals::new(listener))));
+                self.connection.parameters.route =
+                    Some(Route::Passive(Box::new(Arrivals::new(listener))));
                 Ok(port)
             }
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                let (first, last) = self.context.config.data.passive_ports;
+                let (first, last) = self.connection.context.config.data.passive_ports;
                 let cause = format!("all ports of data.passive-ports ({first}-{last}) are taken");
-                self.journal().no_port(&cause);
+                self.connection.journal().no_port(&cause);
                 Err(Reply::new(425, "No port is free for a data connection").into())
             }
             Err(error) if open_files::is_exhausted(&error) => {
@@ -87,8 +96,10 @@ impl Session {
                 Err(Reply::new(425, open_files::TEXT).into())
             }
             Err(error) => {
-                let address = self.local.ip();
-                self.journal().no_port(&format!("{address}: {error}"));
+                let address = self.connection.local.ip();
+                self.connection
+                    .journal()
+                    .no_port(&format!("{address}: {error}"));
                 Err(Reply::new(425, "Cannot listen for a data connection").into())
             }
         }
@@ -97,14 +108,14 @@ impl Session {
     /// PORT and EPRT: never to another host, never to a port that a service may have, checked
     /// before anything is sent there (RFC 2577 §3, CVE-1999-0017).
     fn active(&mut self, to: SocketAddr) -> Reply {
-        if self.parameters.epsv_all {
+        if self.connection.parameters.epsv_all {
             return epsv_all();
         }
-        if !self.is_on(Switch::ActiveMode) {
+        if !self.connection.is_on(Switch::ActiveMode) {
             return Reply::new(502, "Active mode is off, use EPSV or PASV");
         }
-        let from = address::with_port(address::canonical(self.local), 0);
-        let client = address::canonical(self.facts.client);
+        let from = address::with_port(address::canonical(self.connection.local), 0);
+        let client = address::canonical(self.connection.facts.client);
         let to = address::canonical(to);
         if to.is_ipv4() != from.is_ipv4() {
             let family = if from.is_ipv4() { 1 } else { 2 };
@@ -120,13 +131,13 @@ impl Session {
         if to.port() < LOWEST_ACTIVE_PORT {
             return Reply::new(504, "Ports below 1024 are not connected to");
         }
-        self.parameters.route = Some(Route::Active { to, from });
+        self.connection.parameters.route = Some(Route::Active { to, from });
         Reply::new(200, "Ready to connect")
     }
 
     fn set_type(&mut self, kind: Type) -> Reply {
-        self.parameters.ascii = kind == Type::Ascii;
-        let text = if self.parameters.ascii {
+        self.connection.parameters.ascii = kind == Type::Ascii;
+        let text = if self.connection.parameters.ascii {
             "TYPE A"
         } else {
             "TYPE I"
@@ -135,7 +146,7 @@ impl Session {
     }
 
     fn rest(&mut self, offset: u64) -> Reply {
-        self.parameters.restart = offset;
+        self.connection.parameters.restart = offset;
         Reply::new(
             350,
             format!("Restarting at {offset}, the transfer comes next"),
@@ -145,19 +156,23 @@ impl Session {
     fn allo(&mut self, size: u64) -> Reply {
         let refusal = Limit::size(self.upload_limit()).refuses(Some(size));
         if let Some(Failure::OverLimit { reply, bytes }) = refusal {
-            self.journal().over_limit(None, bytes, reply.text());
+            self.connection
+                .journal()
+                .over_limit(None, bytes, reply.text());
             return reply;
         }
-        self.parameters.announced_size = Some(size);
+        self.connection.parameters.announced_size = Some(size);
         Reply::new(202, "No storage needs to be reserved")
     }
 
     fn rang(&mut self, first: u64, last: u64) -> Reply {
         // `RANG 1 0` takes it back.
-        self.parameters.range = (first <= last).then_some((first, last));
+        self.connection.parameters.range = (first <= last).then_some((first, last));
         Reply::new(350, format!("Range {first}-{last}, HASH comes next"))
     }
+}
 
+impl Connection {
     pub(super) fn opts(&mut self, option: Opts) -> Reply {
         match option {
             Opts::Utf8(true) => Reply::new(200, "Names are UTF-8"),

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::{
-    Next, Session,
+    Next, UserSession,
     errors::{self, Failure},
     journal::Operation,
     transfer::{Handle, Work},
@@ -15,7 +15,7 @@ use crate::{
     tls::session::Direction,
 };
 
-impl Session {
+impl UserSession<'_> {
     pub(super) async fn retr(&mut self, path: &str) -> io::Result<Next> {
         match self.download(path).await {
             Ok((announcement, work, handle)) => self.announce(announcement, work, handle).await,
@@ -27,14 +27,14 @@ impl Session {
     }
 
     async fn download(&mut self, argument: &str) -> Result<(String, Work, Handle), Failure> {
-        let restart = std::mem::take(&mut self.parameters.restart);
+        let restart = std::mem::take(&mut self.connection.parameters.restart);
         // RANG takes the place of REST (draft-bryan-ftp-range); both last for one transfer.
-        let (offset, end) = match self.parameters.range.take() {
+        let (offset, end) = match self.connection.parameters.range.take() {
             Some((first, last)) => (first, last.saturating_add(1)),
             None => (restart, u64::MAX),
         };
         let path = self.resolve(argument)?;
-        let user = self.logged_in()?;
+        let user = &*self.user;
         user.policy
             .check(path_policy::Operation::Download, &path)
             .await?;
@@ -46,7 +46,7 @@ impl Session {
             return Err(Reply::new(554, format!("The file has {size} bytes")).into());
         }
         let rates = user.download_rates.clone();
-        let ascii = self.parameters.ascii;
+        let ascii = self.connection.parameters.ascii;
         let (transfer, handle) = self
             .prepare(Direction::Send, Operation::Download, Some(&path))
             .await?;

@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     Next, Session,
+    connection::{Connection, Transport},
     state::{Parameters, State},
 };
 use crate::{
@@ -27,21 +28,23 @@ static BEHIND: LazyLock<Arc<Rate>> =
 
 impl Session {
     pub(super) async fn auth(&mut self, mechanism: &str) -> io::Result<Next> {
-        if self.control.is_protected() {
+        if self.connection.transport.is_protected() {
             return self.answer(Reply::new(503, "TLS is on already")).await;
         }
         // RFC 4217 §4: these two also protect data connections.
         let private = match mechanism {
             "TLS" | "TLS-C" => false,
             "SSL" | "TLS-P" => true,
-            _ => return self.answer(Reply::new(504, "AUTH takes TLS")).await,
+            _ => {
+                return self.answer(Reply::new(504, "AUTH takes TLS")).await;
+            }
         };
         // CVE-2011-1575 and its kin: what came with AUTH in the clear would be taken for protected.
-        if !self.control.nothing_buffered() || !self.queue.is_empty() {
-            if BEHIND.admits(self.facts.client.ip()) {
+        if !self.connection.control.nothing_buffered() || !self.connection.queue.is_empty() {
+            if BEHIND.admits(self.connection.facts.client.ip()) {
                 line!(
                     warn,
-                    self.facts,
+                    self.connection.facts,
                     "bytes behind AUTH in the clear: the connection is closed"
                 );
             }
@@ -50,14 +53,40 @@ impl Session {
         self.send(Reply::new(234, "Begin TLS")).await?;
         // RFC 4217 §4: login and parameters begin anew.
         self.state = State::Greeted;
-        self.parameters = Parameters::new(private);
-        let facts = self.facts_mut();
+        self.connection.parameters = Parameters::new(private);
+        let facts = self.connection.facts_mut();
         facts.user = None;
         facts.account = None;
-        self.begin_tls().await?;
+        self.connection.begin_tls().await?;
         Ok(Next::Continue)
     }
 
+    /// Back to the clear for the control connection, for address translators (RFC 4217 §12).
+    pub(super) async fn ccc(&mut self) -> io::Result<Next> {
+        if !self.connection.transport.is_protected() {
+            return self
+                .answer(Reply::new(533, "The control connection is not protected"))
+                .await;
+        }
+        if !self.connection.is_on(Switch::ClearControl) {
+            return self
+                .answer(Reply::new(534, "The control connection stays protected"))
+                .await;
+        }
+        if !matches!(self.state, State::Active(_)) {
+            return self.answer(Reply::new(530, "Log in first")).await;
+        }
+        self.send(Reply::new(
+            200,
+            "The control connection goes on in the clear",
+        ))
+        .await?;
+        self.connection.clear().await?;
+        Ok(Next::Continue)
+    }
+}
+
+impl Connection {
     /// The handshake on the control connection.
     pub(super) async fn begin_tls(&mut self) -> io::Result<()> {
         let limit = self.context.config.limits.handshake_timeout;
@@ -85,13 +114,13 @@ impl Session {
         if sni.is_some() {
             facts.host = sni;
         }
-        self.tls = Some(tls);
+        self.transport = Transport::Tls(tls);
         Ok(())
     }
 
     /// TLS needs no buffer size: always 0 (RFC 4217 §8).
     pub(super) async fn pbsz(&mut self) -> io::Result<Next> {
-        if self.cleared || self.tls.is_none() {
+        if !self.transport.is_protected() {
             return self.answer(Reply::new(503, "AUTH comes first")).await;
         }
         self.parameters.buffer_size_set = true;
@@ -99,7 +128,7 @@ impl Session {
     }
 
     pub(super) async fn prot(&mut self, level: Protection) -> io::Result<Next> {
-        if self.cleared || self.tls.is_none() {
+        if !self.transport.is_protected() {
             return self.answer(Reply::new(503, "AUTH comes first")).await;
         }
         if !self.parameters.buffer_size_set {
@@ -117,28 +146,28 @@ impl Session {
         self.answer(Reply::new(200, "Protection level set")).await
     }
 
-    /// Back to the clear for the control connection, for address translators (RFC 4217 §12).
-    pub(super) async fn ccc(&mut self) -> io::Result<Next> {
-        if !self.control.is_protected() {
-            return self
-                .answer(Reply::new(533, "The control connection is not protected"))
-                .await;
-        }
-        if !self.is_on(Switch::ClearControl) {
-            return self
-                .answer(Reply::new(534, "The control connection stays protected"))
-                .await;
-        }
-        if !matches!(self.state, State::LoggedIn(_)) {
-            return self.answer(Reply::new(530, "Log in first")).await;
-        }
-        self.send(Reply::new(
-            200,
-            "The control connection goes on in the clear",
-        ))
-        .await?;
+    /// Ends TLS on the control connection alone; it must be on.
+    async fn clear(&mut self) -> io::Result<()> {
         self.control.unprotect().await?;
-        self.cleared = true;
-        Ok(Next::Continue)
+        if let Transport::Tls(tls) = std::mem::take(&mut self.transport) {
+            self.transport = Transport::Cleared(tls);
+        }
+        Ok(())
+    }
+
+    /// As it was before AUTH. Implicit TLS has no such state to go back to.
+    pub(super) async fn leave_tls(&mut self) -> io::Result<()> {
+        if self.implicit {
+            return Ok(());
+        }
+        if self.transport.is_protected() {
+            self.control.unprotect().await?;
+        }
+        self.transport = Transport::Plain;
+        self.sni = None;
+        let facts = self.facts_mut();
+        facts.tls = None;
+        facts.certificate = None;
+        Ok(())
     }
 }

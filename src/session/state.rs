@@ -31,11 +31,21 @@ pub enum State {
         password: Secret,
     },
     /// Somebody.
-    LoggedIn(Box<LoggedIn>),
+    Active(Box<Active>),
+}
+
+impl State {
+    /// The user, after the login.
+    pub fn user(&self) -> Option<&Active> {
+        match self {
+            Self::Active(user) => Some(user),
+            Self::Greeted | Self::Identified { .. } | Self::Challenged { .. } => None,
+        }
+    }
 }
 
 /// A user with a root.
-pub struct LoggedIn {
+pub struct Active {
     /// The name that was given with USER.
     pub user: String,
     /// What the authenticator said of the user.

@@ -5,7 +5,7 @@ use std::io;
 use data_encoding::HEXLOWER;
 
 use super::{
-    Next, Session,
+    Next, UserSession,
     errors::Failure,
     journal,
     transfer::{Handle, Work},
@@ -23,9 +23,9 @@ use crate::{
 /// Names that STOU tries.
 const UNIQUE_TRIES: usize = 16;
 
-impl Session {
+impl UserSession<'_> {
     pub(super) async fn stor(&mut self, argument: &str) -> io::Result<Next> {
-        let from = match std::mem::take(&mut self.parameters.restart) {
+        let from = match std::mem::take(&mut self.connection.parameters.restart) {
             0 => From::Start,
             offset => From::Offset(offset),
         };
@@ -34,14 +34,14 @@ impl Session {
     }
 
     pub(super) async fn appe(&mut self, argument: &str) -> io::Result<Next> {
-        self.parameters.restart = 0;
+        self.connection.parameters.restart = 0;
         let path = self.resolve(argument);
         self.store(path, From::End, None).await
     }
 
     /// A name that nobody has, told in the form of RFC 1123 §4.1.2.9.
     pub(super) async fn stou(&mut self) -> io::Result<Next> {
-        self.parameters.restart = 0;
+        self.connection.parameters.restart = 0;
         let path = self.unique_name().await;
         let announcement = match &path {
             Ok(path) => Some(format!("FILE: {}", path.file_name().unwrap_or_default())),
@@ -51,7 +51,7 @@ impl Session {
     }
 
     async fn unique_name(&self) -> Result<VirtualPath, Failure> {
-        let user = self.logged_in()?;
+        let user = &*self.user;
         for _ in 0..UNIQUE_TRIES {
             let mut random = [0; 8];
             aws_lc_rs::rand::fill(&mut random)
@@ -91,10 +91,10 @@ impl Session {
         from: From,
         announcement: Option<String>,
     ) -> Result<(String, Work, Handle), Failure> {
-        let announced_size = self.parameters.announced_size.take();
-        self.parameters.range = None;
+        let announced_size = self.connection.parameters.announced_size.take();
+        self.connection.parameters.range = None;
         let mut limit = Limit::size(self.upload_limit());
-        let user = self.logged_in()?;
+        let user = &*self.user;
         let (mode, replaced) = match user.tree.metadata(&path).await {
             Ok(found) if found.kind == Kind::Directory => {
                 return Err(Reply::new(553, "A directory has that name").into());
@@ -142,7 +142,7 @@ impl Session {
             }
         }
         let announcement = announcement.unwrap_or_else(|| {
-            let kind = if self.parameters.ascii {
+            let kind = if self.connection.parameters.ascii {
                 "ASCII"
             } else {
                 "BINARY"
@@ -152,13 +152,13 @@ impl Session {
                 path.file_name().unwrap_or("/")
             )
         });
-        let settings = self.context.config.uploads;
-        let mut inspectors = self.context.gates.inspectors.clone();
+        let settings = self.connection.context.config.uploads;
+        let mut inspectors = self.connection.context.gates.inspectors.clone();
         if settings.digest == UploadDigest::Sha256 {
             inspectors.push(Digester::named());
         }
         let upload = Upload {
-            facts: self.facts.clone(),
+            facts: self.connection.facts.clone(),
             journal: transfer.journal.clone(),
             policy,
             tree,
@@ -172,7 +172,7 @@ impl Session {
             limit,
             quota,
             cuts: self.cuts(),
-            ascii: self.parameters.ascii,
+            ascii: self.connection.parameters.ascii,
             unclosed: false,
         };
         let work = async move {

@@ -15,8 +15,9 @@ use tokio::{
 };
 
 use super::{
-    Next, ReadError, Session, Shutdown, State,
-    accounts::ends,
+    Next, ReadError, Shutdown, UserSession,
+    accounts::{ends, revoked},
+    connection::Connection,
     errors::Failure,
     journal::{Journal, Operation},
     queue::Turn,
@@ -91,18 +92,7 @@ pub(super) struct Handle {
     inspecting: watch::Receiver<bool>,
 }
 
-impl Session {
-    /// The terms that a data connection has to meet, as things are.
-    pub(super) fn terms(&self) -> Terms {
-        Terms {
-            peer: self.facts.client,
-            tls: self.tls.clone().filter(|_| self.parameters.private),
-            certificate: self.facts.certificate.clone(),
-            handshake_timeout: self.context.config.limits.handshake_timeout,
-            observer: Arc::new(self.journal()),
-        }
-    }
-
+impl UserSession<'_> {
     /// The parts of the next data connection, or why there can be none. The route is used up. Where the
     /// client has begun TLS, that is finished first.
     pub(super) async fn prepare(
@@ -111,17 +101,17 @@ impl Session {
         operation: Operation,
         path: Option<&VirtualPath>,
     ) -> Result<(Transfer, Handle), Failure> {
-        let config = &self.context.config;
+        let config = &self.connection.context.config;
         // RFC 4217 §9: said here, not at PASV.
-        if config.tls.data_required && !self.parameters.private {
+        if config.tls.data_required && !self.connection.parameters.private {
             return Err(Reply::new(521, "Data connections must be protected: PROT P").into());
         }
-        let Some(route) = self.parameters.route.take() else {
+        let Some(route) = self.connection.parameters.route.take() else {
             return Err(Reply::new(425, "EPSV or PASV comes first").into());
         };
         let (abort, meter) = (Arc::new(Abort::default()), route.meter());
-        let journal = self.journal();
-        let mut terms = self.terms();
+        let journal = self.connection.journal();
+        let mut terms = self.connection.terms();
         terms.observer = Arc::new(journal.clone().at(path.cloned()));
         let (told, inspecting) = watch::channel(false);
         let (data_timeout, stall_timeout) =
@@ -143,7 +133,7 @@ impl Session {
             operation,
             path: path.cloned(),
             inspecting: told,
-            ending: self.ending.clone(),
+            ending: self.connection.ending.clone(),
         };
         let handle = Handle {
             abort,
@@ -170,11 +160,11 @@ impl Session {
     /// While an upload waits for its verdict, the client is told so as often as configured: further
     /// preliminary replies, as RFC 959 §5.4 has them, which not all clients expect.
     pub(super) async fn during(&mut self, mut work: Work, mut handle: Handle) -> io::Result<Next> {
-        let capacity = self.context.config.limits.queued_commands;
-        let keep_alive = self.context.config.uploads.keep_alive;
+        let capacity = self.connection.context.config.limits.queued_commands;
+        let keep_alive = self.connection.context.config.uploads.keep_alive;
         let (mut leaving, mut burst, mut rested) = (false, 0, false);
         let mut lasting = pin!(sleep(LASTING));
-        let mut revoked = pin!(ends(&self.state));
+        let mut ended = pin!(ends(Some(self.user)));
         loop {
             if burst >= BURST {
                 burst = 0;
@@ -190,26 +180,24 @@ impl Session {
                 // A client that is gone has not sent all of its file, however its data connection ended:
                 // that comes first.
                 biased;
-                line = self.control.line(), if !leaving => line,
+                line = self.connection.control.line(), if !leaving => line,
                 reply = &mut work => {
                     self.send(reply).await?;
                     return Ok(Next::Continue);
                 }
-                () = cut(&mut self.shutdown) => {
+                () = cut(&mut self.connection.shutdown) => {
                     let last = Reply::new(421, "The server is shutting down");
                     let cause = "the server is shutting down";
                     return self.cut_off(work, &handle, cause, last).await;
                 }
-                cause = &mut revoked => {
-                    let last = self.revoked(&cause);
+                cause = &mut ended => {
+                    let last = revoked(&self.connection.facts, Some(self.user), &cause);
                     let cause = "the account has changed";
                     return self.cut_off(work, &handle, cause, last).await;
                 }
                 () = &mut lasting, if !rested => {
                     rested = true;
-                    if let State::LoggedIn(user) = &self.state {
-                        user.policy.rest();
-                    }
+                    self.user.policy.rest();
                     continue;
                 }
                 () = handle.waited(keep_alive), if !keep_alive.is_zero() => {
@@ -220,14 +208,14 @@ impl Session {
             let line = match line {
                 Ok(line) => line,
                 // After QUIT the client may close at once, and still wants its file stored.
-                Err(ReadError::Closed | ReadError::Io(_)) if self.queue.quits() => {
+                Err(ReadError::Closed | ReadError::Io(_)) if self.connection.queue.quits() => {
                     leaving = true;
                     continue;
                 }
                 Err(error) => {
                     handle.abort.because("the control connection was lost");
                     let _ = timeout(ABORT, work).await;
-                    self.read_failed(error).await?;
+                    self.connection.read_failed(error).await?;
                     return Ok(Next::Close);
                 }
             };
@@ -252,9 +240,11 @@ impl Session {
                     };
                     self.send(Reply::new(213, text)).await?;
                 }
-                DuringTransfer::Waits => self.queue.push(line, Turn::Own, capacity),
-                DuringTransfer::Counted => self.queue.push(line, Turn::Counted, capacity),
-                DuringTransfer::Last => self.queue.push(line, Turn::Last, capacity),
+                DuringTransfer::Waits => self.connection.queue.push(line, Turn::Own, capacity),
+                DuringTransfer::Counted => {
+                    self.connection.queue.push(line, Turn::Counted, capacity)
+                }
+                DuringTransfer::Last => self.connection.queue.push(line, Turn::Last, capacity),
             }
         }
     }
@@ -287,14 +277,28 @@ impl Session {
 
     /// Bytes that one upload may have; 0 is no limit. The lower of both limits.
     pub(super) fn upload_limit(&self) -> u64 {
-        let configured = self.context.config.limits.upload_size;
-        let own = match &self.state {
-            State::LoggedIn(user) => user.account.max_upload_size.unwrap_or(0),
-            _ => 0,
-        };
+        let configured = self.connection.context.config.limits.upload_size;
+        let own = self.user.account.max_upload_size.unwrap_or(0);
         match (configured, own) {
             (0, limit) | (limit, 0) => limit,
             (one, other) => one.min(other),
+        }
+    }
+}
+
+impl Connection {
+    /// The terms that a data connection has to meet, as things are.
+    pub(super) fn terms(&self) -> Terms {
+        Terms {
+            peer: self.facts.client,
+            tls: self
+                .transport
+                .keys()
+                .filter(|_| self.parameters.private)
+                .cloned(),
+            certificate: self.facts.certificate.clone(),
+            handshake_timeout: self.context.config.limits.handshake_timeout,
+            observer: Arc::new(self.journal()),
         }
     }
 }

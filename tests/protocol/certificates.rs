@@ -102,6 +102,32 @@ fn a_certificate_logs_in() {
     }
 }
 
+/// The certificate goes with TLS, also where CCC had ended that on the control connection.
+#[test]
+fn regression_a_certificate_does_not_outlive_tls() {
+    let authority = Authority::new();
+    let server = with("optional", &authority)
+        .set("tls.allow-ccc", "true")
+        .set("tls.required", "false")
+        .user_without_password("bob", "certificates = [\"CN=bob\"]\n")
+        .start();
+    let tls = Tls::certificate(Version::V13, &authority.client("bob"));
+    for cleared in [false, true] {
+        let mut client = server.secure(&tls);
+        client.send("USER bob").expect(232);
+        if cleared {
+            client.send("CCC").expect(200);
+            client.clear();
+            client.send("REIN").expect(220);
+        } else {
+            client.send("REIN").expect(220);
+            client.clear();
+        }
+        client.send("USER bob").expect(331);
+        client.send("PASS x").expect(530);
+    }
+}
+
 /// A certificate asks for few names, as a password does.
 #[test]
 fn names_tried_with_a_certificate_are_counted() {

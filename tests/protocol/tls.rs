@@ -335,6 +335,42 @@ fn ccc_where_configured() {
     assert_eq!(client.retrieve("RETR file"), b"content");
 }
 
+/// After REIN nothing is left of TLS, also where CCC had ended it on the control connection.
+#[test]
+fn regression_rein_after_ccc_leaves_no_tls_behind() {
+    let server = Setup::new()
+        .set("tls.allow-ccc", "true")
+        .set("tls.required", "false")
+        .start();
+    let mut client = server.login();
+    client.send("CCC").expect(200);
+    client.clear();
+    client.send("REIN").expect(220);
+    client.send("PBSZ 0").expect(503);
+    client.send("PROT P").expect(503);
+    client.login(USER);
+    let status = client.send("STAT").expect(211);
+    let in_the_clear = " Control connection: in the clear".to_owned();
+    assert!(status.lines.contains(&in_the_clear), "{status:?}");
+}
+
+/// TLS that begins again after CCC is as good as the first.
+#[test]
+fn regression_tls_begins_again_after_ccc() {
+    let server = Setup::new().set("tls.allow-ccc", "true").start();
+    let tls = Tls::new();
+    std::fs::write(server.home().join("file"), "content").unwrap();
+    let mut client = server.secure(&tls);
+    client.login(USER);
+    client.send("CCC").expect(200);
+    client.clear();
+    client.auth_tls(&tls);
+    client.send("PBSZ 0").expect(200);
+    client.send("PROT P").expect(200);
+    client.login(USER);
+    assert_eq!(client.retrieve("RETR file"), b"content");
+}
+
 /// Some just go on in the clear: the session may end, yet nothing may panic.
 #[test]
 fn who_ends_tls_without_a_word_is_no_trouble() {

@@ -32,7 +32,7 @@ const SMTP: &[&str] = &[
 pub struct Parsed {
     /// Its row of the table; none if it is no command of FTP.
     pub verb: Option<&'static Verb>,
-    /// What is asked for.
+    /// The command itself.
     pub command: Command,
 }
 
@@ -47,7 +47,7 @@ impl Parsed {
         self.verb.map_or(Phase::Any, Verb::phase)
     }
 
-    /// What becomes of it while a transfer runs.
+    /// How it is treated while a transfer runs.
     pub fn during_transfer(&self) -> DuringTransfer {
         match (self.verb, &self.command) {
             // A listing is a command like any other.

@@ -29,7 +29,7 @@ pub struct Verb {
     pub syntax: Option<&'static str>,
     /// Its line of FEAT.
     pub feature: Feature,
-    /// What becomes of it while a transfer runs.
+    /// How it is treated while a transfer runs.
     pub during_transfer: DuringTransfer,
     /// Without this it is refused, and neither HELP nor FEAT tells it.
     pub switch: Option<Switch>,
@@ -47,7 +47,7 @@ pub enum Phase {
     Active,
 }
 
-/// What becomes of a command that comes while a transfer runs.
+/// How a command is treated that comes while a transfer runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DuringTransfer {
     /// It waits its turn.
@@ -84,7 +84,7 @@ pub enum Switch {
     ClearControl,
 }
 
-/// What makes the command of the argument, for each family.
+/// Makes the command of an argument, for each family.
 #[derive(Clone, Copy, Debug)]
 enum Parser {
     Any(fn(Argument<'_>) -> Result<Any, ParseError>),

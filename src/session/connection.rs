@@ -1,0 +1,187 @@
+//! A session's connection, and what goes with it in every state of the login.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, LazyLock},
+};
+
+use tokio::{net::TcpStream, sync::watch};
+
+use super::{
+    Next, Origin, Shutdown,
+    context::Context,
+    control::{Control, ReadError},
+    journal::Journal,
+    queue::Queue,
+    state::Parameters,
+};
+use crate::{
+    data::ending::Ending,
+    ftp::reply::Reply,
+    gate::{SessionFacts, session::line},
+    observe::Rate,
+    tls::SessionTls,
+};
+
+/// Strangers cause these lines by connecting.
+static STRANGERS: LazyLock<Arc<Rate>> =
+    LazyLock::new(|| Rate::new("more connections spoke something else"));
+
+/// The connection of a session, and all that does not depend on its user.
+pub(super) struct Connection {
+    pub(super) context: Arc<Context>,
+    /// One of the sessions of this context.
+    _counted: Arc<()>,
+    pub(super) control: Control,
+    pub(super) facts: Arc<SessionFacts>,
+    pub(super) local: SocketAddr,
+    /// TLS was on from the first byte, and stays on.
+    pub(super) implicit: bool,
+    pub(super) transport: Transport,
+    /// The TLS server name that the client asked for.
+    pub(super) sni: Option<String>,
+    /// The end of this client's uploads.
+    pub(super) ending: Ending,
+    pub(super) parameters: Parameters,
+    pub(super) queue: Queue,
+    pub(super) shutdown: watch::Receiver<Shutdown>,
+}
+
+/// Where TLS stands on the control connection.
+#[derive(Default)]
+pub(super) enum Transport {
+    /// There was none.
+    #[default]
+    Plain,
+    /// It is on; data connections are bound to it.
+    Tls(Arc<SessionTls>),
+    /// It was ended by CCC. Data connections are bound to it as before, and PBSZ and PROT stay as they
+    /// are (RFC 4217 §12.3).
+    Cleared(Arc<SessionTls>),
+}
+
+impl Transport {
+    /// Whether there was no TLS.
+    pub(super) fn is_plain(&self) -> bool {
+        matches!(self, Self::Plain)
+    }
+
+    /// Whether TLS is on.
+    pub(super) fn is_protected(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
+    /// The keys that data connections are bound to.
+    pub(super) fn keys(&self) -> Option<&Arc<SessionTls>> {
+        match self {
+            Self::Plain => None,
+            Self::Tls(tls) | Self::Cleared(tls) => Some(tls),
+        }
+    }
+}
+
+impl Connection {
+    /// A new one; nothing is read or written yet.
+    pub(super) fn new(
+        context: Arc<Context>,
+        tcp: TcpStream,
+        origin: Origin,
+        shutdown: watch::Receiver<Shutdown>,
+    ) -> Self {
+        let limits = &context.config.limits;
+        let length = usize::try_from(limits.line_length).unwrap_or(usize::MAX);
+        let control = Control::new(tcp, length, limits.stall_timeout);
+        let ending = Ending::new(context.config.tls.close_notify);
+        let facts = Arc::new(SessionFacts {
+            id: origin.id,
+            client: origin.client,
+            server: origin.server,
+            host: None,
+            tls: None,
+            certificate: None,
+            user: None,
+            account: None,
+        });
+        Self {
+            _counted: context.sessions.clone(),
+            context,
+            control,
+            facts,
+            local: origin.local,
+            implicit: origin.implicit,
+            transport: Transport::Plain,
+            sni: None,
+            ending,
+            parameters: Parameters::new(origin.implicit),
+            queue: Queue::default(),
+            shutdown,
+        }
+    }
+
+    pub(super) fn id(&self) -> &str {
+        &self.facts.id
+    }
+
+    /// Where things that happen in this session are told.
+    pub(super) fn journal(&self) -> Journal {
+        Journal::new(self.facts.clone(), self.context.events.clone())
+    }
+
+    pub(super) async fn read_failed(&mut self, error: ReadError) -> io::Result<()> {
+        match error {
+            ReadError::Closed => Ok(()),
+            ReadError::TooLong => {
+                self.send(Reply::new(
+                    500,
+                    "The line is too long, closing the connection",
+                ))
+                .await
+            }
+            ReadError::UnexpectedTls => {
+                if STRANGERS.admits(self.facts.client.ip()) {
+                    line!(
+                        info,
+                        self.facts,
+                        "TLS began without AUTH TLS: the client speaks implicit FTPS to the explicit port"
+                    );
+                }
+                Ok(())
+            }
+            ReadError::Io(error) => Err(error),
+        }
+    }
+
+    /// Answers a command that found no room to wait. It may have been the one that RNFR, REST or RANG
+    /// was meant for: they must not be taken for another.
+    pub(super) fn no_room(&mut self) -> Reply {
+        self.parameters.rename_from = None;
+        self.parameters.restart = 0;
+        self.parameters.range = None;
+        self.parameters.announced_size = None;
+        Reply::new(
+            503,
+            "Too many commands waited for the transfer to end: this one was not executed",
+        )
+    }
+
+    pub(super) async fn send(&mut self, reply: Reply) -> io::Result<()> {
+        tracing::trace!(
+            session = self.id(),
+            code = reply.code(),
+            text = reply.text(),
+            "reply"
+        );
+        self.control.send(&reply).await
+    }
+
+    pub(super) async fn answer(&mut self, reply: Reply) -> io::Result<Next> {
+        self.send(reply).await?;
+        Ok(Next::Continue)
+    }
+
+    /// Snapshots of the session go out by reference count: this changes the next one.
+    pub(super) fn facts_mut(&mut self) -> &mut SessionFacts {
+        Arc::make_mut(&mut self.facts)
+    }
+}
