@@ -179,7 +179,7 @@ mod tests {
         assert_eq!(user(4_000_000_000), "the user with uid 4000000000");
     }
 
-    /// What no mode forbids is not blamed on one. (As root here; the other cases are tried with the
+    /// A refusal that comes from no mode is not blamed on one. (As root here; others are tried with the
     /// server itself.)
     #[test]
     fn a_refusal_that_no_mode_explains_says_so() {

@@ -12,7 +12,7 @@ use rustix::{
     process::{Resource, Rlimit, getrlimit, setrlimit},
 };
 
-/// What clients hear.
+/// The text for clients.
 pub const TEXT: &str = "The server has too many files open, try again later";
 
 /// How often the log says so.

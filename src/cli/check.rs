@@ -99,7 +99,7 @@ fn rows(loaded: &Loaded, startup: &Startup, tried: &Tried) -> Vec<[String; 2]> {
     rows
 }
 
-/// Whose they are and how long.
+/// Their owners and lengths.
 fn certificates(loaded: &Loaded, startup: &Startup) -> Vec<String> {
     let tls = &loaded.config.tls;
     let own = loaded.config.server.state.join(self_signed::DIRECTORY);

@@ -47,7 +47,7 @@ pub struct Info {
 /// makes it elsewhere, and tries whether it could be made here.
 ///
 /// # Errors
-/// What cannot be made, with its place in the configuration.
+/// The thing that cannot be made, with its place in the configuration.
 pub fn prepare(loaded: &mut Loaded, startup: &Startup) -> Result<Info, Problem> {
     let state = loaded.config.server.state.clone();
     make_directory(loaded, startup, "server.state", &state)?;

@@ -24,7 +24,7 @@ const PIECES: usize = 3;
 pub struct UploadFacts {
     /// Where it will be seen, within the user's own tree.
     pub path: VirtualPath,
-    /// What happens to what is there already.
+    /// The effect on the file that is there already.
     pub mode: UploadMode,
     /// From ALLO.
     pub announced_size: Option<u64>,

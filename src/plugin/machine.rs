@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What is assumed where the system does not say: enough for one of each.
+/// The size that is assumed where the system does not say: enough for one of each.
 const LEAST: u64 = 1 << 30;
 
 /// Bytes of the machine's memory, or of what the server's control group may have of it, if less.

@@ -129,7 +129,7 @@ impl Settings {
         let _ = self.checker.set(checker);
     }
 
-    /// What comes into force of what was read: of files that have changed nothing, where the
+    /// The version that comes into force after a look at files: nothing of changed ones, where the
     /// component refuses it.
     async fn accept(&self, old: &Version, new: Version) -> Arc<Version> {
         let changed: Vec<usize> = new.differs(old).collect();

@@ -1,4 +1,4 @@
-//! Who may have an instance now, and how much memory all of them together.
+//! The right to have an instance now, and the memory of all of them together.
 //!
 //! Each purpose has a part that no other takes: however many uploads there are, a login finds an
 //! instance. Among uploads, and among questions about paths, no user gets so much that nothing is
@@ -46,7 +46,7 @@ impl Purpose {
     ];
 }
 
-/// What others leave for each purpose, in percent.
+/// The part that others leave for each purpose, in percent.
 const RESERVED: [u64; PURPOSES] = [5, 10, 10, 25, 5];
 /// With fewer there is nothing to share: one user may have all.
 const SHARED_FROM: u64 = 8;
@@ -57,7 +57,7 @@ const SHARE: u64 = 4;
 #[derive(Debug)]
 struct Stock {
     total: u64,
-    /// What others leave for each purpose.
+    /// The part that others leave for each purpose.
     reserved: [u64; PURPOSES],
     used: [u64; PURPOSES],
     users: HashMap<(usize, Arc<str>), u64>,
@@ -88,7 +88,7 @@ impl Stock {
         self.used.get(purpose as usize).copied().unwrap_or(0)
     }
 
-    /// What is free for a purpose: what the others neither have nor keep.
+    /// The rest for a purpose, of which the others neither have nor keep anything.
     fn free(&self, purpose: Purpose) -> u64 {
         let taken = self.used.iter().zip(self.reserved).enumerate();
         let taken = taken.map(
@@ -249,7 +249,7 @@ impl Slots {
         Self::of(slots, Stock::new(memory))
     }
 
-    /// So many for one plugin; memory is not counted.
+    /// The slots of one plugin; memory is not counted.
     pub(super) fn own(total: u32) -> Self {
         Self::of(Stock::open(total.into()), Stock::open(u64::MAX))
     }
@@ -302,7 +302,7 @@ impl Slots {
         let Ok(Ok(slot)) = timeout(patience, slot).await else {
             let ledger = self.ledger();
             let has = ledger.slots.of_user(purpose, user.as_ref());
-            // Who has none is never refused for what it has.
+            // A user without any is never refused for having many.
             let for_others = ledger.slots.fits(purpose, None, weight.into());
             return Err(Busy {
                 share: Some(has).filter(|has| *has > 0 && for_others),
@@ -327,7 +327,7 @@ impl Slots {
     /// Gives what is free to those who wait, and has instances dropped that are kept for later where
     /// that is too little.
     ///
-    /// What is dropped meanwhile comes here again, and leaves it to the one who is at it.
+    /// A slot that is dropped meanwhile comes here again, and leaves the work to the one who is at it.
     fn settle(&self) {
         let mut ledger = self.ledger();
         ledger.again = true;
@@ -385,13 +385,13 @@ impl Slots {
                         own: None,
                     }),
                 }));
-                // Who does not wait any more gives it back.
+                // Somebody who does not wait any more gives it back.
                 drop(waiter.granted.send(slot));
             }
         }
     }
 
-    /// What is taken now.
+    /// The slots and the memory that are taken now.
     pub(super) fn taken_by(&self) -> Taken {
         let ledger = self.ledger();
         let slots = |purpose| ledger.slots.used(purpose);
@@ -418,7 +418,7 @@ impl Slots {
 }
 
 impl Ledger {
-    /// Who of those who wait comes first.
+    /// The one of those who wait that comes first.
     fn first(&self, purpose: Purpose) -> Option<usize> {
         let waiting = self.waiting.iter().enumerate();
         let first = waiting
@@ -430,7 +430,7 @@ impl Ledger {
         first.map(|(index, _)| index)
     }
 
-    /// Who keeps an instance that somebody waits for, and does not use it: of the same user where
+    /// A keeper of an instance that somebody waits for and that is not in use: of the same user where
     /// that one has enough.
     fn gives_way(&mut self) -> Option<(u64, Keeping)> {
         for purpose in Purpose::ALL {

@@ -1,4 +1,4 @@
-//! What each reload has brought, as long as a session uses it.
+//! The configuration that each reload has brought, as long as a session uses it.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},

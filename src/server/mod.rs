@@ -135,7 +135,7 @@ async fn open(loaded: &mut Loaded, startup: &Arc<Startup>) -> Result<Opened, Pro
     })
 }
 
-/// What a trial of the start has found.
+/// The findings of a trial of the start.
 pub struct Tried {
     /// Each address, and whether the running server has it.
     pub listening: Vec<(Listening, bool)>,
@@ -149,7 +149,7 @@ pub struct Tried {
 /// is dropped. Warnings go to those of `loaded`.
 ///
 /// # Errors
-/// What the start would say.
+/// The problem that the start would name.
 pub async fn try_start(loaded: &mut Loaded, startup: &Arc<Startup>) -> Result<Tried, Problem> {
     let opened = open(loaded, startup).await?;
     let name = warnings::advertise(loaded).await;

@@ -42,7 +42,7 @@ pub struct Prepared {
     tls: Tls,
     pub gates: Gates,
     pub storages: BTreeMap<String, (Configured, Arc<Local>)>,
-    /// What works, and may not for long.
+    /// Things that work, and may not for long.
     pub warnings: Vec<Problem>,
 }
 
@@ -59,7 +59,7 @@ impl Lasting {
         let config = &loaded.config;
         let cache = startup.cache(&config.server.compiled());
         let mut state_file = config.state.file.as_deref();
-        // What plugins write when they are tried is not to stay.
+        // Nothing stays that plugins write when they are tried.
         if startup.is_trial()
             && let Some(path) = state_file.take()
         {

@@ -1,4 +1,4 @@
-//! What the operating system tells the daemon.
+//! Signals of the operating system.
 
 use std::io;
 

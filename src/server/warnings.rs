@@ -1,4 +1,4 @@
-//! What works now and may not for long, or for everybody: told by the start, a reload and
+//! Things that work now and may not for long, or for everybody: told by the start, a reload and
 //! `portcullis check`.
 
 use std::{

@@ -103,11 +103,11 @@ pub(super) struct Broken<'a> {
     pub(super) code: u16,
     /// For people.
     pub(super) cause: &'a dyn fmt::Display,
-    /// Whose fault it is.
+    /// The one at fault.
     pub(super) fault: Whose,
 }
 
-/// Whose fault it is, which makes the line's level.
+/// The one at fault, which makes the line's level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Whose {
     /// The client's, or that of what is between.

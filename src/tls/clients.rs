@@ -22,7 +22,7 @@ use crate::{
     types::PeerCertificate,
 };
 
-/// What verifies client certificates, as configured; with warnings of authorities whose time is
+/// The verifier of client certificates, as configured; with warnings of authorities whose time is
 /// over.
 ///
 /// # Errors

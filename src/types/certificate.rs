@@ -1,4 +1,4 @@
-//! Who a client is to TLS.
+//! A client's identity in TLS.
 
 use std::time::SystemTime;
 

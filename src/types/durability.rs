@@ -1,6 +1,6 @@
 //! How safe a file is when the client hears of it.
 
-/// What must be on the disk before 226.
+/// The data that must be on the disk before 226.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Durability {

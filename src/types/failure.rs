@@ -1,6 +1,6 @@
-//! What a failure of a plugin means.
+//! The meaning of a plugin's failure.
 
-/// What happens to the operation when a plugin cannot answer.
+/// The fate of an operation when a plugin cannot answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnFailure {

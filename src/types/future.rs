@@ -2,5 +2,5 @@
 
 use std::pin::Pin;
 
-/// What the function of a trait returns that waits for something.
+/// The result of a trait's function that waits for something.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

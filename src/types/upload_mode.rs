@@ -1,6 +1,6 @@
-//! What an upload does.
+//! The effect of an upload.
 
-/// What happens to what is there already.
+/// The effect on the file that is there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum UploadMode {

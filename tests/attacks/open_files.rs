@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::support::{Client, Reply, Server, Setup, Tls, USER, eventually};
 
-/// What clients hear, who must not be told of sessions.
+/// The text for clients, which must not tell of sessions.
 const TEXT: &str = "too many files open";
 
 fn server() -> Server {

@@ -75,7 +75,7 @@ fn slow_uploads_hold_up_nobody_else() {
     work(&server, USER);
 }
 
-/// What a plugin may have at once is shared like what all may have.
+/// A plugin's own instances are shared like those of all plugins.
 #[test]
 fn slow_uploads_leave_some_of_a_plugins_own_instances() {
     let server = setup(100, "limits.instances = 10")

@@ -51,7 +51,7 @@ fn errors(said: &str) -> Vec<String> {
 /// `check` and the start fail with the same line, which has these words; `check` changes nothing.
 #[track_caller]
 fn fails_alike(setup: &Setup, key: &str, words: &[&str]) {
-    // What the test's own set-up writes is no change.
+    // The files of the test's own set-up are no change.
     drop(setup.command(&[]));
     setup.warm_up();
     let place = setup.state();

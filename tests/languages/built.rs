@@ -87,7 +87,7 @@ pub fn cache() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("kit-cache")
 }
 
-/// What `plugin inspect` says.
+/// The words of `plugin inspect`.
 #[track_caller]
 pub fn inspect(component: &Path) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));

@@ -191,7 +191,7 @@ fn the_users_file_may_change_while_the_server_runs() {
     ));
     std::fs::write(&file, users).unwrap();
     eventually("carol may log in", || !refused("carol"));
-    // Who is removed may not log in any more, and the session that is open ends.
+    // A removed user may not log in any more, and the session that is open ends.
     let mut running = server.login();
     let only = server::entry("carol", &format!("password = {:?}", server::hash("carol")));
     let fresh = server.state().join("users.new");

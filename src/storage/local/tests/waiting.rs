@@ -168,7 +168,7 @@ async fn the_oldest_go_when_all_are_too_large() {
     assert_eq!(fixture.all_staged(), [""; 0]);
 }
 
-/// Who has most waiting makes room, and not who came first.
+/// The user with most waiting makes room, and not the first who came.
 #[tokio::test]
 async fn one_user_does_not_take_the_room_of_another() {
     let fixture = Fixture::with(|config| config.partial_size = Some(10)).await;
