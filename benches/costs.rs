@@ -15,13 +15,13 @@ use portcullis::{
     config::{self, Config},
     ftp::{path::VirtualPath, secret::Secret},
     gate::{
-        Account, Gates, SessionFacts,
+        Account, Gates, SessionInfo,
         authentication::Credentials,
         path_policy::{Operation, Request},
         upload::{Inspection, Record, UploadFacts},
     },
     plugin::Host,
-    storage::{From, Storage, Tree, local::Local},
+    storage::{StartAt, Storage, Tree, local::Local},
     types::{Durability, UploadMode},
 };
 use rustix::{
@@ -63,8 +63,8 @@ fn path(text: &str) -> VirtualPath {
     VirtualPath::parse(text, &VirtualPath::root()).unwrap()
 }
 
-fn session() -> Arc<SessionFacts> {
-    Arc::new(SessionFacts {
+fn session() -> Arc<SessionInfo> {
+    Arc::new(SessionInfo {
         id: "bench".into(),
         client: SocketAddr::from(([192, 0, 2, 7], 50_000)),
         server: SocketAddr::from(([192, 0, 2, 1], 21)),
@@ -207,7 +207,7 @@ async fn storage(state: &Path) {
         for _ in 0..1000 {
             number += 1;
             let new = path(&format!("/few/{number}"));
-            let mut part = tree.stage(&new, From::Start).await.unwrap();
+            let mut part = tree.stage(&new, StartAt::Start).await.unwrap();
             part.write(&mut [IoSlice::new(&data)]).await.unwrap();
             part.publish(&new, true).await.unwrap();
         }

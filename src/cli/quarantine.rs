@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     server::control::{Answer, Request},
-    storage::Held,
+    storage::QuarantinedUpload,
 };
 
 #[derive(Debug, Subcommand)]
@@ -102,7 +102,7 @@ fn each(
 }
 
 /// An upload in quarantine, for people.
-fn held(held: &Held) -> String {
+fn held(held: &QuarantinedUpload) -> String {
     let note = &held.note;
     let mut rows = vec![
         row("id", held.id.clone()),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Account, Fault, Named, SessionFacts,
+    Account, Fault, Named, SessionInfo,
     grounds::{Grounds, Reads},
 };
 use crate::{ftp::secret::Secret, types::BoxFuture};
@@ -37,7 +37,7 @@ pub trait Authenticator: Send + Sync {
     /// Asked once for each attempt; what it read is noted.
     fn ask(
         &self,
-        session: Arc<SessionFacts>,
+        session: Arc<SessionInfo>,
         credentials: Credentials,
     ) -> BoxFuture<'_, Result<(Outcome, Reads), Fault>>;
 
@@ -50,7 +50,7 @@ pub trait Authenticator: Send + Sync {
     /// As [`Authenticator::ask`], where the outcome is all that matters.
     fn authenticate(
         &self,
-        session: Arc<SessionFacts>,
+        session: Arc<SessionInfo>,
         credentials: Credentials,
     ) -> BoxFuture<'_, Result<Outcome, Fault>> {
         let asked = self.ask(session, credentials);
@@ -80,7 +80,7 @@ pub enum Decision {
 /// been denied must not be accepted further on.
 pub async fn authenticate(
     chain: &Chain,
-    session: &Arc<SessionFacts>,
+    session: &Arc<SessionInfo>,
     credentials: &Credentials,
 ) -> Decision {
     let mut grounds = Grounds::default();

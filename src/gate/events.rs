@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use tokio::{sync::mpsc, time::sleep};
 
-use super::{Fault, FaultKind, Named, SessionFacts};
+use super::{Fault, FaultKind, Named, SessionInfo};
 use crate::{ftp::path::VirtualPath, types::BoxFuture};
 
 /// The most events of one call.
@@ -143,7 +143,7 @@ impl Event {
 
     /// Something that happened in a session.
     #[must_use]
-    pub fn of(event: Kind, session: &SessionFacts) -> Self {
+    pub fn of(event: Kind, session: &SessionInfo) -> Self {
         Self {
             session: Some(session.id.as_ref().into()),
             client: Some(session.client.ip().to_string()),

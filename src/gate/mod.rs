@@ -8,18 +8,18 @@ pub mod account;
 pub mod authentication;
 pub mod events;
 pub mod grounds;
+pub mod health;
 pub mod path_policy;
 pub mod session;
 pub mod upload;
-pub mod vitals;
 
 use std::{fmt, sync::Arc};
 
 use crate::types::OnFailure;
 
 pub use account::{Account, Permissions};
-pub use session::SessionFacts;
-pub use vitals::{Usage, Vitals};
+pub use health::{PluginHealth, Usage};
+pub use session::SessionInfo;
 
 /// A gate's member under the name that the configuration gives it.
 pub struct Named<T: ?Sized> {
@@ -58,13 +58,13 @@ pub enum FaultKind {
     /// It crashed.
     Trap,
     /// It computed, or made the server wait, for longer than its limits.
-    Late,
+    Timeout,
     /// It asked for more memory, handles or output than its limits.
     TooBig,
     /// No instance became free in time.
     Busy,
     /// Its answer makes no sense: a list of another length, a path outside of the tree.
-    Nonsense,
+    InvalidResponse,
     /// It said `failure.unavailable`.
     Unavailable,
     /// It said `failure.internal`.
@@ -75,10 +75,10 @@ impl fmt::Display for FaultKind {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Trap => "trap",
-            Self::Late => "late",
+            Self::Timeout => "late",
             Self::TooBig => "too big",
             Self::Busy => "busy",
-            Self::Nonsense => "nonsense",
+            Self::InvalidResponse => "nonsense",
             Self::Unavailable => "unavailable",
             Self::Internal => "internal",
         })
@@ -109,5 +109,5 @@ pub struct Gates {
     /// All hear of everything.
     pub listeners: Vec<Named<dyn events::Listener>>,
     /// How each plugin fares, in the configuration's order.
-    pub vitals: Vec<Arc<Vitals>>,
+    pub health: Vec<Arc<PluginHealth>>,
 }

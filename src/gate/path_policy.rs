@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use super::{
-    Account, Fault, Named, Permissions, SessionFacts,
+    Account, Fault, Named, Permissions, SessionInfo,
     events::{Event, Events, Kind},
     session::line,
 };
@@ -102,12 +102,12 @@ pub trait Guard: Send + Sync {
     /// Answers in the order of the questions, one each; anything else is a fault.
     fn decide(
         &self,
-        session: Arc<SessionFacts>,
+        session: Arc<SessionInfo>,
         requests: Arc<[Request]>,
     ) -> BoxFuture<'_, Result<Vec<Decision>, Fault>>;
 
     /// The session has been idle for a little: what is costly to keep may go.
-    fn rest(&self);
+    fn release_idle(&self);
 }
 
 /// Makes guards for sessions.
@@ -130,7 +130,7 @@ pub enum Refusal {
 /// All that stands between one logged-in session and its paths: the account's permissions, then
 /// each guard. Every verb that touches a path goes through here.
 pub struct Policy {
-    session: Arc<SessionFacts>,
+    session: Arc<SessionInfo>,
     permissions: Permissions,
     guards: Vec<(Named<dyn PathPolicy>, Box<dyn Guard>)>,
     events: Events,
@@ -140,7 +140,7 @@ impl Policy {
     /// The policy of a session that logged in as `account`.
     #[must_use]
     pub fn new(
-        session: Arc<SessionFacts>,
+        session: Arc<SessionInfo>,
         account: &Account,
         chain: &[Named<dyn PathPolicy>],
         events: Events,
@@ -279,7 +279,7 @@ impl Policy {
                 Ok(decisions) => {
                     let fault = Fault {
                         plugin: named.name.clone(),
-                        kind: super::FaultKind::Nonsense,
+                        kind: super::FaultKind::InvalidResponse,
                         text: format!("{} answers to {} requests", decisions.len(), answers.len()),
                     };
                     self.failed(named, fault)?;
@@ -315,9 +315,9 @@ impl Policy {
     }
 
     /// Gives back what guards keep between questions.
-    pub fn rest(&self) {
+    pub fn release_idle(&self) {
         for (_, guard) in &self.guards {
-            guard.rest();
+            guard.release_idle();
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::types::PeerCertificate;
 
 /// One control connection, as plugins may see it. A snapshot: made anew when something changes.
 #[derive(Clone, Debug)]
-pub struct SessionFacts {
+pub struct SessionInfo {
     /// Identifies the session in the logs; unique for the life of the server.
     pub id: Arc<str>,
     /// The client, after any PROXY protocol header.

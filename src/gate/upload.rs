@@ -10,7 +10,7 @@ use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use tokio::sync::mpsc;
 
-use super::{Fault, FaultKind, Named, SessionFacts, session::line};
+use super::{Fault, FaultKind, Named, SessionInfo, session::line};
 use crate::{
     ftp::path::VirtualPath,
     types::{BoxFuture, OnFailure, Staged, UploadMode},
@@ -183,7 +183,7 @@ pub trait Inspector: Send + Sync {
     /// Called once for each upload.
     fn inspect(
         &self,
-        session: Arc<SessionFacts>,
+        session: Arc<SessionInfo>,
         upload: Upload,
     ) -> BoxFuture<'static, Result<Verdict, Fault>>;
 }
@@ -206,7 +206,7 @@ impl Digester {
 impl Inspector for Digester {
     fn inspect(
         &self,
-        _: Arc<SessionFacts>,
+        _: Arc<SessionInfo>,
         mut upload: Upload,
     ) -> BoxFuture<'static, Result<Verdict, Fault>> {
         Box::pin(async move {
@@ -244,7 +244,7 @@ struct Member {
 
 /// The inspection of one upload. Dropped before its end, it is an abort.
 pub struct Inspection {
-    session: Arc<SessionFacts>,
+    session: Arc<SessionInfo>,
     path: VirtualPath,
     members: Vec<Member>,
     verdicts: mpsc::Receiver<(usize, Result<Verdict, Fault>)>,
@@ -258,7 +258,7 @@ impl Inspection {
     #[must_use]
     pub fn start(
         chain: &[Named<dyn Inspector>],
-        session: &Arc<SessionFacts>,
+        session: &Arc<SessionInfo>,
         facts: &UploadFacts,
     ) -> Self {
         let (sender, verdicts) = mpsc::channel(chain.len().max(1));

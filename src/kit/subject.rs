@@ -17,11 +17,11 @@ use super::{
 use crate::{
     config::{self, PluginHost},
     gate::{
-        Fault, FaultKind, Gates, Named, SessionFacts,
+        Fault, FaultKind, Gates, Named, SessionInfo,
         authentication::Outcome,
+        health::Usage,
         path_policy::Guard,
         upload::{Inspection, Inspector, Record, Refusal, Upload, UploadFacts, Verdict},
-        vitals::Usage,
     },
     plugin::{Host, LoadError},
     types::{BoxFuture, OnFailure, Staged},
@@ -113,8 +113,8 @@ impl Subject {
         let began = Instant::now();
         let answer = self.answer(asked).await;
         let wall = began.elapsed();
-        let vitals = self.gates.vitals.first();
-        let usage = vitals.and_then(|vitals| vitals.snapshot().last);
+        let health = self.gates.health.first();
+        let usage = health.and_then(|health| health.snapshot().last);
         Ran {
             answer: answer.unwrap_or_else(Answer::from),
             usage: usage.unwrap_or_default(),
@@ -161,7 +161,7 @@ impl Subject {
     /// As the server's pump does it: piece by piece, until the end or a refusal.
     async fn upload(
         &self,
-        session: &Arc<SessionFacts>,
+        session: &Arc<SessionInfo>,
         question: &Question,
     ) -> Result<Answer, Fault> {
         let Question::Upload {
@@ -233,7 +233,7 @@ fn refused(refusal: Refusal) -> Result<Answer, Fault> {
 fn absent() -> Fault {
     Fault {
         plugin: NAME.into(),
-        kind: FaultKind::Nonsense,
+        kind: FaultKind::InvalidResponse,
         text: "the plugin is of another kind".into(),
     }
 }
@@ -247,7 +247,7 @@ struct Watched {
 impl Inspector for Watched {
     fn inspect(
         &self,
-        session: Arc<SessionFacts>,
+        session: Arc<SessionInfo>,
         upload: Upload,
     ) -> BoxFuture<'static, Result<Verdict, Fault>> {
         let (inspector, ended) = (self.inspector.clone(), self.ended.clone());

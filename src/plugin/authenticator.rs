@@ -17,7 +17,7 @@ use super::{
 use crate::{
     ftp::secret::Secret,
     gate::{
-        Fault, FaultKind, SessionFacts,
+        Fault, FaultKind, SessionInfo,
         authentication::{Authenticator, Credentials, Outcome},
         grounds::Reads,
     },
@@ -38,12 +38,12 @@ pub(super) struct ComponentAuthenticator(pub(super) Pool<AuthenticatorPre<Call>>
 impl Authenticator for ComponentAuthenticator {
     fn ask(
         &self,
-        session: Arc<SessionFacts>,
+        session: Arc<SessionInfo>,
         credentials: Credentials,
     ) -> BoxFuture<'_, Result<(Outcome, Reads), Fault>> {
         Box::pin(async {
             let outcome = self.call(session, credentials).await;
-            self.0.plugin.vitals.note(&outcome);
+            self.0.plugin.health.note(&outcome);
             outcome
         })
     }
@@ -60,7 +60,7 @@ impl Authenticator for ComponentAuthenticator {
 impl ComponentAuthenticator {
     async fn call(
         &self,
-        session: Arc<SessionFacts>,
+        session: Arc<SessionInfo>,
         credentials: Credentials,
     ) -> Result<(Outcome, Reads), Fault> {
         let plugin = &self.0.plugin;
@@ -87,7 +87,8 @@ impl ComponentAuthenticator {
         let outcome = match plugin.conclude(&lease.store, answer)? {
             Answered::Accept(account) => {
                 let account = lease.store.data_mut().take_account(account);
-                let account = account.map_err(|why| plugin.fault(FaultKind::Nonsense, why))?;
+                let account =
+                    account.map_err(|why| plugin.fault(FaultKind::InvalidResponse, why))?;
                 Outcome::Accept(Box::new(account))
             }
             Answered::Deny(why) => Outcome::Deny(bounded(why)),

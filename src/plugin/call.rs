@@ -17,21 +17,21 @@ use super::{
     clock::Clock,
     component::Plugin,
     grants::{Asker, Refusals, Web},
+    instance_limiter::InstancePermit,
     limiter::{Excess, Limiter},
     output::Output,
     resources::{Account, Draft, Session},
     settings::Version,
-    slots::Slot,
 };
 use crate::gate::{
-    self, SessionFacts,
+    self, SessionInfo,
     grounds::{Reads, Setting, seen},
 };
 
 /// Handles that a guest may hold at a time: sessions, accounts, WASI's streams and clocks.
 const HANDLES: usize = 1000;
 /// Lent handles that an instance may keep and still be asked again.
-const HOARD: usize = 10_000;
+const LEAKED: usize = 10_000;
 /// Handles that a guest may keep within one call; each costs a few bytes.
 const LENT: usize = 100_000;
 /// Bytes of accounts that a guest may make within one store.
@@ -47,7 +47,7 @@ pub(super) struct Call {
     pub(super) clock: Arc<Clock>,
     pub(super) output: Arc<Output>,
     pub(super) limiter: Limiter,
-    facts: Arc<SessionFacts>,
+    facts: Arc<SessionInfo>,
     refusals: Arc<Refusals>,
     /// The handles that are lent again and again, so that none piles up.
     session: Option<u32>,
@@ -67,9 +67,9 @@ pub(super) struct Call {
 pub(super) fn store(
     engine: &Engine,
     plugin: &Arc<Plugin>,
-    slot: Slot,
+    slot: InstancePermit,
     settings: Arc<Version>,
-    facts: Arc<SessionFacts>,
+    facts: Arc<SessionInfo>,
 ) -> Store<Call> {
     let mut table = ResourceTable::new();
     table.set_max_capacity(HANDLES);
@@ -117,7 +117,7 @@ pub(super) fn store(
 
 impl Call {
     /// A new call begins, on a store that has answered before.
-    pub(super) fn restart(&mut self, settings: Arc<Version>, facts: Arc<SessionFacts>) {
+    pub(super) fn restart(&mut self, settings: Arc<Version>, facts: Arc<SessionInfo>) {
         self.settings = settings;
         self.output.restart();
         self.limiter.restart();
@@ -177,8 +177,8 @@ impl Call {
 
     /// Whether the guest keeps what it is lent, and so many that the next one should start anew:
     /// bindings for C and Go leave it to the author to give handles back.
-    pub(super) fn hoards(&self) -> bool {
-        self.lent > HOARD
+    pub(super) fn leaks_handles(&self) -> bool {
+        self.lent > LEAKED
     }
 
     /// Makes an account of the guest's own.

@@ -17,14 +17,14 @@ use super::{
     engine::Allocation,
     fault,
     grants::Granted,
+    instance_limiter::{Busy, InstanceLimiter, InstancePermit, Purpose},
     settings::{Settings, Version},
-    slots::{Busy, Purpose, Slot, Slots},
     state::State,
     state_file::StateFile,
 };
 use crate::{
     config::{Instances, PluginLimits},
-    gate::{Fault, FaultKind, SessionFacts, Usage, Vitals},
+    gate::{Fault, FaultKind, PluginHealth, SessionInfo, Usage},
     passwords::Verifier,
 };
 
@@ -33,7 +33,7 @@ pub(super) struct Shared {
     pub(super) engine: Engine,
     pub(super) allocation: Allocation,
     pub(super) linker: Linker<Call>,
-    pub(super) slots: Slots,
+    pub(super) instances: InstanceLimiter,
     pub(super) verifier: Verifier,
     pub(super) library: Library,
     /// By the plugins' names: a reload takes over what is there.
@@ -45,7 +45,7 @@ pub(super) struct Shared {
 /// What outlives a reload.
 struct Kept {
     state: Arc<State>,
-    vitals: Arc<Vitals>,
+    health: Arc<PluginHealth>,
 }
 
 impl Shared {
@@ -53,7 +53,7 @@ impl Shared {
         engine: Engine,
         allocation: Allocation,
         linker: Linker<Call>,
-        slots: Slots,
+        instances: InstanceLimiter,
         cache: Cache,
         state_file: Option<StateFile>,
         verifier: Verifier,
@@ -62,7 +62,7 @@ impl Shared {
             engine: engine.clone(),
             allocation,
             linker,
-            slots,
+            instances,
             verifier,
             library: Library::new(engine, cache),
             kept: Mutex::default(),
@@ -79,7 +79,7 @@ impl Shared {
         &self,
         plugin: &str,
         limit: u64,
-    ) -> Result<(Arc<State>, Arc<Vitals>), String> {
+    ) -> Result<(Arc<State>, Arc<PluginHealth>), String> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = match kept.entry(plugin.to_owned()) {
             Entry::Occupied(kept) => kept.into_mut(),
@@ -90,12 +90,12 @@ impl Shared {
                 };
                 place.insert(Kept {
                     state,
-                    vitals: Arc::new(Vitals::new(plugin.into())),
+                    health: Arc::new(PluginHealth::new(plugin.into())),
                 })
             }
         };
         kept.state.set_limit(limit);
-        Ok((kept.state.clone(), kept.vitals.clone()))
+        Ok((kept.state.clone(), kept.health.clone()))
     }
 
     /// The state of the plugin of that name, if it was ever loaded.
@@ -131,11 +131,11 @@ pub(super) struct Plugin {
     pub(super) granted: Granted,
     pub(super) settings: Settings,
     pub(super) state: Arc<State>,
-    pub(super) vitals: Arc<Vitals>,
+    pub(super) health: Arc<PluginHealth>,
     /// How long its instances live.
     pub(super) instances: Instances,
     /// Where the configuration limits them.
-    pub(super) at_once: Option<Slots>,
+    pub(super) at_once: Option<InstanceLimiter>,
     /// The linear memories of one instance: what it takes of the pool.
     pub(super) memories: u32,
     /// Whether it was said that it asks for directories and has none.
@@ -150,7 +150,7 @@ impl Plugin {
         purpose: Purpose,
         user: Option<&str>,
         since: Instant,
-    ) -> Result<Slot, Fault> {
+    ) -> Result<InstancePermit, Fault> {
         let limits = &self.limits;
         let patience = || limits.pool_wait.saturating_sub(since.elapsed());
         let busy = |key: &str, Busy { share }| {
@@ -164,19 +164,20 @@ impl Plugin {
         let own = match &self.at_once {
             None => None,
             Some(own) => {
-                let slot = own.take(purpose, user, 1, patience(), None).await;
-                Some(slot.map_err(|error| busy("limits.instances", error))?)
+                let permit = own.take(purpose, user, 1, patience(), None).await;
+                Some(permit.map_err(|error| busy("limits.instances", error))?)
             }
         };
-        let slots = &self.shared.slots;
-        let slot = slots.take(purpose, user, self.memories, patience(), own);
-        slot.await
+        let instances = &self.shared.instances;
+        let permit = instances.take(purpose, user, self.memories, patience(), own);
+        permit
+            .await
             .map_err(|error| busy("plugin-host.instances", error))
     }
 
     /// That keeper keeps nothing any more.
     pub(super) fn forget(&self, keeper: u64) {
-        self.shared.slots.forget(keeper);
+        self.shared.instances.forget(keeper);
         if let Some(own) = &self.at_once {
             own.forget(keeper);
         }
@@ -185,11 +186,11 @@ impl Plugin {
     /// A store for an instance.
     pub(super) fn store(
         self: &Arc<Self>,
-        slot: &Slot,
+        permit: &InstancePermit,
         settings: Arc<Version>,
-        facts: Arc<SessionFacts>,
+        facts: Arc<SessionInfo>,
     ) -> Store<Call> {
-        store(&self.shared.engine, self, slot.clone(), settings, facts)
+        store(&self.shared.engine, self, permit.clone(), settings, facts)
     }
 
     /// What came of a call on `store`.
@@ -201,7 +202,7 @@ impl Plugin {
         let call = store.data();
         let (cpu, wall) = call.clock.taken();
         let memory = call.limiter.peak();
-        self.vitals.used(Usage { cpu, wall, memory });
+        self.health.used(Usage { cpu, wall, memory });
         let fault = match answer {
             Ok(Ok(Ok(answer))) => {
                 call.output.finish();
@@ -222,7 +223,7 @@ impl Plugin {
                 let wall = self.limits.wall_time;
                 let mut text = format!("no answer within limits.wall-time, {wall:?}");
                 fault::stderr(call, &mut text);
-                self.fault(FaultKind::Late, text)
+                self.fault(FaultKind::Timeout, text)
             }
         };
         Err(fault)

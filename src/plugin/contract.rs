@@ -12,7 +12,7 @@ use wit_parser::WorldKey;
 
 use super::{
     LoadError,
-    need::{Grant, Name},
+    import_policy::{Name, Requirement},
 };
 use crate::config::Grants;
 
@@ -77,7 +77,7 @@ pub struct Report {
     /// The version of the contract that it was built for.
     pub contract: Option<String>,
     /// What it imports, and what that needs.
-    pub imports: Vec<(String, Grant)>,
+    pub imports: Vec<(String, Requirement)>,
     /// What it exports.
     pub exports: Vec<String>,
     /// Bytes.
@@ -131,29 +131,29 @@ impl Report {
     /// Why these grants do not do, with the lines to add.
     #[must_use]
     pub fn ungranted(&self, grants: &Grants) -> Option<String> {
-        let missing = |wanted: Grant| {
+        let missing = |wanted: Requirement| {
             let mut needs = self.imports.iter().map(|(_, need)| *need);
             needs.any(|need| need == wanted && need.is_missing(grants))
         };
-        let of = |wanted: &[Grant]| -> Vec<&str> {
+        let of = |wanted: &[Requirement]| -> Vec<&str> {
             let imports = self.imports.iter();
             let imports = imports.filter(|(_, need)| wanted.contains(need));
             imports.map(|(name, _)| name.as_str()).collect()
         };
         let (mut whats, mut lines) = (Vec::new(), Vec::new());
-        if missing(Grant::Http) {
-            let names = of(&[Grant::Http]).join(", ");
+        if missing(Requirement::Http) {
+            let names = of(&[Requirement::Http]).join(", ");
             whats.push(format!("it imports {names} to make HTTP requests"));
-            lines.extend(Grant::Http.line().map(|(line, _)| line.to_owned()));
+            lines.extend(Requirement::Http.line().map(|(line, _)| line.to_owned()));
         }
-        if missing(Grant::Tls) {
+        if missing(Requirement::Tls) {
             // TLS goes over the TCP connections that the line grants, which are what it is about.
-            let names = of(&[Grant::Tcp, Grant::Tls]).join(", ");
+            let names = of(&[Requirement::Tcp, Requirement::Tls]).join(", ");
             whats.push(format!(
                 "it imports {names} to connect to services by TCP, in the clear or by TLS"
             ));
-            lines.extend(Grant::Tcp.line().map(|(line, _)| line.to_owned()));
-            if Grant::Dns.is_empty(grants) && !of(&[Grant::Dns]).is_empty() {
+            lines.extend(Requirement::Tcp.line().map(|(line, _)| line.to_owned()));
+            if Requirement::Dns.is_empty(grants) && !of(&[Requirement::Dns]).is_empty() {
                 lines.push("dns = true  # where HOST is a name".to_owned());
             }
         }
@@ -297,9 +297,9 @@ pub(super) fn examine(component: &Component, bytes: &[u8]) -> Report {
 }
 
 fn report(imports: Vec<String>, exports: Vec<String>, bytes: &[u8]) -> Report {
-    let imports: Vec<(String, Grant)> = imports
+    let imports: Vec<(String, Requirement)> = imports
         .into_iter()
-        .map(|name| (Grant::needed(&name), name))
+        .map(|name| (Requirement::needed(&name), name))
         .map(|(grant, name)| (name, grant))
         .collect();
     let names = imports.iter().map(|(name, _)| name).chain(&exports);
@@ -320,7 +320,9 @@ fn report(imports: Vec<String>, exports: Vec<String>, bytes: &[u8]) -> Report {
              {VERSION}: build it with the wit/ of this server, or take the server that it is made for"
         ));
     }
-    let unknown = imports.iter().filter(|(_, grant)| *grant == Grant::Unknown);
+    let unknown = imports
+        .iter()
+        .filter(|(_, grant)| *grant == Requirement::Unknown);
     // Imports of another version of the contract have been spoken of.
     let unknown = unknown.filter(|(name, _)| foreign.is_none() || !name.starts_with(PACKAGE));
     let unknown: Vec<&str> = unknown.map(|(name, _)| name.as_str()).collect();

@@ -135,7 +135,7 @@ fn config(instances: u32, allocation: Allocation) -> Config {
         .max_core_instance_size(4 << 20)
         .max_memory_size(slot)
         .table_elements(TABLE_ELEMENTS)
-        // Slots that wait with a component's memory image mapped.
+        // InstanceLimiter that wait with a component's memory image mapped.
         .max_unused_warm_slots(100)
         // Pages that a guest wrote to go back to the system with it: as quick as wiping them, and
         // no password waits in one.

@@ -60,7 +60,7 @@ pub(super) fn bounded(text: String) -> String {
 
 fn kind(error: &wasmtime::Error, call: &Call) -> (FaultKind, String) {
     if let Some(overrun) = error.downcast_ref::<Overrun>() {
-        return (FaultKind::Late, overrun.to_string());
+        return (FaultKind::Timeout, overrun.to_string());
     }
     if let Some(excess) = error.downcast_ref::<Excess>() {
         return (FaultKind::TooBig, excess.to_string());

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     ftp::path::VirtualPath,
     gate::{
-        Fault, FaultKind, SessionFacts,
+        Fault, FaultKind, SessionInfo,
         upload::{Inspector, Upload, Verdict},
     },
     types::BoxFuture,
@@ -37,20 +37,20 @@ pub(super) struct ComponentInspector(pub(super) Pool<UploadInspectorPre<Call>>);
 impl Inspector for ComponentInspector {
     fn inspect(
         &self,
-        session: Arc<SessionFacts>,
+        session: Arc<SessionInfo>,
         upload: Upload,
     ) -> BoxFuture<'static, Result<Verdict, Fault>> {
         let inspector = self.clone();
         Box::pin(async move {
             let verdict = inspector.ask(session, upload).await;
-            inspector.0.plugin.vitals.note(&verdict);
+            inspector.0.plugin.health.note(&verdict);
             verdict
         })
     }
 }
 
 impl ComponentInspector {
-    async fn ask(&self, session: Arc<SessionFacts>, upload: Upload) -> Result<Verdict, Fault> {
+    async fn ask(&self, session: Arc<SessionInfo>, upload: Upload) -> Result<Verdict, Fault> {
         let plugin = &self.0.plugin;
         let mut lease = self.0.lease(session).await?;
         let clock = lease.store.data().clock.clone();
@@ -75,7 +75,7 @@ impl ComponentInspector {
                 Ok(_) => Verdict::AcceptAs(path),
                 Err(error) => {
                     let text = format!("it accepts as {path:?}: {error}");
-                    return Err(plugin.fault(FaultKind::Nonsense, text));
+                    return Err(plugin.fault(FaultKind::InvalidResponse, text));
                 }
             },
             Answered::Reject(reason) => Verdict::Reject(one_line(reason)),

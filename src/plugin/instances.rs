@@ -13,11 +13,11 @@ use wasmtime::Store;
 use super::{
     call::Call,
     component::Plugin,
-    slots::{Keeper, Purpose, Slot},
+    instance_limiter::{InstancePermit, Keeper, Purpose},
 };
 use crate::{
     config::Instances,
-    gate::{Fault, SessionFacts},
+    gate::{Fault, SessionInfo},
 };
 
 /// A linked component, of which instances can be made.
@@ -72,7 +72,7 @@ pub(super) struct Lease<I> {
     // In this order they are dropped: the instance before the slot that was its right to be.
     instance: Option<I>,
     pub(super) store: Store<Call>,
-    pub(super) slot: Slot,
+    pub(super) slot: InstancePermit,
     calls: u32,
     born: Instant,
 }
@@ -80,7 +80,7 @@ pub(super) struct Lease<I> {
 impl<C: Component> Pool<C> {
     pub(super) fn new(plugin: Arc<Plugin>, component: C, purpose: Purpose) -> Self {
         let idle = Idle {
-            number: plugin.shared.slots.keeper(),
+            number: plugin.shared.instances.keeper(),
             list: Mutex::new(List {
                 leases: Vec::new(),
                 watched: false,
@@ -98,7 +98,7 @@ impl<C: Component> Pool<C> {
     /// For one call about `session`: a new instance, or one of the pool.
     pub(super) async fn lease(
         &self,
-        session: Arc<SessionFacts>,
+        session: Arc<SessionInfo>,
     ) -> Result<Lease<C::Instance>, Fault> {
         let since = Instant::now();
         let user = session.user.as_deref();
@@ -127,7 +127,7 @@ impl<C: Component> Pool<C> {
     pub(super) async fn again(
         &self,
         mut lease: Lease<C::Instance>,
-        session: Arc<SessionFacts>,
+        session: Arc<SessionInfo>,
     ) -> Lease<C::Instance> {
         let settings = self.plugin.settings.current().await;
         lease.store.data_mut().restart(settings, session);
@@ -174,7 +174,7 @@ impl<C: Component> Pool<C> {
     pub(super) fn may_stay(&self, lease: &Lease<C::Instance>) -> bool {
         lease.instance.is_some()
             && lease.slot.plenty()
-            && !lease.store.data().hoards()
+            && !lease.store.data().leaks_handles()
             && (self.plugin.instances != Instances::Pool || self.is_young(lease))
     }
 

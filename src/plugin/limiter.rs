@@ -6,14 +6,14 @@ use wasmtime::ResourceLimiter;
 
 use super::{
     engine::{CORE_INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES},
-    slots::Slot,
+    instance_limiter::InstancePermit,
 };
 
 /// Counts what the instances of one store ask for, and remembers what was denied: a guest that is
 /// denied memory crashes in a way of its own, and the log should say why.
 pub(super) struct Limiter {
     /// Counts it among what all instances have.
-    slot: Slot,
+    slot: InstancePermit,
     memory: u64,
     used: u64,
     asked: u64,
@@ -21,7 +21,7 @@ pub(super) struct Limiter {
 }
 
 impl Limiter {
-    pub(super) fn new(memory: u64, slot: Slot) -> Self {
+    pub(super) fn new(memory: u64, slot: InstancePermit) -> Self {
         Self {
             slot,
             memory,

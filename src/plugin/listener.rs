@@ -10,7 +10,7 @@ use super::{
     instances::{Component, Pool},
 };
 use crate::{
-    gate::{Fault, SessionFacts, events::Listener},
+    gate::{Fault, SessionInfo, events::Listener},
     types::BoxFuture,
 };
 
@@ -29,7 +29,7 @@ impl Listener for ComponentListener {
     fn notify(&self, events: Arc<[String]>) -> BoxFuture<'_, Result<(), Fault>> {
         Box::pin(async move {
             let heard = self.tell(&events).await;
-            self.0.plugin.vitals.note(&heard);
+            self.0.plugin.health.note(&heard);
             heard
         })
     }
@@ -56,9 +56,9 @@ impl ComponentListener {
 }
 
 /// The facts for a call that is about no session; `id` stands for it in the log.
-pub(super) fn nobody(id: &str) -> Arc<SessionFacts> {
+pub(super) fn nobody(id: &str) -> Arc<SessionInfo> {
     let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
-    Arc::new(SessionFacts {
+    Arc::new(SessionInfo {
         id: id.into(),
         client: nowhere,
         server: nowhere,

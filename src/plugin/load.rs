@@ -28,12 +28,12 @@ use super::{
     engine::MEMORIES,
     grants::Granted,
     inspector::ComponentInspector,
+    instance_limiter::{InstanceLimiter, InstancePermit, Purpose},
     instances::Pool,
     listener::{ComponentListener, nobody},
     output::one_line,
     path_guard::ComponentPolicy,
     settings::{Refused, Settings, Version},
-    slots::{Purpose, Slot, Slots},
     trial,
 };
 use crate::{
@@ -74,10 +74,10 @@ pub(super) async fn add(
         ));
     }
     let kept = shared.kept(&configured.name, configured.limits.state);
-    let (state, vitals) = kept.map_err(|text| LoadError::new("limits.state", text))?;
+    let (state, health) = kept.map_err(|text| LoadError::new("limits.state", text))?;
     let at_once = match configured.limits.instances {
         0 => None,
-        count => Some(Slots::own(count)),
+        count => Some(InstanceLimiter::own(count)),
     };
     let plugin = Arc::new(Plugin {
         name: configured.name.as_str().into(),
@@ -85,7 +85,7 @@ pub(super) async fn add(
         granted,
         settings,
         state,
-        vitals: vitals.clone(),
+        health: health.clone(),
         instances: instances(kind, configured.instances)?,
         at_once,
         memories: memories(&compiled.component)?,
@@ -154,7 +154,7 @@ pub(super) async fn add(
         }
         Linked::EventListener(_) => {}
     }
-    gates.vitals.push(vitals);
+    gates.health.push(health);
     let grants = &configured.grants;
     tracing::info!(plugin = configured.name, %kind, %grants, "the plugin is loaded");
     Ok(())
@@ -352,9 +352,9 @@ async fn check_settings_at_start(
 
 /// The right to an instance that checks settings. It does not count for `limits.instances`: the call
 /// that found a file changed may hold the only one.
-async fn slot_to_check(plugin: &Plugin) -> Result<Slot, String> {
+async fn slot_to_check(plugin: &Plugin) -> Result<InstancePermit, String> {
     let patience = plugin.limits.pool_wait;
-    let slots = &plugin.shared.slots;
+    let slots = &plugin.shared.instances;
     let slot = slots.take(Purpose::Load, None, plugin.memories, patience, None);
     slot.await.map_err(|_| {
         format!("they could not be checked: no instance became free in {patience:?}: see plugin-host.instances")
@@ -366,7 +366,7 @@ async fn check_settings(
     plugin: &Arc<Plugin>,
     checker: &SettingsCheckerPre<Call>,
     settings: Arc<Version>,
-    slot: Slot,
+    slot: InstancePermit,
 ) -> Result<(), LoadError> {
     let failed = |text: String| {
         LoadError::new(

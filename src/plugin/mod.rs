@@ -15,21 +15,21 @@ pub mod contract;
 mod engine;
 mod fault;
 mod grants;
+mod import_policy;
 mod imports;
 mod inspector;
+mod instance_limiter;
 mod instances;
 mod limiter;
 mod listener;
 mod load;
 mod machine;
-mod need;
 mod output;
 mod path_guard;
 mod producers;
 mod resources;
 mod settings;
 pub(crate) mod settings_file;
-mod slots;
 mod state;
 mod state_file;
 #[cfg(test)]
@@ -43,9 +43,9 @@ use wasmtime::component::{HasSelf, Linker};
 pub use cache::trusted as trusted_cache;
 pub use contract::{Kind, Report, inspect};
 pub use fault::spread;
+pub use import_policy::Requirement;
+pub use instance_limiter::Taken;
 pub use load::bytes;
-pub use need::Grant;
-pub use slots::Taken;
 pub use state::Kept;
 
 use crate::{config, gate::Gates, startup::Startup};
@@ -134,9 +134,9 @@ impl Host {
             None => machine::memory() / 2,
         };
         // One instance that is being loaded comes on top.
-        let slots = slots::Slots::new(instances, engine::MEMORIES, memory);
+        let limiter = instance_limiter::InstanceLimiter::new(instances, engine::MEMORIES, memory);
         let shared = component::Shared::new(
-            engine, allocation, linker, slots, cache, state_file, verifier,
+            engine, allocation, linker, limiter, cache, state_file, verifier,
         );
         Ok(Self {
             shared: Arc::new(shared),
@@ -206,7 +206,7 @@ impl Host {
     /// The instances that there are now.
     #[must_use]
     pub fn instances(&self) -> Taken {
-        self.shared.slots.taken_by()
+        self.shared.instances.taken_by()
     }
 
     /// Why `state` is not written to its file, and since when, as long as that is so.

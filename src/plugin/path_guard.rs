@@ -13,14 +13,14 @@ use super::{
     },
     call::Call,
     imports::uploads,
+    instance_limiter::Keeper,
     instances::{Component, Lease, Pool},
     output::one_line,
-    slots::Keeper,
 };
 use crate::{
     config::Instances,
     gate::{
-        Fault, FaultKind, SessionFacts,
+        Fault, FaultKind, SessionInfo,
         path_policy::{Decision, Guard, Operation, PathPolicy, Request},
     },
     types::BoxFuture,
@@ -41,7 +41,7 @@ pub(super) struct ComponentPolicy(pub(super) Pool<PathGuardPre<Call>>);
 impl PathPolicy for ComponentPolicy {
     fn guard(&self) -> Box<dyn Guard> {
         Box::new(ComponentGuard {
-            number: self.0.plugin.shared.slots.keeper(),
+            number: self.0.plugin.shared.instances.keeper(),
             pool: self.0.clone(),
             kept: Arc::new(Kept(Mutex::default())),
         })
@@ -80,17 +80,17 @@ impl Drop for ComponentGuard {
 impl Guard for ComponentGuard {
     fn decide(
         &self,
-        session: Arc<SessionFacts>,
+        session: Arc<SessionInfo>,
         requests: Arc<[Request]>,
     ) -> BoxFuture<'_, Result<Vec<Decision>, Fault>> {
         Box::pin(async {
             let decisions = self.ask(session, requests).await;
-            self.pool.plugin.vitals.note(&decisions);
+            self.pool.plugin.health.note(&decisions);
             decisions
         })
     }
 
-    fn rest(&self) {
+    fn release_idle(&self) {
         drop(self.take());
     }
 }
@@ -102,7 +102,7 @@ impl ComponentGuard {
 
     async fn ask(
         &self,
-        session: Arc<SessionFacts>,
+        session: Arc<SessionInfo>,
         requests: Arc<[Request]>,
     ) -> Result<Vec<Decision>, Fault> {
         let plugin = &self.pool.plugin;
@@ -126,7 +126,7 @@ impl ComponentGuard {
         let decisions = plugin.conclude(&lease.store, answer)?;
         if decisions.len() != requests.len() {
             let text = format!("{} answers to {} requests", decisions.len(), requests.len());
-            return Err(plugin.fault(FaultKind::Nonsense, text));
+            return Err(plugin.fault(FaultKind::InvalidResponse, text));
         }
         if plugin.instances != Instances::PerSession {
             self.pool.put_back(lease);

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use super::{bindings::imports::portcullis::plugin::types, limiter::Excess, output::one_line};
 use crate::{
     ftp::path::VirtualPath,
-    gate::{self, Permissions, SessionFacts},
+    gate::{self, Permissions, SessionInfo},
 };
 
 /// The most groups, and the most attributes, of an account.
@@ -16,7 +16,7 @@ const NAME: usize = 256;
 const TEXT: usize = 4 << 10;
 
 /// A session, lent: letting go of it has no consequences.
-pub struct Session(pub(super) Arc<SessionFacts>);
+pub struct Session(pub(super) Arc<SessionInfo>);
 
 /// An account.
 pub enum Account {

@@ -19,7 +19,7 @@ use crate::{
     config,
     ftp::{path::VirtualPath, secret::Secret},
     gate::{
-        Account, Fault, Gates, SessionFacts,
+        Account, Fault, Gates, SessionInfo,
         authentication::{Authenticator, Credentials, Outcome},
     },
     types::OnFailure,
@@ -84,8 +84,8 @@ impl Fixture {
     }
 }
 
-fn session(user: &str) -> Arc<SessionFacts> {
-    Arc::new(SessionFacts {
+fn session(user: &str) -> Arc<SessionInfo> {
+    Arc::new(SessionInfo {
         id: "s1".into(),
         client: SocketAddr::from(([192, 0, 2, 7], 50_000)),
         server: SocketAddr::from(([192, 0, 2, 1], 21)),

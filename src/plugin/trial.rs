@@ -15,7 +15,8 @@ use wasmtime::{
 };
 
 use super::{
-    call::Call, component::Plugin, contract::Kind, fault, listener::nobody, slots::Purpose,
+    call::Call, component::Plugin, contract::Kind, fault, instance_limiter::Purpose,
+    listener::nobody,
 };
 
 /// A guest that takes longer is alive.

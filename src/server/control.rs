@@ -30,10 +30,10 @@ use super::{Listening, Running};
 use crate::{
     access::{Wanted, explain},
     config::Loaded,
-    gate::vitals::Snapshot,
+    gate::health::Snapshot,
     plugin::Taken,
     startup::{RunningServer, Startup},
-    storage::{Held, Storage},
+    storage::{QuarantinedUpload, Storage},
 };
 
 /// The socket's name in the state directory.
@@ -103,7 +103,7 @@ pub enum Answer {
     /// What is in quarantine, the oldest first.
     Quarantined {
         /// All of it.
-        uploads: Vec<Held>,
+        uploads: Vec<QuarantinedUpload>,
     },
     /// How much plugins keep.
     States {
@@ -189,7 +189,7 @@ pub struct Broken {
     pub age: u64,
 }
 
-/// How a plugin fares.
+/// The health of a plugin.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Plugin {
@@ -377,8 +377,8 @@ impl Running {
     async fn status(&self) -> Status {
         let current = self.current.lock().await;
         let context = self.shared.context();
-        let vitals = context.iter().flat_map(|context| &context.gates.vitals);
-        let (state_error_age, state_error) = self.lasting.host().state_error().unzip();
+        let health = context.iter().flat_map(|context| &context.gates.health);
+        let (state_error_age, state_error) = self.resources.host().state_error().unzip();
         Status {
             version: env!("CARGO_PKG_VERSION").into(),
             pid: std::process::id(),
@@ -392,14 +392,14 @@ impl Running {
                 .collect(),
             sessions: self.shared.admission.sessions(),
             generations: self.generations.used(context.as_ref()),
-            instances: Some(self.lasting.host().instances()),
-            plugins: vitals.map(|vitals| vitals.snapshot().into()).collect(),
+            instances: Some(self.resources.host().instances()),
+            plugins: health.map(|health| health.snapshot().into()).collect(),
             uploads: self.broken_uploads(),
             state_error,
             state_error_age: state_error_age.map(seconds_since),
             state_file: self.first.state.file.clone(),
             staging: self
-                .lasting
+                .resources
                 .storages()
                 .iter()
                 .map(|(_, storage)| storage.staging().to_owned())
@@ -408,7 +408,7 @@ impl Running {
     }
 
     fn states(&self) -> Answer {
-        let states = self.lasting.host().states().into_iter();
+        let states = self.resources.host().states().into_iter();
         let plugins = states.map(|(plugin, kept)| KeptState {
             plugin,
             keys: kept.keys,
@@ -423,7 +423,7 @@ impl Running {
     }
 
     fn clear_state(&self, plugin: &str, key: Option<&str>) -> Answer {
-        let Some(keys) = self.lasting.host().clear_state(plugin, key) else {
+        let Some(keys) = self.resources.host().clear_state(plugin, key) else {
             let text = format!("there is no plugin {plugin:?}");
             return Answer::Failed { text };
         };
@@ -443,7 +443,7 @@ impl Running {
 
     fn broken_uploads(&self) -> Vec<Broken> {
         let mut all = Vec::new();
-        for (storage, local) in self.lasting.storages() {
+        for (storage, local) in self.resources.storages() {
             all.extend(local.waiting().into_iter().map(|waiting| {
                 let (user, path) = waiting.label.unzip();
                 Broken {

@@ -4,10 +4,10 @@ mod admission;
 pub mod control;
 mod generations;
 mod listeners;
-mod parts;
 mod proxy;
 mod quarantine;
 mod reload;
+mod resources;
 mod signal;
 mod warnings;
 
@@ -32,7 +32,7 @@ use self::{
     control::Control,
     generations::Generations,
     listeners::Shared,
-    parts::{Lasting, Prepared},
+    resources::{Prepared, Resources},
     signal::Sign,
 };
 use crate::{
@@ -59,7 +59,7 @@ pub struct Server {
     loaded: Loaded,
     context: Arc<Context>,
     listeners: Vec<Bound>,
-    lasting: Lasting,
+    resources: Resources,
     control: Control,
     /// Ends when all events have been told.
     told: mpsc::Receiver<()>,
@@ -104,7 +104,7 @@ impl fmt::Display for Kind {
 struct Opened {
     /// None where a server runs already, of which this is a trial.
     control: Option<Control>,
-    lasting: Lasting,
+    resources: Resources,
     prepared: Prepared,
     addresses: Vec<Taken>,
     told: mpsc::Receiver<()>,
@@ -117,8 +117,8 @@ async fn open(loaded: &mut Loaded, startup: &Arc<Startup>) -> Result<Opened, Pro
     let control = Control::listen(loaded, startup)
         .map_err(|error| loaded.problem("server.state", error.to_string()))?;
     let (ended, told) = mpsc::channel(1);
-    let lasting = Lasting::new(loaded, ended, startup)?;
-    let prepared = lasting.prepare(loaded, startup).await?;
+    let resources = Resources::new(loaded, ended, startup)?;
+    let prepared = resources.prepare(loaded, startup).await?;
     let addresses = take(loaded, addresses(&loaded.config), startup)?;
     loaded.warnings.extend(prepared.warnings.iter().cloned());
     // A running server's transfers have some of the ports.
@@ -128,7 +128,7 @@ async fn open(loaded: &mut Loaded, startup: &Arc<Startup>) -> Result<Opened, Pro
     }
     Ok(Opened {
         control,
-        lasting,
+        resources,
         prepared,
         addresses,
         told,
@@ -178,12 +178,12 @@ impl Server {
         };
         let listeners = listen(&loaded, opened.addresses)?;
         warnings::tell(&loaded);
-        let context = opened.lasting.context(&loaded, opened.prepared);
+        let context = opened.resources.context(&loaded, opened.prepared);
         Ok(Self {
             loaded,
             context,
             listeners,
-            lasting: opened.lasting,
+            resources: opened.resources,
             control,
             told: opened.told,
         })
@@ -207,12 +207,12 @@ impl Server {
             loaded,
             context,
             listeners,
-            lasting,
+            resources,
             control,
             mut told,
         } = self;
         let mut signals = signal::Signals::new()?;
-        lasting.users().accounts.replace(&context);
+        resources.users().accounts.replace(&context);
         let limits = &loaded.config.limits;
         let (shutdown, shutting_down) = watch::channel(Shutdown::None);
         let (alive, mut gone) = mpsc::channel::<()>(1);
@@ -223,7 +223,7 @@ impl Server {
                 Admission::new(limits.sessions, limits.sessions_per_address),
                 shutting_down,
             )),
-            lasting,
+            resources,
             again: Arc::new(again),
             ending: watch::Sender::new(false),
             first: loaded.config.clone(),
@@ -286,7 +286,7 @@ impl Server {
         }
         let _ = (expiry.await, accounts.await, control.await);
         // With it goes the last that keeps listeners waiting for events.
-        let host = running.lasting.host();
+        let host = running.resources.host();
         drop(running);
         tokio::select! {
             _ = told.recv() => {}
@@ -404,7 +404,7 @@ fn addresses(config: &Config) -> impl Iterator<Item = (SocketAddr, Kind)> {
 pub struct Running {
     shared: Arc<Shared>,
     generations: Generations,
-    lasting: Lasting,
+    resources: Resources,
     again: Arc<Reread>,
     /// Whether the end has begun, which a reload must not hold up.
     ending: watch::Sender<bool>,
@@ -479,7 +479,7 @@ impl Running {
 async fn expire(running: Arc<Running>) {
     loop {
         sleep(EXPIRY).await;
-        for (_, storage) in running.lasting.storages() {
+        for (_, storage) in running.resources.storages() {
             match storage.expire().await {
                 Ok(0) => {}
                 Ok(removed) => tracing::info!(removed, root = %storage.root().display(),

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     gate::events::{Event, Kind},
-    storage::{Error, Held, Storage},
+    storage::{Error, QuarantinedUpload, Storage},
 };
 
 impl Running {
@@ -30,9 +30,9 @@ impl Running {
         }
     }
 
-    async fn quarantined(&self) -> Result<Vec<Held>, String> {
+    async fn quarantined(&self) -> Result<Vec<QuarantinedUpload>, String> {
         let mut all = Vec::new();
-        for (name, storage) in self.lasting.storages() {
+        for (name, storage) in self.resources.storages() {
             let held = storage.quarantined().await;
             all.extend(held.map_err(|error| format!("storage.{name}: {error}"))?);
         }
@@ -80,7 +80,7 @@ impl Running {
     }
 
     async fn storage_of(&self, id: &str) -> Result<Arc<dyn Storage>, String> {
-        for (name, storage) in self.lasting.storages() {
+        for (name, storage) in self.resources.storages() {
             let held = storage.quarantined().await;
             let held = held.map_err(|error| format!("storage.{name}: {error}"))?;
             if held.iter().any(|held| held.id == id) {
@@ -93,7 +93,7 @@ impl Running {
     }
 }
 
-fn released(held: &Held) -> Event {
+fn released(held: &QuarantinedUpload) -> Event {
     let mut event = Event::new(Kind::Upload).size(held.size);
     event = event.sha256(held.note.sha256.as_deref());
     event = event.plugin(&held.note.plugin).operation("release");

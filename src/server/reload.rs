@@ -47,7 +47,7 @@ impl Running {
                 if self.shared.context().is_some() {
                     self.generations.push(&context);
                     self.shared.replace(Some(context.clone()));
-                    self.lasting.users().accounts.replace(&context);
+                    self.resources.users().accounts.replace(&context);
                     self.judge().await;
                 }
                 drop(context);
@@ -112,7 +112,7 @@ impl Running {
         let mut bound = bind(&loaded, free).map_err(text)?;
         let startup = Arc::new(Startup::real());
         let prepared = self
-            .lasting
+            .resources
             .prepare(&loaded, &startup)
             .await
             .map_err(text)?;
@@ -136,7 +136,7 @@ impl Running {
                 tracing::info!(address = %serving.listening.address, "listening no more");
             }
         }
-        let context = self.lasting.context(&loaded, prepared);
+        let context = self.resources.context(&loaded, prepared);
         Ok((loaded, context, bound))
     }
 
@@ -166,7 +166,7 @@ impl Running {
 impl Running {
     /// Ends sessions whose account is not what it was.
     async fn judge(&self) {
-        let accounts = self.lasting.users().accounts.clone();
+        let accounts = self.resources.users().accounts.clone();
         // Takes a while where there are many.
         let _ = tokio::task::spawn_blocking(move || accounts.judge()).await;
     }
@@ -178,7 +178,7 @@ pub(super) async fn follow_accounts(running: Arc<Running>) {
     let mut before = (Weak::new(), Vec::new());
     loop {
         sleep(FOLLOW).await;
-        if running.lasting.users().accounts.is_empty() {
+        if running.resources.users().accounts.is_empty() {
             before = (Weak::new(), Vec::new());
             continue;
         }

@@ -18,7 +18,7 @@ use super::{context::Context, state::Active};
 use crate::{
     config::AccountChange,
     ftp::reply::Reply,
-    gate::{Gates, SessionFacts, grounds::Grounds, session::line},
+    gate::{Gates, SessionInfo, grounds::Grounds, session::line},
 };
 
 /// All of them.
@@ -33,7 +33,7 @@ pub struct Accounts {
 /// One session.
 struct Entry {
     context: Arc<Context>,
-    facts: Arc<SessionFacts>,
+    facts: Arc<SessionInfo>,
     grounds: Grounds,
     verdict: watch::Sender<Verdict>,
     /// Whether it was said that it goes on for now.
@@ -96,7 +96,7 @@ impl Accounts {
     pub fn enter(
         self: &Arc<Self>,
         context: Arc<Context>,
-        facts: Arc<SessionFacts>,
+        facts: Arc<SessionInfo>,
         grounds: Grounds,
     ) -> Standing {
         let (sender, verdict) = watch::channel(Verdict::Stays);
@@ -219,7 +219,7 @@ impl Entry {
 }
 
 /// The last reply of a session that ends, as its account is not what it was.
-pub(super) fn revoked(facts: &SessionFacts, user: Option<&Active>, cause: &str) -> Reply {
+pub(super) fn revoked(facts: &SessionInfo, user: Option<&Active>, cause: &str) -> Reply {
     line!(
         info,
         facts,

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     data::ending::Ending,
     ftp::reply::Reply,
-    gate::{SessionFacts, session::line},
+    gate::{SessionInfo, session::line},
     observe::Rate,
     tls::SessionTls,
 };
@@ -34,7 +34,7 @@ pub(super) struct Connection {
     /// One of the sessions of this context.
     _counted: Arc<()>,
     pub(super) control: Control,
-    pub(super) facts: Arc<SessionFacts>,
+    pub(super) facts: Arc<SessionInfo>,
     pub(super) local: SocketAddr,
     /// TLS was on from the first byte, and stays on.
     pub(super) implicit: bool,
@@ -93,7 +93,7 @@ impl Connection {
         let length = usize::try_from(limits.line_length).unwrap_or(usize::MAX);
         let control = Control::new(tcp, length, limits.stall_timeout);
         let ending = Ending::new(context.config.tls.close_notify);
-        let facts = Arc::new(SessionFacts {
+        let facts = Arc::new(SessionInfo {
             id: origin.id,
             client: origin.client,
             server: origin.server,
@@ -181,7 +181,7 @@ impl Connection {
     }
 
     /// Snapshots of the session go out by reference count: this changes the next one.
-    pub(super) fn facts_mut(&mut self) -> &mut SessionFacts {
+    pub(super) fn facts_mut(&mut self) -> &mut SessionInfo {
         Arc::make_mut(&mut self.facts)
     }
 }

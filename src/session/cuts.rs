@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{ftp::path::VirtualPath, gate::SessionFacts};
+use crate::{ftp::path::VirtualPath, gate::SessionInfo};
 
 /// The most that are remembered; the oldest go.
 const MOST: usize = 10_000;
@@ -40,7 +40,7 @@ struct Cut {
 #[derive(Clone)]
 pub struct RecentCuts {
     cuts: Arc<Cuts>,
-    facts: Arc<SessionFacts>,
+    facts: Arc<SessionInfo>,
     /// For how long the broken upload is told of; zero is never.
     window: Duration,
 }
@@ -48,7 +48,7 @@ pub struct RecentCuts {
 impl RecentCuts {
     /// Those of the session's user at its address.
     #[must_use]
-    pub fn new(cuts: Arc<Cuts>, facts: Arc<SessionFacts>, window: Duration) -> Self {
+    pub fn new(cuts: Arc<Cuts>, facts: Arc<SessionInfo>, window: Duration) -> Self {
         Self {
             cuts,
             facts,

@@ -12,7 +12,7 @@ use crate::{
     data::{Dropped, Observer, download::PumpError},
     ftp::{path::VirtualPath, reply::Reply},
     gate::{
-        Fault, SessionFacts,
+        Fault, SessionInfo,
         events::{Event, Events, Kind},
         session::line,
         upload::Refusal,
@@ -57,7 +57,7 @@ impl Operation {
 /// Where things that happen in one session are told.
 #[derive(Clone)]
 pub(super) struct Journal {
-    facts: Arc<SessionFacts>,
+    facts: Arc<SessionInfo>,
     events: Events,
     /// The file or directory that a data connection is for, once that is known.
     path: Option<VirtualPath>,
@@ -141,7 +141,7 @@ macro_rules! line_of {
 }
 
 impl Journal {
-    pub(super) fn new(facts: Arc<SessionFacts>, events: Events) -> Self {
+    pub(super) fn new(facts: Arc<SessionInfo>, events: Events) -> Self {
         Self {
             facts,
             events,

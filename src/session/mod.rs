@@ -296,7 +296,7 @@ impl Session {
                     }
                     // Idle for a little: what plugins keep for the session may go.
                     if let Some(policy) = &policy {
-                        policy.rest();
+                        policy.release_idle();
                     }
                     sleep.as_mut().reset(deadline);
                 }

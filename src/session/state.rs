@@ -7,7 +7,7 @@ use crate::{
     data::{Route, rate::Rate},
     ftp::{digest::Algorithm, facts::Facts, path::VirtualPath, secret::Secret},
     gate::{
-        Account, SessionFacts,
+        Account, SessionInfo,
         events::{Event, Events, Kind},
         path_policy::Policy,
     },
@@ -71,13 +71,13 @@ pub struct Active {
 /// From the login to the logout, however that comes about.
 pub struct Presence {
     events: Events,
-    facts: Arc<SessionFacts>,
+    facts: Arc<SessionInfo>,
     reason: OnceLock<String>,
 }
 
 impl Presence {
     /// Tells of the login.
-    pub fn new(events: Events, facts: Arc<SessionFacts>) -> Self {
+    pub fn new(events: Events, facts: Arc<SessionInfo>) -> Self {
         events.tell(|| Event::of(Kind::Login, &facts));
         let reason = OnceLock::new();
         Self {

@@ -15,7 +15,7 @@ use crate::{
     config::UploadDigest,
     ftp::{metadata::Kind, path::VirtualPath, reply::Reply},
     gate::{path_policy::Operation, upload::Digester},
-    storage::{Error, From},
+    storage::{Error, StartAt},
     tls::session::Direction,
     types::UploadMode,
 };
@@ -26,8 +26,8 @@ const UNIQUE_TRIES: usize = 16;
 impl UserSession<'_> {
     pub(super) async fn stor(&mut self, argument: &str) -> io::Result<Next> {
         let from = match std::mem::take(&mut self.connection.parameters.restart) {
-            0 => From::Start,
-            offset => From::Offset(offset),
+            0 => StartAt::Start,
+            offset => StartAt::Offset(offset),
         };
         let path = self.resolve(argument);
         self.store(path, from, None).await
@@ -36,7 +36,7 @@ impl UserSession<'_> {
     pub(super) async fn appe(&mut self, argument: &str) -> io::Result<Next> {
         self.connection.parameters.restart = 0;
         let path = self.resolve(argument);
-        self.store(path, From::End, None).await
+        self.store(path, StartAt::End, None).await
     }
 
     /// A name that nobody has, told in the form of RFC 1123 §4.1.2.9.
@@ -47,7 +47,7 @@ impl UserSession<'_> {
             Ok(path) => Some(format!("FILE: {}", path.file_name().unwrap_or_default())),
             Err(_) => None,
         };
-        self.store(path, From::Start, announcement).await
+        self.store(path, StartAt::Start, announcement).await
     }
 
     async fn unique_name(&self) -> Result<VirtualPath, Failure> {
@@ -68,7 +68,7 @@ impl UserSession<'_> {
     async fn store(
         &mut self,
         path: Result<VirtualPath, Failure>,
-        from: From,
+        from: StartAt,
         announcement: Option<String>,
     ) -> io::Result<Next> {
         let named = path.as_ref().map_or("", VirtualPath::as_str).to_owned();
@@ -88,7 +88,7 @@ impl UserSession<'_> {
     async fn upload(
         &mut self,
         path: VirtualPath,
-        from: From,
+        from: StartAt,
         announcement: Option<String>,
     ) -> Result<(String, Work, Handle), Failure> {
         let announced_size = self.connection.parameters.announced_size.take();
@@ -99,7 +99,7 @@ impl UserSession<'_> {
             Ok(found) if found.kind == Kind::Directory => {
                 return Err(Reply::new(553, "A directory has that name").into());
             }
-            Ok(found) if from == From::End => (UploadMode::Append, found.size),
+            Ok(found) if from == StartAt::End => (UploadMode::Append, found.size),
             Ok(found) => (UploadMode::Overwrite, found.size),
             Err(Error::NotFound) => (UploadMode::Create, 0),
             Err(error) => return Err(error.into()),

@@ -197,7 +197,7 @@ impl UserSession<'_> {
                 }
                 () = &mut lasting, if !rested => {
                     rested = true;
-                    self.user.policy.rest();
+                    self.user.policy.release_idle();
                     continue;
                 }
                 () = handle.waited(keep_alive), if !keep_alive.is_zero() => {

@@ -21,12 +21,12 @@ use crate::{
     },
     ftp::{path::VirtualPath, reply::Reply},
     gate::{
-        Named, SessionFacts,
+        Named, SessionInfo,
         path_policy::{Operation, Policy},
         session::line,
         upload::{Inspection, Inspector, Record, Refusal, UploadFacts},
     },
-    storage::{Error, Note, Part, Tree},
+    storage::{Error, Part, QuarantineInfo, Tree},
     types::UploadMode,
 };
 
@@ -90,7 +90,7 @@ pub(super) fn quota_exceeded(quota: u64) -> Reply {
 
 /// One upload.
 pub(super) struct Upload {
-    pub(super) facts: Arc<SessionFacts>,
+    pub(super) facts: Arc<SessionInfo>,
     pub(super) journal: Journal,
     pub(super) policy: Arc<Policy>,
     pub(super) tree: Arc<dyn Tree>,
@@ -534,7 +534,7 @@ impl Upload {
         let mut kept = None;
         match refusal {
             Refusal::Quarantined(plugin, reason) => {
-                let note = Note {
+                let note = QuarantineInfo {
                     user: self.user.clone(),
                     path: self.path.as_str().to_owned(),
                     mode: self.mode,

@@ -148,13 +148,17 @@ pub trait Storage: Send + Sync {
     /// Broken uploads that wait to be resumed, the newest first.
     fn waiting(&self) -> Vec<Waiting>;
     /// Uploads that were put into quarantine, the oldest first.
-    fn quarantined(&self) -> BoxFuture<'_, Result<Vec<Held>>>;
+    fn quarantined(&self) -> BoxFuture<'_, Result<Vec<QuarantinedUpload>>>;
     /// Publishes an upload from quarantine, as if it had been accepted now. A file that has come to
     /// be under its name since is [`Error::Exists`], unless `replace`; an upload that is not whole is
     /// [`Error::Unsupported`].
-    fn release<'a>(&'a self, id: &'a str, replace: bool) -> BoxFuture<'a, Result<Held>>;
+    fn release<'a>(
+        &'a self,
+        id: &'a str,
+        replace: bool,
+    ) -> BoxFuture<'a, Result<QuarantinedUpload>>;
     /// Removes an upload from quarantine for good.
-    fn discard<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Held>>;
+    fn discard<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<QuarantinedUpload>>;
 }
 
 /// A broken upload that waits to be resumed.
@@ -172,7 +176,7 @@ pub struct Waiting {
 /// What a person should know who looks at an upload in quarantine.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Note {
+pub struct QuarantineInfo {
     /// Who sent it.
     pub user: String,
     /// Where it was to be seen, in the user's tree.
@@ -196,7 +200,7 @@ pub struct Note {
 /// An upload in quarantine.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Held {
+pub struct QuarantinedUpload {
     /// Its name in quarantine.
     pub id: String,
     /// When it was put there, RFC 3339 in UTC.
@@ -209,7 +213,7 @@ pub struct Held {
     pub size: u64,
     /// What the session knew of it.
     #[serde(flatten)]
-    pub note: Note,
+    pub note: QuarantineInfo,
 }
 
 /// One account's files.
@@ -229,7 +233,7 @@ pub trait Tree: Send + Sync {
     fn stage<'a>(
         &'a self,
         path: &'a VirtualPath,
-        from: From,
+        from: StartAt,
     ) -> BoxFuture<'a, Result<Box<dyn Part>>>;
     /// Removes a file, and what waits to be resumed under its name. Of a link, whatever it leads to,
     /// the link is removed.
@@ -263,7 +267,7 @@ pub trait Tree: Send + Sync {
 
 /// Where an upload begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum From {
+pub enum StartAt {
     /// At nothing; what waited to be resumed is forgotten.
     Start,
     /// REST and STOR: at this offset of the broken upload if there is one, else of the file.
@@ -326,7 +330,7 @@ pub trait Part: Send {
     /// Leaves it to be resumed by its owner.
     fn keep(self: Box<Self>) -> BoxFuture<'static, Result<()>>;
     /// Moves it where no client sees it, with a note for a person; returns its name there.
-    fn quarantine(self: Box<Self>, note: Note) -> BoxFuture<'static, Result<String>>;
+    fn quarantine(self: Box<Self>, note: QuarantineInfo) -> BoxFuture<'static, Result<String>>;
 }
 
 /// Bytes handed over by reference count.

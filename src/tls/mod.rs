@@ -3,9 +3,9 @@
 pub mod certificates;
 pub mod clients;
 pub mod errors;
-mod remembered;
 pub mod self_signed;
 pub mod session;
+mod session_cache;
 pub mod tickets;
 pub mod validity;
 

@@ -9,7 +9,7 @@ use rustls::{
 
 use super::{
     clients,
-    remembered::Remembered,
+    session_cache::Remembered,
     tickets::{Issuer, SessionTickets},
 };
 use crate::{

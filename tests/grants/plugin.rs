@@ -11,7 +11,7 @@ use portcullis::{
     config::{self, Grants},
     ftp::secret::Secret,
     gate::{
-        Gates, SessionFacts,
+        Gates, SessionInfo,
         authentication::{Credentials, Outcome},
     },
     plugin::Host,
@@ -77,7 +77,7 @@ impl Plugin {
     /// What comes of an action.
     pub async fn tries(&self, action: &str) -> String {
         let address = SocketAddr::from(([192, 0, 2, 7], 50_000));
-        let session = Arc::new(SessionFacts {
+        let session = Arc::new(SessionInfo {
             id: "s1".into(),
             client: address,
             server: address,

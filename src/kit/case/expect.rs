@@ -50,10 +50,10 @@ impl From<Fault> for Answer {
             FaultKind::Unavailable => "unavailable",
             FaultKind::Internal => "internal",
             FaultKind::Trap
-            | FaultKind::Late
+            | FaultKind::Timeout
             | FaultKind::TooBig
             | FaultKind::Busy
-            | FaultKind::Nonsense => "fault",
+            | FaultKind::InvalidResponse => "fault",
         };
         Self {
             fault: Some(fault.clone()),

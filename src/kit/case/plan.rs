@@ -12,7 +12,7 @@ use crate::{
     config::{ConfigError, Document, Grants, Instances, PluginLimits, Problem},
     ftp::{path::VirtualPath, secret::Secret},
     gate::{
-        SessionFacts,
+        SessionInfo,
         authentication::Credentials,
         path_policy::{Operation, Request},
     },
@@ -43,7 +43,7 @@ pub struct Asked {
     /// For people.
     pub name: String,
     /// The session that it is about.
-    pub session: Arc<SessionFacts>,
+    pub session: Arc<SessionInfo>,
     /// What is asked.
     pub question: Question,
     /// What should come of it.
@@ -146,7 +146,7 @@ fn asked(
     call: &Call,
     index: usize,
     session: &Session,
-    (before, after): (&Arc<SessionFacts>, &Arc<SessionFacts>),
+    (before, after): (&Arc<SessionInfo>, &Arc<SessionInfo>),
     directory: &Path,
 ) -> Result<Asked, Wrong> {
     let question = question(call, directory)?;
@@ -155,7 +155,7 @@ fn asked(
         .fits(question.world())
         .map_err(|(key, text)| (format!("expect.{key}"), text))?;
     let session = match &question {
-        Question::Login(credentials) => Arc::new(SessionFacts {
+        Question::Login(credentials) => Arc::new(SessionInfo {
             user: session.user.clone().or(Some(credentials.user.clone())),
             ..before.as_ref().clone()
         }),

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::Session;
 use crate::{
     ftp::path::VirtualPath,
-    gate::{Account, SessionFacts, session::TlsFacts},
+    gate::{Account, SessionInfo, session::TlsFacts},
     tls,
     types::PeerCertificate,
 };
@@ -32,7 +32,7 @@ impl Session {
     pub(super) fn facts(
         &self,
         directory: &Path,
-    ) -> Result<(SessionFacts, SessionFacts), (String, String)> {
+    ) -> Result<(SessionInfo, SessionInfo), (String, String)> {
         let account = match &self.account {
             Some(facts) => facts
                 .account()
@@ -45,7 +45,7 @@ impl Session {
             )),
             None => None,
         };
-        let before = SessionFacts {
+        let before = SessionInfo {
             id: "case".into(),
             client: SocketAddr::new(self.client_address, self.client_port),
             server: SocketAddr::new(self.server_address, self.server_port),
@@ -55,7 +55,7 @@ impl Session {
             user: self.user.clone(),
             account: None,
         };
-        let after = SessionFacts {
+        let after = SessionInfo {
             user: Some(self.user.clone().unwrap_or_else(|| "demo".into())),
             account: Some(Arc::new(account)),
             ..before.clone()

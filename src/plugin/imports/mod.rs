@@ -11,14 +11,14 @@ use super::{
     call::Call,
     resources::{Account, Session},
 };
-use crate::gate::SessionFacts;
+use crate::gate::SessionInfo;
 
 type Result<T> = wasmtime::Result<T>;
 
 impl types::Host for Call {}
 
 impl Call {
-    fn facts(&self, session: &Resource<Session>) -> Result<&SessionFacts> {
+    fn facts(&self, session: &Resource<Session>) -> Result<&SessionInfo> {
         Ok(&self.table.get(session)?.0)
     }
 }

@@ -1,6 +1,6 @@
 //! Every way to fail is a fault of its kind, and of that one call.
 
-use super::{super::slots::Purpose, *};
+use super::{super::instance_limiter::Purpose, *};
 use crate::gate::FaultKind;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -13,12 +13,12 @@ async fn each_fault_has_its_kind() {
     let gate = &*gates.authenticators[0].gate;
     for (user, kind, text) in [
         ("trap", FaultKind::Trap, "in __rustc::rust_panic < "),
-        ("loop", FaultKind::Late, "limits.cpu-time"),
+        ("loop", FaultKind::Timeout, "limits.cpu-time"),
         ("memory", FaultKind::TooBig, "limits.memory"),
         ("stack", FaultKind::Trap, "call stack exhausted"),
         ("accounts", FaultKind::TooBig, "handles"),
         ("list", FaultKind::TooBig, "groups"),
-        ("home", FaultKind::Nonsense, "../../etc"),
+        ("home", FaultKind::InvalidResponse, "../../etc"),
         (
             "unavailable",
             FaultKind::Unavailable,
@@ -77,7 +77,7 @@ async fn a_loop_holds_up_nobody_else() {
     ));
     assert!(start.elapsed() < millis(150), "{:?}", start.elapsed());
     assert!(!looping.is_finished());
-    assert_eq!(looping.await.unwrap().unwrap_err().kind, FaultKind::Late);
+    assert_eq!(looping.await.unwrap().unwrap_err().kind, FaultKind::Timeout);
 }
 
 #[tokio::test]
@@ -105,7 +105,7 @@ async fn the_wall_clock_ends_what_the_epoch_does_not() {
     let fault = login(&*gates.authenticators[0].gate, "loop", "")
         .await
         .unwrap_err();
-    assert_eq!(fault.kind, FaultKind::Late);
+    assert_eq!(fault.kind, FaultKind::Timeout);
     assert!(fault.text.contains("limits.wall-time"), "{fault}");
 }
 
@@ -116,7 +116,7 @@ async fn the_busy_wait_for_an_instance() {
     plugin.limits.wall_time = millis(30);
     let gates = fixture.gates(&[plugin]).await;
     let mut slots = Vec::new();
-    let all = &fixture.host.shared.slots;
+    let all = &fixture.host.shared.instances;
     while let Ok(slot) = all.take(Purpose::Login, None, 1, millis(1), None).await {
         slots.push(slot);
     }

@@ -1,6 +1,6 @@
 //! Path guards keep their instance, unless something went wrong in it.
 
-use super::{super::slots::Purpose, *};
+use super::{super::instance_limiter::Purpose, *};
 use crate::gate::{
     FaultKind, Named,
     path_policy::{Decision, Guard, Operation, PathPolicy, Request},
@@ -33,7 +33,7 @@ async fn ask(guard: &dyn Guard, names: &[&str]) -> Result<Vec<Decision>, Fault> 
 async fn faults_cost_the_instance_and_no_more() {
     let fixture = Fixture::new();
     let (_policy, guard) = guard(&fixture).await;
-    let taken = || fixture.host.shared.slots.taken();
+    let taken = || fixture.host.shared.instances.taken();
     let none = taken();
     let decisions = ask(&*guard, &["a", "hide", "deny"]).await.unwrap();
     let denied = Decision::Deny("Denied on purpose".into());
@@ -41,11 +41,11 @@ async fn faults_cost_the_instance_and_no_more() {
     assert_eq!(taken(), none + 1, "the instance is kept");
     for (name, kind) in [
         ("trap", FaultKind::Trap),
-        ("loop", FaultKind::Late),
+        ("loop", FaultKind::Timeout),
         ("memory", FaultKind::TooBig),
         ("stack", FaultKind::Trap),
-        ("short", FaultKind::Nonsense),
-        ("long", FaultKind::Nonsense),
+        ("short", FaultKind::InvalidResponse),
+        ("long", FaultKind::InvalidResponse),
         ("internal", FaultKind::Internal),
     ] {
         let fault = ask(&*guard, &["a", name]).await.unwrap_err();
@@ -55,7 +55,7 @@ async fn faults_cost_the_instance_and_no_more() {
         assert_eq!(taken(), none + 1);
     }
     assert_eq!(ask(&*guard, &[]).await.unwrap(), []);
-    guard.rest();
+    guard.release_idle();
     assert_eq!(taken(), none);
     assert_eq!(ask(&*guard, &["hide"]).await.unwrap(), [Decision::Hide]);
 }
@@ -64,11 +64,11 @@ async fn faults_cost_the_instance_and_no_more() {
 async fn a_cancelled_question_never_re_enters_the_instance() {
     let fixture = Fixture::new();
     let (_policy, guard) = guard(&fixture).await;
-    let none = fixture.host.shared.slots.taken();
+    let none = fixture.host.shared.instances.taken();
     ask(&*guard, &["a"]).await.unwrap();
     let cancelled = tokio::time::timeout(millis(20), ask(&*guard, &["loop"])).await;
     assert!(cancelled.is_err());
-    assert_eq!(fixture.host.shared.slots.taken(), none);
+    assert_eq!(fixture.host.shared.instances.taken(), none);
     assert_eq!(ask(&*guard, &["a"]).await.unwrap(), [Decision::Allow]);
 }
 
@@ -76,7 +76,7 @@ async fn a_cancelled_question_never_re_enters_the_instance() {
 async fn nothing_is_kept_when_instances_are_scarce() {
     let fixture = Fixture::new();
     let (_policy, guard) = guard(&fixture).await;
-    let slots = &fixture.host.shared.slots;
+    let slots = &fixture.host.shared.instances;
     let mut held = Vec::new();
     for user in 0..64 {
         let user = user.to_string();
@@ -97,7 +97,7 @@ async fn nothing_is_kept_when_instances_are_scarce() {
 async fn what_is_kept_gives_way_to_who_waits() {
     let fixture = Fixture::new();
     let (policy, guard) = guard(&fixture).await;
-    let slots = &fixture.host.shared.slots;
+    let slots = &fixture.host.shared.instances;
     ask(&*guard, &["a"]).await.unwrap();
     assert_eq!(slots.taken(), 1, "the instance is kept");
     // Somebody else has all but that, and wants one more.

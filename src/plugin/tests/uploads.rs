@@ -80,8 +80,8 @@ async fn verdicts_and_faults_reach_the_pump() {
     for (name, kind) in [
         ("trap-before", FaultKind::Trap),
         ("trap-after", FaultKind::Trap),
-        ("loop", FaultKind::Late),
-        ("late", FaultKind::Late),
+        ("loop", FaultKind::Timeout),
+        ("late", FaultKind::Timeout),
         ("memory", FaultKind::TooBig),
     ] {
         let Err(Refusal::Failed(fault)) = send(&chain, name, pieces).await else {
@@ -126,15 +126,15 @@ async fn waiting_for_a_slow_client_is_taken() {
 async fn an_aborted_upload_ends_its_inspection() {
     let fixture = Fixture::new();
     let chain = faulty(&fixture).await;
-    let none = fixture.host.shared.slots.taken();
+    let none = fixture.host.shared.instances.taken();
     let mut inspection = Inspection::start(&chain, &session("alice"), &upload("aborted"));
     inspection.push(Bytes::from_static(b"piece")).await.unwrap();
     tokio::time::sleep(millis(20)).await;
-    assert_eq!(fixture.host.shared.slots.taken(), none + 1);
+    assert_eq!(fixture.host.shared.instances.taken(), none + 1);
     drop(inspection);
     for _ in 0..50 {
         tokio::time::sleep(millis(10)).await;
-        if fixture.host.shared.slots.taken() == none {
+        if fixture.host.shared.instances.taken() == none {
             return;
         }
     }

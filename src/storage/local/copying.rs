@@ -16,7 +16,7 @@ use rustix::{
 };
 use tokio::{sync::watch, task::spawn_blocking};
 
-use super::{beneath::facts, source::retry};
+use super::{confined_dir::facts, source::retry};
 use crate::storage::{Error, Result};
 
 /// The bytes that are copied before looking whether anybody still wants it.

@@ -9,7 +9,7 @@ use rustix::{
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::{
-    beneath::{Directory, FACTS, describe, describe_link, kind, pool},
+    confined_dir::{Directory, FACTS, describe, describe_link, kind, pool},
     names::shown,
 };
 use crate::{

@@ -6,7 +6,7 @@
 //! What the page cache answers is done on the runtime's threads, and what may wait on the pool's.
 
 mod attributes;
-mod beneath;
+mod confined_dir;
 mod copying;
 mod key;
 mod label;
@@ -36,12 +36,12 @@ use std::{
 use rustix::fs::{Mode, OFlags, mkdirat};
 
 use self::{
-    beneath::{Access, Directory, pool},
+    confined_dir::{Access, Directory, pool},
     staging::Staging,
     tree::LocalTree,
     usage::Usage,
 };
-use super::{Error, Held, Result, Storage, Tree, Waiting};
+use super::{Error, QuarantinedUpload, Result, Storage, Tree, Waiting};
 use crate::{
     config,
     ftp::path::VirtualPath,
@@ -204,16 +204,20 @@ impl Storage for Local {
         self.shared.staging.waiting()
     }
 
-    fn quarantined(&self) -> BoxFuture<'_, Result<Vec<Held>>> {
+    fn quarantined(&self) -> BoxFuture<'_, Result<Vec<QuarantinedUpload>>> {
         let shared = self.shared.clone();
         Box::pin(pool(move || quarantine::list(&shared)))
     }
 
-    fn release<'a>(&'a self, id: &'a str, replace: bool) -> BoxFuture<'a, Result<Held>> {
+    fn release<'a>(
+        &'a self,
+        id: &'a str,
+        replace: bool,
+    ) -> BoxFuture<'a, Result<QuarantinedUpload>> {
         Box::pin(quarantine::release(&self.shared, id, replace))
     }
 
-    fn discard<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Held>> {
+    fn discard<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<QuarantinedUpload>> {
         let (shared, id) = (self.shared.clone(), id.to_owned());
         Box::pin(pool(move || quarantine::discard(&shared, &id)))
     }

@@ -17,7 +17,7 @@ use rustix::{
 
 use super::{
     Shared, attributes,
-    beneath::{Access, Directory, discard, facts, facts_at, pool},
+    confined_dir::{Access, Directory, discard, facts, facts_at, pool},
     key::Key,
     names,
     origin::Identity,
@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     ftp::{metadata::Kind, path::VirtualPath},
-    storage::{Error, Note, Part, Result},
+    storage::{Error, Part, QuarantineInfo, Result},
     types::{BoxFuture, Durability, Staged},
 };
 
@@ -217,7 +217,7 @@ impl Part for LocalPart {
         }))
     }
 
-    fn quarantine(mut self: Box<Self>, note: Note) -> BoxFuture<'static, Result<String>> {
+    fn quarantine(mut self: Box<Self>, note: QuarantineInfo) -> BoxFuture<'static, Result<String>> {
         Box::pin(async move {
             self.copied().await?;
             pool(move || quarantine::put(*self, note)).await

@@ -5,7 +5,7 @@ use std::{fmt::Write, os::fd::OwnedFd, sync::Arc};
 use rustix::fs::{AtFlags, OFlags, fstat, renameat, unlinkat};
 
 use super::{
-    beneath::{describe, discard, facts},
+    confined_dir::{describe, discard, facts},
     copying::{Copied, Copying},
     key::Key,
     label::Label,

@@ -26,7 +26,7 @@ use rustix::{
 
 use super::{
     Shared,
-    beneath::{Access, facts, pool},
+    confined_dir::{Access, facts, pool},
     label::Label,
     origin::Origin,
     part::{LocalPart, rename},
@@ -38,7 +38,7 @@ use crate::{
     config,
     ftp::{metadata::Kind, path::VirtualPath},
     startup::Startup,
-    storage::{Error, Held, Note, Part, Result},
+    storage::{Error, Part, QuarantineInfo, QuarantinedUpload, Result},
     types::UploadMode,
 };
 
@@ -88,7 +88,7 @@ fn open(shared: &Shared) -> Result<OwnedFd> {
 }
 
 /// Moves an upload there; returns its name.
-pub(super) fn put(mut part: LocalPart, mut note: Note) -> Result<String> {
+pub(super) fn put(mut part: LocalPart, mut note: QuarantineInfo) -> Result<String> {
     let staging = part.progress.staging().clone();
     let quarantine = open(&part.shared)?;
     let now = jiff::Timestamp::now();
@@ -103,7 +103,7 @@ pub(super) fn put(mut part: LocalPart, mut note: Note) -> Result<String> {
     fchmod(&*part.progress.file, Mode::from_raw_mode(0o600))?;
     let moved = (&staging, part.progress.name()?);
     transfer(moved, &part.progress.file, (&quarantine, &id))?;
-    let held = Held {
+    let held = QuarantinedUpload {
         id: id.clone(),
         time: now.to_string(),
         storage: part.shared.name.clone(),
@@ -195,7 +195,7 @@ fn each(file: impl AsFd, length: u64, mut take: impl FnMut(&[u8]) -> Result<()>)
 }
 
 /// What is there, the oldest first.
-pub(super) fn list(shared: &Shared) -> Result<Vec<Held>> {
+pub(super) fn list(shared: &Shared) -> Result<Vec<QuarantinedUpload>> {
     let directory = match openat(CWD, &shared.quarantine, DIRECTORY, Mode::empty()) {
         Ok(directory) => directory,
         Err(Errno::NOENT) => return Ok(Vec::new()),
@@ -224,7 +224,7 @@ pub(super) fn list(shared: &Shared) -> Result<Vec<Held>> {
 }
 
 /// The note of an upload, and the upload.
-fn look(directory: &OwnedFd, id: &str) -> Result<(Held, OwnedFd)> {
+fn look(directory: &OwnedFd, id: &str) -> Result<(QuarantinedUpload, OwnedFd)> {
     // A name that a person typed.
     if id.starts_with('.') || id.contains('/') {
         return Err(Error::NotFound);
@@ -235,7 +235,7 @@ fn look(directory: &OwnedFd, id: &str) -> Result<(Held, OwnedFd)> {
     let note = openat(directory, format!("{id}{JSON}"), flags, Mode::empty())?;
     let mut text = Vec::new();
     File::from(note).take(NOTE).read_to_end(&mut text)?;
-    let held: Held = serde_json::from_slice(&text).map_err(|error| {
+    let held: QuarantinedUpload = serde_json::from_slice(&text).map_err(|error| {
         let text = format!("the note of {id} in quarantine is damaged: {error}");
         Error::Io(io::Error::other(text))
     })?;
@@ -246,7 +246,7 @@ fn look(directory: &OwnedFd, id: &str) -> Result<(Held, OwnedFd)> {
 }
 
 /// An upload of this storage, and where it lies.
-fn find(shared: &Shared, id: &str) -> Result<(Held, OwnedFd, OwnedFd)> {
+fn find(shared: &Shared, id: &str) -> Result<(QuarantinedUpload, OwnedFd, OwnedFd)> {
     let directory = open(shared)?;
     let (held, file) = look(&directory, id)?;
     match held.storage == shared.name {
@@ -256,7 +256,11 @@ fn find(shared: &Shared, id: &str) -> Result<(Held, OwnedFd, OwnedFd)> {
 }
 
 /// Publishes an upload as if it had been accepted now. It stays in quarantine until it is published.
-pub(super) async fn release(shared: &Arc<Shared>, id: &str, replace: bool) -> Result<Held> {
+pub(super) async fn release(
+    shared: &Arc<Shared>,
+    id: &str,
+    replace: bool,
+) -> Result<QuarantinedUpload> {
     let (looker, name) = (shared.clone(), id.to_owned());
     let held = pool(move || find(&looker, &name).map(|(held, ..)| held)).await?;
     if !held.note.whole {
@@ -298,7 +302,7 @@ pub(super) async fn release(shared: &Arc<Shared>, id: &str, replace: bool) -> Re
 }
 
 /// A second name in staging for an upload in quarantine, or a copy, from where it is published.
-fn stage(shared: &Arc<Shared>, id: &str) -> Result<(Held, String, Arc<OwnedFd>)> {
+fn stage(shared: &Arc<Shared>, id: &str) -> Result<(QuarantinedUpload, String, Arc<OwnedFd>)> {
     let (held, file, directory) = find(shared, id)?;
     if facts(&file)?.stx_size != held.size {
         let text = "it has another size than when it was put into quarantine";
@@ -321,7 +325,7 @@ fn stage(shared: &Arc<Shared>, id: &str) -> Result<(Held, String, Arc<OwnedFd>)>
 }
 
 /// Removes an upload for good.
-pub(super) fn discard(shared: &Shared, id: &str) -> Result<Held> {
+pub(super) fn discard(shared: &Shared, id: &str) -> Result<QuarantinedUpload> {
     let (held, _, directory) = find(shared, id)?;
     remove(&directory, id)?;
     Ok(held)

@@ -10,7 +10,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::beneath::facts;
+use super::confined_dir::facts;
 use crate::storage::Result;
 
 pub(super) const NAME: &str = "user.portcullis.sha256";

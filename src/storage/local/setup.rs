@@ -17,7 +17,9 @@ use rustix::{
     io::Errno,
 };
 
-use super::{OpenError, Shared, beneath::Directory, quarantine, staging::Staging, usage::Usage};
+use super::{
+    OpenError, Shared, confined_dir::Directory, quarantine, staging::Staging, usage::Usage,
+};
 use crate::{
     access::{Wanted, explain},
     config,

@@ -8,7 +8,7 @@ use rustix::{
     io::{Errno, ReadWriteFlags, pread, preadv2},
 };
 
-use super::{beneath::pool, copying::Copied};
+use super::{confined_dir::pool, copying::Copied};
 use crate::{
     ftp::metadata::Metadata,
     storage::{Error, Result, Source},

@@ -29,7 +29,7 @@ use rustix::{
 
 use super::{
     attributes,
-    beneath::{describe, discard, facts, facts_at, unique},
+    confined_dir::{describe, discard, facts, facts_at, unique},
     key::Key,
     label::Label,
     origin::Origin,

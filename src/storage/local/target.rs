@@ -8,7 +8,7 @@ use rustix::{
 };
 
 use super::{
-    beneath::{Access, Directory, FACTS, Parent, kind, pool},
+    confined_dir::{Access, Directory, FACTS, Parent, kind, pool},
     origin::Identity,
 };
 use crate::{

@@ -18,7 +18,9 @@ use rustix::{
 
 use super::{
     Shared,
-    beneath::{Access, Directory, describe, discard, facts, facts_at, facts_on_disk, kind, pool},
+    confined_dir::{
+        Access, Directory, describe, discard, facts, facts_at, facts_on_disk, kind, pool,
+    },
     key::Key,
     label::Label,
     listing::{LocalListing, WithParts, count_not_shown},
@@ -35,7 +37,7 @@ use crate::{
         metadata::{Kind, Metadata, Partial},
         path::VirtualPath,
     },
-    storage::{Error, From, Listing, Part, Result, Source, Tree},
+    storage::{Error, Listing, Part, Result, Source, StartAt, Tree},
     types::BoxFuture,
 };
 
@@ -112,7 +114,7 @@ impl Tree for LocalTree {
     fn stage<'a>(
         &'a self,
         path: &'a VirtualPath,
-        from: From,
+        from: StartAt,
     ) -> BoxFuture<'a, Result<Box<dyn Part>>> {
         Box::pin(async move {
             if path.is_root() {
@@ -129,7 +131,7 @@ impl Tree for LocalTree {
             let key = self.key(path);
             let label = Label::new(&self.owner, &self.home_path, path.as_str());
             let label = Arc::new(label);
-            let progress = if matches!(from, From::Start | From::Offset(0)) {
+            let progress = if matches!(from, StartAt::Start | StartAt::Offset(0)) {
                 let claim = staging.claim(key, label, false)?;
                 staging.forget(|| key)?;
                 staging.told(|| key);
@@ -143,7 +145,7 @@ impl Tree for LocalTree {
                 home: self.home.clone(),
                 home_path: self.home_path.clone(),
                 path: path.clone(),
-                adds: matches!(from, From::End) || progress.origin().base > 0,
+                adds: matches!(from, StartAt::End) || progress.origin().base > 0,
                 progress,
                 replaces,
                 replaced,
@@ -443,25 +445,25 @@ impl LocalTree {
 
 /// An upload that goes on: with the part that waits and belongs to what lies there, else with a copy
 /// of that.
-fn resume(claim: Claim, target: &Target, from: From, mode: u32) -> Result<Progress> {
+fn resume(claim: Claim, target: &Target, from: StartAt, mode: u32) -> Result<Progress> {
     let published = target.file()?;
-    if claim.fresh(target, matches!(from, From::Offset(_)))? {
+    if claim.fresh(target, matches!(from, StartAt::Offset(_)))? {
         return claim.take(target, |available, base| match (from, published) {
-            (From::Start, _) => Ok(0),
-            (From::Offset(offset), _) if offset <= available => Ok(offset),
-            (From::Offset(_), _) => Err(Error::Offset { available }),
-            (From::End, None) => Ok(available),
+            (StartAt::Start, _) => Ok(0),
+            (StartAt::Offset(offset), _) if offset <= available => Ok(offset),
+            (StartAt::Offset(_), _) => Err(Error::Offset { available }),
+            (StartAt::End, None) => Ok(available),
             // To add to the file is what was begun: that begins anew.
-            (From::End, Some(file)) if file.stx_size == base => Ok(base),
-            (From::End, Some(_)) => Err(Error::PartialWaits { length: available }),
+            (StartAt::End, Some(file)) if file.stx_size == base => Ok(base),
+            (StartAt::End, Some(_)) => Err(Error::PartialWaits { length: available }),
         });
     }
     let available = published.map_or(0, |file| file.stx_size);
     let base = match from {
-        From::Start => 0,
-        From::End => available,
-        From::Offset(offset) if offset <= available => offset,
-        From::Offset(_) => return Err(Error::Offset { available }),
+        StartAt::Start => 0,
+        StartAt::End => available,
+        StartAt::Offset(offset) if offset <= available => offset,
+        StartAt::Offset(_) => return Err(Error::Offset { available }),
     };
     let origin = Origin {
         base,

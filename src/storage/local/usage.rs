@@ -14,7 +14,7 @@ use rustix::fs::{AtFlags, Dir, OFlags, statx};
 
 use super::{
     Shared,
-    beneath::{Directory, FACTS, kind, pool},
+    confined_dir::{Directory, FACTS, kind, pool},
 };
 use crate::{
     ftp::metadata::Kind,

@@ -56,7 +56,7 @@ fn set(file: &Path, name: &str, value: &[u8]) -> bool {
 
 #[tokio::test]
 async fn regression_the_mask_gives_the_group_no_rights() {
-    for from in [From::Start, From::End] {
+    for from in [StartAt::Start, StartAt::End] {
         let fixture = Fixture::new().await;
         fixture.write("file", "old");
         let file = fixture.home().join("file");
@@ -134,7 +134,7 @@ async fn new_files_have_what_their_directory_gives() {
         let modes = ["file", "other"].map(|name| fixture.mode(&format!("shared/{name}")));
         assert_eq!(modes[0], modes[1]);
         // One that was made ready for here, and then is published elsewhere, has none.
-        let mut part = fixture.stage("/shared/third", From::Start, "x").await;
+        let mut part = fixture.stage("/shared/third", StartAt::Start, "x").await;
         fs::write(shared.join("third"), "faster").unwrap();
         assert_error!(
             part.publish(&path("/shared/third"), false).await,

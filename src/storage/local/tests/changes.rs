@@ -174,7 +174,7 @@ async fn a_mounted_file_system() {
     };
     mount("size=64k");
     // In the tree, but not in reach of a rename.
-    let mut part = fixture.stage("/mounted/file", From::Start, "x").await;
+    let mut part = fixture.stage("/mounted/file", StartAt::Start, "x").await;
     assert_error!(
         part.publish(&path("/mounted/file"), true).await,
         Error::CrossDevice
@@ -203,7 +203,7 @@ async fn a_mounted_file_system() {
     .unwrap();
     assert_eq!(local.staging(), mounted.join(".root.portcullis-staging"));
     let tree = local.open(&path("/"), "bob").await.unwrap();
-    let mut part = tree.stage(&path("/file"), From::Start).await.unwrap();
+    let mut part = tree.stage(&path("/file"), StartAt::Start).await.unwrap();
     let data = vec![b'x'; 100 << 10];
     let written = part.write(&mut [IoSlice::new(&data)]).await;
     assert_error!(written, Error::NoSpace);
@@ -217,7 +217,7 @@ async fn a_mounted_file_system() {
     let waits = async |name: &str| tree.partial(&path(name)).await.unwrap().is_some();
     assert!(waits("/file").await);
     for (name, first) in [("/one", "/file"), ("/two", "/one")] {
-        let mut part = tree.stage(&path(name), From::Start).await.unwrap();
+        let mut part = tree.stage(&path(name), StartAt::Start).await.unwrap();
         let data = vec![b'x'; 28 << 10];
         part.write(&mut [IoSlice::new(&data)]).await.unwrap();
         part.keep().await.unwrap();
@@ -239,7 +239,7 @@ async fn a_mounted_file_system() {
     .unwrap();
     let tree = local.open(&path("/"), "bob").await.unwrap();
     assert_error!(
-        tree.stage(&path("/file"), From::Start).await,
+        tree.stage(&path("/file"), StartAt::Start).await,
         Error::ReadOnly
     );
     assert_error!(tree.make_directory(&path("/new")).await, Error::ReadOnly);

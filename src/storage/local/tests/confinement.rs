@@ -27,7 +27,7 @@ async fn links_that_lead_outside_lead_nowhere() {
         assert_error!(tree.metadata(&below).await, Error::NotFound);
         assert_error!(tree.read(&below).await, Error::NotFound);
         assert_error!(fixture.list(name).await, Error::DanglingLink);
-        assert_error!(tree.stage(&below, From::Start).await, Error::NotFound);
+        assert_error!(tree.stage(&below, StartAt::Start).await, Error::NotFound);
         assert_error!(tree.make_directory(&below).await, Error::NotFound);
         assert_error!(tree.remove_file(&below).await, Error::NotFound);
         assert_error!(tree.remove_directory(&below).await, Error::NotFound);
@@ -46,7 +46,7 @@ async fn links_that_lead_outside_lead_nowhere() {
         tree.rename(&link, &moved, false).await.unwrap();
         assert_error!(tree.read(&moved).await, Error::DanglingLink);
         tree.rename(&moved, &link, false).await.unwrap();
-        let mut part = fixture.stage("/new", From::Start, "x").await;
+        let mut part = fixture.stage("/new", StartAt::Start, "x").await;
         assert_error!(part.publish(&below, true).await, Error::NotFound);
     }
     assert_error!(
@@ -58,11 +58,11 @@ async fn links_that_lead_outside_lead_nowhere() {
         .set_times(&path("/secret"), SystemTime::now(), None)
         .await;
     assert_error!(times, Error::DanglingLink);
-    for from in [From::Start, From::Offset(1), From::End] {
+    for from in [StartAt::Start, StartAt::Offset(1), StartAt::End] {
         let staged = fixture.tree.stage(&path("/secret"), from).await;
         assert_error!(staged, Error::DanglingLink);
     }
-    let mut part = fixture.stage("/new", From::End, "mine").await;
+    let mut part = fixture.stage("/new", StartAt::End, "mine").await;
     assert_error!(part.publish(&path("/secret"), false).await, Error::Exists);
     let published = part.publish(&path("/secret"), true).await;
     assert_error!(published, Error::DanglingLink);
@@ -187,7 +187,7 @@ async fn regression_no_race_leads_outside() {
             Ok(content) => assert_eq!(content, "inside"),
             Err(error) => assert!(matches!(error, Error::NotFound | Error::Busy), "{error:?}"),
         }
-        if let Ok(mut part) = tree.stage(&path("/swap/new"), From::Start).await {
+        if let Ok(mut part) = tree.stage(&path("/swap/new"), StartAt::Start).await {
             append(&mut *part, "written").await;
             let published = part.publish(&path("/swap/new"), true).await;
             count(published.is_ok());

@@ -21,11 +21,11 @@ async fn what_a_link_leads_to_is_replaced_and_the_link_stays() {
     ] {
         fixture.put(name, content).await.unwrap();
         assert_eq!(fixture.content("other/file"), content, "{name}");
-        let mut part = fixture.stage(name, From::End, " more").await;
+        let mut part = fixture.stage(name, StartAt::End, " more").await;
         part.publish(&path(name), true).await.unwrap();
         assert_eq!(fixture.content("other/file"), format!("{content} more"));
         // A broken one waits, and belongs to the file and not to the link.
-        let part = fixture.stage(name, From::Start, "0123456789").await;
+        let part = fixture.stage(name, StartAt::Start, "0123456789").await;
         part.keep().await.unwrap();
         let partial = fixture.tree.partial(&path(name)).await.unwrap();
         assert_eq!(partial.map(|part| part.size), Some(10), "{name}");
@@ -53,7 +53,7 @@ async fn through_a_link_that_leads_nowhere_nothing_is_stored() {
         ("inside", home.join("file").to_str().unwrap()),
     ] {
         symlink(to, home.join(name)).unwrap();
-        for from in [From::Start, From::End, From::Offset(1)] {
+        for from in [StartAt::Start, StartAt::End, StartAt::Offset(1)] {
             let name = path(&format!("/{name}"));
             assert_error!(fixture.tree.stage(&name, from).await, Error::DanglingLink);
         }
@@ -66,7 +66,7 @@ async fn through_a_link_that_leads_nowhere_nothing_is_stored() {
     for name in ["/dot", "/slash", "/dots"] {
         let name = path(name);
         assert_error!(
-            fixture.tree.stage(&name, From::Start).await,
+            fixture.tree.stage(&name, StartAt::Start).await,
             Error::IsDirectory
         );
     }
@@ -79,7 +79,7 @@ async fn a_link_that_appears_meanwhile() {
     let fixture = Fixture::new().await;
     let home = fixture.home();
     fixture.write("target", "old");
-    let mut part = fixture.stage("/file", From::Start, "new").await;
+    let mut part = fixture.stage("/file", StartAt::Start, "new").await;
     symlink("target", home.join("file")).unwrap();
     assert_error!(part.publish(&path("/file"), false).await, Error::Exists);
     part.publish(&path("/file"), true).await.unwrap();
@@ -89,7 +89,7 @@ async fn a_link_that_appears_meanwhile() {
             .unwrap()
             .is_symlink()
     );
-    let mut part = fixture.stage("/other", From::Start, "new").await;
+    let mut part = fixture.stage("/other", StartAt::Start, "new").await;
     symlink("../../../outside/secret", home.join("other")).unwrap();
     assert_error!(
         part.publish(&path("/other"), true).await,

@@ -167,7 +167,7 @@ async fn odd_names_can_be_shown_and_done_away_with() {
         "/directory/odd-name%%E9/new",
     ] {
         let name = path(name);
-        assert_error!(tree.stage(&name, From::Start).await, Error::Reserved);
+        assert_error!(tree.stage(&name, StartAt::Start).await, Error::Reserved);
         assert_error!(tree.make_directory(&name).await, Error::Reserved);
         let renamed = tree.rename(&path("/file"), &name, false).await;
         assert_error!(renamed, Error::Reserved);

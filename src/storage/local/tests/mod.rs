@@ -37,7 +37,7 @@ use crate::{
         path::VirtualPath,
     },
     startup::Startup,
-    storage::{Error, From, Note, Part, Result, Storage, Tree},
+    storage::{Error, Part, QuarantineInfo, Result, StartAt, Storage, Tree},
     types::{Durability, UploadMode},
 };
 
@@ -166,14 +166,14 @@ impl Fixture {
         );
     }
 
-    async fn stage(&self, name: &str, from: From, content: &str) -> Box<dyn Part> {
+    async fn stage(&self, name: &str, from: StartAt, content: &str) -> Box<dyn Part> {
         let mut part = self.tree.stage(&path(name), from).await.unwrap();
         append(&mut *part, content).await;
         part
     }
 
     async fn put(&self, name: &str, content: &str) -> Result<()> {
-        let mut part = self.tree.stage(&path(name), From::Start).await?;
+        let mut part = self.tree.stage(&path(name), StartAt::Start).await?;
         append(&mut *part, content).await;
         part.publish(&path(name), true).await
     }
@@ -205,8 +205,8 @@ impl Fixture {
 }
 
 /// What a session knows of an upload to `path`.
-fn note(path: &str) -> Note {
-    Note {
+fn note(path: &str) -> QuarantineInfo {
+    QuarantineInfo {
         user: "bob".into(),
         path: path.into(),
         mode: UploadMode::Create,

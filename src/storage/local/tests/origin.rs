@@ -4,7 +4,7 @@ use super::*;
 use crate::types::Durability;
 
 impl Fixture {
-    async fn broken(&self, name: &str, from: From, content: &str) {
+    async fn broken(&self, name: &str, from: StartAt, content: &str) {
         let part = self.stage(name, from, content).await;
         part.keep().await.unwrap();
     }
@@ -22,7 +22,7 @@ impl Fixture {
     }
 
     async fn add(&self, name: &str, content: &str) -> Result<()> {
-        let mut part = self.tree.stage(&path(name), From::End).await?;
+        let mut part = self.tree.stage(&path(name), StartAt::End).await?;
         append(&mut *part, content).await;
         part.publish(&path(name), true).await
     }
@@ -35,7 +35,7 @@ async fn it_goes_when_another_session_publishes_before_it_breaks() {
         if old {
             fixture.write("file", "older");
         }
-        let hung = fixture.stage("/file", From::Start, "hung").await;
+        let hung = fixture.stage("/file", StartAt::Start, "hung").await;
         fixture.put("/file", "acknowledged").await.unwrap();
         hung.keep().await.unwrap();
         assert_eq!(fixture.waits("/file").await, None);
@@ -97,7 +97,9 @@ async fn it_goes_when_something_else_lies_there() {
             if let Some(old) = old {
                 fixture.write("in/file", old);
             }
-            fixture.broken("/in/file", From::Start, "0123456789").await;
+            fixture
+                .broken("/in/file", StartAt::Start, "0123456789")
+                .await;
             assert_eq!(fixture.waits("/in/file").await, Some(10), "{what}");
             change(&fixture.home());
             if restart {
@@ -121,8 +123,11 @@ async fn it_goes_when_something_else_lies_there() {
 async fn it_goes_when_another_account_writes_there() {
     let fixture = Fixture::new().await;
     let alice = fixture.local.open(&path("/"), "alice").await.unwrap();
-    fixture.broken("/file", From::Start, "0123456789").await;
-    let mut part = alice.stage(&path("/home/file"), From::Start).await.unwrap();
+    fixture.broken("/file", StartAt::Start, "0123456789").await;
+    let mut part = alice
+        .stage(&path("/home/file"), StartAt::Start)
+        .await
+        .unwrap();
     append(&mut *part, "alice").await;
     part.publish(&path("/home/file"), true).await.unwrap();
     assert_eq!(fixture.waits("/file").await, None);
@@ -133,7 +138,7 @@ async fn it_goes_when_another_account_writes_there() {
 #[tokio::test]
 async fn a_rename_by_the_owner_makes_it_another_file() {
     let fixture = Fixture::new().await;
-    fixture.broken("/file", From::Start, "0123456789").await;
+    fixture.broken("/file", StartAt::Start, "0123456789").await;
     fixture.put("/other", "acknowledged").await.unwrap();
     let (from, to) = (path("/other"), path("/file"));
     fixture.tree.rename(&from, &to, true).await.unwrap();
@@ -150,7 +155,9 @@ async fn it_stays_while_the_same_lies_there() {
         if let Some(old) = old {
             fixture.write("in/file", old);
         }
-        fixture.broken("/in/file", From::Start, "0123456789").await;
+        fixture
+            .broken("/in/file", StartAt::Start, "0123456789")
+            .await;
         // Other names in the directory change, and it is away for a while.
         fixture.put("/in/other", "x").await.unwrap();
         fs::rename(fixture.home().join("in"), fixture.home().join("away")).unwrap();
@@ -163,11 +170,11 @@ async fn it_stays_while_the_same_lies_there() {
         // The bytes beyond the offset are dropped; a greater one is told what there is.
         let beyond = fixture
             .tree
-            .stage(&path("/in/file"), From::Offset(11))
+            .stage(&path("/in/file"), StartAt::Offset(11))
             .await;
         assert_error!(beyond, Error::Offset { available: 10 });
         assert_eq!(fixture.waits("/in/file").await, Some(10));
-        let mut part = fixture.stage("/in/file", From::Offset(4), "abc").await;
+        let mut part = fixture.stage("/in/file", StartAt::Offset(4), "abc").await;
         part.publish(&path("/in/file"), true).await.unwrap();
         assert_eq!(fixture.content("in/file"), "0123abc");
         drop(part);
@@ -182,37 +189,37 @@ async fn nothing_goes_on_from_a_file_that_took_its_place_unseen() {
     let file = path("/file");
     let alice = fixture.local.open(&path("/home"), "alice").await.unwrap();
     for by_alice in [true, false] {
-        fixture.broken("/file", From::Start, "0123456789").await;
+        fixture.broken("/file", StartAt::Start, "0123456789").await;
         assert_eq!(fixture.waits("/file").await, Some(10));
         if by_alice {
-            let mut part = alice.stage(&file, From::Start).await.unwrap();
+            let mut part = alice.stage(&file, StartAt::Start).await.unwrap();
             append(&mut *part, "acknowledged").await;
             part.publish(&file, true).await.unwrap();
         } else {
             fixture.write("file", "acknowledged");
         }
         for _ in 0..2 {
-            let staged = fixture.tree.stage(&file, From::Offset(10)).await;
+            let staged = fixture.tree.stage(&file, StartAt::Offset(10)).await;
             assert_error!(staged, Error::Changed);
         }
         // Who asks knows what lies there, and can go on from that.
         assert_eq!(fixture.waits("/file").await, None);
-        let mut part = fixture.stage("/file", From::Offset(2), "!").await;
+        let mut part = fixture.stage("/file", StartAt::Offset(2), "!").await;
         part.publish(&file, true).await.unwrap();
         assert_eq!(fixture.content("file"), "ac!");
         fs::remove_file(fixture.home().join("file")).unwrap();
     }
     // One that broke off when the file was there already does not know either.
-    let hung = fixture.stage("/file", From::Start, "0123456789").await;
+    let hung = fixture.stage("/file", StartAt::Start, "0123456789").await;
     fixture.put("/file", "acknowledged").await.unwrap();
     hung.keep().await.unwrap();
-    let staged = fixture.tree.stage(&file, From::Offset(10)).await;
+    let staged = fixture.tree.stage(&file, StartAt::Offset(10)).await;
     assert_error!(staged, Error::Changed);
     // To begin anew, or to add to what is there, is always possible.
     fixture.add("/file", "+").await.unwrap();
     assert_eq!(fixture.content("file"), "acknowledged+");
     fixture.put("/file", "new").await.unwrap();
-    let mut part = fixture.stage("/file", From::Offset(1), "!").await;
+    let mut part = fixture.stage("/file", StartAt::Offset(1), "!").await;
     part.publish(&file, true).await.unwrap();
     assert_eq!(fixture.content("file"), "n!");
 }
@@ -222,7 +229,7 @@ async fn nothing_goes_on_from_a_file_that_took_its_place_unseen() {
 async fn nothing_is_added_to_a_file_while_another_attempt_waits() {
     let fixture = Fixture::new().await;
     fixture.write("file", "the old one");
-    fixture.broken("/file", From::Start, "0123").await;
+    fixture.broken("/file", StartAt::Start, "0123").await;
     for _ in 0..2 {
         assert_error!(
             fixture.add("/file", "+").await,
@@ -235,11 +242,11 @@ async fn nothing_is_added_to_a_file_while_another_attempt_waits() {
     fixture.put("/file", "new").await.unwrap();
     fixture.add("/file", "+").await.unwrap();
     assert_eq!(fixture.content("file"), "new+");
-    fixture.broken("/file", From::Start, "0123").await;
+    fixture.broken("/file", StartAt::Start, "0123").await;
     fixture.tree.remove_file(&path("/file")).await.unwrap();
     fixture.assert_nothing_left();
     // Where nothing is published, it is what one goes on with.
-    fixture.broken("/file", From::Start, "0123").await;
+    fixture.broken("/file", StartAt::Start, "0123").await;
     fixture.add("/file", "4").await.unwrap();
     assert_eq!(fixture.content("file"), "01234");
 }
@@ -251,7 +258,7 @@ async fn an_addition_that_broke_begins_anew() {
         let mut fixture = Fixture::new().await;
         fixture.write("file", "one ");
         for _ in 0..2 {
-            fixture.broken("/file", From::End, "tw").await;
+            fixture.broken("/file", StartAt::End, "tw").await;
             assert_eq!(fixture.waits("/file").await, Some(6));
             if restart {
                 fixture = fixture.restart().await;
@@ -260,18 +267,18 @@ async fn an_addition_that_broke_begins_anew() {
         fixture.add("/file", "two").await.unwrap();
         assert_eq!(fixture.content("file"), "one two");
         // By its offset it can be gone on with as well.
-        fixture.broken("/file", From::End, "thr").await;
-        let mut part = fixture.stage("/file", From::Offset(9), "ree").await;
+        fixture.broken("/file", StartAt::End, "thr").await;
+        let mut part = fixture.stage("/file", StartAt::Offset(9), "ree").await;
         part.publish(&path("/file"), true).await.unwrap();
         assert_eq!(fixture.content("file"), "one twothree");
         drop(part);
         fixture.assert_nothing_left();
         // An upload that sent nothing has nothing that is worth keeping.
-        fixture.broken("/file", From::End, "").await;
-        fixture.broken("/file", From::Offset(3), "").await;
+        fixture.broken("/file", StartAt::End, "").await;
+        fixture.broken("/file", StartAt::Offset(3), "").await;
         fixture.assert_nothing_left();
         // Some of the file's beginning with some of another's end is no addition to it.
-        fixture.broken("/file", From::Offset(3), "X").await;
+        fixture.broken("/file", StartAt::Offset(3), "X").await;
         assert_error!(
             fixture.add("/file", "+").await,
             Error::PartialWaits { length: 4 }
@@ -298,9 +305,9 @@ async fn an_addition_to_what_has_changed_is_not_published() {
     for durability in [Durability::None, Durability::FileAndDirectory] {
         for change in changes {
             for (old, from) in [
-                ("old", From::End),
-                ("old", From::Offset(2)),
-                ("", From::End),
+                ("old", StartAt::End),
+                ("old", StartAt::Offset(2)),
+                ("", StartAt::End),
             ] {
                 let fixture = Fixture::with(|config| config.durability = durability).await;
                 fixture.write("file", old);
@@ -317,7 +324,7 @@ async fn an_addition_to_what_has_changed_is_not_published() {
     }
     // To add to nothing is to add to what has come to be there, too.
     let fixture = Fixture::new().await;
-    let mut part = fixture.stage("/file", From::End, "+").await;
+    let mut part = fixture.stage("/file", StartAt::End, "+").await;
     fixture.put("/file", "acknowledged").await.unwrap();
     for replace in [false, true] {
         let published = part.publish(&path("/file"), replace).await;
@@ -341,7 +348,7 @@ async fn many_additions_at_once_lose_nothing_that_was_acknowledged() {
             let tree = fixture.local.open(&path("/home"), &owner).await.unwrap();
             let mut acknowledged = 0;
             for _ in 0..20 {
-                let mut part = tree.stage(&path("/file"), From::End).await.unwrap();
+                let mut part = tree.stage(&path("/file"), StartAt::End).await.unwrap();
                 append(&mut *part, &owner).await;
                 match part.publish(&path("/file"), true).await {
                     Ok(()) => acknowledged += 1,
@@ -364,7 +371,7 @@ async fn many_additions_at_once_lose_nothing_that_was_acknowledged() {
 async fn what_an_older_version_left_goes_on_where_nothing_lies() {
     let fixture = Fixture::new().await;
     for name in ["/new", "/old"] {
-        fixture.broken(name, From::Start, "0123456789").await;
+        fixture.broken(name, StartAt::Start, "0123456789").await;
     }
     for (number, name) in fixture.all_staged().into_iter().enumerate() {
         let staging = fixture.local.staging();
@@ -383,7 +390,7 @@ async fn what_an_older_version_left_goes_on_where_nothing_lies() {
     assert_eq!(fixture.waits("/new").await, Some(10));
     assert_eq!(fixture.waits("/old").await, None);
     // From now on it is noted.
-    fixture.broken("/new", From::End, "ab").await;
+    fixture.broken("/new", StartAt::End, "ab").await;
     let fixture = fixture.restart().await;
     assert_eq!(fixture.waits("/new").await, Some(12));
     fixture.write("new", "published");
@@ -398,10 +405,10 @@ async fn what_belongs_nowhere_is_removed_in_time() {
     for name in ["in", "gone"] {
         fs::create_dir(fixture.home().join(name)).unwrap();
         fixture
-            .broken(&format!("/{name}/file"), From::Start, "0123")
+            .broken(&format!("/{name}/file"), StartAt::Start, "0123")
             .await;
     }
-    fixture.broken("/here", From::Start, "01").await;
+    fixture.broken("/here", StartAt::Start, "01").await;
     fs::write(fixture.home().join("in/file"), "another").unwrap();
     fixture.tree.remove_directory(&path("/gone")).await.unwrap();
     let before = fixture.local.waiting().len();

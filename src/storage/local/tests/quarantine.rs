@@ -6,7 +6,7 @@ use data_encoding::HEXLOWER;
 #[tokio::test]
 async fn it_is_out_of_sight_with_a_note_beside_it() {
     let fixture = Fixture::new().await;
-    let part = fixture.stage("/evil", From::Start, "virus").await;
+    let part = fixture.stage("/evil", StartAt::Start, "virus").await;
     let id = part.quarantine(note("/evil")).await.unwrap();
     let directory = fixture.local.staging().join("quarantine");
     let file = directory.join(&id);
@@ -34,7 +34,7 @@ async fn it_is_out_of_sight_with_a_note_beside_it() {
     assert_eq!(fixture.names("/").await, [""; 0]);
     // A second one beside it, also after a restart.
     let fixture = fixture.restart().await;
-    let part = fixture.stage("/evil", From::Start, "virus").await;
+    let part = fixture.stage("/evil", StartAt::Start, "virus").await;
     let second = part.quarantine(note("/evil")).await.unwrap();
     let held = fixture.local.quarantined().await.unwrap();
     let ids: Vec<_> = held.iter().map(|held| held.id.clone()).collect();
@@ -44,7 +44,7 @@ async fn it_is_out_of_sight_with_a_note_beside_it() {
 #[tokio::test]
 async fn released_it_is_published_as_if_accepted_now() {
     let fixture = Fixture::new().await;
-    let part = fixture.stage("/report", From::Start, "fine").await;
+    let part = fixture.stage("/report", StartAt::Start, "fine").await;
     let id = part.quarantine(note("/report")).await.unwrap();
     // Somebody took the name meanwhile.
     fixture.write("report", "another");
@@ -68,7 +68,7 @@ async fn released_it_is_published_as_if_accepted_now() {
 async fn where_the_directory_is_gone_it_stays() {
     let fixture = Fixture::new().await;
     fs::create_dir(fixture.home().join("in")).unwrap();
-    let part = fixture.stage("/in/report", From::Start, "fine").await;
+    let part = fixture.stage("/in/report", StartAt::Start, "fine").await;
     let id = part.quarantine(note("/in/report")).await.unwrap();
     fs::remove_dir(fixture.home().join("in")).unwrap();
     assert_error!(fixture.local.release(&id, false).await, Error::NotFound);
@@ -89,8 +89,8 @@ async fn where_the_directory_is_gone_it_stays() {
 #[tokio::test]
 async fn what_is_not_whole_is_not_published() {
     let fixture = Fixture::new().await;
-    let part = fixture.stage("/report", From::Start, "half").await;
-    let half = Note {
+    let part = fixture.stage("/report", StartAt::Start, "half").await;
+    let half = QuarantineInfo {
         whole: false,
         ..note("/report")
     };
@@ -103,7 +103,7 @@ async fn what_is_not_whole_is_not_published() {
 #[tokio::test]
 async fn deleted_it_is_gone() {
     let fixture = Fixture::new().await;
-    let part = fixture.stage("/evil", From::Start, "virus").await;
+    let part = fixture.stage("/evil", StartAt::Start, "virus").await;
     let id = part.quarantine(note("/evil")).await.unwrap();
     for wrong in ["", ".", "..", "../lock", "lock", "x"] {
         assert_error!(fixture.local.discard(wrong).await, Error::NotFound);
@@ -123,7 +123,7 @@ async fn it_may_be_on_another_file_system() {
     };
     let path = other.path().join("quarantine");
     let fixture = Fixture::with(|config| config.quarantine = Some(path.clone())).await;
-    let part = fixture.stage("/report", From::Start, "fine").await;
+    let part = fixture.stage("/report", StartAt::Start, "fine").await;
     let id = part.quarantine(note("/report")).await.unwrap();
     assert_eq!(fs::read_to_string(path.join(&id)).unwrap(), "fine");
     assert_eq!(fs::read_dir(&path).unwrap().count(), 2);

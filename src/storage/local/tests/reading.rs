@@ -48,7 +48,7 @@ async fn what_is_no_regular_file_is_not_read_and_blocks_nobody() {
     );
     assert_error!(fixture.put("/pipe", "x").await, Error::NotRegular);
     assert_error!(
-        fixture.tree.stage(&path("/pipe"), From::End).await,
+        fixture.tree.stage(&path("/pipe"), StartAt::End).await,
         Error::NotRegular
     );
     let pipe = fixture.tree.metadata(&path("/pipe")).await.unwrap();
@@ -103,7 +103,7 @@ async fn what_is_not_in_the_cache_is_opened_in_the_pool() {
     let home = shared.root.open("home", rustix::fs::OFlags::PATH).unwrap();
     let tree = super::super::tree::LocalTree {
         shared,
-        home: Arc::new(super::super::beneath::Directory::cold(home)),
+        home: Arc::new(super::super::confined_dir::Directory::cold(home)),
         home_path: "/home".into(),
         owner: "bob".into(),
     };

@@ -122,7 +122,7 @@ async fn two_servers_do_not_share_staging() {
     // The same server may, for a configuration that is read anew.
     let state = fixture.directory.path().join("state");
     let again = Local::open("test", &config, &state, &Startup::real()).unwrap();
-    let part = fixture.stage("/file", From::Start, "x").await;
+    let part = fixture.stage("/file", StartAt::Start, "x").await;
     part.keep().await.unwrap();
     let tree = again.open(&path("/home"), "bob").await.unwrap();
     assert_eq!(
@@ -165,13 +165,13 @@ async fn a_crash_leaves_what_can_be_resumed() {
         fs::write(&leftover, content).unwrap();
         age(&leftover, Duration::from_secs(seconds));
     };
-    let part = fixture.stage("/file", From::Start, "x").await;
+    let part = fixture.stage("/file", StartAt::Start, "x").await;
     copy("1.new", "the newest", 10);
     copy("2.new", "older", 20);
     copy("3.new", "", 0);
     copy("4.copy", "half of what was to be appended to", 0);
     drop(part);
-    let part = fixture.stage("/old", From::Start, "x").await;
+    let part = fixture.stage("/old", StartAt::Start, "x").await;
     copy("1.new", "too old", 25 * 3600);
     drop(part);
     fs::write(fixture.local.staging().join("README"), "an administrator's").unwrap();
@@ -191,7 +191,7 @@ async fn a_crash_leaves_what_can_be_resumed() {
         left.len() == 2 && left[0].ends_with(".part") && left[1] == "README",
         "{left:?}"
     );
-    let mut part = fixture.stage("/file", From::End, "!").await;
+    let mut part = fixture.stage("/file", StartAt::End, "!").await;
     part.publish(&file, true).await.unwrap();
     assert_eq!(fixture.content("file"), "the newest!");
 }
@@ -201,7 +201,7 @@ async fn what_nobody_resumes_expires() {
     let fixture = Fixture::new().await;
     for name in ["/old", "/new"] {
         fixture
-            .stage(name, From::Start, "x")
+            .stage(name, StartAt::Start, "x")
             .await
             .keep()
             .await
@@ -211,7 +211,7 @@ async fn what_nobody_resumes_expires() {
             age(&part, Duration::from_secs(25 * 3600));
         }
     }
-    let going_on = fixture.stage("/busy", From::Start, "x").await;
+    let going_on = fixture.stage("/busy", StartAt::Start, "x").await;
     assert_eq!(fixture.local.expire().await.unwrap(), 1);
     assert_eq!(fixture.local.expire().await.unwrap(), 0);
     assert_eq!(fixture.tree.partial(&path("/old")).await.unwrap(), None);

@@ -11,7 +11,7 @@ async fn an_upload_is_seen_whole_or_not_at_all() {
         let fixture = Fixture::with(|config| config.durability = durability).await;
         fs::create_dir(fixture.home().join("below")).unwrap();
         for name in ["/file", "/below/file"] {
-            let mut part = fixture.stage(name, From::Start, "new content").await;
+            let mut part = fixture.stage(name, StartAt::Start, "new content").await;
             assert_eq!(part.length(), 11);
             assert_error!(fixture.get(name).await, Error::NotFound);
             let staged = part.staged();
@@ -22,14 +22,14 @@ async fn an_upload_is_seen_whole_or_not_at_all() {
             assert_eq!(fixture.get(name).await.unwrap(), "new content");
             drop(part);
 
-            let mut part = fixture.stage(name, From::Start, "another").await;
+            let mut part = fixture.stage(name, StartAt::Start, "another").await;
             assert_eq!(fixture.get(name).await.unwrap(), "new content");
             assert_error!(part.publish(&path(name), false).await, Error::Exists);
             assert_eq!(fixture.get(name).await.unwrap(), "new content");
             part.publish(&path(name), true).await.unwrap();
             assert_eq!(fixture.get(name).await.unwrap(), "another");
 
-            let part = fixture.stage(name, From::Start, "dropped").await;
+            let part = fixture.stage(name, StartAt::Start, "dropped").await;
             assert_eq!(fixture.staged().len(), 1);
             drop(part);
             assert_eq!(fixture.get(name).await.unwrap(), "another");
@@ -41,7 +41,7 @@ async fn an_upload_is_seen_whole_or_not_at_all() {
 #[tokio::test]
 async fn it_can_be_published_elsewhere() {
     let fixture = Fixture::new().await;
-    let mut part = fixture.stage("/a", From::Start, "x").await;
+    let mut part = fixture.stage("/a", StartAt::Start, "x").await;
     part.publish(&path("/b"), false).await.unwrap();
     assert_eq!(fixture.names("/").await, ["b"]);
 }
@@ -54,14 +54,14 @@ async fn where_nothing_can_be_published() {
     let stage = |name| {
         fixture
             .tree
-            .stage(Box::leak(Box::new(path(name))), From::Start)
+            .stage(Box::leak(Box::new(path(name))), StartAt::Start)
     };
     assert_error!(stage("/directory").await, Error::IsDirectory);
     assert_error!(stage("/").await, Error::IsDirectory);
     assert_error!(stage("/none/file").await, Error::NotFound);
     assert_error!(stage("/file/file").await, Error::NotDirectory);
 
-    let mut part = fixture.stage("/new", From::Start, "x").await;
+    let mut part = fixture.stage("/new", StartAt::Start, "x").await;
     assert_error!(
         part.publish(&path("/directory"), true).await,
         Error::IsDirectory
@@ -79,7 +79,7 @@ async fn where_nothing_can_be_published() {
     part.publish(&path("/directory/new"), true).await.unwrap();
     assert_eq!(fixture.content("directory/new"), "x");
 
-    let mut part = fixture.stage("/directory/other", From::Start, "x").await;
+    let mut part = fixture.stage("/directory/other", StartAt::Start, "x").await;
     fs::remove_dir_all(fixture.home().join("directory")).unwrap();
     assert_error!(
         part.publish(&path("/directory/other"), true).await,
@@ -104,9 +104,9 @@ async fn modes_are_exact() {
         .unwrap();
         fixture.put("/file", "new").await.unwrap();
         assert_eq!(fixture.mode("file"), 0o751);
-        let part = fixture.stage("/other", From::Start, "x").await;
+        let part = fixture.stage("/other", StartAt::Start, "x").await;
         part.keep().await.unwrap();
-        let mut part = fixture.stage("/other", From::End, "x").await;
+        let mut part = fixture.stage("/other", StartAt::End, "x").await;
         part.publish(&path("/other"), false).await.unwrap();
         assert_eq!(fixture.mode("other"), file_mode);
     }
@@ -126,7 +126,7 @@ async fn modes_are_exact() {
 async fn a_file_that_appears_meanwhile_keeps_its_mode_too() {
     for durability in [Durability::None, Durability::FileAndDirectory] {
         let fixture = Fixture::with(|config| config.durability = durability).await;
-        let mut part = fixture.stage("/file", From::Start, "new").await;
+        let mut part = fixture.stage("/file", StartAt::Start, "new").await;
         fixture.write("file", "old");
         let mode = fs::Permissions::from_mode(0o600);
         fs::set_permissions(fixture.home().join("file"), mode).unwrap();
@@ -137,7 +137,7 @@ async fn a_file_that_appears_meanwhile_keeps_its_mode_too() {
             ("new".into(), 0o600)
         );
         // And one that goes away is no hindrance.
-        let mut part = fixture.stage("/file", From::Start, "newer").await;
+        let mut part = fixture.stage("/file", StartAt::Start, "newer").await;
         fs::remove_file(fixture.home().join("file")).unwrap();
         part.publish(&path("/file"), true).await.unwrap();
         assert_eq!(
@@ -154,7 +154,7 @@ async fn a_part_that_cannot_be_written_to_the_disk_is_given_up() {
     let label = super::super::label::Label::new("bob", "", "/home/file");
     let key = label.key("test");
     let claim = shared.staging.claim(key, Arc::new(label), false).unwrap();
-    let names = super::super::beneath::Access::Names;
+    let names = super::super::confined_dir::Access::Names;
     let target = shared.root.target_soon(&file, names).await.unwrap();
     let origin = super::super::origin::Origin::new(&target).unwrap();
     let mut part = super::super::part::LocalPart {
@@ -215,7 +215,7 @@ async fn a_broken_upload_is_resumed_by_its_owner_alone() {
     let fixture = Fixture::new().await;
     let file = path("/file");
     fixture
-        .stage("/file", From::Start, "0123456789")
+        .stage("/file", StartAt::Start, "0123456789")
         .await
         .keep()
         .await
@@ -243,9 +243,9 @@ async fn a_broken_upload_is_resumed_by_its_owner_alone() {
         Some(10)
     );
 
-    let beyond = fixture.tree.stage(&file, From::Offset(11)).await;
+    let beyond = fixture.tree.stage(&file, StartAt::Offset(11)).await;
     assert_error!(beyond, Error::Offset { available: 10 });
-    let part = fixture.stage("/file", From::Offset(4), "abc").await;
+    let part = fixture.stage("/file", StartAt::Offset(4), "abc").await;
     assert_eq!(part.length(), 7);
     assert_eq!(part.staged().read_at(0, 100).await.unwrap(), "0123abc");
     assert_eq!(fixture.tree.partial(&file).await.unwrap(), None);
@@ -260,7 +260,7 @@ async fn a_broken_upload_is_resumed_by_its_owner_alone() {
         Some(7)
     );
 
-    let mut part = fixture.stage("/file", From::End, "def").await;
+    let mut part = fixture.stage("/file", StartAt::End, "def").await;
     part.publish(&file, true).await.unwrap();
     assert_eq!(fixture.content("file"), "0123abcdef");
     assert_eq!(fixture.tree.partial(&file).await.unwrap(), None);
@@ -272,21 +272,21 @@ async fn without_a_broken_upload_the_file_goes_on() {
     let fixture = Fixture::new().await;
     let file = path("/file");
     assert_error!(
-        fixture.tree.stage(&file, From::Offset(1)).await,
+        fixture.tree.stage(&file, StartAt::Offset(1)).await,
         Error::Offset { available: 0 }
     );
-    let mut part = fixture.stage("/file", From::End, "one ").await;
+    let mut part = fixture.stage("/file", StartAt::End, "one ").await;
     part.publish(&file, false).await.unwrap();
-    let mut part = fixture.stage("/file", From::End, "two").await;
+    let mut part = fixture.stage("/file", StartAt::End, "two").await;
     assert_eq!(fixture.content("file"), "one ");
     part.publish(&file, true).await.unwrap();
     assert_eq!(fixture.content("file"), "one two");
     assert_error!(
-        fixture.tree.stage(&file, From::Offset(8)).await,
+        fixture.tree.stage(&file, StartAt::Offset(8)).await,
         Error::Offset { available: 7 }
     );
     drop(part);
-    let mut part = fixture.stage("/file", From::Offset(3), "+").await;
+    let mut part = fixture.stage("/file", StartAt::Offset(3), "+").await;
     part.publish(&file, true).await.unwrap();
     assert_eq!(fixture.content("file"), "one+");
     drop(part);
@@ -294,7 +294,7 @@ async fn without_a_broken_upload_the_file_goes_on() {
     let big = "0123456789abcdef".repeat(1 << 18);
     fixture.write("big", &big);
     let part = fixture
-        .stage("/big", From::Offset(big.len() as u64 - 1), "!")
+        .stage("/big", StartAt::Offset(big.len() as u64 - 1), "!")
         .await;
     assert_eq!(part.length(), big.len() as u64);
     let tail = part
@@ -308,9 +308,9 @@ async fn without_a_broken_upload_the_file_goes_on() {
 #[tokio::test]
 async fn a_new_start_forgets() {
     let fixture = Fixture::new().await;
-    for from in [From::Start, From::Offset(0)] {
+    for from in [StartAt::Start, StartAt::Offset(0)] {
         fixture
-            .stage("/file", From::Start, "0123456789")
+            .stage("/file", StartAt::Start, "0123456789")
             .await
             .keep()
             .await
@@ -323,7 +323,7 @@ async fn a_new_start_forgets() {
     }
     // So does a removal, which takes what the client sees.
     fixture
-        .stage("/file", From::Start, "012")
+        .stage("/file", StartAt::Start, "012")
         .await
         .keep()
         .await
@@ -340,12 +340,12 @@ async fn a_new_start_forgets() {
 async fn two_uploads_to_one_path() {
     let fixture = Fixture::new().await;
     let file = path("/file");
-    let mut one = fixture.stage("/file", From::Start, "one").await;
-    let mut two = fixture.stage("/file", From::Start, "two").await;
+    let mut one = fixture.stage("/file", StartAt::Start, "one").await;
+    let mut two = fixture.stage("/file", StartAt::Start, "two").await;
     // What either has sent so far is no base for a third.
-    assert_error!(fixture.tree.stage(&file, From::End).await, Error::Busy);
+    assert_error!(fixture.tree.stage(&file, StartAt::End).await, Error::Busy);
     assert_error!(
-        fixture.tree.stage(&file, From::Offset(1)).await,
+        fixture.tree.stage(&file, StartAt::Offset(1)).await,
         Error::Busy
     );
     append(&mut *one, " more").await;
@@ -356,15 +356,15 @@ async fn two_uploads_to_one_path() {
     drop((one, two));
     // Of two broken ones the one that began later stays, whichever breaks first.
     for later_first in [true, false] {
-        let one = fixture.stage("/file", From::Start, "first").await;
-        let two = fixture.stage("/file", From::Start, "second").await;
+        let one = fixture.stage("/file", StartAt::Start, "first").await;
+        let two = fixture.stage("/file", StartAt::Start, "second").await;
         let (one, two) = if later_first { (two, one) } else { (one, two) };
         one.keep().await.unwrap();
         two.keep().await.unwrap();
-        let part = fixture.stage("/file", From::Offset(6), "").await;
+        let part = fixture.stage("/file", StartAt::Offset(6), "").await;
         assert_eq!(part.staged().read_at(0, 100).await.unwrap(), "second");
         // It is taken.
-        assert_error!(fixture.tree.stage(&file, From::End).await, Error::Busy);
+        assert_error!(fixture.tree.stage(&file, StartAt::End).await, Error::Busy);
         drop(part);
         assert_eq!(fixture.staged(), [""; 0]);
     }
@@ -378,7 +378,7 @@ async fn regression_many_uploads_to_one_path_leave_one_whole_file() {
         let fixture = fixture.clone();
         tasks.spawn(async move {
             let content = char::from(b'a' + number % 26).to_string().repeat(5000);
-            for from in [From::Start, From::End, From::Start] {
+            for from in [StartAt::Start, StartAt::End, StartAt::Start] {
                 match fixture.tree.stage(&path("/file"), from).await {
                     Ok(mut part) => {
                         append(&mut *part, &content).await;
@@ -387,12 +387,12 @@ async fn regression_many_uploads_to_one_path_leave_one_whole_file() {
                             1 => drop(part),
                             _ => match part.publish(&path("/file"), true).await {
                                 Ok(()) => {}
-                                Err(Error::Changed) if from == From::End => {}
+                                Err(Error::Changed) if from == StartAt::End => {}
                                 Err(error) => panic!("{error:?}"),
                             },
                         }
                     }
-                    Err(Error::PartialWaits { .. }) if from == From::End => {}
+                    Err(Error::PartialWaits { .. }) if from == StartAt::End => {}
                     Err(error) => assert!(matches!(error, Error::Busy), "{error:?}"),
                 }
             }

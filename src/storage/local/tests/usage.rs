@@ -17,7 +17,7 @@ async fn files_and_what_waits_are_counted() {
     assert_eq!(usage().await, 12);
     fixture.put("/new", "1").await.unwrap();
     assert_eq!(usage().await, 9);
-    let part = fixture.stage("/part", From::Start, "1234567890").await;
+    let part = fixture.stage("/part", StartAt::Start, "1234567890").await;
     assert_eq!(usage().await, 9);
     part.keep().await.unwrap();
     assert_eq!(usage().await, 19);
@@ -32,7 +32,7 @@ async fn files_and_what_waits_are_counted() {
 async fn a_digest_is_kept_for_as_long_as_the_file_is_as_it_was() {
     let fixture = Fixture::new().await;
     let digest = "0123456789abcdef".repeat(4);
-    let mut part = fixture.stage("/file", From::Start, "content").await;
+    let mut part = fixture.stage("/file", StartAt::Start, "content").await;
     part.record(&digest);
     part.publish(&path("/file"), true).await.unwrap();
     let recorded = || async { fixture.tree.read(&path("/file")).await.unwrap().sha256() };
@@ -52,7 +52,7 @@ async fn a_digest_is_kept_for_as_long_as_the_file_is_as_it_was() {
     let source = fixture.tree.read(&path("/other")).await.unwrap();
     assert_eq!(source.sha256(), None);
     // One that goes on from it has none of its own.
-    let mut part = fixture.stage("/other", From::End, "!").await;
+    let mut part = fixture.stage("/other", StartAt::End, "!").await;
     part.publish(&path("/other"), true).await.unwrap();
     let source = fixture.tree.read(&path("/other")).await.unwrap();
     assert_eq!(source.sha256(), None);

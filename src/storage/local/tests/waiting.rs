@@ -4,7 +4,7 @@ use super::*;
 use crate::config::PartialListing;
 
 async fn keep(fixture: &Fixture, name: &str, content: &str) {
-    let part = fixture.stage(name, From::Start, content).await;
+    let part = fixture.stage(name, StartAt::Start, content).await;
     part.keep().await.unwrap();
 }
 
@@ -111,7 +111,7 @@ async fn whose_it_is_outlives_a_restart() {
     assert_eq!(part.map(|part| part.size), Some(2));
     // What is gone leaves no label behind.
     fixture.tree.remove_file(&path("/one")).await.unwrap();
-    let mut part = fixture.stage("/two", From::Offset(2), "2").await;
+    let mut part = fixture.stage("/two", StartAt::Offset(2), "2").await;
     part.publish(&path("/two"), true).await.unwrap();
     drop(part);
     assert_eq!(fixture.all_staged(), [""; 0]);
@@ -122,8 +122,8 @@ async fn whose_it_is_outlives_a_restart() {
 async fn a_large_upload_is_labelled_while_it_arrives() {
     let fixture = Fixture::new().await;
     let content = "0123456789abcdef".repeat(1 << 16);
-    let part = fixture.stage("/large", From::Start, &content).await;
-    let small = fixture.stage("/small", From::Start, "0").await;
+    let part = fixture.stage("/large", StartAt::Start, &content).await;
+    let small = fixture.stage("/small", StartAt::Start, "0").await;
     let names = fixture.all_staged();
     let saved: Vec<_> = names
         .iter()
@@ -144,7 +144,7 @@ async fn a_large_upload_is_labelled_while_it_arrives() {
 async fn the_oldest_go_when_one_user_has_too_many() {
     let fixture = Fixture::with(|config| config.partial_count = 2).await;
     let alice = fixture.local.open(&path("/home"), "alice").await.unwrap();
-    let mut part = alice.stage(&path("/hers"), From::Start).await.unwrap();
+    let mut part = alice.stage(&path("/hers"), StartAt::Start).await.unwrap();
     append(&mut *part, "a").await;
     part.keep().await.unwrap();
     for name in ["/one", "/two", "/three"] {
@@ -173,7 +173,7 @@ async fn the_oldest_go_when_all_are_too_large() {
 async fn one_user_does_not_take_the_room_of_another() {
     let fixture = Fixture::with(|config| config.partial_size = Some(10)).await;
     let alice = fixture.local.open(&path("/home"), "alice").await.unwrap();
-    let mut part = alice.stage(&path("/hers"), From::Start).await.unwrap();
+    let mut part = alice.stage(&path("/hers"), StartAt::Start).await.unwrap();
     append(&mut *part, "aaaa").await;
     part.keep().await.unwrap();
     for name in ["/one", "/two", "/three", "/four"] {

@@ -7,7 +7,7 @@ use crate::config::Grants;
 
 /// What an import needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Grant {
+pub enum Requirement {
     /// Nothing: every plugin has it.
     None,
     /// Nothing: it is there with nothing in it, since the libraries of some languages ask for it.
@@ -28,7 +28,7 @@ pub enum Grant {
     Unknown,
 }
 
-impl Grant {
+impl Requirement {
     pub(super) fn needed(import: &str) -> Self {
         let Some(name) = Name::parse(import) else {
             return Self::Unknown;
@@ -90,7 +90,7 @@ impl Grant {
     }
 }
 
-impl fmt::Display for Grant {
+impl fmt::Display for Requirement {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::None => "granted to all",

@@ -28,7 +28,7 @@ const OPEN: Duration = Duration::from_secs(20);
 
 /// What outlives a reload: the plugin host with its engine, the users that are logged in, the
 /// storages with the uploads that are under way.
-pub struct Lasting {
+pub struct Resources {
     host: Host,
     users: Arc<Users>,
     logins: Arc<Turns>,
@@ -46,7 +46,7 @@ pub struct Prepared {
     pub warnings: Vec<Problem>,
 }
 
-impl Lasting {
+impl Resources {
     /// Starts the plugin host; all clones of `ended` are gone when all events have been told.
     ///
     /// # Errors

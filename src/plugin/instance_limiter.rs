@@ -182,7 +182,7 @@ pub(super) struct Busy {
 /// Instances by purpose and user, counted in linear memories, so that the pool has room for whoever
 /// has a slot; and the bytes of all those memories. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Slots(Arc<Mutex<Ledger>>);
+pub(super) struct InstanceLimiter(Arc<Mutex<Ledger>>);
 
 struct Ledger {
     slots: Stock,
@@ -214,15 +214,15 @@ struct Waiter {
     purpose: Purpose,
     user: Option<Arc<str>>,
     weight: u64,
-    granted: oneshot::Sender<Slot>,
+    granted: oneshot::Sender<InstancePermit>,
 }
 
 /// The right to one instance; drop the instance first. All clones are the same right.
 #[derive(Clone)]
-pub(super) struct Slot(Arc<Holding>);
+pub(super) struct InstancePermit(Arc<Holding>);
 
 struct Holding {
-    slots: Slots,
+    slots: InstanceLimiter,
     purpose: Purpose,
     weight: u64,
     held: Mutex<Held>,
@@ -234,10 +234,10 @@ struct Held {
     /// Of memory.
     bytes: u64,
     /// Of the plugin's own limit.
-    own: Option<Slot>,
+    own: Option<InstancePermit>,
 }
 
-impl Slots {
+impl InstanceLimiter {
     /// So many, of which each purpose keeps a part, and so many bytes of memory. `load` come on top,
     /// for what is being loaded.
     pub(super) fn new(total: u32, load: u32, memory: u64) -> Self {
@@ -277,8 +277,8 @@ impl Slots {
         user: Option<&str>,
         weight: u32,
         patience: Duration,
-        own: Option<Slot>,
-    ) -> Result<Slot, Busy> {
+        own: Option<InstancePermit>,
+    ) -> Result<InstancePermit, Busy> {
         let (granted, slot) = oneshot::channel();
         let user: Option<Arc<str>> = user.filter(|_| purpose.by_user()).map(Arc::from);
         let _place = {
@@ -375,7 +375,7 @@ impl Slots {
                 let waiter = waiting.remove(index);
                 slots.take(purpose, waiter.user.as_ref(), waiter.weight);
                 drop(ledger);
-                let slot = Slot(Arc::new(Holding {
+                let slot = InstancePermit(Arc::new(Holding {
                     slots: self.clone(),
                     purpose,
                     weight: waiter.weight,
@@ -454,7 +454,7 @@ impl Ledger {
 
 /// A place among those who wait, for as long as they do.
 struct Place<'a> {
-    slots: &'a Slots,
+    slots: &'a InstanceLimiter,
     number: u64,
 }
 
@@ -465,7 +465,7 @@ impl Drop for Place<'_> {
     }
 }
 
-impl Slot {
+impl InstancePermit {
     /// Whether there is so much left that the instance may be kept when its call is over.
     pub(super) fn plenty(&self) -> bool {
         let Holding { slots, purpose, .. } = &*self.0;
@@ -594,7 +594,12 @@ mod tests {
     const SOON: Duration = Duration::from_millis(1);
 
     /// As many as can be had.
-    async fn all(slots: &Slots, purpose: Purpose, user: &str, weight: u32) -> Vec<Slot> {
+    async fn all(
+        slots: &InstanceLimiter,
+        purpose: Purpose,
+        user: &str,
+        weight: u32,
+    ) -> Vec<InstancePermit> {
         let mut held = Vec::new();
         while let Ok(slot) = slots.take(purpose, Some(user), weight, SOON, None).await {
             held.push(slot);
@@ -605,7 +610,7 @@ mod tests {
     #[tokio::test]
     async fn no_purpose_takes_the_part_of_another() {
         for first in Purpose::ALL {
-            let slots = Slots::new(1000, 4, u64::MAX);
+            let slots = InstanceLimiter::new(1000, 4, u64::MAX);
             let mut held = Vec::new();
             for user in 0..200 {
                 held.extend(all(&slots, first, &user.to_string(), 1).await);
@@ -629,7 +634,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_user_takes_all_uploads() {
-        let slots = Slots::new(1000, 4, u64::MAX);
+        let slots = InstanceLimiter::new(1000, 4, u64::MAX);
         let first = all(&slots, Upload, "greedy", 1).await;
         assert_eq!(first.len(), 600);
         let busy = slots.take(Upload, Some("greedy"), 1, SOON, None).await;
@@ -651,7 +656,7 @@ mod tests {
     async fn every_plugin_finds_room_however_few_there_are() {
         for total in [16, 17, 64] {
             for purpose in Purpose::ALL {
-                let slots = Slots::new(total, 4, u64::MAX);
+                let slots = InstanceLimiter::new(total, 4, u64::MAX);
                 let slot = slots.take(purpose, Some("alice"), 4, SOON, None).await;
                 assert!(slot.is_ok(), "{purpose:?} of {total}");
             }
@@ -660,7 +665,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_has_least_comes_first() {
-        let slots = Slots::own(8);
+        let slots = InstanceLimiter::own(8);
         let mut greedy = all(&slots, Upload, "greedy", 1).await;
         let more = all(&slots, Upload, "other", 1).await;
         assert_eq!((greedy.len(), more.len()), (6, 1));
@@ -684,7 +689,7 @@ mod tests {
 
     #[tokio::test]
     async fn few_are_not_shared() {
-        let slots = Slots::own(2);
+        let slots = InstanceLimiter::own(2);
         let held = all(&slots, Upload, "alice", 1).await;
         assert_eq!(held.len(), 2);
         let own = slots.take(Upload, Some("bob"), 1, SOON, None).await;
@@ -693,7 +698,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_gives_up_leaves_nothing_behind() {
-        let slots = Slots::own(8);
+        let slots = InstanceLimiter::own(8);
         let held = all(&slots, Event, "", 8).await;
         assert!(slots.take(Event, None, 1, SOON, None).await.is_err());
         drop(held);
@@ -704,7 +709,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_idle_instance_answers_another_user_within_shares() {
-        let slots = Slots::own(8);
+        let slots = InstanceLimiter::own(8);
         let held = all(&slots, Upload, "greedy", 1).await;
         let idle = slots
             .take(Upload, Some("honest"), 1, SOON, None)
@@ -725,7 +730,7 @@ mod tests {
     #[tokio::test]
     async fn memory_is_shared_like_slots() {
         let mib = 1 << 20;
-        let slots = Slots::new(1000, 4, 1000 * mib);
+        let slots = InstanceLimiter::new(1000, 4, 1000 * mib);
         let slot = async |purpose, user| {
             slots
                 .take(purpose, Some(user), 1, SOON, None)

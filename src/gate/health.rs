@@ -1,4 +1,4 @@
-//! How a plugin fares: its calls, its faults, and whether it is well.
+//! The health of a plugin: its calls, its faults, and whether it is well.
 
 use std::{
     fmt,
@@ -18,7 +18,7 @@ const RECOVERED: u32 = 8;
 
 /// One plugin's counters, for the life of the server: a reload takes them over by the name.
 #[derive(Debug)]
-pub struct Vitals {
+pub struct PluginHealth {
     plugin: Arc<str>,
     calls: AtomicU64,
     faults: AtomicU64,
@@ -65,7 +65,7 @@ pub struct Snapshot {
     pub last: Option<Usage>,
 }
 
-impl Vitals {
+impl PluginHealth {
     /// Of a plugin that was not called yet.
     #[must_use]
     pub fn new(plugin: Arc<str>) -> Self {
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_plugin_that_faults_again_and_again_is_unhealthy_until_it_answers() {
-        let vitals = Vitals::new("test".into());
+        let health = PluginHealth::new("test".into());
         let fault = Fault {
             plugin: "test".into(),
             kind: FaultKind::Trap,
@@ -161,40 +161,40 @@ mod tests {
         };
         let failed: Result<(), Fault> = Err(fault);
         for call in 1..=5 {
-            vitals.note(&Ok::<_, Fault>(()));
-            assert!(!vitals.snapshot().unhealthy, "{call}");
-            vitals.note(&failed);
+            health.note(&Ok::<_, Fault>(()));
+            assert!(!health.snapshot().unhealthy, "{call}");
+            health.note(&failed);
         }
-        let snapshot = vitals.snapshot();
+        let snapshot = health.snapshot();
         assert!(snapshot.unhealthy);
         assert_eq!((snapshot.calls, snapshot.faults), (10, 5));
         let text = "UNHEALTHY, 10 calls, 5 faults, the last: trap: unreachable";
         assert_eq!(snapshot.to_string(), text);
 
         for _ in 0..7 {
-            vitals.note(&Ok::<_, Fault>(()));
+            health.note(&Ok::<_, Fault>(()));
         }
-        assert!(vitals.snapshot().unhealthy);
-        vitals.note(&Ok::<_, Fault>(()));
-        assert!(!vitals.snapshot().unhealthy);
-        vitals.note(&failed);
-        assert!(!vitals.snapshot().unhealthy, "old faults are forgiven");
+        assert!(health.snapshot().unhealthy);
+        health.note(&Ok::<_, Fault>(()));
+        assert!(!health.snapshot().unhealthy);
+        health.note(&failed);
+        assert!(!health.snapshot().unhealthy, "old faults are forgiven");
     }
 
     #[test]
     fn single_faults_long_ago_are_forgotten() {
-        let vitals = Vitals::new("test".into());
+        let health = PluginHealth::new("test".into());
         let fault = || Fault {
             plugin: "test".into(),
-            kind: FaultKind::Late,
+            kind: FaultKind::Timeout,
             text: String::new(),
         };
         for _ in 0..20 {
-            vitals.note(&Err::<(), _>(fault()));
+            health.note(&Err::<(), _>(fault()));
             for _ in 0..10 {
-                vitals.note(&Ok::<_, Fault>(()));
+                health.note(&Ok::<_, Fault>(()));
             }
         }
-        assert!(!vitals.snapshot().unhealthy);
+        assert!(!health.snapshot().unhealthy);
     }
 }
