@@ -1,6 +1,6 @@
 //! One address or one account that tries to shut out the others.
 //!
-//! Small here; `PORTCULLIS_ATTACK=30 cargo test --test attacks` makes it so many times as large.
+//! Small here; `PORTCULLIS_ATTACK=10 cargo test --test attacks` makes it so many times as large.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
