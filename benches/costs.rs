@@ -22,7 +22,7 @@ use portcullis::{
     },
     plugin::Host,
     storage::{StartAt, Storage, Tree, local::Local},
-    types::{Durability, UploadMode},
+    types::{Durability, HostId, UploadMode},
 };
 use rustix::{
     fs::{AtFlags, CWD, Mode, OFlags, RawDir, StatxFlags, openat, statx},
@@ -72,6 +72,7 @@ fn session() -> Arc<SessionInfo> {
         tls: None,
         certificate: None,
         user: Some("alice".into()),
+        virtual_host: HostId::default(),
         account: Some(Arc::new(Account::new(path("/alice")))),
     })
 }
@@ -166,7 +167,7 @@ async fn storage(state: &Path) {
         &portcullis::startup::Startup::real(),
     )
     .unwrap();
-    let tree = local.open(&path("/alice"), "alice").await.unwrap();
+    let tree = local.open(&path("/alice"), &"alice".into()).await.unwrap();
     let home = config.root.join("alice");
     for (directory, files) in [("many", MANY), ("few", 10)] {
         fs::create_dir(home.join(directory)).unwrap();

@@ -448,7 +448,7 @@ impl Running {
                 let (user, path) = waiting.label.unzip();
                 Broken {
                     storage: storage.clone(),
-                    user,
+                    user: user.map(|user| user.to_string()),
                     path,
                     size: waiting.size,
                     age: seconds_since(waiting.modified),

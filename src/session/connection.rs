@@ -22,6 +22,7 @@ use crate::{
     gate::{SessionInfo, session::line},
     observe::Rate,
     tls::SessionTls,
+    types::HostId,
 };
 
 /// Strangers cause these lines by connecting.
@@ -101,6 +102,7 @@ impl Connection {
             tls: None,
             certificate: None,
             user: None,
+            virtual_host: HostId::default(),
             account: None,
         });
         Self {

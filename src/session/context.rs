@@ -19,6 +19,7 @@ use crate::{
     gate::{Account, Gates, events::Events},
     storage::Storage,
     tls::Tls,
+    types::UserId,
 };
 
 /// How long a looked-up address is told to clients.
@@ -158,7 +159,7 @@ pub struct Users {
     pub cuts: Arc<Cuts>,
     /// The sessions that are logged in.
     pub accounts: Arc<Accounts>,
-    shares: Mutex<HashMap<String, Weak<Share>>>,
+    shares: Mutex<HashMap<UserId, Weak<Share>>>,
 }
 
 /// What the sessions of one user have in common. It lasts as long as one of them.
@@ -191,7 +192,7 @@ impl Users {
     /// Takes a place among at most `limit` sessions of `user` (0 is no limit).
     pub fn enter(
         &self,
-        user: &str,
+        user: &UserId,
         limit: u32,
         upload_rate: u64,
         download_rate: u64,
@@ -206,7 +207,7 @@ impl Users {
                 upload_rate: Rate::new(upload_rate).map(Arc::new),
                 download_rate: Rate::new(download_rate).map(Arc::new),
             });
-            shares.insert(user.to_owned(), Arc::downgrade(&share));
+            shares.insert(user.clone(), Arc::downgrade(&share));
             share
         });
         if limit > 0 && share.sessions.load(Ordering::Acquire) >= limit {
@@ -225,12 +226,12 @@ mod tests {
     #[test]
     fn a_user_has_so_many_places_and_gets_them_back() {
         let users = Users::default();
-        let first = users.enter("alice", 2, 0, 0).unwrap();
-        let second = users.enter("alice", 2, 0, 0).unwrap();
-        assert!(users.enter("alice", 2, 0, 0).is_none());
-        assert!(users.enter("bob", 2, 0, 0).is_some());
+        let first = users.enter(&"alice".into(), 2, 0, 0).unwrap();
+        let second = users.enter(&"alice".into(), 2, 0, 0).unwrap();
+        assert!(users.enter(&"alice".into(), 2, 0, 0).is_none());
+        assert!(users.enter(&"bob".into(), 2, 0, 0).is_some());
         drop(first);
-        assert!(users.enter("alice", 2, 0, 0).is_some());
+        assert!(users.enter(&"alice".into(), 2, 0, 0).is_some());
         drop(second);
     }
 }

@@ -32,7 +32,7 @@ impl UserSession<'_> {
         });
         lines.push(format!(
             "Logged in as {}, in {}",
-            self.user.user, self.user.cwd
+            self.user.id.name, self.user.cwd
         ));
         let kind = if self.connection.parameters.ascii {
             "A"

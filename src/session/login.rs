@@ -26,6 +26,7 @@ use crate::{
     observe::Rate,
     open_files,
     storage::Error,
+    types::UserId,
 };
 
 /// Strangers cause these lines.
@@ -48,7 +49,7 @@ impl Session {
                 .answer(Reply::new(530, "Logged in already; REIN comes first"))
                 .await;
         }
-        self.connection.facts_mut().user = Some(user.clone());
+        self.connection.facts_mut().user = Some(user.as_str().into());
         self.state = State::Identified { user: user.clone() };
         if self.connection.facts.certificate.is_some() {
             let credentials = Credentials {
@@ -235,6 +236,10 @@ impl Session {
         grounds: Grounds,
         code: u16,
     ) -> io::Result<Next> {
+        let id = UserId {
+            host: self.connection.facts.virtual_host.clone(),
+            name: user.into(),
+        };
         let limits = &self.connection.context.config.limits;
         let sessions = account
             .max_sessions
@@ -245,7 +250,7 @@ impl Session {
             .connection
             .context
             .users
-            .enter(&user, sessions, upload, download)
+            .enter(&id, sessions, upload, download)
         else {
             if FAILED.admits(self.connection.facts.client.ip()) {
                 line!(
@@ -269,7 +274,7 @@ impl Session {
             );
             return self.no_home().await;
         };
-        let tree = match storage.open(&account.home, &user).await {
+        let tree = match storage.open(&account.home, &id).await {
             Ok(tree) => tree,
             Err(Error::OpenFiles) => {
                 open_files::complain("a home could not be opened");
@@ -285,7 +290,7 @@ impl Session {
         let account = Arc::new(account);
         let facts = self.connection.facts_mut();
         facts.account = Some(account.clone());
-        facts.user = Some(user.clone());
+        facts.user = Some(id.name.clone());
         let accounts = &self.connection.context.users.accounts;
         let standing = accounts.enter(
             self.connection.context.clone(),
@@ -319,7 +324,7 @@ impl Session {
         self.failed_logins = 0;
         self.failed_certificates = 0;
         self.state = State::Active(Box::new(Active {
-            user,
+            id,
             account,
             tree,
             policy,

@@ -12,6 +12,7 @@ use crate::{
         path_policy::Policy,
     },
     storage::Tree,
+    types::UserId,
 };
 
 /// The login, step by step.
@@ -46,8 +47,8 @@ impl State {
 
 /// A user with a root.
 pub struct Active {
-    /// The name that was given with USER.
-    pub user: String,
+    /// Who it is.
+    pub id: UserId,
     /// What the authenticator said of the user.
     pub account: Arc<Account>,
     /// The user's files.

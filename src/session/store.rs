@@ -111,7 +111,7 @@ impl UserSession<'_> {
         if let Some(refusal) = limit.refuses(announced_size) {
             return Err(refusal);
         }
-        let (tree, policy, name) = (user.tree.clone(), user.policy.clone(), user.user.clone());
+        let (tree, policy, name) = (user.tree.clone(), user.policy.clone(), user.id.clone());
         let (rates, quota) = (user.upload_rates.clone(), user.account.quota);
         let (transfer, handle) = self
             .prepare(Direction::Receive, journal::Operation::Upload, Some(&path))

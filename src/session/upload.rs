@@ -27,7 +27,7 @@ use crate::{
         upload::{Inspection, Inspector, Record, Refusal, UploadFacts},
     },
     storage::{Error, Part, QuarantineInfo, Tree},
-    types::UploadMode,
+    types::{UploadMode, UserId},
 };
 
 /// How long an upload that ended by FIN alone waits for ABOR, or for the end of the control
@@ -94,7 +94,7 @@ pub(super) struct Upload {
     pub(super) journal: Journal,
     pub(super) policy: Arc<Policy>,
     pub(super) tree: Arc<dyn Tree>,
-    pub(super) user: String,
+    pub(super) user: UserId,
     pub(super) inspectors: Vec<Named<dyn Inspector>>,
     pub(super) settings: Uploads,
     pub(super) rates: Vec<Arc<Rate>>,
@@ -535,7 +535,8 @@ impl Upload {
         match refusal {
             Refusal::Quarantined(plugin, reason) => {
                 let note = QuarantineInfo {
-                    user: self.user.clone(),
+                    user: self.user.name.to_string(),
+                    host: self.user.host.clone(),
                     path: self.path.as_str().to_owned(),
                     mode: self.mode,
                     client: self.facts.client.to_string(),

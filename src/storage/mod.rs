@@ -16,7 +16,7 @@ use crate::{
         path::VirtualPath,
     },
     open_files,
-    types::{BoxFuture, Staged, UploadMode},
+    types::{BoxFuture, HostId, Staged, UploadMode, UserId},
 };
 
 /// A result of this module.
@@ -143,7 +143,7 @@ pub trait Storage: Send + Sync {
     fn open<'a>(
         &'a self,
         home: &'a VirtualPath,
-        owner: &'a str,
+        owner: &'a UserId,
     ) -> BoxFuture<'a, Result<Arc<dyn Tree>>>;
     /// Broken uploads that wait to be resumed, the newest first.
     fn waiting(&self) -> Vec<Waiting>;
@@ -166,7 +166,7 @@ pub trait Storage: Send + Sync {
 pub struct Waiting {
     /// Whose it is, and where it was to be seen, from the storage's root on. A small one that was
     /// broken off by the server's own end has lost this, and is resumed by its owner all the same.
-    pub label: Option<(String, String)>,
+    pub label: Option<(UserId, String)>,
     /// Bytes that have arrived.
     pub size: u64,
     /// When the last of them did.
@@ -179,6 +179,9 @@ pub struct Waiting {
 pub struct QuarantineInfo {
     /// Who sent it.
     pub user: String,
+    /// The host that the user had logged in to.
+    #[serde(default, skip_serializing_if = "HostId::is_unnamed")]
+    pub host: HostId,
     /// Where it was to be seen, in the user's tree.
     pub path: String,
     /// Whether it was to create, overwrite or append to a file.

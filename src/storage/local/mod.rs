@@ -46,7 +46,7 @@ use crate::{
     config,
     ftp::path::VirtualPath,
     startup::Startup,
-    types::{BoxFuture, Durability},
+    types::{BoxFuture, Durability, UserId},
 };
 
 /// A storage in a local directory.
@@ -183,7 +183,7 @@ impl Storage for Local {
     fn open<'a>(
         &'a self,
         home: &'a VirtualPath,
-        owner: &'a str,
+        owner: &'a UserId,
     ) -> BoxFuture<'a, Result<Arc<dyn Tree>>> {
         Box::pin(async move {
             let shared = &self.shared;

@@ -185,7 +185,7 @@ impl Part for LocalPart {
                 return Ok(());
             }
             let (staging, limit) = (self.progress.staging().clone(), self.shared.partial_size);
-            let owner = self.progress.label().owner.clone();
+            let owner = self.progress.label().user();
             let target = match self.home.target(self.path.relative(), Access::Names) {
                 Ok(target) => Some(target),
                 // Its directory may come back.
@@ -208,7 +208,7 @@ impl Part for LocalPart {
             if removed > 0 {
                 tracing::info!(
                     removed,
-                    user = &*owner,
+                    user = %owner,
                     storage = self.shared.name.as_str(),
                     "broken uploads were removed: partial-size"
                 );
@@ -237,7 +237,7 @@ impl LocalPart {
 
     /// Bytes that wait to be resumed, of the same user in the same home.
     fn waiting(&self) -> u64 {
-        let owner = &self.progress.label().owner;
+        let owner = &self.progress.label().user();
         let staging = self.progress.staging();
         staging.waiting_size(owner, &self.home_path)
     }

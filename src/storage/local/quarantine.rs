@@ -39,7 +39,7 @@ use crate::{
     ftp::{metadata::Kind, path::VirtualPath},
     startup::Startup,
     storage::{Error, Part, QuarantineInfo, QuarantinedUpload, Result},
-    types::UploadMode,
+    types::{UploadMode, UserId},
 };
 
 /// What is read at a time.
@@ -271,7 +271,11 @@ pub(super) async fn release(
     let home = VirtualPath::parse(&held.home, &root).map_err(|_| invalid())?;
     let path = VirtualPath::parse(&held.note.path, &root).map_err(|_| invalid())?;
     let handle = shared.home(&home).await?;
-    let tree = LocalTree::new(shared, handle, &home, &held.note.user);
+    let owner = UserId {
+        host: held.note.host.clone(),
+        name: held.note.user.as_str().into(),
+    };
+    let tree = LocalTree::new(shared, handle, &home, &owner);
     let label = Label::new(&tree.owner, &tree.home_path, path.as_str());
     let key = label.key(&shared.name);
     let claim = shared.staging.claim(key, Arc::new(label), false)?;

@@ -41,6 +41,7 @@ use crate::{
     ftp::metadata::Metadata,
     startup::Startup,
     storage::{Error, Result, Waiting},
+    types::UserId,
 };
 
 /// From this size on, freeing a file is left to the pool.
@@ -141,8 +142,8 @@ const GONE: usize = 100_000;
 impl Slots {
     /// The oldest part of the user of whom most bytes wait: nobody makes room for what another hoards.
     fn gives_way(&self) -> Option<(Key, &Part)> {
-        let owner = |part: &Part| part.label.as_ref().map(|label| label.owner.clone());
-        let mut bytes: HashMap<Option<String>, u64> = HashMap::new();
+        let owner = |part: &Part| part.label.as_ref().map(|label| label.user());
+        let mut bytes: HashMap<Option<UserId>, u64> = HashMap::new();
         for part in self.waiting.values() {
             *bytes.entry(owner(part)).or_default() += part.metadata.size;
         }
@@ -153,11 +154,11 @@ impl Slots {
     }
 
     /// The parts of a user.
-    fn of(&self, owner: &str) -> impl Iterator<Item = (Key, &Part)> {
+    fn of(&self, owner: &UserId) -> impl Iterator<Item = (Key, &Part)> {
         let parts = self.waiting.iter().map(|(key, part)| (*key, part));
         parts.filter(move |(_, part)| {
             let label = part.label.as_ref();
-            label.is_some_and(|label| label.owner == owner)
+            label.is_some_and(|label| label.is_of(owner))
         })
     }
 
@@ -390,7 +391,7 @@ impl Staging {
             label: part
                 .label
                 .as_ref()
-                .map(|label| (label.owner.clone(), label.path.clone())),
+                .map(|label| (label.user(), label.path.clone())),
             size: part.metadata.size,
             modified: part.metadata.modified,
         });
@@ -401,10 +402,10 @@ impl Staging {
     }
 
     /// Names of what waits for `owner` right in `directory`.
-    pub(super) fn waiting_in(&self, owner: &str, directory: &str) -> Vec<String> {
+    pub(super) fn waiting_in(&self, owner: &UserId, directory: &str) -> Vec<String> {
         let slots = locked(&self.slots);
         let parts = slots.waiting.values().filter_map(|part| {
-            let label = part.label.as_ref().filter(|label| label.owner == owner)?;
+            let label = part.label.as_ref().filter(|label| label.is_of(owner))?;
             label.name_in(directory).map(str::to_owned)
         });
         parts.collect()
@@ -419,12 +420,12 @@ impl Staging {
     }
 
     /// Bytes of what waits for `owner` somewhere below `home`.
-    pub(super) fn waiting_size(&self, owner: &str, home: &str) -> u64 {
+    pub(super) fn waiting_size(&self, owner: &UserId, home: &str) -> u64 {
         let slots = locked(&self.slots);
         let parts = slots.waiting.values().filter(|part| {
             part.label.as_ref().is_some_and(|label| {
                 let below = label.path.strip_prefix(home);
-                label.owner == owner && below.is_some_and(|path| path.starts_with('/'))
+                label.is_of(owner) && below.is_some_and(|path| path.starts_with('/'))
             })
         });
         parts.map(|part| part.metadata.size).sum()
@@ -450,7 +451,7 @@ impl Staging {
     }
 
     /// Removes the oldest parts of `owner` until no more than `count` wait; 0 is no limit.
-    pub(super) fn bound_count(&self, owner: &str, count: usize) -> Result<()> {
+    pub(super) fn bound_count(&self, owner: &UserId, count: usize) -> Result<()> {
         if count == 0 {
             return Ok(());
         }
@@ -471,7 +472,7 @@ impl Staging {
 
     /// Removes the oldest parts of `owner` until they are no more than half of the file system, or one
     /// is left; says how many.
-    pub(super) fn bound_size(&self, owner: &str) -> Result<usize> {
+    pub(super) fn bound_size(&self, owner: &UserId) -> Result<usize> {
         let facts = fstatvfs(&self.directory)?;
         let half = (facts.f_blocks / 2).saturating_mul(facts.f_frsize);
         let mut removed = 0;

@@ -38,7 +38,7 @@ use crate::{
         path::VirtualPath,
     },
     storage::{Error, Listing, Part, Result, Source, StartAt, Tree},
-    types::BoxFuture,
+    types::{BoxFuture, UserId},
 };
 
 /// A file is opened without waiting for the other end of a pipe, and no terminal becomes the
@@ -51,7 +51,7 @@ pub(super) struct LocalTree {
     pub(super) home: Arc<Directory>,
     /// The home from the storage's root on; empty if it is the root.
     pub(super) home_path: Box<str>,
-    pub(super) owner: Arc<str>,
+    pub(super) owner: UserId,
 }
 
 // Renames and unlinks are done on the runtime's thread, once the directory is open: in a local file
@@ -328,7 +328,7 @@ impl LocalTree {
         shared: &Arc<Shared>,
         handle: OwnedFd,
         home: &VirtualPath,
-        owner: &str,
+        owner: &UserId,
     ) -> Self {
         Self {
             shared: shared.clone(),
@@ -337,7 +337,7 @@ impl LocalTree {
                 true => "".into(),
                 false => home.as_str().into(),
             },
-            owner: owner.into(),
+            owner: owner.clone(),
         }
     }
 

@@ -38,7 +38,7 @@ use crate::{
     },
     startup::Startup,
     storage::{Error, Part, QuarantineInfo, Result, StartAt, Storage, Tree},
-    types::{Durability, UploadMode},
+    types::{Durability, HostId, UploadMode},
 };
 
 /// A storage in a directory of its own, a home in it, and a directory that must never be touched.
@@ -72,7 +72,7 @@ impl Fixture {
             &Startup::real(),
         )
         .unwrap();
-        let tree = local.open(&path("/home"), "bob").await.unwrap();
+        let tree = local.open(&path("/home"), &"bob".into()).await.unwrap();
         Self {
             directory,
             config,
@@ -97,7 +97,7 @@ impl Fixture {
             &Startup::real(),
         )
         .unwrap();
-        let tree = local.open(&path("/home"), "bob").await.unwrap();
+        let tree = local.open(&path("/home"), &"bob".into()).await.unwrap();
         Self {
             directory,
             config,
@@ -207,6 +207,7 @@ impl Fixture {
 /// What a session knows of an upload to `path`.
 fn note(path: &str) -> QuarantineInfo {
     QuarantineInfo {
+        host: HostId::default(),
         user: "bob".into(),
         path: path.into(),
         mode: UploadMode::Create,

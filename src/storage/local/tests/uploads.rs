@@ -151,7 +151,7 @@ async fn a_file_that_appears_meanwhile_keeps_its_mode_too() {
 async fn a_part_that_cannot_be_written_to_the_disk_is_given_up() {
     let fixture = Fixture::new().await;
     let (shared, file) = (&fixture.local.shared, path("/home/file"));
-    let label = super::super::label::Label::new("bob", "", "/home/file");
+    let label = super::super::label::Label::new(&"bob".into(), "", "/home/file");
     let key = label.key("test");
     let claim = shared.staging.claim(key, Arc::new(label), false).unwrap();
     let names = super::super::confined_dir::Access::Names;
@@ -230,10 +230,14 @@ async fn a_broken_upload_is_resumed_by_its_owner_alone() {
         Some(10)
     );
     assert_eq!(fixture.tree.partial(&path("/other")).await.unwrap(), None);
-    let alice = fixture.local.open(&path("/home"), "alice").await.unwrap();
+    let alice = fixture
+        .local
+        .open(&path("/home"), &"alice".into())
+        .await
+        .unwrap();
     assert_eq!(alice.partial(&file).await.unwrap(), None);
     // The same file under the same owner's eyes from another home.
-    let above = fixture.local.open(&path("/"), "bob").await.unwrap();
+    let above = fixture.local.open(&path("/"), &"bob".into()).await.unwrap();
     assert_eq!(
         above
             .partial(&path("/home/file"))
