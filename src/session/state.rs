@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::{accounts::Standing, context::Place};
+use super::{accounts::Standing, users::Membership};
 use crate::{
     data::{Route, rate::Rate},
     ftp::{digest::Algorithm, facts::Facts, path::VirtualPath, secret::Secret},
@@ -55,8 +55,8 @@ pub struct Active {
     pub tree: Arc<dyn Tree>,
     /// What the user may do to them.
     pub policy: Arc<Policy>,
-    /// The place among the sessions of the same user.
-    pub _place: Place,
+    /// One of the sessions of the same user.
+    pub _membership: Membership,
     /// Whether the session goes on, should the account change.
     pub standing: Standing,
     /// Tells of the end.

@@ -152,8 +152,8 @@ impl UserSession<'_> {
                 path.file_name().unwrap_or("/")
             )
         });
-        let settings = self.connection.context.config.uploads;
-        let mut inspectors = self.connection.context.gates.inspectors.clone();
+        let settings = self.connection.host.config.uploads;
+        let mut inspectors = self.connection.host.gates.inspectors.clone();
         if settings.digest == UploadDigest::Sha256 {
             inspectors.push(Digester::named());
         }
