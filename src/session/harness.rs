@@ -9,6 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use rustls::{
@@ -51,6 +52,8 @@ use crate::{
 
 /// Bytes that each direction of a control connection holds.
 const BUFFER: usize = 64 << 10;
+/// How long a client of [`converse`] waits for a session that does not read.
+const SILENCE: Duration = Duration::from_secs(3600);
 
 /// A server without sockets, plugins and processes.
 pub struct Harness {
@@ -390,6 +393,62 @@ async fn line(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<
         }
     }
     Ok(String::from_utf8_lossy(&line).into_owned())
+}
+
+/// A whole session from bytes that nobody has thought of: the first byte says how it begins, the rest
+/// is what the client sends, in pieces that end at each byte 255. Returns all that the server has said.
+///
+/// The clock of the runtime must be one that does not wait.
+///
+/// # Errors
+/// For people: where the session says what is no reply, or panics.
+pub async fn converse(input: &[u8]) -> Result<String, String> {
+    let told = |error: io::Error| error.to_string();
+    let harness = Harness::new(|config| config.data.active = false).map_err(told)?;
+    let (begin, rest) = input.split_first().unwrap_or((&0, &[]));
+    let mut client = match begin & 2 {
+        0 => harness.connect(),
+        _ => harness.connect_implicit(None).await.map_err(told)?,
+    };
+    let home = harness.directory.path().join("files/alice");
+    let made = std::fs::create_dir_all(home.join("b"));
+    made.and_then(|()| std::fs::write(home.join("a"), [7; 1000]))
+        .map_err(told)?;
+    let mut said = client.reply().await.map_err(told)? + "\r\n";
+    if begin & 1 == 1 {
+        for line in ["USER alice", "PASS secret"] {
+            said += &client.send(line).await.map_err(told)?;
+            said += "\r\n";
+        }
+    }
+    for piece in rest.split(|byte| *byte == 255) {
+        // It may have had enough by now.
+        let sent = tokio::time::timeout(SILENCE, client.write(piece)).await;
+        if sent.is_err() || sent.is_ok_and(|sent| sent.is_err()) {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    let _ = tokio::time::timeout(SILENCE, client.write(b"\r\nQUIT\r\n")).await;
+    said += &client.rest().await.map_err(told)?;
+    client.close().await;
+    match said
+        .split_terminator("\r\n")
+        .find(|line| !is_of_reply(line))
+    {
+        Some(line) => Err(format!("{line:?} is no line of a reply")),
+        None => Ok(said),
+    }
+}
+
+/// Whether it may be a line of a reply (RFC 959 §4.2): with a code, or between the first line and the last
+/// one of several.
+fn is_of_reply(line: &str) -> bool {
+    let code = line.get(..3).unwrap_or_default();
+    let is_code = code.starts_with(['1', '2', '3', '4', '5'])
+        && code.bytes().all(|byte| byte.is_ascii_digit());
+    (is_code && matches!(line.as_bytes().get(3), Some(b' ' | b'-')) || line.starts_with(' '))
+        && !line.contains("Internal error")
 }
 
 /// Takes any certificate: these clients test the session.

@@ -3,6 +3,7 @@
 mod commands;
 mod hosts;
 mod limits;
+mod random;
 mod transfers;
 
 use super::harness::{Client, Harness, HostSetup};
