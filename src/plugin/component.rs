@@ -10,7 +10,6 @@ use wasmtime::{Engine, Store, component::Linker};
 
 use super::{
     bindings::imports::portcullis::plugin::types::Failure,
-    cache::Cache,
     call::{Call, store},
     clock::Late,
     compiled::{Compiled, Library},
@@ -54,17 +53,17 @@ impl Shared {
         allocation: Allocation,
         linker: Linker<Call>,
         instances: InstanceLimiter,
-        cache: Cache,
+        library: Library,
         state_file: Option<StateFile>,
         verifier: Verifier,
     ) -> Self {
         Self {
-            engine: engine.clone(),
+            engine,
             allocation,
             linker,
             instances,
             verifier,
-            library: Library::new(engine, cache),
+            library,
             kept: Mutex::default(),
             state_file: state_file.map(Arc::new),
         }
