@@ -315,12 +315,12 @@ async fn deliver(
             batch.push(event.line());
         }
         let lines = batch.drain(..).collect();
-        tell(&*listener, lines, &counts.listener, &RETRIES).await;
+        hand_over(&*listener, lines, &counts.listener, &RETRIES).await;
         counts.waiting.fetch_sub(costs, Relaxed);
     }
 }
 
-async fn tell(listener: &dyn Listener, batch: Arc<[String]>, name: &str, waits: &[Duration]) {
+async fn hand_over(listener: &dyn Listener, batch: Arc<[String]>, name: &str, waits: &[Duration]) {
     let mut waits = waits.iter().copied();
     loop {
         let Err(fault) = listener.notify(batch.clone()).await else {
@@ -436,7 +436,7 @@ mod tests {
         ] {
             slow.heard.lock().unwrap().clear();
             slow.faults.lock().unwrap().clone_from(&faults);
-            let told = tell(&*slow, Arc::new(["{}".to_owned()]), "slow", &waits);
+            let told = hand_over(&*slow, Arc::new(["{}".to_owned()]), "slow", &waits);
             let go = async {
                 loop {
                     slow.go.notify_one();

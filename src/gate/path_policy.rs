@@ -182,7 +182,7 @@ impl Policy {
             return Ok(());
         };
         if let Some(request) = requests.first() {
-            self.tell(request, &refusal);
+            self.report(request, &refusal);
         }
         Err(refusal)
     }
@@ -220,13 +220,13 @@ impl Policy {
                     if let Some(refusal) = answer
                         && request.operation != Operation::See
                     {
-                        self.tell(request, refusal);
+                        self.report(request, refusal);
                     }
                 }
             }
             Err(refusal) => {
                 if let Some(request) = requests.first() {
-                    self.tell(request, refusal);
+                    self.report(request, refusal);
                 }
             }
         }
@@ -234,7 +234,7 @@ impl Policy {
     }
 
     /// The log and listeners hear of what was refused.
-    fn tell(&self, request: &Request, refusal: &Refusal) {
+    fn report(&self, request: &Request, refusal: &Refusal) {
         let operation = request.operation.name();
         let (facts, path) = (&self.session, request.path.as_str());
         let event = |kind| {

@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// What all plugins share.
-pub(super) struct Shared {
+pub(super) struct HostShared {
     pub(super) engine: Engine,
     pub(super) allocation: Allocation,
     pub(super) linker: Linker<Call>,
@@ -36,18 +36,18 @@ pub(super) struct Shared {
     pub(super) verifier: Verifier,
     pub(super) library: Library,
     /// By the plugins' names: a reload takes over what is there.
-    kept: Mutex<HashMap<String, Kept>>,
+    kept: Mutex<HashMap<String, Retained>>,
     /// Where their state outlives the server.
     pub(super) state_file: Option<Arc<StateFile>>,
 }
 
 /// What outlives a reload.
-struct Kept {
+struct Retained {
     state: Arc<State>,
     health: Arc<PluginHealth>,
 }
 
-impl Shared {
+impl HostShared {
     pub(super) fn new(
         engine: Engine,
         allocation: Allocation,
@@ -87,7 +87,7 @@ impl Shared {
                     Some(file) => State::kept(limit, plugin, file)?,
                     None => Arc::new(State::new(limit, plugin)),
                 };
-                place.insert(Kept {
+                place.insert(Retained {
                     state,
                     health: Arc::new(PluginHealth::new(plugin.into())),
                 })
@@ -139,7 +139,7 @@ pub(super) struct Plugin {
     pub(super) memories: u32,
     /// Whether it was said that it asks for directories and has none.
     pub(super) told_directories: AtomicBool,
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<HostShared>,
 }
 
 impl Plugin {
@@ -215,7 +215,7 @@ impl Plugin {
                 }
             }
             Ok(Err(error)) => {
-                let (kind, text) = fault::told(&error, call);
+                let (kind, text) = fault::describe_error(&error, call);
                 self.fault(kind, text)
             }
             Err(Late) => {

@@ -281,7 +281,7 @@ impl InstanceLimiter {
     ) -> Result<InstancePermit, Busy> {
         let (granted, slot) = oneshot::channel();
         let user: Option<Arc<str>> = user.filter(|_| purpose.by_user()).map(Arc::from);
-        let _place = {
+        let _queued = {
             let mut ledger = self.ledger();
             let number = ledger.next;
             ledger.next += 1;
@@ -293,7 +293,7 @@ impl InstanceLimiter {
                 granted,
             });
             drop(ledger);
-            Place {
+            Queued {
                 slots: self,
                 number,
             }
@@ -452,13 +452,13 @@ impl Ledger {
     }
 }
 
-/// A place among those who wait, for as long as they do.
-struct Place<'a> {
+/// Keeps somebody among those who wait, for as long as they do.
+struct Queued<'a> {
     slots: &'a InstanceLimiter,
     number: u64,
 }
 
-impl Drop for Place<'_> {
+impl Drop for Queued<'_> {
     fn drop(&mut self) {
         let mut ledger = self.slots.ledger();
         ledger.waiting.retain(|waiter| waiter.number != self.number);

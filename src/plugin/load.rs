@@ -10,7 +10,7 @@ use super::{
     BUILTIN, LoadError, authenticator,
     call::Call,
     compiled::Compiled,
-    component::{Plugin, Shared},
+    component::{HostShared, Plugin},
     contract,
     engine::MEMORIES,
     grants::Granted,
@@ -97,7 +97,7 @@ impl<W: World> Linked for Pool<W> {
 
 /// Loads one plugin and puts it into its chain.
 pub(super) async fn add(
-    shared: &Arc<Shared>,
+    shared: &Arc<HostShared>,
     hosted: &[Hosted],
     configured: &config::Plugin,
     state: &Path,
@@ -201,7 +201,11 @@ fn instances(kind: &PluginKind, configured: Option<Instances>) -> Result<Instanc
     }
 }
 
-fn load(shared: &Shared, configured: &config::Plugin, state: &Path) -> Result<Loaded, LoadError> {
+fn load(
+    shared: &HostShared,
+    configured: &config::Plugin,
+    state: &Path,
+) -> Result<Loaded, LoadError> {
     let bytes = bytes(&configured.component)?;
     // Before anything looks at the bytes.
     if let Some(pinned) = &configured.sha256 {

@@ -97,7 +97,7 @@ const FEWEST: u32 = 16;
 /// The engine and what all plugins share. Cheap to clone.
 #[derive(Clone)]
 pub struct Host {
-    shared: Arc<component::Shared>,
+    shared: Arc<component::HostShared>,
     hosted: &'static [load::Hosted],
 }
 
@@ -151,7 +151,7 @@ impl Host {
         };
         // One instance that is being loaded comes on top.
         let limiter = instance_limiter::InstanceLimiter::new(instances, engine::MEMORIES, memory);
-        let shared = component::Shared::new(
+        let shared = component::HostShared::new(
             engine, allocation, linker, limiter, library, state_file, verifier,
         );
         Ok(Self {

@@ -41,7 +41,7 @@ pub(super) async fn call<W: World>(plugin: &Arc<Plugin>) -> Result<(), String> {
     if !crashed || store.data().limiter.denied().is_some() {
         return Ok(());
     }
-    let (_, text) = fault::told(&error, store.data());
+    let (_, text) = fault::describe_error(&error, store.data());
     Err(format!(
         "it crashes at each call, before it has done anything: {text}; does its source have the \
          function of {}s, and was it built as a library?",
