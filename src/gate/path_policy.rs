@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use super::{
     Account, Fault, Named, Permissions, SessionInfo,
-    events::{Event, Events, Kind},
+    events::{Event, EventKind, Events},
     session::line,
 };
 use crate::{
@@ -248,7 +248,7 @@ impl Policy {
             Refusal::Failed(fault) => {
                 line!(error, facts, path, operation, plugin = %fault.plugin, kind = %fault.kind,
                     error = fault.text.as_str(), "a plugin failed");
-                self.events.tell(|| event(Kind::Fault).fault(fault));
+                self.events.emit(|| event(EventKind::Fault).fault(fault));
                 return;
             }
         };
@@ -256,9 +256,9 @@ impl Policy {
             let cause = reason.map_or("it is hidden", String::as_str);
             line!(info, facts, path, operation, cause, "denied");
         }
-        self.events.tell(|| match reason {
-            Some(reason) => event(Kind::Denied).reason(reason),
-            None => event(Kind::Denied),
+        self.events.emit(|| match reason {
+            Some(reason) => event(EventKind::Denied).reason(reason),
+            None => event(EventKind::Denied),
         });
     }
 

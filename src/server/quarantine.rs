@@ -7,7 +7,7 @@ use super::{
     control::{Answer, Request},
 };
 use crate::{
-    gate::events::{Event, Kind},
+    gate::events::{Event, EventKind},
     storage::{Error, QuarantinedUpload, Storage},
 };
 
@@ -60,7 +60,7 @@ impl Running {
             "released from quarantine"
         );
         if let Some(context) = self.shared.context() {
-            context.events.tell(|| released(&held));
+            context.events.emit(|| released(&held));
         }
         Ok(format!("{path} of {user} is published"))
     }
@@ -94,7 +94,7 @@ impl Running {
 }
 
 fn released(held: &QuarantinedUpload) -> Event {
-    let mut event = Event::new(Kind::Upload).size(held.size);
+    let mut event = Event::new(EventKind::Upload).size(held.size);
     event = event.sha256(held.note.sha256.as_deref());
     event = event.plugin(&held.note.plugin).operation("release");
     event.session = Some(held.note.session.clone());
