@@ -15,7 +15,7 @@ use super::{
 use crate::{
     gate::{
         Fault, Gates, Named, SessionInfo,
-        path_policy::{Decision, Guard, Operation, PathPolicy, Request},
+        path_policy::{Decision, Decisions, Guard, Operation, PathPolicy, Request},
     },
     types::BoxFuture,
 };
@@ -46,14 +46,11 @@ impl Export for PathGuard {
 /// By default one instance for each session, made at its first question.
 impl World for PathGuard {
     const KIND: &'static PluginKind = &PluginKind::PATH_GUARD;
-    type Outcome = Vec<Decision>;
+    type Outcome = Decisions;
     type Gate = dyn PathPolicy;
 
-    fn outcome(_: &mut Call, (asked, decisions): Self::Answer) -> Result<Vec<Decision>, String> {
-        if decisions.len() != asked {
-            return Err(format!("{} answers to {asked} requests", decisions.len()));
-        }
-        Ok(decisions.into_iter().map(decision).collect())
+    fn outcome(_: &mut Call, (asked, decisions): Self::Answer) -> Result<Decisions, String> {
+        Decisions::new(asked, decisions.into_iter().map(decision).collect())
     }
 
     fn trial(handle: MakeHandle<'_>) -> wasmtime::Result<Vec<Val>> {
@@ -84,7 +81,7 @@ impl Guard for Pool<PathGuard> {
         &self,
         session: Arc<SessionInfo>,
         requests: Arc<[Request]>,
-    ) -> BoxFuture<'_, Result<Vec<Decision>, Fault>> {
+    ) -> BoxFuture<'_, Result<Decisions, Fault>> {
         Box::pin(self.call(session, requests))
     }
 

@@ -48,7 +48,7 @@ impl Question for Requests {
             let guard = asking.guard.as_ref().ok_or_else(absent)?;
             let decisions = guard.decide(session, self.0.clone()).await?;
             Ok(Answer {
-                decisions,
+                decisions: decisions.into_iter().collect(),
                 ..Answer::word("decided")
             })
         })
