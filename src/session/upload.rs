@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use super::{
     cuts::RecentCuts,
     errors::{self, At, Failure},
-    journal::{self, Broken, Journal, Stored, Whose},
+    journal::{self, Blame, Broken, Journal, Stored},
     transfer::{Ended, Guard},
 };
 use crate::{
@@ -20,6 +20,7 @@ use crate::{
         upload::{Gathered, Receiver, Showing, UploadError},
     },
     ftp::{path::VirtualPath, reply::Reply},
+    gate::event::Event,
     gate::{
         Named, SessionInfo,
         path_policy::{Operation, Policy},
@@ -429,14 +430,14 @@ impl Upload {
             }
             return Err(reply);
         }
-        self.journal.stored(&Stored {
+        self.journal.emit(&Event::Uploaded(&Stored {
             path: &self.path,
             to: &path,
             bytes,
             sha256: record.get(),
             unclosed: self.unclosed,
             unjudged,
-        });
+        }));
         let mut text = "Transfer complete".to_owned();
         if self.unclosed {
             text += ", ended without TLS close_notify";
@@ -501,7 +502,7 @@ impl Upload {
                 bytes: Some(bytes),
                 code: reply.code(),
                 cause: &journal::cause(error),
-                fault: Whose::of(error),
+                fault: journal::blame(error),
             }),
             Cut::Other(reply, cause) => self.journal.broken(&Broken {
                 operation,
@@ -509,7 +510,7 @@ impl Upload {
                 bytes: Some(bytes),
                 code: reply.code(),
                 cause,
-                fault: Whose::Client,
+                fault: Blame::Client,
             }),
         }
         if let Err(error) = part.keep().await {
