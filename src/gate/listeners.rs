@@ -569,7 +569,7 @@ mod tests {
         ] {
             slow.heard.lock().unwrap().clear();
             slow.faults.lock().unwrap().clone_from(&faults);
-            let told = hand_over(&*slow, Arc::new(["{}".to_owned()]), "slow", &waits);
+            let handed_over = hand_over(&*slow, Arc::new(["{}".to_owned()]), "slow", &waits);
             let go = async {
                 loop {
                     slow.go.notify_one();
@@ -577,7 +577,7 @@ mod tests {
                 }
             };
             tokio::select! {
-                () = told => {}
+                () = handed_over => {}
                 () = go => {}
             }
             assert_eq!(slow.heard.lock().unwrap().len(), heard, "{faults:?}");
