@@ -5,6 +5,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -161,6 +162,12 @@ impl Harness {
             directory,
             sessions: AtomicU64::new(1),
         })
+    }
+
+    /// What alice sees as "/".
+    #[must_use]
+    pub fn home(&self) -> PathBuf {
+        self.directory.path().join("files/alice")
     }
 
     /// A client that has connected; the greeting has not been read.
@@ -416,7 +423,7 @@ pub async fn converse(input: &[u8]) -> Result<String, String> {
         0 => harness.connect(),
         _ => harness.connect_implicit(None).await.map_err(told)?,
     };
-    let home = harness.directory.path().join("files/alice");
+    let home = harness.home();
     let made = std::fs::create_dir_all(home.join("b"));
     made.and_then(|()| std::fs::write(home.join("a"), [7; 1000]))
         .map_err(told)?;

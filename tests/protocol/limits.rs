@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{Client, Setup, Tls, USER, content};
+use crate::support::{Client, Setup, Tls, content};
 
 /// Whether a new connection is turned away: 421, or no greeting at all.
 fn turned_away(address: std::net::SocketAddr) -> bool {
@@ -35,106 +35,6 @@ fn sessions_of_an_address() {
     assert!(turned_away(server.address));
     drop(clients);
     crate::support::eventually("a place is free", || !turned_away(server.address));
-}
-
-#[test]
-fn sessions_of_a_user() {
-    let server = Setup::new()
-        .set("limits.sessions-per-user", "2")
-        .user("one", "max-sessions = 1")
-        .start();
-    let attempt = |name: &str| {
-        let mut client = server.secure(&Tls::new());
-        client.send(&format!("USER {name}")).expect(331);
-        let reply = client
-            .send(&format!("PASS {name}"))
-            .expect_one_of(&[230, 421, 530]);
-        (reply.code == 230).then_some(client)
-    };
-    let first = [attempt(USER).unwrap(), attempt(USER).unwrap()];
-    assert!(attempt(USER).is_none());
-    let one = attempt("one").unwrap();
-    assert!(attempt("one").is_none());
-    drop(first);
-    crate::support::eventually("a place is free", || attempt(USER).is_some());
-    drop(one);
-    crate::support::eventually("a place is free", || attempt("one").is_some());
-}
-
-#[test]
-fn the_login_has_to_come_soon() {
-    let server = Setup::new()
-        .set("limits.login-timeout", r#""500ms""#)
-        .start();
-    let begun = Instant::now();
-    let mut client = server.secure(&Tls::new());
-    while begun.elapsed() < Duration::from_secs(5) && client.try_write("NOOP\r\n").is_ok() {
-        match client.try_reply() {
-            Ok(reply) if reply.code == 200 => std::thread::sleep(Duration::from_millis(50)),
-            Ok(reply) => {
-                reply.expect(421);
-                break;
-            }
-            Err(_) => break,
-        }
-    }
-    assert!(
-        begun.elapsed() < Duration::from_secs(5),
-        "it may NOOP for ever"
-    );
-    let mut client = server.login();
-    std::thread::sleep(Duration::from_millis(700));
-    client.send("NOOP").expect(200);
-}
-
-/// Slowloris.
-#[test]
-fn one_byte_now_and_then_is_not_enough() {
-    let server = Setup::new()
-        .set("limits.login-timeout", r#""500ms""#)
-        .start();
-    let mut client = server.connect();
-    let begun = Instant::now();
-    while client.try_write("x").is_ok() && begun.elapsed() < Duration::from_secs(5) {
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    assert!(begun.elapsed() < Duration::from_secs(5));
-}
-
-#[test]
-fn silence_ends_a_session() {
-    let server = Setup::new()
-        .set("limits.idle-timeout", r#""400ms""#)
-        .user("patient", "idle-timeout = \"20s\"")
-        .start();
-    let mut client = server.login();
-    let mut patient = server.login_as("patient", &Tls::new());
-    let begun = Instant::now();
-    client.reply().expect(421);
-    assert!(
-        begun.elapsed() >= Duration::from_millis(300),
-        "{:?}",
-        begun.elapsed()
-    );
-    client.rest();
-    patient.send("NOOP").expect(200);
-}
-
-/// RFC 1123 §4.1.3.2: a transfer is no silence.
-#[test]
-fn a_transfer_is_not_idle() {
-    let server = Setup::new()
-        .set("limits.idle-timeout", r#""400ms""#)
-        .start();
-    let mut client = server.login();
-    let mut data = client.begin("STOR file");
-    for _ in 0..10 {
-        data.send(b"0123456789").unwrap();
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    data.finish().unwrap();
-    client.reply().expect(226);
-    client.send("NOOP").expect(200);
 }
 
 #[test]

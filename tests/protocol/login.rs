@@ -1,20 +1,8 @@
 //! USER, PASS, ACCT, REIN, HOST, and what a failed login costs.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::support::{Client, Server, Setup, Tls, USER, eventually, server};
-
-#[test]
-fn every_name_gets_331() {
-    let server = Server::start();
-    let mut client = server.secure(&Tls::new());
-    let known = client.send(&format!("USER {USER}")).expect(331).lines;
-    let unknown = client.send("USER nobody-of-that-name").expect(331).lines;
-    let shape = |lines: &[String], name: &str| lines[0].replace(name, "NAME");
-    assert_eq!(shape(&known, USER), shape(&unknown, "nobody-of-that-name"));
-    client.send("PASS x").expect(530);
-    client.send("PASS x").expect(503);
-}
 
 #[test]
 fn a_wrong_password_is_as_wrong_as_a_wrong_name() {
@@ -34,32 +22,6 @@ fn a_wrong_password_is_as_wrong_as_a_wrong_name() {
         !server.log().contains("secret-that-is-wrong"),
         "a password is in the log"
     );
-}
-
-#[test]
-fn failed_logins_are_counted_and_end_the_session() {
-    let server = Setup::new().set("limits.login-attempts", "3").start();
-    let mut client = server.secure(&Tls::new());
-    for _ in 0..2 {
-        client.send("USER nobody").expect(331);
-        client.send("PASS wrong").expect(530);
-    }
-    client.send("USER nobody").expect(331);
-    client.send("PASS wrong").expect(421);
-    assert_eq!(client.rest(), "");
-}
-
-#[test]
-fn failed_logins_are_delayed_ever_longer() {
-    let server = Setup::new().set("limits.login-delay", r#""200ms""#).start();
-    let mut client = server.secure(&Tls::new());
-    for least in [200, 400] {
-        client.send("USER nobody").expect(331);
-        let begun = Instant::now();
-        client.send("PASS wrong").expect(530);
-        let taken = begun.elapsed();
-        assert!(taken >= Duration::from_millis(least), "{taken:?}");
-    }
 }
 
 #[test]
@@ -111,20 +73,6 @@ fn what_a_name_holds_is_escaped_in_the_log() {
 }
 
 #[test]
-fn a_name_is_no_path() {
-    let server = Server::start();
-    let mut client = server.secure(&Tls::new());
-    for name in ["../../etc", "/", "..", "alice/../bob", "*"] {
-        let mut client = server.secure(&Tls::new());
-        client
-            .send(&format!("USER {name}"))
-            .expect_one_of(&[331, 501]);
-        client.send("PASS x").expect_one_of(&[503, 530]);
-    }
-    client.send("NOOP").expect(200);
-}
-
-#[test]
 fn rein_takes_the_login_and_tls_away() {
     let server = Server::start();
     let mut client = server.login();
@@ -138,18 +86,6 @@ fn rein_takes_the_login_and_tls_away() {
     client.auth_tls(&Tls::new());
     client.send("PWD").expect(530);
     client.login(USER);
-    client.send("PWD").expect(257);
-}
-
-#[test]
-fn user_after_the_login_starts_over_or_is_refused() {
-    let server = Setup::new().user("bob", "").start();
-    let mut client = server.login();
-    let reply = client.send("USER bob").expect_one_of(&[331, 503, 530]);
-    if reply.code == 331 {
-        client.send("PWD").expect(530);
-        client.send("PASS bob").expect(230);
-    }
     client.send("PWD").expect(257);
 }
 

@@ -13,7 +13,6 @@ mod support;
 mod binding;
 mod certificates;
 mod close;
-mod commands;
 mod connections;
 mod digests;
 mod early;

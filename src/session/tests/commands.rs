@@ -95,3 +95,21 @@ async fn bytes_behind_auth_end_the_session() {
     client.write(b"AUTH TLS\r\nUSER alice\r\n").await.unwrap();
     assert_eq!(client.rest().await.unwrap(), "");
 }
+
+/// RFC 2577 §7: nobody learns which users there are.
+#[tokio::test(start_paused = true)]
+async fn no_reply_tells_which_users_there_are() {
+    let harness = harness(|_| {});
+    let mut replies = Vec::new();
+    for user in ["alice", "nobody", "../../etc", "/", "*"] {
+        let mut client = harness.connect();
+        next(&mut client, "220").await;
+        let asked = client.send(&format!("USER {user}")).await.unwrap();
+        let refused = client.send("PASS wrong").await.unwrap();
+        expect(&mut client, "PASS wrong", "503").await;
+        replies.push((asked, refused));
+    }
+    replies.dedup();
+    let wrong = ("331 Password, please".into(), "530 Login incorrect".into());
+    assert_eq!(replies, [wrong]);
+}

@@ -29,17 +29,44 @@ async fn the_login_has_its_time() {
     assert_eq!(client.rest().await.unwrap(), "");
 }
 
+/// Slowloris.
+#[tokio::test(start_paused = true)]
+async fn one_byte_now_and_then_is_not_enough() {
+    let limit = Duration::from_secs(30);
+    let harness = harness(|config| config.limits.login_timeout = limit);
+    let mut client = harness.connect();
+    next(&mut client, "220").await;
+    let begun = Instant::now();
+    while client.write(b"x").await.is_ok() {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert!((limit..limit * 2).contains(&begun.elapsed()));
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_idle_session_ends() {
-    let harness = harness(|config| config.limits.idle_timeout = Duration::from_secs(300));
+    let idle = Duration::from_secs(300);
+    let harness = Harness::with_hosts(
+        |config| config.limits.idle_timeout = idle,
+        |config| {
+            let mut host = HostSetup::new("", config)?;
+            host.add("patient", "secret")?.idle_timeout = Some(idle * 10);
+            Ok(vec![host])
+        },
+    );
+    let harness = harness.unwrap();
     let mut client = alice(&harness).await;
+    let mut patient = harness.connect();
+    next(&mut patient, "220").await;
+    login(&mut patient, "patient").await;
     for _ in 0..3 {
-        tokio::time::sleep(Duration::from_secs(290)).await;
+        tokio::time::sleep(idle - Duration::from_secs(10)).await;
         expect(&mut client, "NOOP", "200").await;
     }
     let begun = Instant::now();
     next(&mut client, "421").await;
-    assert!(begun.elapsed() >= Duration::from_secs(299));
+    assert!(begun.elapsed() >= idle - Duration::from_secs(1));
+    expect(&mut patient, "NOOP", "200").await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -76,19 +103,38 @@ async fn lines_have_a_length() {
 
 #[tokio::test]
 async fn a_user_has_so_many_sessions() {
-    let harness = harness(|config| config.limits.sessions_per_user = 2);
-    let first = alice(&harness).await;
-    let mut second = alice(&harness).await;
-    let mut third = harness.connect();
-    next(&mut third, "220").await;
-    expect(&mut third, "USER alice", "331").await;
-    expect(&mut third, "PASS secret", "421").await;
-    first.close().await;
-    // REIN gives it back, too.
-    let mut third = alice(&harness).await;
-    expect(&mut third, "REIN", "220").await;
-    let _fourth = alice(&harness).await;
-    expect(&mut second, "NOOP", "200").await;
+    let harness = Harness::with_hosts(
+        |config| config.limits.sessions_per_user = 2,
+        |config| {
+            let mut host = HostSetup::new("", config)?;
+            host.add("one", "secret")?.max_sessions = Some(1);
+            Ok(vec![host])
+        },
+    );
+    let harness = harness.unwrap();
+    for (user, most) in [("alice", 2), ("one", 1)] {
+        let refused = async || {
+            let mut client = harness.connect();
+            next(&mut client, "220").await;
+            expect(&mut client, &format!("USER {user}"), "331").await;
+            client.send("PASS secret").await.unwrap().starts_with("421")
+        };
+        let mut clients = Vec::new();
+        for _ in 0..most {
+            let mut client = harness.connect();
+            next(&mut client, "220").await;
+            login(&mut client, user).await;
+            clients.push(client);
+        }
+        assert!(refused().await);
+        let mut last = clients.pop().unwrap();
+        // It goes with the login, and not with the connection alone.
+        expect(&mut last, "REIN", "220").await;
+        login(&mut last, user).await;
+        assert!(refused().await);
+        last.close().await;
+        assert!(!refused().await);
+    }
 }
 
 #[tokio::test]

@@ -1,10 +1,13 @@
 //! Sessions in memory.
 
 mod commands;
+mod features;
 mod hosts;
 mod limits;
 mod observers;
 mod random;
+mod table;
+mod tester;
 mod transfers;
 
 use super::harness::{Client, Harness, HostSetup};
@@ -13,6 +16,11 @@ use crate::config::Config;
 /// A server with one host; TLS is allowed and not required.
 fn harness(change: impl FnOnce(&mut Config)) -> Harness {
     Harness::new(change).unwrap()
+}
+
+/// As the defaults are: TLS comes first, at least on the control connection.
+fn required(config: &mut Config) {
+    config.tls.required = true;
 }
 
 /// Sends a line, and expects a reply that begins so.

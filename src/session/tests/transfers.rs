@@ -163,3 +163,20 @@ async fn an_upload_has_a_size() {
     next(&mut client, "552").await;
     expect(&mut client, "SIZE file", "213 10").await;
 }
+
+/// RFC 1123 §4.1.3.2: a transfer is no silence.
+#[tokio::test]
+async fn a_transfer_is_not_idle() {
+    let idle = Duration::from_millis(300);
+    let harness = harness(|config| config.limits.idle_timeout = idle);
+    let mut client = binary(&harness).await;
+    let mut data = open(&mut client).await;
+    expect(&mut client, "STOR file", "150").await;
+    for _ in 0..6 {
+        data.write_all(b"0123456789").await.unwrap();
+        tokio::time::sleep(idle / 3).await;
+    }
+    drop(data);
+    next(&mut client, "226").await;
+    expect(&mut client, "NOOP", "200").await;
+}
