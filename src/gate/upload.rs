@@ -224,6 +224,54 @@ impl Inspector for Digester {
     }
 }
 
+/// The proof that an upload may be seen. Nothing is published without one, and nobody but the gate
+/// makes one.
+#[derive(Debug)]
+pub struct Approval {
+    accept_as: Option<String>,
+    record: Record,
+}
+
+impl Approval {
+    /// A person has released it from quarantine, where its digest was noted.
+    pub(crate) fn by_a_person(sha256: Option<&str>) -> Self {
+        let record = Record::default();
+        if let Some(digest) = sha256 {
+            record.set(digest);
+        }
+        Self {
+            accept_as: None,
+            record,
+        }
+    }
+
+    /// The name that an inspector has chosen, not normalised, to be checked like any other.
+    #[must_use]
+    pub fn accept_as(&self) -> Option<&str> {
+        self.accept_as.as_deref()
+    }
+
+    /// The digest of the whole, if it is known by now.
+    #[must_use]
+    pub fn sha256(&self) -> Option<&str> {
+        self.record.get()
+    }
+}
+
+/// What an upload is approved by where the configuration says that a late verdict is not waited for.
+pub struct Unjudged(Record);
+
+impl Unjudged {
+    /// The approval, with the name that an inspector has chosen by now.
+    #[must_use]
+    pub fn approve(&self, accept_as: Option<String>) -> Approval {
+        Approval {
+            accept_as,
+            record: self.0.clone(),
+        }
+    }
+}
+
 /// Why an upload is not published.
 #[derive(Clone, Debug)]
 pub enum Refusal {
@@ -246,6 +294,7 @@ struct Member {
 pub struct Inspection {
     session: Arc<SessionInfo>,
     path: VirtualPath,
+    record: Record,
     members: Vec<Member>,
     verdicts: mpsc::Receiver<(usize, Result<Verdict, Fault>)>,
     undecided: usize,
@@ -285,6 +334,7 @@ impl Inspection {
         Self {
             session: session.clone(),
             path: facts.path.clone(),
+            record: facts.record.clone(),
             members,
             verdicts,
             undecided,
@@ -311,12 +361,18 @@ impl Inspection {
     ///
     /// # Errors
     /// When one of them refuses.
-    pub async fn finish(&mut self) -> Result<Option<String>, Refusal> {
+    pub async fn finish(&mut self) -> Result<Approval, Refusal> {
         self.send(Piece::End).await?;
         while self.undecided > 0 {
             self.verdict().await?;
         }
-        Ok(self.accept_as.clone())
+        Ok(self.unjudged().approve(self.accept_as.clone()))
+    }
+
+    /// To publish it before all have decided.
+    #[must_use]
+    pub fn unjudged(&self) -> Unjudged {
+        Unjudged(self.record.clone())
     }
 
     /// The inspectors that have not decided yet.

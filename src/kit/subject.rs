@@ -211,10 +211,12 @@ impl Subject {
             };
         }
         match inspection.finish().await {
-            Ok(None) => Ok(Answer::word("accept")),
-            Ok(path) => Ok(Answer {
-                path,
-                ..Answer::word("accept-as")
+            Ok(approval) => Ok(match approval.accept_as() {
+                None => Answer::word("accept"),
+                Some(path) => Answer {
+                    path: Some(path.to_owned()),
+                    ..Answer::word("accept-as")
+                },
             }),
             Err(refusal) => refused(refusal),
         }

@@ -40,8 +40,8 @@ use crate::{
     gate::Gates,
     open_files,
     session::{Shutdown, context::Context},
+    spool::Storage,
     startup::{Startup, overlap},
-    storage::local::Local,
 };
 
 /// How often broken uploads are looked through for old ones.
@@ -142,7 +142,7 @@ pub struct Tried {
     /// The plugins.
     pub gates: Gates,
     /// The storages, by name.
-    pub storages: Vec<(String, Arc<Local>)>,
+    pub storages: Vec<(String, Arc<Storage>)>,
 }
 
 /// Does what the start does, to its end, but lets nobody in, and leaves nothing behind when `startup`

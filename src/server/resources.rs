@@ -15,11 +15,9 @@ use crate::{
     gate::{Gates, events::Events},
     plugin::{Host, LoadError},
     session::context::{Context, Users},
+    spool::Storage,
     startup::Startup,
-    storage::{
-        Storage,
-        local::{Local, OpenError},
-    },
+    storage::OpenError,
     tls::Tls,
 };
 
@@ -32,7 +30,7 @@ pub struct Resources {
     host: Host,
     users: Arc<Users>,
     logins: Arc<Turns>,
-    storages: Mutex<BTreeMap<String, (Configured, Arc<Local>)>>,
+    storages: Mutex<BTreeMap<String, (Configured, Arc<Storage>)>>,
     /// Dropped when all events have been told.
     ended: mpsc::Sender<()>,
 }
@@ -41,7 +39,7 @@ pub struct Resources {
 pub struct Prepared {
     tls: Tls,
     pub gates: Gates,
-    pub storages: BTreeMap<String, (Configured, Arc<Local>)>,
+    pub storages: BTreeMap<String, (Configured, Arc<Storage>)>,
     /// Things that work, and may not for long.
     pub warnings: Vec<Problem>,
 }
@@ -135,7 +133,7 @@ impl Resources {
         let events = Events::start(&gates.listeners, *events, &self.ended);
         let shared = storages
             .iter()
-            .map(|(name, (_, local))| (name.clone(), local.clone() as Arc<dyn Storage>));
+            .map(|(name, (_, storage))| (name.clone(), storage.clone()));
         let shared = shared.collect();
         self.host.retain(&config.plugin);
         *self.opened() = storages;
@@ -155,7 +153,7 @@ impl Resources {
         &self,
         loaded: &Loaded,
         startup: &Arc<Startup>,
-    ) -> Result<BTreeMap<String, (Configured, Arc<Local>)>, Problem> {
+    ) -> Result<BTreeMap<String, (Configured, Arc<Storage>)>, Problem> {
         let before = self.opened().clone();
         let mut storages = BTreeMap::new();
         for (name, storage) in &loaded.config.storage {
@@ -183,7 +181,7 @@ impl Resources {
                     let (name, storage) = (name.clone(), storage.clone());
                     let startup = startup.clone();
                     let own = name.clone();
-                    let open = move || Local::open(&own, &storage, &state, &startup);
+                    let open = move || Storage::open(&own, &storage, &state, &startup);
                     beside(loaded, &name, open).await?
                 }
             };
@@ -203,7 +201,7 @@ impl Resources {
     }
 
     /// The storages that there are now, by name.
-    pub fn storages(&self) -> Vec<(String, Arc<Local>)> {
+    pub fn storages(&self) -> Vec<(String, Arc<Storage>)> {
         let storages = self.opened();
         let storages = storages
             .iter()
@@ -211,7 +209,7 @@ impl Resources {
         storages.collect()
     }
 
-    fn opened(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, (Configured, Arc<Local>)>> {
+    fn opened(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, (Configured, Arc<Storage>)>> {
         self.storages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -220,8 +218,8 @@ impl Resources {
 async fn beside(
     loaded: &Loaded,
     name: &str,
-    open: impl FnOnce() -> Result<Local, OpenError> + Send + 'static,
-) -> Result<Arc<Local>, Problem> {
+    open: impl FnOnce() -> Result<Storage, OpenError> + Send + 'static,
+) -> Result<Arc<Storage>, Problem> {
     let opened = timeout(OPEN, tokio::task::spawn_blocking(open)).await;
     let root = || {
         let storage = loaded.config.storage.get(name);

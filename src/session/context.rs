@@ -17,7 +17,7 @@ use crate::{
     data::rate::Rate,
     fair::Turns,
     gate::{Account, Gates, events::Events},
-    storage::Storage,
+    spool::Storage,
     tls::Tls,
 };
 
@@ -35,7 +35,7 @@ pub struct Context {
     /// Who hears of what happens.
     pub events: Events,
     /// By their names in the configuration.
-    pub storages: BTreeMap<String, Arc<dyn Storage>>,
+    pub storages: BTreeMap<String, Arc<Storage>>,
     /// Sessions and bandwidth of each user.
     pub users: Arc<Users>,
     /// Who may log in now.
@@ -58,7 +58,7 @@ impl Context {
         tls: Tls,
         gates: Gates,
         events: Events,
-        storages: BTreeMap<String, Arc<dyn Storage>>,
+        storages: BTreeMap<String, Arc<Storage>>,
         users: Arc<Users>,
         logins: Arc<Turns>,
     ) -> Self {
@@ -84,7 +84,7 @@ impl Context {
 
     /// The storage that serves an account: the one it names, else `default`, else the only one.
     #[must_use]
-    pub fn storage(&self, account: &Account) -> Option<&Arc<dyn Storage>> {
+    pub fn storage(&self, account: &Account) -> Option<&Arc<Storage>> {
         match &account.storage {
             Some(name) => self.storages.get(name),
             None => self

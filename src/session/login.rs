@@ -269,7 +269,7 @@ impl Session {
             );
             return self.no_home().await;
         };
-        let tree = match storage.open(&account.home, &user).await {
+        let tree = match storage.home(&account.home, &user).await {
             Ok(tree) => tree,
             Err(Error::OpenFiles) => {
                 open_files::complain("a home could not be opened");

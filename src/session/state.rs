@@ -11,7 +11,7 @@ use crate::{
         events::{Event, Events, Kind},
         path_policy::Policy,
     },
-    storage::Tree,
+    spool::Tree,
 };
 
 /// The login, step by step.
@@ -51,7 +51,7 @@ pub struct Active {
     /// What the authenticator said of the user.
     pub account: Arc<Account>,
     /// The user's files.
-    pub tree: Arc<dyn Tree>,
+    pub tree: Arc<Tree>,
     /// What the user may do to them.
     pub policy: Arc<Policy>,
     /// The place among the sessions of the same user.
