@@ -23,7 +23,7 @@ use portcullis::{
     plugin::Host,
     spool::{StartAt, Storage, Tree},
     startup::Startup,
-    types::{Durability, UploadMode},
+    types::{Durability, HostId, UploadMode},
 };
 use rustix::{
     fs::{AtFlags, CWD, Mode, OFlags, RawDir, StatxFlags, openat, statx},
@@ -73,6 +73,7 @@ fn session() -> Arc<SessionInfo> {
         tls: None,
         certificate: None,
         user: Some("alice".into()),
+        virtual_host: HostId::default(),
         account: Some(Arc::new(Account::new(path("/alice")))),
     })
 }
@@ -165,7 +166,10 @@ async fn storage(state: &Path) {
         ..config::Storage::default()
     };
     let storage = Storage::open("bench", &config, state, &Startup::real()).unwrap();
-    let tree = storage.home(&path("/alice"), "alice").await.unwrap();
+    let tree = storage
+        .home(&path("/alice"), &"alice".into())
+        .await
+        .unwrap();
     // Nobody has anything against what is uploaded.
     let (facts, upload) = (session(), upload());
     let home = config.root.join("alice");

@@ -1,6 +1,6 @@
 //! `portcullis check`.
 
-use std::{collections::BTreeSet, fs, os::unix::fs::MetadataExt, path::Path, sync::Arc};
+use std::{fs, os::unix::fs::MetadataExt, path::Path, sync::Arc};
 
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use tokio::runtime;
@@ -10,7 +10,6 @@ use super::{Failure, Source, files, first_start, output};
 use crate::{
     access,
     config::{Loaded, Problem},
-    gate::Gates,
     plugin::trusted_cache,
     server::{self, Tried},
     startup::Startup,
@@ -86,14 +85,20 @@ fn rows(loaded: &Loaded, startup: &Startup, tried: &Tried) -> Vec<[String; 2]> {
             format!("{name}: {root}{}", had(storage.in_use())),
         );
     }
-    let kinds = Kinds::new(&tried.gates);
-    for plugin in &loaded.config.plugin {
+    let hosts = tried.hosts.iter();
+    let plugins = hosts.flat_map(|host| {
+        host.config
+            .plugin
+            .iter()
+            .map(|plugin| (plugin, &host.gates))
+    });
+    for (plugin, gates) in plugins {
         let granted = match plugin.grants.is_empty() {
             true => String::new(),
             false => format!(", granted {}", plugin.grants),
         };
         let (name, component) = (&plugin.name, &plugin.component);
-        let kinds = kinds.of(name);
+        let kinds = gates.decides(name).join(" and ");
         row("plugin", format!("{name}: {kinds}, {component}{granted}"));
     }
     rows
@@ -167,54 +172,4 @@ fn describe(file: &Path) -> String {
         "NOT VALID NOW, until"
     };
     format!("{}, {until} {day} ({short})", certificate.subject())
-}
-
-/// What the plugins of each name decide.
-struct Kinds([(&'static str, BTreeSet<String>); 4]);
-
-impl Kinds {
-    fn new(gates: &Gates) -> Self {
-        Self([
-            (
-                "authenticator",
-                gates
-                    .authenticators
-                    .iter()
-                    .map(|gate| gate.name.to_string())
-                    .collect(),
-            ),
-            (
-                "path guard",
-                gates
-                    .policies
-                    .iter()
-                    .map(|gate| gate.name.to_string())
-                    .collect(),
-            ),
-            (
-                "upload inspector",
-                gates
-                    .inspectors
-                    .iter()
-                    .map(|gate| gate.name.to_string())
-                    .collect(),
-            ),
-            (
-                "event listener",
-                gates
-                    .listeners
-                    .iter()
-                    .map(|gate| gate.name.to_string())
-                    .collect(),
-            ),
-        ])
-    }
-
-    fn of(&self, name: &str) -> String {
-        let kinds = self.0.iter().filter(|(_, names)| names.contains(name));
-        kinds
-            .map(|(kind, _)| *kind)
-            .collect::<Vec<_>>()
-            .join(" and ")
-    }
 }

@@ -6,7 +6,7 @@ use super::{Failure, Source, files, output};
 use crate::{
     access::{Wanted, explain},
     plugin::Taken,
-    server::control::{self, Answer, Broken, Generation, Plugin, Request, Status},
+    server::control::{self, Answer, Broken, GenerationUse, Plugin, Request, Status},
 };
 
 /// How many broken uploads are listed for people.
@@ -77,7 +77,7 @@ fn shown(status: &Status) -> String {
     rows.push(row("sessions", status.sessions.to_string()));
     // The newest is the one above.
     rows.extend(status.generations.iter().skip(1).map(|one| {
-        let Generation { loaded, sessions } = one;
+        let GenerationUse { loaded, sessions } = one;
         let text = format!("loaded {} ago, of {sessions} of them", time(*loaded));
         row("older configuration", text)
     }));

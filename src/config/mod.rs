@@ -12,6 +12,7 @@ mod document;
 mod error;
 mod explain;
 pub mod grants;
+mod host;
 mod keys;
 mod load;
 mod path;
@@ -37,6 +38,7 @@ use crate::types::{Durability, OnFailure};
 pub use document::Document;
 pub use error::{ConfigError, Problem};
 pub use grants::Grants;
+pub use host::Host;
 pub use load::{Loaded, load, state};
 pub(crate) use source::toml_error;
 

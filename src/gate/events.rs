@@ -147,7 +147,7 @@ impl Event {
         Self {
             session: Some(session.id.as_ref().into()),
             client: Some(session.client.ip().to_string()),
-            user: session.user.clone(),
+            user: session.user.as_deref().map(str::to_owned),
             ..Self::new(event)
         }
     }

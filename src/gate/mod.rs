@@ -111,3 +111,21 @@ pub struct Gates {
     /// How each plugin fares, in the configuration's order.
     pub health: Vec<Arc<PluginHealth>>,
 }
+
+impl Gates {
+    /// What a plugin is to decide, for people.
+    #[must_use]
+    pub fn decides(&self, plugin: &str) -> Vec<&'static str> {
+        fn has<T: ?Sized>(chain: &[Named<T>], plugin: &str) -> bool {
+            chain.iter().any(|member| &*member.name == plugin)
+        }
+        let kinds = [
+            ("authenticator", has(&self.authenticators, plugin)),
+            ("path guard", has(&self.policies, plugin)),
+            ("upload inspector", has(&self.inspectors, plugin)),
+            ("event listener", has(&self.listeners, plugin)),
+        ];
+        let kinds = kinds.into_iter().filter(|(_, has)| *has);
+        kinds.map(|(kind, _)| kind).collect()
+    }
+}

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use super::Account;
-use crate::types::PeerCertificate;
+use crate::types::{HostId, PeerCertificate, UserId};
 
 /// One control connection, as plugins may see it. A snapshot: made anew when something changes.
 #[derive(Clone, Debug)]
@@ -21,9 +21,22 @@ pub struct SessionInfo {
     /// Verified against the configured authorities.
     pub certificate: Option<Arc<PeerCertificate>>,
     /// The name given with USER, also before it is proven.
-    pub user: Option<String>,
+    pub user: Option<Arc<str>>,
+    /// The virtual host that serves it.
+    pub virtual_host: HostId,
     /// Who logged in.
     pub account: Option<Arc<Account>>,
+}
+
+impl SessionInfo {
+    /// The user by the name that was given, at the host that serves the session.
+    #[must_use]
+    pub fn user_id(&self) -> Option<UserId> {
+        self.user.clone().map(|name| UserId {
+            host: self.virtual_host.clone(),
+            name,
+        })
+    }
 }
 
 /// A line of the log about a session, with who it is. Every line about one is made by this.

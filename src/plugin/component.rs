@@ -26,6 +26,7 @@ use crate::{
     config::{Instances, PluginLimits},
     gate::{Fault, FaultKind, PluginHealth, SessionInfo, Usage},
     passwords::Verifier,
+    types::UserId,
 };
 
 /// What all plugins share.
@@ -148,7 +149,7 @@ impl Plugin {
     pub(super) async fn slot(
         &self,
         purpose: Purpose,
-        user: Option<&str>,
+        user: Option<&UserId>,
         since: Instant,
     ) -> Result<InstancePermit, Fault> {
         let limits = &self.limits;

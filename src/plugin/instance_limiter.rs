@@ -5,6 +5,7 @@
 //! left for the next one: a user may have at most four times of what stays free (the dynamic
 //! threshold of Choudhury and Hahne, 1998), so that it gives way the more users there are.
 
+use crate::types::UserId;
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
@@ -60,7 +61,7 @@ struct Stock {
     /// The part that others leave for each purpose.
     reserved: [u64; PURPOSES],
     used: [u64; PURPOSES],
-    users: HashMap<(usize, Arc<str>), u64>,
+    users: HashMap<(usize, UserId), u64>,
 }
 
 impl Stock {
@@ -101,14 +102,14 @@ impl Stock {
             .saturating_sub(taken.fold(0, u64::saturating_add))
     }
 
-    fn of_user(&self, purpose: Purpose, user: Option<&Arc<str>>) -> u64 {
-        let key = |user: &Arc<str>| (purpose as usize, user.clone());
+    fn of_user(&self, purpose: Purpose, user: Option<&UserId>) -> u64 {
+        let key = |user: &UserId| (purpose as usize, user.clone());
         user.and_then(|user| self.users.get(&key(user)).copied())
             .unwrap_or(0)
     }
 
     /// Whether somebody may have `more`.
-    fn fits(&self, purpose: Purpose, user: Option<&Arc<str>>, more: u64) -> bool {
+    fn fits(&self, purpose: Purpose, user: Option<&UserId>, more: u64) -> bool {
         let Some(left) = self.free(purpose).checked_sub(more) else {
             return false;
         };
@@ -118,13 +119,13 @@ impl Stock {
 
     /// Whether so much is left for the purpose, and for others than the user, that what is not in
     /// use may be kept for the next time.
-    fn plenty(&self, purpose: Purpose, user: Option<&Arc<str>>) -> bool {
+    fn plenty(&self, purpose: Purpose, user: Option<&UserId>) -> bool {
         let free = self.free(purpose);
         let most = free + self.used(purpose);
         free > most / 4 && self.of_user(purpose, user) <= SHARE.saturating_mul(free) / 2
     }
 
-    fn take(&mut self, purpose: Purpose, user: Option<&Arc<str>>, more: u64) {
+    fn take(&mut self, purpose: Purpose, user: Option<&UserId>, more: u64) {
         if let Some(used) = self.used.get_mut(purpose as usize) {
             *used += more;
         }
@@ -136,7 +137,7 @@ impl Stock {
         }
     }
 
-    fn give(&mut self, purpose: Purpose, user: Option<&Arc<str>>, less: u64) {
+    fn give(&mut self, purpose: Purpose, user: Option<&UserId>, less: u64) {
         if let Some(used) = self.used.get_mut(purpose as usize) {
             *used = used.saturating_sub(less);
         }
@@ -199,7 +200,7 @@ struct Ledger {
 
 struct Keeping {
     purpose: Purpose,
-    user: Option<Arc<str>>,
+    user: Option<UserId>,
     keeper: Weak<dyn Keeper>,
 }
 
@@ -212,7 +213,7 @@ pub(super) trait Keeper: Send + Sync {
 struct Waiter {
     number: u64,
     purpose: Purpose,
-    user: Option<Arc<str>>,
+    user: Option<UserId>,
     weight: u64,
     granted: oneshot::Sender<InstancePermit>,
 }
@@ -230,7 +231,7 @@ struct Holding {
 
 /// Locked before the ledger, never after it.
 struct Held {
-    user: Option<Arc<str>>,
+    user: Option<UserId>,
     /// Of memory.
     bytes: u64,
     /// Of the plugin's own limit.
@@ -274,13 +275,13 @@ impl InstanceLimiter {
     pub(super) async fn take(
         &self,
         purpose: Purpose,
-        user: Option<&str>,
+        user: Option<&UserId>,
         weight: u32,
         patience: Duration,
         own: Option<InstancePermit>,
     ) -> Result<InstancePermit, Busy> {
         let (granted, slot) = oneshot::channel();
-        let user: Option<Arc<str>> = user.filter(|_| purpose.by_user()).map(Arc::from);
+        let user: Option<UserId> = user.filter(|_| purpose.by_user()).cloned();
         let _place = {
             let mut ledger = self.ledger();
             let number = ledger.next;
@@ -506,11 +507,11 @@ impl InstancePermit {
     }
 
     /// The instance is to answer another user; false where that one has enough.
-    pub(super) fn enter(&self, user: Option<&str>) -> bool {
-        self.pass_to(user.filter(|_| self.0.purpose.by_user()).map(Arc::from))
+    pub(super) fn enter(&self, user: Option<&UserId>) -> bool {
+        self.pass_to(user.filter(|_| self.0.purpose.by_user()).cloned())
     }
 
-    fn pass_to(&self, user: Option<Arc<str>>) -> bool {
+    fn pass_to(&self, user: Option<UserId>) -> bool {
         let Holding {
             slots,
             purpose,
@@ -597,7 +598,7 @@ mod tests {
     async fn all(
         slots: &InstanceLimiter,
         purpose: Purpose,
-        user: &str,
+        user: &UserId,
         weight: u32,
     ) -> Vec<InstancePermit> {
         let mut held = Vec::new();
@@ -613,7 +614,7 @@ mod tests {
             let slots = InstanceLimiter::new(1000, 4, u64::MAX);
             let mut held = Vec::new();
             for user in 0..200 {
-                held.extend(all(&slots, first, &user.to_string(), 1).await);
+                held.extend(all(&slots, first, &user.to_string().as_str().into(), 1).await);
             }
             for (purpose, at_least) in [
                 (Load, 4),
@@ -623,7 +624,7 @@ mod tests {
                 (Event, 50),
             ] {
                 if purpose != first {
-                    let got = all(&slots, purpose, "bob", 1).await.len();
+                    let got = all(&slots, purpose, &"bob".into(), 1).await.len();
                     assert!(got >= at_least, "{first:?} leaves {got} to {purpose:?}");
                 }
             }
@@ -635,19 +636,21 @@ mod tests {
     #[tokio::test]
     async fn no_user_takes_all_uploads() {
         let slots = InstanceLimiter::new(1000, 4, u64::MAX);
-        let first = all(&slots, Upload, "greedy", 1).await;
+        let first = all(&slots, Upload, &"greedy".into(), 1).await;
         assert_eq!(first.len(), 600);
-        let busy = slots.take(Upload, Some("greedy"), 1, SOON, None).await;
+        let busy = slots
+            .take(Upload, Some(&"greedy".into()), 1, SOON, None)
+            .await;
         assert_eq!(busy.err().unwrap(), Busy { share: Some(600) });
-        let second = all(&slots, Upload, "honest", 1).await;
+        let second = all(&slots, Upload, &"honest".into(), 1).await;
         assert!(second.len() >= 100, "{}", second.len());
         // And the more there are, the more give way.
         drop(first);
-        let first = all(&slots, Upload, "greedy", 1).await;
+        let first = all(&slots, Upload, &"greedy".into(), 1).await;
         assert!(first.len() < 600, "{}", first.len());
         // Of logins there are no shares: who logs in may say any name.
         assert_eq!(
-            all(&slots, Login, "greedy", 1).await.len(),
+            all(&slots, Login, &"greedy".into(), 1).await.len(),
             1000 - 100 - 50 - first.len() - second.len()
         );
     }
@@ -657,7 +660,9 @@ mod tests {
         for total in [16, 17, 64] {
             for purpose in Purpose::ALL {
                 let slots = InstanceLimiter::new(total, 4, u64::MAX);
-                let slot = slots.take(purpose, Some("alice"), 4, SOON, None).await;
+                let slot = slots
+                    .take(purpose, Some(&"alice".into()), 4, SOON, None)
+                    .await;
                 assert!(slot.is_ok(), "{purpose:?} of {total}");
             }
         }
@@ -666,13 +671,14 @@ mod tests {
     #[tokio::test]
     async fn who_has_least_comes_first() {
         let slots = InstanceLimiter::own(8);
-        let mut greedy = all(&slots, Upload, "greedy", 1).await;
-        let more = all(&slots, Upload, "other", 1).await;
+        let mut greedy = all(&slots, Upload, &"greedy".into(), 1).await;
+        let more = all(&slots, Upload, &"other".into(), 1).await;
         assert_eq!((greedy.len(), more.len()), (6, 1));
-        let last = all(&slots, Upload, "third", 1).await;
+        let last = all(&slots, Upload, &"third".into(), 1).await;
         assert_eq!(last.len(), 1);
         let wait = async |user: &'static str| {
-            let slot = slots.take(Upload, Some(user), 1, Duration::from_secs(5), None);
+            let id = user.into();
+            let slot = slots.take(Upload, Some(&id), 1, Duration::from_secs(5), None);
             (user, slot.await.is_ok())
         };
         let release = async {
@@ -690,16 +696,16 @@ mod tests {
     #[tokio::test]
     async fn few_are_not_shared() {
         let slots = InstanceLimiter::own(2);
-        let held = all(&slots, Upload, "alice", 1).await;
+        let held = all(&slots, Upload, &"alice".into(), 1).await;
         assert_eq!(held.len(), 2);
-        let own = slots.take(Upload, Some("bob"), 1, SOON, None).await;
+        let own = slots.take(Upload, Some(&"bob".into()), 1, SOON, None).await;
         assert_eq!(own.err().unwrap(), Busy { share: None });
     }
 
     #[tokio::test]
     async fn who_gives_up_leaves_nothing_behind() {
         let slots = InstanceLimiter::own(8);
-        let held = all(&slots, Event, "", 8).await;
+        let held = all(&slots, Event, &"".into(), 8).await;
         assert!(slots.take(Event, None, 1, SOON, None).await.is_err());
         drop(held);
         assert_eq!(slots.taken(), 0);
@@ -710,18 +716,18 @@ mod tests {
     #[tokio::test]
     async fn an_idle_instance_answers_another_user_within_shares() {
         let slots = InstanceLimiter::own(8);
-        let held = all(&slots, Upload, "greedy", 1).await;
+        let held = all(&slots, Upload, &"greedy".into(), 1).await;
         let idle = slots
-            .take(Upload, Some("honest"), 1, SOON, None)
+            .take(Upload, Some(&"honest".into()), 1, SOON, None)
             .await
             .unwrap();
         assert!(!idle.plenty());
         idle.leave();
-        assert!(!idle.enter(Some("greedy")));
-        assert!(idle.enter(Some("honest")));
+        assert!(!idle.enter(Some(&"greedy".into())));
+        assert!(idle.enter(Some(&"honest".into())));
         idle.leave();
         drop(held);
-        assert!(idle.enter(Some("greedy")));
+        assert!(idle.enter(Some(&"greedy".into())));
         drop(idle);
         assert_eq!(slots.taken(), 0);
         assert!(slots.ledger().slots.users.is_empty());
@@ -730,6 +736,7 @@ mod tests {
     #[tokio::test]
     async fn memory_is_shared_like_slots() {
         let mib = 1 << 20;
+        let (greedy_user, honest) = (UserId::from("greedy"), UserId::from("honest"));
         let slots = InstanceLimiter::new(1000, 4, 1000 * mib);
         let slot = async |purpose, user| {
             slots
@@ -737,25 +744,25 @@ mod tests {
                 .await
                 .unwrap()
         };
-        let greedy = slot(Upload, "greedy").await;
+        let greedy = slot(Upload, &greedy_user).await;
         let mut had = 0;
         while greedy.grow(mib) {
             had += 1;
         }
         assert!((500..600).contains(&had), "{had}");
-        assert!(!slot(Upload, "greedy").await.grow(mib));
+        assert!(!slot(Upload, &greedy_user).await.grow(mib));
         assert!(!greedy.plenty());
         for (purpose, least) in [(Load, 50), (Login, 100), (Policy, 80), (Event, 50)] {
             assert!(
-                slot(purpose, "honest").await.grow(least * mib),
+                slot(purpose, &honest).await.grow(least * mib),
                 "{purpose:?}"
             );
         }
-        assert!(slot(Upload, "honest").await.grow(100 * mib));
+        assert!(slot(Upload, &honest).await.grow(100 * mib));
         greedy.shrink(100 * mib);
         assert!(greedy.grow(50 * mib));
         drop(greedy);
-        assert!(slot(Upload, "honest").await.grow(500 * mib));
+        assert!(slot(Upload, &honest).await.grow(500 * mib));
         assert_eq!(slots.ledger().memory.used.iter().sum::<u64>(), 0);
     }
 }

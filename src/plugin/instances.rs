@@ -18,6 +18,7 @@ use super::{
 use crate::{
     config::Instances,
     gate::{Fault, SessionInfo},
+    types::UserId,
 };
 
 /// A linked component, of which instances can be made.
@@ -101,7 +102,8 @@ impl<C: Component> Pool<C> {
         session: Arc<SessionInfo>,
     ) -> Result<Lease<C::Instance>, Fault> {
         let since = Instant::now();
-        let user = session.user.as_deref();
+        let user = session.user_id();
+        let user = user.as_ref();
         let slot = loop {
             let mut back = pin!(self.idle.back.notified());
             back.as_mut().enable();
@@ -183,7 +185,7 @@ impl<C: Component> Pool<C> {
         lease.calls < limits.pool_calls && lease.born.elapsed() < limits.pool_age
     }
 
-    fn take(&self, user: Option<&str>) -> Option<Lease<C::Instance>> {
+    fn take(&self, user: Option<&UserId>) -> Option<Lease<C::Instance>> {
         if self.plugin.instances != Instances::Pool {
             return None;
         }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     gate::{Fault, SessionInfo, events::Listener},
-    types::BoxFuture,
+    types::{BoxFuture, HostId},
 };
 
 impl Component for EventListenerPre<Call> {
@@ -66,6 +66,7 @@ pub(super) fn nobody(id: &str) -> Arc<SessionInfo> {
         tls: None,
         certificate: None,
         user: None,
+        virtual_host: HostId::default(),
         account: None,
     })
 }

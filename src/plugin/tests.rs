@@ -22,7 +22,7 @@ use crate::{
         Account, Fault, Gates, SessionInfo,
         authentication::{Authenticator, Credentials, Outcome},
     },
-    types::OnFailure,
+    types::{HostId, OnFailure},
 };
 
 fn component(name: &str) -> String {
@@ -93,6 +93,7 @@ fn session(user: &str) -> Arc<SessionInfo> {
         tls: None,
         certificate: None,
         user: Some(user.into()),
+        virtual_host: HostId::default(),
         account: Some(Arc::new(Account::new(VirtualPath::root()))),
     })
 }

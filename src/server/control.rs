@@ -25,7 +25,7 @@ use tokio::{
     time::timeout,
 };
 
-pub use super::generations::Generation;
+pub use super::generations::GenerationUse;
 use super::{Listening, Running};
 use crate::{
     access::{Wanted, explain},
@@ -151,7 +151,7 @@ pub struct Status {
     /// The configurations that sessions use, the newest first: a session keeps the one that it
     /// began with.
     #[serde(default)]
-    pub generations: Vec<Generation>,
+    pub generations: Vec<GenerationUse>,
     /// In the configuration's order.
     pub plugins: Vec<Plugin>,
     /// Instances of all plugins.
@@ -376,8 +376,11 @@ async fn answer(mut stream: tokio::net::UnixStream, running: &Arc<Running>) -> i
 impl Running {
     async fn status(&self) -> Status {
         let current = self.current.lock().await;
-        let context = self.shared.context();
-        let health = context.iter().flat_map(|context| &context.gates.health);
+        let generation = self.shared.generation();
+        let health = generation
+            .iter()
+            .flat_map(|generation| generation.hosts.iter());
+        let health: Vec<_> = health.flat_map(|host| &host.gates.health).collect();
         let (state_error_age, state_error) = self.resources.host().state_error().unzip();
         Status {
             version: env!("CARGO_PKG_VERSION").into(),
@@ -391,9 +394,12 @@ impl Running {
                 .map(|serving| serving.listening)
                 .collect(),
             sessions: self.shared.admission.sessions(),
-            generations: self.generations.used(context.as_ref()),
+            generations: self.generations.used(generation.as_ref()),
             instances: Some(self.resources.host().instances()),
-            plugins: health.map(|health| health.snapshot().into()).collect(),
+            plugins: health
+                .iter()
+                .map(|health| health.snapshot().into())
+                .collect(),
             uploads: self.broken_uploads(),
             state_error,
             state_error_age: state_error_age.map(seconds_since),
@@ -448,7 +454,7 @@ impl Running {
                 let (user, path) = waiting.label.unzip();
                 Broken {
                     storage: storage.clone(),
-                    user,
+                    user: user.map(|user| user.to_string()),
                     path,
                     size: waiting.size,
                     age: seconds_since(waiting.modified),

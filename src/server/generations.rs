@@ -8,15 +8,15 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::control::seconds_since;
-use crate::session::context::Context;
+use crate::session::generation::Generation;
 
 /// The configurations that are in use, the oldest first.
-pub(super) struct Generations(Mutex<Vec<(SystemTime, Weak<Context>)>>);
+pub(super) struct Generations(Mutex<Vec<(SystemTime, Weak<Generation>)>>);
 
 /// A configuration with its certificates and components, and who uses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Generation {
+pub struct GenerationUse {
     /// Seconds since it was loaded.
     pub loaded: u64,
     /// Sessions that began with it.
@@ -24,25 +24,25 @@ pub struct Generation {
 }
 
 impl Generations {
-    pub(super) fn new(first: &Arc<Context>) -> Self {
+    pub(super) fn new(first: &Arc<Generation>) -> Self {
         Self(Mutex::new(vec![(SystemTime::now(), Arc::downgrade(first))]))
     }
 
     /// One more is in use.
-    pub(super) fn push(&self, context: &Arc<Context>) {
+    pub(super) fn push(&self, generation: &Arc<Generation>) {
         let mut all = self.all();
-        all.retain(|(_, context)| context.strong_count() > 0);
-        all.push((SystemTime::now(), Arc::downgrade(context)));
+        all.retain(|(_, generation)| generation.strong_count() > 0);
+        all.push((SystemTime::now(), Arc::downgrade(generation)));
     }
 
     /// Those that are in use, the newest first; `current` is what new sessions get.
-    pub(super) fn used(&self, current: Option<&Arc<Context>>) -> Vec<Generation> {
+    pub(super) fn used(&self, current: Option<&Arc<Generation>>) -> Vec<GenerationUse> {
         let all = self.all();
-        let used = all.iter().rev().filter_map(|(since, context)| {
-            let context = context.upgrade()?;
-            let is_current = current.is_some_and(|current| Arc::ptr_eq(current, &context));
-            let sessions = Arc::strong_count(&context.sessions).saturating_sub(1);
-            (is_current || sessions > 0).then(|| Generation {
+        let used = all.iter().rev().filter_map(|(since, generation)| {
+            let generation = generation.upgrade()?;
+            let is_current = current.is_some_and(|current| Arc::ptr_eq(current, &generation));
+            let sessions = Arc::strong_count(&generation.sessions).saturating_sub(1);
+            (is_current || sessions > 0).then(|| GenerationUse {
                 loaded: seconds_since(*since),
                 sessions,
             })
@@ -50,7 +50,7 @@ impl Generations {
         used.collect()
     }
 
-    fn all(&self) -> MutexGuard<'_, Vec<(SystemTime, Weak<Context>)>> {
+    fn all(&self) -> MutexGuard<'_, Vec<(SystemTime, Weak<Generation>)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

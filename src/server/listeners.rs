@@ -29,7 +29,7 @@ use crate::{
     ftp::address,
     observe::Rate,
     open_files,
-    session::{Origin, Session, Shutdown, context::Context},
+    session::{Origin, Session, Shutdown, generation::Generation, wire::Wire},
 };
 
 /// Connections that may wait to be accepted.
@@ -38,7 +38,7 @@ const BACKLOG: i32 = 1024;
 /// What accepting takes.
 pub(super) struct Shared {
     /// What new sessions get; a reload replaces it. None when there are no new ones any more.
-    context: RwLock<Option<Arc<Context>>>,
+    generation: RwLock<Option<Arc<Generation>>>,
     pub(super) admission: Arc<Admission>,
     sessions: AtomicU64,
     shutdown: watch::Receiver<Shutdown>,
@@ -47,12 +47,12 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(
-        context: Arc<Context>,
+        generation: Arc<Generation>,
         admission: Arc<Admission>,
         shutdown: watch::Receiver<Shutdown>,
     ) -> Self {
         Self {
-            context: RwLock::new(Some(context)),
+            generation: RwLock::new(Some(generation)),
             admission,
             sessions: AtomicU64::new(1),
             shutdown,
@@ -61,12 +61,15 @@ impl Shared {
     }
 
     /// What new sessions get from now on.
-    pub(super) fn replace(&self, context: Option<Arc<Context>>) {
-        *self.context.write().unwrap_or_else(PoisonError::into_inner) = context;
+    pub(super) fn replace(&self, generation: Option<Arc<Generation>>) {
+        *self
+            .generation
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = generation;
     }
 
-    pub(super) fn context(&self) -> Option<Arc<Context>> {
-        self.context
+    pub(super) fn generation(&self) -> Option<Arc<Generation>> {
+        self.generation
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
@@ -188,12 +191,12 @@ fn say(tcp: &TcpStream, kind: Kind, text: &str) {
 impl Shared {
     async fn connection(&self, mut tcp: TcpStream, peer: SocketAddr, kind: Kind) {
         let Ok(local) = tcp.local_addr() else { return };
-        let Some(context) = self.context() else {
+        let Some(generation) = self.generation() else {
             return;
         };
         let peer = address::canonical(peer);
         let (mut client, mut server) = (peer, local);
-        let config = &context.config;
+        let config = &generation.config;
         if config
             .server
             .proxy_networks
@@ -234,7 +237,7 @@ impl Shared {
             local,
             implicit: kind == Kind::Implicit,
         };
-        let session = Session::new(context, tcp, origin, self.shutdown.clone());
+        let session = Session::new(generation, Wire::tcp(tcp), origin, self.shutdown.clone());
         session.run().await;
         drop(permit);
     }

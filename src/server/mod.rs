@@ -32,14 +32,13 @@ use self::{
     control::Control,
     generations::Generations,
     listeners::Shared,
-    resources::{Prepared, Resources},
+    resources::{Prepared, PreparedHost, Resources},
     signal::Sign,
 };
 use crate::{
     config::{Config, Loaded, Problem},
-    gate::Gates,
     open_files,
-    session::{Shutdown, context::Context},
+    session::{Shutdown, generation::Generation},
     spool::Storage,
     startup::{Startup, overlap},
 };
@@ -57,7 +56,7 @@ pub type Reread = Box<dyn Fn() -> Result<Loaded, String> + Send + Sync>;
 /// A server that listens, and does not serve yet.
 pub struct Server {
     loaded: Loaded,
-    context: Arc<Context>,
+    generation: Arc<Generation>,
     listeners: Vec<Bound>,
     resources: Resources,
     control: Control,
@@ -139,8 +138,8 @@ async fn open(loaded: &mut Loaded, startup: &Arc<Startup>) -> Result<Opened, Pro
 pub struct Tried {
     /// Each address, and whether the running server has it.
     pub listening: Vec<(Listening, bool)>,
-    /// The plugins.
-    pub gates: Gates,
+    /// The virtual hosts with their plugins.
+    pub hosts: Vec<PreparedHost>,
     /// The storages, by name.
     pub storages: Vec<(String, Arc<Storage>)>,
 }
@@ -158,11 +157,19 @@ pub async fn try_start(loaded: &mut Loaded, startup: &Arc<Startup>) -> Result<Tr
         let (address, kind) = (taken.configured, taken.kind);
         (Listening { address, kind }, taken.socket.is_none())
     });
-    let storages = opened.prepared.storages.into_iter();
+    let Prepared {
+        default,
+        others,
+        storages,
+        warnings: _,
+    } = opened.prepared;
     Ok(Tried {
         listening: listening.collect(),
-        gates: opened.prepared.gates,
-        storages: storages.map(|(name, (_, local))| (name, local)).collect(),
+        hosts: std::iter::once(default).chain(others).collect(),
+        storages: storages
+            .into_iter()
+            .map(|(name, (_, local))| (name, local))
+            .collect(),
     })
 }
 
@@ -178,10 +185,10 @@ impl Server {
         };
         let listeners = listen(&loaded, opened.addresses)?;
         warnings::tell(&loaded);
-        let context = opened.resources.context(&loaded, opened.prepared);
+        let generation = opened.resources.generation(&loaded, opened.prepared);
         Ok(Self {
             loaded,
-            context,
+            generation,
             listeners,
             resources: opened.resources,
             control,
@@ -205,21 +212,21 @@ impl Server {
     pub async fn run(self, again: Reread) -> io::Result<()> {
         let Self {
             loaded,
-            context,
+            generation,
             listeners,
             resources,
             control,
             mut told,
         } = self;
         let mut signals = signal::Signals::new()?;
-        resources.users().accounts.replace(&context);
+        resources.users().accounts.replace(&generation);
         let limits = &loaded.config.limits;
         let (shutdown, shutting_down) = watch::channel(Shutdown::None);
         let (alive, mut gone) = mpsc::channel::<()>(1);
         let running = Arc::new(Running {
-            generations: Generations::new(&context),
+            generations: Generations::new(&generation),
             shared: Arc::new(Shared::new(
-                context,
+                generation,
                 Admission::new(limits.sessions, limits.sessions_per_address),
                 shutting_down,
             )),

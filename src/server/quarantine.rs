@@ -60,8 +60,10 @@ impl Running {
             path = path.as_str(),
             "released from quarantine"
         );
-        if let Some(context) = self.shared.context() {
-            context.events.tell(|| released(&held));
+        if let Some(generation) = self.shared.generation() {
+            let hosts = &generation.hosts;
+            let host = hosts.by_id(&held.note.host).unwrap_or(hosts.default());
+            host.events.tell(|| released(&held));
         }
         Ok(format!("{path} of {user} is published"))
     }

@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 use super::{Bound, Current, Listening, Running, Serving, addresses, bind, listeners, warnings};
 use crate::{
     config::{Config, Loaded, Problem},
-    session::accounts,
+    session::{accounts, generation::Generation},
     startup::{Startup, overlap},
 };
 
@@ -38,19 +38,19 @@ impl Running {
             prepared = self.prepare(&mut current) => prepared,
         };
         match prepared {
-            Ok((loaded, context, bound)) => {
+            Ok((loaded, generation, bound)) => {
                 warnings::tell(&loaded);
                 let limits = &loaded.config.limits;
                 let admission = &self.shared.admission;
                 admission.set_limits(limits.sessions, limits.sessions_per_address);
                 // A server that is about to end has none, and gets none.
-                if self.shared.context().is_some() {
-                    self.generations.push(&context);
-                    self.shared.replace(Some(context.clone()));
-                    self.resources.users().accounts.replace(&context);
+                if self.shared.generation().is_some() {
+                    self.generations.push(&generation);
+                    self.shared.replace(Some(generation.clone()));
+                    self.resources.users().accounts.replace(&generation);
                     self.judge().await;
                 }
-                drop(context);
+                drop(generation);
                 let wanted: Vec<_> = addresses(&loaded.config).collect();
                 current.listeners.retain(|serving| {
                     let stays = wanted.contains(&(serving.configured, serving.listening.kind));
@@ -85,7 +85,7 @@ impl Running {
     async fn prepare(
         self: &Arc<Self>,
         current: &mut Current,
-    ) -> Result<(Loaded, Arc<super::Context>, Vec<Bound>), String> {
+    ) -> Result<(Loaded, Arc<Generation>, Vec<Bound>), String> {
         let again = self.again.clone();
         // Reading files blocks.
         let read = timeout(READ, tokio::task::spawn_blocking(move || again())).await;
@@ -136,8 +136,8 @@ impl Running {
                 tracing::info!(address = %serving.listening.address, "listening no more");
             }
         }
-        let context = self.resources.context(&loaded, prepared);
-        Ok((loaded, context, bound))
+        let generation = self.resources.generation(&loaded, prepared);
+        Ok((loaded, generation, bound))
     }
 
     /// Listens again on what was closed for nothing.
@@ -182,14 +182,14 @@ pub(super) async fn follow_accounts(running: Arc<Running>) {
             before = (Weak::new(), Vec::new());
             continue;
         }
-        let Some(context) = running.shared.context() else {
+        let Some(generation) = running.shared.generation() else {
             return;
         };
-        let files = accounts::follow(&context.gates).await;
-        let context = Arc::downgrade(&context);
-        if !before.0.ptr_eq(&context) || before.1 != files {
+        let files = accounts::follow(&generation).await;
+        let generation = Arc::downgrade(&generation);
+        if !before.0.ptr_eq(&generation) || before.1 != files {
             running.judge().await;
-            before = (context, files);
+            before = (generation, files);
         }
     }
 }

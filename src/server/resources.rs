@@ -10,11 +10,15 @@ use tokio::{sync::mpsc, time::timeout};
 
 use super::warnings;
 use crate::{
-    config::{Loaded, Problem, Storage as Configured},
+    config::{self, Loaded, Problem, Storage as Configured},
     fair::Turns,
     gate::{Gates, events::Events},
-    plugin::{Host, LoadError},
-    session::context::{Context, Users},
+    plugin::Host,
+    session::{
+        generation::Generation,
+        host::{Hosts, VirtualHost},
+        users::Users,
+    },
     spool::Storage,
     startup::Startup,
     storage::OpenError,
@@ -35,13 +39,27 @@ pub struct Resources {
     ended: mpsc::Sender<()>,
 }
 
-/// All that a context takes and that can fail.
+/// All that a generation takes and that can fail.
 pub struct Prepared {
-    tls: Tls,
-    pub gates: Gates,
+    pub default: PreparedHost,
+    pub others: Vec<PreparedHost>,
     pub storages: BTreeMap<String, (Configured, Arc<Storage>)>,
     /// Things that work, and may not for long.
     pub warnings: Vec<Problem>,
+}
+
+/// All that a virtual host takes and that can fail.
+pub struct PreparedHost {
+    pub config: config::Host,
+    tls: Tls,
+    pub gates: Gates,
+}
+
+impl Prepared {
+    /// The virtual hosts, the default one first.
+    pub fn hosts(&self) -> impl Iterator<Item = &PreparedHost> {
+        std::iter::once(&self.default).chain(&self.others)
+    }
 }
 
 impl Resources {
@@ -85,7 +103,30 @@ impl Resources {
         loaded: &Loaded,
         startup: &Arc<Startup>,
     ) -> Result<Prepared, Problem> {
-        let config = &loaded.config;
+        let (default, more) = loaded.config.hosts();
+        let default = self.prepare_host(loaded, default).await?;
+        let mut others = Vec::new();
+        for host in more {
+            others.push(self.prepare_host(loaded, host).await?);
+        }
+        let mut prepared = Prepared {
+            default,
+            others,
+            storages: self.open(loaded, startup).await?,
+            warnings: Vec::new(),
+        };
+        let warnings = prepared.hosts().flat_map(|host| &host.tls.warnings);
+        let warnings = warnings.map(|warning| loaded.problem(&warning.key, warning.text.clone()));
+        let warnings = warnings.chain(warnings::open_files(loaded)).collect();
+        prepared.warnings = warnings;
+        Ok(prepared)
+    }
+
+    async fn prepare_host(
+        &self,
+        loaded: &Loaded,
+        config: config::Host,
+    ) -> Result<PreparedHost, Problem> {
         let (Some(certificate), Some(key)) = (&config.tls.certificate, &config.tls.key) else {
             let text = "no certificate is named, and none was made";
             return Err(loaded.problem("tls.certificate", text));
@@ -98,54 +139,39 @@ impl Resources {
                 .map_err(|error| loaded.problem("tls.certificate", error.to_string()))?
         };
         let tls = tls.map_err(|error| loaded.problem(&error.key, error.text.clone()))?;
-        let wrong = |error: LoadError| error.problem(loaded);
-        let gates = self.host.gates(&config.plugin, &config.server.state).await;
-        let gates = gates.map_err(wrong)?;
+        let state = &loaded.config.server.state;
+        let gates = self.host.gates(&config.plugin, state).await;
+        let gates = gates.map_err(|error| error.problem(loaded))?;
         if gates.authenticators.is_empty() {
             let text = "there is no authentication plugin, so nobody could log in";
             return Err(loaded.problem("plugin", text));
         }
-        let storages = self.open(loaded, startup).await?;
-        let mut warnings: Vec<Problem> = tls
-            .warnings
-            .iter()
-            .map(|warning| loaded.problem(&warning.key, warning.text.clone()))
-            .collect();
-        warnings.extend(warnings::open_files(loaded));
-        Ok(Prepared {
-            tls,
-            gates,
-            storages,
-            warnings,
-        })
+        Ok(PreparedHost { config, tls, gates })
     }
 
     /// Takes what was loaded in the place of what there was before. Nothing fails here.
-    pub fn context(&self, loaded: &Loaded, prepared: Prepared) -> Arc<Context> {
+    pub fn generation(&self, loaded: &Loaded, prepared: Prepared) -> Arc<Generation> {
         let config = &loaded.config;
-        let Prepared {
-            tls,
-            gates,
-            storages,
-            warnings: _,
-        } = prepared;
-        let events = &config.plugin_host.event_queue;
-        let events = Events::start(&gates.listeners, *events, &self.ended);
-        let shared = storages
-            .iter()
-            .map(|(name, (_, storage))| (name.clone(), storage.clone()));
-        let shared = shared.collect();
+        let host = |host: PreparedHost| {
+            let PreparedHost { config, tls, gates } = host;
+            let queue = loaded.config.plugin_host.event_queue;
+            let own = prepared.storages.iter();
+            let own = own.filter(|(name, _)| config.storage.contains_key(*name));
+            let own = own.map(|(name, (_, storage))| (name.clone(), storage.clone()));
+            Arc::new(VirtualHost {
+                storages: own.collect(),
+                events: Events::start(&gates.listeners, queue, &self.ended),
+                config,
+                tls,
+                gates,
+            })
+        };
+        let others = prepared.others.into_iter().map(host).collect();
+        let hosts = Hosts::new(host(prepared.default), others);
         self.host.retain(&config.plugin);
-        *self.opened() = storages;
-        Arc::new(Context::new(
-            config.clone(),
-            tls,
-            gates,
-            events,
-            shared,
-            self.users.clone(),
-            self.logins.clone(),
-        ))
+        *self.opened() = prepared.storages;
+        let (users, logins) = (self.users.clone(), self.logins.clone());
+        Arc::new(Generation::new(config.clone(), hosts, users, logins))
     }
 
     /// The storages, of which those that stay where they are go on with their uploads.

@@ -14,11 +14,11 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{context::Context, state::Active};
+use super::{generation::Generation, host::VirtualHost, state::Active};
 use crate::{
     config::AccountChange,
     ftp::reply::Reply,
-    gate::{Gates, SessionInfo, grounds::Grounds, session::line},
+    gate::{SessionInfo, grounds::Grounds, session::line},
 };
 
 /// All of them.
@@ -26,13 +26,13 @@ use crate::{
 pub struct Accounts {
     sessions: Mutex<HashMap<u64, Arc<Entry>>>,
     next: AtomicU64,
-    /// The context of new sessions. Weak, as it holds this.
-    current: RwLock<Weak<Context>>,
+    /// What new sessions get. Weak, as it holds this.
+    current: RwLock<Weak<Generation>>,
 }
 
 /// One session.
 struct Entry {
-    context: Arc<Context>,
+    host: Arc<VirtualHost>,
     facts: Arc<SessionInfo>,
     grounds: Grounds,
     verdict: watch::Sender<Verdict>,
@@ -95,13 +95,13 @@ impl Accounts {
     #[must_use]
     pub fn enter(
         self: &Arc<Self>,
-        context: Arc<Context>,
+        host: Arc<VirtualHost>,
         facts: Arc<SessionInfo>,
         grounds: Grounds,
     ) -> Standing {
         let (sender, verdict) = watch::channel(Verdict::Stays);
         let entry = Arc::new(Entry {
-            context,
+            host,
             facts,
             grounds,
             verdict: sender,
@@ -121,7 +121,7 @@ impl Accounts {
     }
 
     /// From now on this is in force.
-    pub fn replace(&self, current: &Arc<Context>) {
+    pub fn replace(&self, current: &Arc<Generation>) {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(current);
     }
 
@@ -142,7 +142,7 @@ impl Accounts {
         }
     }
 
-    fn current(&self) -> Option<Arc<Context>> {
+    fn current(&self) -> Option<Arc<Generation>> {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         current.upgrade()
     }
@@ -153,12 +153,19 @@ impl Accounts {
 }
 
 impl Entry {
-    fn judge(&self, current: &Arc<Context>) {
+    fn judge(&self, current: &Arc<Generation>) {
         if matches!(*self.verdict.borrow(), Verdict::Ends(_)) {
             return;
         }
-        let cause = self.change(current);
-        let verdict = match (cause, current.config.server.account_change) {
+        let host = current.hosts.by_id(self.host.id());
+        let (cause, change) = match host {
+            Some(host) => (self.change(host), host.config.account_change),
+            None => {
+                let gone = "the host is not served any more".to_owned();
+                (Some(gone), self.host.config.account_change)
+            }
+        };
+        let verdict = match (cause, change) {
             (None, _) => Verdict::Stays,
             (Some(cause), AccountChange::End) => Verdict::Ends(cause.into()),
             (Some(cause), AccountChange::AtNextCommand) => {
@@ -192,15 +199,15 @@ impl Entry {
     }
 
     /// The first cause why the session would not be what it is, had it begun now.
-    fn change(&self, current: &Arc<Context>) -> Option<String> {
+    fn change(&self, current: &Arc<VirtualHost>) -> Option<String> {
         if let Some(change) = self.grounds.change(&current.gates) {
             return Some(change);
         }
-        if Arc::ptr_eq(&self.context, current) {
+        if Arc::ptr_eq(&self.host, current) {
             return None;
         }
         let account = self.facts.account.as_ref()?;
-        let (before, now) = (self.context.root(account), current.root(account));
+        let (before, now) = (self.host.root(account), current.root(account));
         if before != now {
             let storage = account.storage.as_deref().unwrap_or("default");
             return Some(match now {
@@ -248,10 +255,12 @@ pub(super) fn ends(user: Option<&Active>) -> impl Future<Output = Arc<str>> + Se
 
 /// Names the plugins' files that are followed: a number for each authenticator, which changes with
 /// them.
-pub async fn follow(gates: &Gates) -> Vec<u64> {
-    let mut revisions = Vec::with_capacity(gates.authenticators.len());
-    for member in &gates.authenticators {
-        revisions.push(member.gate.follow().await);
+pub async fn follow(generation: &Generation) -> Vec<u64> {
+    let mut revisions = Vec::new();
+    for host in generation.hosts.iter() {
+        for member in &host.gates.authenticators {
+            revisions.push(member.gate.follow().await);
+        }
     }
     revisions
 }

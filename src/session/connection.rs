@@ -6,15 +6,17 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use tokio::{net::TcpStream, sync::watch};
+use tokio::sync::watch;
 
 use super::{
     Next, Origin, Shutdown,
-    context::Context,
     control::{Control, ReadError},
+    generation::Generation,
+    host::VirtualHost,
     journal::Journal,
     queue::Queue,
     state::Parameters,
+    wire::Wire,
 };
 use crate::{
     data::ending::Ending,
@@ -30,8 +32,10 @@ static STRANGERS: LazyLock<Arc<Rate>> =
 
 /// The connection of a session, and all that does not depend on its user.
 pub(super) struct Connection {
-    pub(super) context: Arc<Context>,
-    /// One of the sessions of this context.
+    pub(super) generation: Arc<Generation>,
+    /// The virtual host that serves it.
+    pub(super) host: Arc<VirtualHost>,
+    /// One of the sessions of this generation.
     _counted: Arc<()>,
     pub(super) control: Control,
     pub(super) facts: Arc<SessionInfo>,
@@ -84,15 +88,16 @@ impl Transport {
 impl Connection {
     /// A new one; nothing is read or written yet.
     pub(super) fn new(
-        context: Arc<Context>,
-        tcp: TcpStream,
+        generation: Arc<Generation>,
+        wire: Wire,
         origin: Origin,
         shutdown: watch::Receiver<Shutdown>,
     ) -> Self {
-        let limits = &context.config.limits;
+        let host = generation.hosts.default().clone();
+        let limits = &host.config.limits;
         let length = usize::try_from(limits.line_length).unwrap_or(usize::MAX);
-        let control = Control::new(tcp, length, limits.stall_timeout);
-        let ending = Ending::new(context.config.tls.close_notify);
+        let control = Control::new(wire, length, limits.stall_timeout);
+        let ending = Ending::new(host.config.tls.close_notify);
         let facts = Arc::new(SessionInfo {
             id: origin.id,
             client: origin.client,
@@ -101,11 +106,13 @@ impl Connection {
             tls: None,
             certificate: None,
             user: None,
+            virtual_host: host.id().clone(),
             account: None,
         });
         Self {
-            _counted: context.sessions.clone(),
-            context,
+            _counted: generation.sessions.clone(),
+            generation,
+            host,
             control,
             facts,
             local: origin.local,
@@ -119,13 +126,43 @@ impl Connection {
         }
     }
 
+    /// From here on the session is this host's, which [may](Self::may_move_to) have it.
+    pub(super) fn move_to(&mut self, host: Arc<VirtualHost>) {
+        if Arc::ptr_eq(&self.host, &host) {
+            return;
+        }
+        self.ending = Ending::new(host.config.tls.close_notify);
+        let facts = self.facts_mut();
+        facts.virtual_host = host.id().clone();
+        // Another host's authorities have verified it.
+        facts.certificate = None;
+        self.host = host;
+    }
+
+    /// Whether the handshake that was made, if there was one, is what the host asks for.
+    pub(super) fn may_move_to(&self, host: &Arc<VirtualHost>) -> bool {
+        let Some(negotiated) = self.transport.keys() else {
+            return true;
+        };
+        Arc::ptr_eq(&self.host, host) || host.tls.is_met_by(negotiated)
+    }
+
+    /// The host is the one that the handshake has chosen, if that stays, and the default one else.
+    pub(super) fn forget_host(&mut self) {
+        let hosts = &self.generation.hosts;
+        let chosen = self.sni.as_deref().filter(|_| self.implicit);
+        let host = chosen.and_then(|name| hosts.by_name(name));
+        let host = host.unwrap_or(hosts.default()).clone();
+        self.move_to(host);
+    }
+
     pub(super) fn id(&self) -> &str {
         &self.facts.id
     }
 
     /// Where things that happen in this session are told.
     pub(super) fn journal(&self) -> Journal {
-        Journal::new(self.facts.clone(), self.context.events.clone())
+        Journal::new(self.facts.clone(), self.host.events.clone())
     }
 
     pub(super) async fn read_failed(&mut self, error: ReadError) -> io::Result<()> {

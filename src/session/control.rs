@@ -10,33 +10,30 @@ use std::{
     time::Duration,
 };
 
-use rustix::net::sockopt::{set_socket_keepalive, set_tcp_keepidle, set_tcp_keepintvl};
-use rustls::{ServerConfig, ServerConnection};
+use rustls::{
+    ServerConnection,
+    server::{Acceptor, ClientHello},
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf},
-    net::TcpStream,
-    time::{sleep, timeout},
+    time::timeout,
 };
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 
+use super::wire::Wire;
 use crate::{
     config::TlsVersion,
     ftp::{codec::LineDecoder, reply::Reply},
-    tls::errors::HandshakeError,
+    tls::{SessionTls, errors::HandshakeError},
 };
 
 /// How long the client has to answer the end of TLS (CCC, REIN).
 const CLOSE_NOTIFY: Duration = Duration::from_secs(5);
 
-/// The begin of a ClientHello, up to its version: it tells what a client is whose handshake fails.
-const HELLO_HEAD: usize = 11;
 /// Type, version and length of a TLS record.
 const RECORD_HEAD: usize = 5;
 /// Change cipher spec, alert, handshake, application data (RFC 8446 §5.1). None begins a command.
 const RECORD_TYPES: std::ops::RangeInclusive<u8> = 20..=23;
-/// Silence after which the system asks whether the client is still there.
-const KEEP_ALIVE: Duration = Duration::from_secs(60);
-const RECORD_PAUSE: Duration = Duration::from_millis(5);
 
 /// Why there is no next line.
 #[derive(Debug)]
@@ -60,8 +57,8 @@ pub struct Control {
 }
 
 enum Stream {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Plain(Wire),
+    Tls(Box<TlsStream<Wire>>),
     /// Only while one becomes the other, and after that has failed.
     Gone,
 }
@@ -69,13 +66,10 @@ enum Stream {
 impl Control {
     /// Takes over a connection; nothing is read or written yet.
     #[must_use]
-    pub fn new(tcp: TcpStream, line_length: usize, send_timeout: Duration) -> Self {
-        // Replies are small, and often two in a row.
-        let _ = tcp.set_nodelay(true);
-        keep_alive(&tcp);
+    pub fn new(wire: Wire, line_length: usize, send_timeout: Duration) -> Self {
         let decoder = LineDecoder::new(line_length);
         Self {
-            stream: Stream::Plain(tcp),
+            stream: Stream::Plain(wire),
             decoder,
             line_length,
             send_timeout,
@@ -151,32 +145,33 @@ impl Control {
         matches!(self.stream, Stream::Tls(_))
     }
 
-    /// Begins TLS, within `limit`.
+    /// Begins TLS, within `limit`, with what `choose` has for the client's first message. `minimum` is the
+    /// oldest version that may be spoken until then.
     ///
     /// # Errors
-    /// When the handshake fails; the connection is gone then.
+    /// When the handshake fails, or `choose` does; the connection is gone then.
     pub async fn protect(
         &mut self,
-        config: Arc<ServerConfig>,
         limit: Duration,
         minimum: TlsVersion,
+        choose: impl FnOnce(&ClientHello<'_>) -> io::Result<Arc<SessionTls>>,
     ) -> io::Result<&ServerConnection> {
-        let Stream::Plain(tcp) = std::mem::replace(&mut self.stream, Stream::Gone) else {
+        let Stream::Plain(mut wire) = std::mem::replace(&mut self.stream, Stream::Gone) else {
             return Err(io::Error::other("the connection is not in the clear"));
         };
-        let mut first = [0; HELLO_HEAD];
-        let mut length = 0;
+        let (mut first, mut minimum) = (Vec::new(), minimum);
         let handshake = async {
-            length = tcp.peek(&mut first).await?;
-            TlsAcceptor::from(config).accept(tcp).await
+            first = wire.peek(1).await?.to_owned();
+            let hello = LazyConfigAcceptor::new(Acceptor::default(), wire).await?;
+            let tls = choose(&hello.client_hello())?;
+            minimum = tls.minimum_version();
+            hello.into_stream(tls.control()).await
         };
         let stream = timeout(limit, handshake)
             .await
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-        let stream = stream.map_err(|error| {
-            let first = first.get(..length).unwrap_or_default();
-            io::Error::other(HandshakeError::new(&error, first, minimum))
-        })?;
+        let stream = stream
+            .map_err(|error| io::Error::other(HandshakeError::new(&error, &first, minimum)))?;
         self.decoder = LineDecoder::new(self.line_length);
         self.stream = Stream::Tls(Box::new(stream));
         match &self.stream {
@@ -197,12 +192,12 @@ impl Control {
         timeout(CLOSE_NOTIFY, stream.flush())
             .await
             .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-        let (mut tcp, mut tls) = stream.into_inner();
-        timeout(CLOSE_NOTIFY, records_until_the_end(&mut tcp, &mut tls))
+        let (mut wire, mut tls) = stream.into_inner();
+        timeout(CLOSE_NOTIFY, records_until_the_end(&mut wire, &mut tls))
             .await
             .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         self.decoder = LineDecoder::new(self.line_length);
-        self.stream = Stream::Plain(tcp);
+        self.stream = Stream::Plain(wire);
         Ok(())
     }
 
@@ -219,18 +214,9 @@ impl Control {
     }
 }
 
-/// While a transfer goes on, nothing moves here, and address translators and firewalls forget what
-/// is silent: the system sends empty segments, which no client sees.
-fn keep_alive(tcp: &TcpStream) {
-    let _ = set_socket_keepalive(tcp, true);
-    let _ = set_tcp_keepidle(tcp, KEEP_ALIVE);
-    let _ = set_tcp_keepintvl(tcp, KEEP_ALIVE);
-}
-
 /// Reads record by record: what a client sends in the clear behind its `close_notify` must not
 /// vanish in a buffer of TLS. A client that sends none, and goes on in the clear at once, is as good.
-async fn records_until_the_end(tcp: &mut TcpStream, tls: &mut ServerConnection) -> io::Result<()> {
-    let mut head = [0; RECORD_HEAD];
+async fn records_until_the_end(wire: &mut Wire, tls: &mut ServerConnection) -> io::Result<()> {
     loop {
         let state = tls.process_new_packets().map_err(io::Error::other)?;
         // What is still protected belongs to before.
@@ -239,18 +225,17 @@ async fn records_until_the_end(tcp: &mut TcpStream, tls: &mut ServerConnection) 
         if state.peer_has_closed() {
             return Ok(());
         }
-        match tcp.peek(&mut head).await? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            _ if !RECORD_TYPES.contains(&head[0]) => return Ok(()),
-            RECORD_HEAD => {}
-            // The rest of the head is on its way; peeking again at once would spin.
-            _ => {
-                sleep(RECORD_PAUSE).await;
-                continue;
-            }
+        match wire.peek(1).await? {
+            [] => return Err(io::ErrorKind::UnexpectedEof.into()),
+            [first, ..] if !RECORD_TYPES.contains(first) => return Ok(()),
+            _ => {}
         }
-        let mut record = vec![0; RECORD_HEAD + usize::from(u16::from_be_bytes([head[3], head[4]]))];
-        tcp.read_exact(&mut record).await?;
+        let head = wire.peek(RECORD_HEAD).await?;
+        let &[_, _, _, high, low, ..] = head else {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        };
+        let mut record = vec![0; RECORD_HEAD + usize::from(u16::from_be_bytes([high, low]))];
+        wire.read_exact(&mut record).await?;
         let mut record = &record[..];
         while !record.is_empty() {
             tls.read_tls(&mut record)?;
@@ -266,16 +251,7 @@ impl Stream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match self {
-            // Not its own `poll_read`, which takes a short read for the end of what is there and
-            // then waits: a read also ends short at urgent data, with more behind it.
-            Self::Plain(stream) => loop {
-                ready!(stream.poll_read_ready(context))?;
-                match stream.try_read_buf(buffer) {
-                    Ok(_) => return Poll::Ready(Ok(())),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(error) => return Poll::Ready(Err(error)),
-                }
-            },
+            Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
             Self::Tls(stream) => match ready!(Pin::new(stream).poll_read(context, buffer)) {
                 // Clients often close the control connection without close_notify.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(())),

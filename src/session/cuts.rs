@@ -12,7 +12,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{ftp::path::VirtualPath, gate::SessionInfo};
+use crate::{
+    types::UserId,
+    {ftp::path::VirtualPath, gate::SessionInfo},
+};
 
 /// The most that are remembered; the oldest go.
 const MOST: usize = 10_000;
@@ -25,7 +28,7 @@ pub struct Cuts {
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Place {
-    user: String,
+    user: UserId,
     storage: Option<String>,
     home: String,
     path: String,
@@ -102,7 +105,7 @@ impl RecentCuts {
         }
         let account = self.facts.account.as_ref()?;
         Some(Place {
-            user: self.facts.user.clone()?,
+            user: self.facts.user_id()?,
             storage: account.storage.clone(),
             home: account.home.as_str().to_owned(),
             path: path.as_str().to_owned(),

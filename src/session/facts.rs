@@ -27,9 +27,9 @@ const COUNTED: u64 = 16 << 20;
 impl UserSession<'_> {
     /// Overwrites by this user, from this address, that were cut a moment ago.
     pub(super) fn cuts(&self) -> RecentCuts {
-        let window = self.connection.context.config.uploads.resume_overwrites;
+        let window = self.connection.host.config.uploads.resume_overwrites;
         RecentCuts::new(
-            self.connection.context.users.cuts.clone(),
+            self.connection.generation.users.cuts.clone(),
             self.connection.facts.clone(),
             window,
         )

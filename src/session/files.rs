@@ -246,7 +246,7 @@ impl UserSession<'_> {
             groups => format!("groups: {}", groups.join(", ")),
         };
         let home = quoted(VirtualPath::root().as_str());
-        let text = format!("User {}, home {home}, {groups}", user.user);
+        let text = format!("User {}, home {home}, {groups}", user.id.name);
         Reply::new(200, text)
     }
 }

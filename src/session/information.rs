@@ -6,11 +6,10 @@ use crate::ftp::{command::Switch, help, reply::Reply};
 impl Connection {
     /// Whether the configuration has what some commands need.
     pub(super) fn is_on(&self, switch: Switch) -> bool {
-        let config = &self.context.config;
         match switch {
-            Switch::ActiveMode => config.data.active,
+            Switch::ActiveMode => self.generation.config.data.active,
             // Implicit TLS has no other state to go back to.
-            Switch::ClearControl => config.tls.allow_ccc && !self.implicit,
+            Switch::ClearControl => self.host.config.tls.allow_ccc && !self.implicit,
         }
     }
 
@@ -32,7 +31,7 @@ impl UserSession<'_> {
         });
         lines.push(format!(
             "Logged in as {}, in {}",
-            self.user.user, self.user.cwd
+            self.user.id.name, self.user.cwd
         ));
         let kind = if self.connection.parameters.ascii {
             "A"

@@ -26,6 +26,7 @@ use crate::{
     observe::Rate,
     open_files,
     storage::Error,
+    types::UserId,
 };
 
 /// Strangers cause these lines.
@@ -48,7 +49,7 @@ impl Session {
                 .answer(Reply::new(530, "Logged in already; REIN comes first"))
                 .await;
         }
-        self.connection.facts_mut().user = Some(user.clone());
+        self.connection.facts_mut().user = Some(user.as_str().into());
         self.state = State::Identified { user: user.clone() };
         if self.connection.facts.certificate.is_some() {
             let credentials = Credentials {
@@ -64,8 +65,7 @@ impl Session {
                 // The password may do what the certificate did not; but not for any number of names.
                 Ok(Decision::Denied(_) | Decision::Challenged(_) | Decision::Unknown) => {
                     self.failed_certificates += 1;
-                    if self.failed_certificates
-                        > self.connection.context.config.limits.login_attempts
+                    if self.failed_certificates > self.connection.host.config.limits.login_attempts
                     {
                         if FAILED.admits(self.connection.facts.client.ip()) {
                             line!(
@@ -121,7 +121,7 @@ impl Session {
     async fn decide(&self, credentials: &Credentials) -> Result<Decision, Full> {
         let _turn = self
             .connection
-            .context
+            .generation
             .logins
             .turn(self.connection.facts.client.ip())
             .await
@@ -134,7 +134,7 @@ impl Session {
                     );
                 }
             })?;
-        let authenticators = &self.connection.context.gates.authenticators;
+        let authenticators = &self.connection.host.gates.authenticators;
         Ok(authentication::authenticate(authenticators, &self.connection.facts, credentials).await)
     }
 
@@ -198,7 +198,7 @@ impl Session {
     async fn failed(&mut self, why: &str, begun: Instant) -> io::Result<Next> {
         self.failed_logins += 1;
         let event = || Event::of(Kind::LoginFailed, &self.connection.facts).reason(why);
-        self.connection.context.events.tell(event);
+        self.connection.host.events.tell(event);
         if FAILED.admits(self.connection.facts.client.ip()) {
             line!(
                 warn,
@@ -210,7 +210,7 @@ impl Session {
         }
         self.state = State::Greeted;
         self.connection.facts_mut().user = None;
-        let limits = &self.connection.context.config.limits;
+        let limits = &self.connection.host.config.limits;
         let doubled = 1 << (self.failed_logins - 1).min(16);
         let delay = limits
             .login_delay
@@ -235,17 +235,21 @@ impl Session {
         grounds: Grounds,
         code: u16,
     ) -> io::Result<Next> {
-        let limits = &self.connection.context.config.limits;
+        let id = UserId {
+            host: self.connection.facts.virtual_host.clone(),
+            name: user.into(),
+        };
+        let limits = &self.connection.host.config.limits;
         let sessions = account
             .max_sessions
             .unwrap_or(u32::try_from(limits.sessions_per_user).unwrap_or(u32::MAX));
         let upload = account.upload_rate.unwrap_or(limits.upload_rate);
         let download = account.download_rate.unwrap_or(limits.download_rate);
-        let Some(place) = self
+        let Some(membership) = self
             .connection
-            .context
+            .generation
             .users
-            .enter(&user, sessions, upload, download)
+            .enter(&id, sessions, upload, download)
         else {
             if FAILED.admits(self.connection.facts.client.ip()) {
                 line!(
@@ -259,7 +263,7 @@ impl Session {
                 .await?;
             return Ok(Next::Close);
         };
-        let Some(storage) = self.connection.context.storage(&account) else {
+        let Some(storage) = self.connection.host.storage(&account) else {
             line!(
                 error,
                 self.connection.facts,
@@ -269,7 +273,7 @@ impl Session {
             );
             return self.no_home().await;
         };
-        let tree = match storage.home(&account.home, &user).await {
+        let tree = match storage.home(&account.home, &id).await {
             Ok(tree) => tree,
             Err(Error::OpenFiles) => {
                 open_files::complain("a home could not be opened");
@@ -285,28 +289,34 @@ impl Session {
         let account = Arc::new(account);
         let facts = self.connection.facts_mut();
         facts.account = Some(account.clone());
-        facts.user = Some(user.clone());
-        let accounts = &self.connection.context.users.accounts;
+        facts.user = Some(id.name.clone());
+        let accounts = &self.connection.generation.users.accounts;
         let standing = accounts.enter(
-            self.connection.context.clone(),
+            self.connection.host.clone(),
             self.connection.facts.clone(),
             grounds,
         );
         if let Some(cause) = standing.verdict().cause() {
             return self.outdated(cause).await;
         }
-        let policies = &self.connection.context.gates.policies;
+        let policies = &self.connection.host.gates.policies;
         let policy = Arc::new(Policy::new(
             self.connection.facts.clone(),
             &account,
             policies,
-            self.connection.context.events.clone(),
+            self.connection.host.events.clone(),
         ));
         let rates = |own: &Option<Arc<_>>, total: &Option<Arc<_>>| {
             own.iter().chain(total).cloned().collect::<Vec<_>>()
         };
-        let upload_rates = rates(&place.upload_rate, &self.connection.context.upload_rate);
-        let download_rates = rates(&place.download_rate, &self.connection.context.download_rate);
+        let upload_rates = rates(
+            &membership.upload_rate,
+            &self.connection.generation.upload_rate,
+        );
+        let download_rates = rates(
+            &membership.download_rate,
+            &self.connection.generation.download_rate,
+        );
         line!(
             info,
             self.connection.facts,
@@ -319,14 +329,14 @@ impl Session {
         self.failed_logins = 0;
         self.failed_certificates = 0;
         self.state = State::Active(Box::new(Active {
-            user,
+            id,
             account,
             tree,
             policy,
-            _place: place,
+            _membership: membership,
             standing,
             presence: Presence::new(
-                self.connection.context.events.clone(),
+                self.connection.host.events.clone(),
                 self.connection.facts.clone(),
             ),
             cwd: VirtualPath::root(),
@@ -346,7 +356,7 @@ impl Session {
             "refused: the account has changed"
         );
         let event = || Event::of(Kind::LoginFailed, &self.connection.facts).reason(cause);
-        self.connection.context.events.tell(event);
+        self.connection.host.events.tell(event);
         self.send(Reply::new(
             421,
             "This account has changed: log in again, goodbye",
@@ -374,9 +384,10 @@ impl Session {
         facts.user = None;
         facts.account = None;
         facts.host = None;
+        self.connection.forget_host();
         self.send(Reply::new(
             220,
-            self.connection.context.config.server.greeting.clone(),
+            self.connection.host.config.greeting.clone(),
         ))
         .await?;
         self.connection.leave_tls().await?;
@@ -389,24 +400,25 @@ impl Session {
             return self.answer(Reply::new(503, "HOST comes before USER")).await;
         }
         let bare = name.trim_start_matches('[').trim_end_matches(']');
+        let connection = &mut self.connection;
         let own_address = bare.parse::<IpAddr>().is_ok_and(|address| {
-            address.to_canonical() == self.connection.facts.server.ip().to_canonical()
+            address.to_canonical() == connection.facts.server.ip().to_canonical()
         });
-        let hosts = &self.connection.context.config.server.hosts;
-        let known = own_address
-            || self.connection.context.tls.knows(&name)
-            || hosts.iter().any(|host| host.eq_ignore_ascii_case(&name));
-        let agrees = self
-            .connection
-            .sni
-            .as_ref()
-            .is_none_or(|sni| sni.eq_ignore_ascii_case(&name));
-        if !known || !agrees {
+        let hosts = &connection.generation.hosts;
+        let host = match own_address {
+            true => Some(hosts.default()),
+            false => hosts.by_name(&name),
+        };
+        let sni = connection.sni.as_ref();
+        let agrees = sni.is_none_or(|sni| sni.eq_ignore_ascii_case(&name));
+        let host = host.filter(|host| agrees && connection.may_move_to(host));
+        let Some(host) = host.cloned() else {
             return self
                 .answer(Reply::new(504, "That host is not served here"))
                 .await;
-        }
-        self.connection.facts_mut().host = Some(name);
+        };
+        connection.move_to(host);
+        connection.facts_mut().host = Some(name);
         self.answer(Reply::new(220, "Host accepted")).await
     }
 }

@@ -2,13 +2,14 @@
 
 pub mod accounts;
 mod connection;
-pub mod context;
 mod control;
 mod cuts;
 mod errors;
 mod facts;
 mod files;
+pub mod generation;
 mod hash;
+pub mod host;
 mod information;
 mod journal;
 mod listing;
@@ -21,7 +22,9 @@ mod state;
 mod store;
 mod transfer;
 mod upload;
+pub mod users;
 mod wildcard;
+pub mod wire;
 
 use std::{
     future::poll_fn,
@@ -35,7 +38,6 @@ use std::{
 };
 
 use tokio::{
-    net::TcpStream,
     sync::watch,
     time::{Instant, sleep_until},
 };
@@ -43,13 +45,14 @@ use tokio::{
 use self::{
     accounts::{Verdict, ends, revoked},
     connection::Connection,
-    context::Context,
     control::ReadError,
     errors::Failure,
+    generation::Generation,
     information::language_reply,
     listing::Form,
     queue::Waiting,
     state::{Active, State},
+    wire::Wire,
 };
 use crate::{
     data::Route,
@@ -128,13 +131,13 @@ impl Session {
     /// A session on a new connection.
     #[must_use]
     pub fn new(
-        context: Arc<Context>,
-        tcp: TcpStream,
+        generation: Arc<Generation>,
+        wire: Wire,
         origin: Origin,
         shutdown: watch::Receiver<Shutdown>,
     ) -> Self {
         Self {
-            connection: Connection::new(context, tcp, origin, shutdown),
+            connection: Connection::new(generation, wire, origin, shutdown),
             state: State::Greeted,
             failed_logins: 0,
             failed_certificates: 0,
@@ -178,7 +181,7 @@ impl Session {
         }
         self.send(Reply::new(
             220,
-            self.connection.context.config.server.greeting.clone(),
+            self.connection.host.config.greeting.clone(),
         ))
         .await?;
         loop {
@@ -235,7 +238,7 @@ impl Session {
     /// The next line: one that waits, or one that comes in time.
     async fn next_line(&mut self) -> Wake {
         // Also for a client that never pauses.
-        let by = self.started + self.connection.context.config.limits.login_timeout;
+        let by = self.started + self.connection.host.config.limits.login_timeout;
         if self.state.user().is_none() && Instant::now() >= by {
             return Wake::Timeout;
         }
@@ -250,7 +253,7 @@ impl Session {
         if *self.connection.shutdown.borrow() >= Shutdown::Draining {
             return Wake::Shutdown;
         }
-        let limits = &self.connection.context.config.limits;
+        let limits = &self.connection.host.config.limits;
         let now = Instant::now();
         let (deadline, policy) = match self.state.user() {
             Some(user) => {
@@ -265,7 +268,7 @@ impl Session {
         let rest_at = now
             + self
                 .connection
-                .context
+                .generation
                 .config
                 .plugin_host
                 .idle_instance_timeout;
@@ -314,8 +317,8 @@ impl Session {
             verb = parsed.name(),
             "command"
         );
-        let config = &self.connection.context.config;
-        let waits = config.tls.required && self.connection.transport.is_plain();
+        let required = self.connection.host.config.tls.required;
+        let waits = required && self.connection.transport.is_plain();
         if waits && parsed.phase() != Phase::Any {
             let reply = Reply::new(530, "TLS comes first: AUTH TLS");
             return self.answer(reply).await;

@@ -43,7 +43,7 @@ impl UserSession<'_> {
         // There is no IPv6 form of the answer.
         let Some(advertised) = self
             .connection
-            .context
+            .generation
             .advertise(self.connection.facts.server.ip())
             .await
         else {
@@ -76,7 +76,7 @@ impl UserSession<'_> {
         self.connection.parameters.route = None;
         let listener = passive::listen(
             self.connection.local,
-            self.connection.context.config.data.passive_ports,
+            self.connection.generation.config.data.passive_ports,
         );
         let bound = listener.and_then(|listener| Ok((listener.local_addr()?.port(), listener)));
         match bound {
@@ -86,7 +86,7 @@ impl UserSession<'_> {
                 Ok(port)
             }
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                let (first, last) = self.connection.context.config.data.passive_ports;
+                let (first, last) = self.connection.generation.config.data.passive_ports;
                 let cause = format!("all ports of data.passive-ports ({first}-{last}) are taken");
                 self.connection.journal().no_port(&cause);
                 Err(Reply::new(425, "No port is free for a data connection").into())

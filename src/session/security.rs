@@ -5,6 +5,8 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
+use rustls::server::ClientHello;
+
 use super::{
     Next, Session,
     connection::{Connection, Transport},
@@ -89,24 +91,31 @@ impl Session {
 impl Connection {
     /// The handshake on the control connection.
     pub(super) async fn begin_tls(&mut self) -> io::Result<()> {
-        let limit = self.context.config.limits.handshake_timeout;
-        let tls = Arc::new(self.context.tls.session().map_err(io::Error::other)?);
-        let connection = match self
-            .control
-            .protect(tls.control(), limit, tls.minimum_version())
-            .await
-        {
-            Ok(connection) => connection,
-            Err(error) => {
-                if FAILURES.admits(self.facts.client.ip()) {
-                    line!(info, self.facts, %error, "the TLS handshake failed");
-                }
-                return Err(error);
-            }
+        let limit = self.host.config.limits.handshake_timeout;
+        let minimum = self.host.config.tls.minimum_version;
+        // The host that the client names has the say on what it has to show.
+        let mut chosen = None;
+        let choose = |hello: &ClientHello<'_>| {
+            let named = hello.server_name();
+            let host = named.and_then(|name| self.generation.hosts.by_name(name));
+            let host = host.unwrap_or(&self.host).clone();
+            let tls = Arc::new(host.tls.session().map_err(io::Error::other)?);
+            chosen = Some((host, tls.clone()));
+            Ok(tls)
         };
-        tls.established(connection);
-        let (parameters, certificate) = session::facts(connection);
-        let sni = connection.server_name().map(str::to_owned);
+        let shaken = self.control.protect(limit, minimum, choose).await;
+        let shaken = shaken.and_then(|connection| {
+            let (host, tls) = chosen.ok_or_else(|| io::Error::other("no host was chosen"))?;
+            tls.established(connection);
+            let sni = connection.server_name().map(str::to_owned);
+            Ok((host, tls, session::facts(connection), sni))
+        });
+        let (host, tls, (parameters, certificate), sni) = shaken.inspect_err(|error| {
+            if FAILURES.admits(self.facts.client.ip()) {
+                line!(info, self.facts, %error, "the TLS handshake failed");
+            }
+        })?;
+        self.move_to(host);
         self.sni = sni.clone();
         let facts = self.facts_mut();
         facts.tls = Some(parameters);
@@ -136,7 +145,7 @@ impl Connection {
         }
         match level {
             Protection::Private => self.parameters.private = true,
-            Protection::Clear if self.context.config.tls.data_required => {
+            Protection::Clear if self.host.config.tls.data_required => {
                 return self
                     .answer(Reply::new(534, "Data connections must be protected"))
                     .await;

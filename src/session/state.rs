@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::{accounts::Standing, context::Place};
+use super::{accounts::Standing, users::Membership};
 use crate::{
     data::{Route, rate::Rate},
     ftp::{digest::Algorithm, facts::Facts, path::VirtualPath, secret::Secret},
@@ -12,6 +12,7 @@ use crate::{
         path_policy::Policy,
     },
     spool::Tree,
+    types::UserId,
 };
 
 /// The login, step by step.
@@ -46,16 +47,16 @@ impl State {
 
 /// A user with a root.
 pub struct Active {
-    /// The name that was given with USER.
-    pub user: String,
+    /// Who it is.
+    pub id: UserId,
     /// What the authenticator said of the user.
     pub account: Arc<Account>,
     /// The user's files.
     pub tree: Arc<Tree>,
     /// What the user may do to them.
     pub policy: Arc<Policy>,
-    /// The place among the sessions of the same user.
-    pub _place: Place,
+    /// One of the sessions of the same user.
+    pub _membership: Membership,
     /// Whether the session goes on, should the account change.
     pub standing: Standing,
     /// Tells of the end.

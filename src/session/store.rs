@@ -112,7 +112,7 @@ impl UserSession<'_> {
         if let Some(refusal) = limit.refuses(announced_size) {
             return Err(refusal);
         }
-        let (tree, policy, name) = (user.tree.clone(), user.policy.clone(), user.user.clone());
+        let (tree, policy, name) = (user.tree.clone(), user.policy.clone(), user.id.clone());
         let (rates, quota) = (user.upload_rates.clone(), user.account.quota);
         let (transfer, handle) = self
             .prepare(Direction::Receive, journal::Operation::Upload, Some(&path))
@@ -154,8 +154,8 @@ impl UserSession<'_> {
                 path.file_name().unwrap_or("/")
             )
         });
-        let settings = self.connection.context.config.uploads;
-        let mut inspectors = self.connection.context.gates.inspectors.clone();
+        let settings = self.connection.host.config.uploads;
+        let mut inspectors = self.connection.host.gates.inspectors.clone();
         if settings.digest == UploadDigest::Sha256 {
             inspectors.push(Digester::named());
         }

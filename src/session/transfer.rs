@@ -101,9 +101,9 @@ impl UserSession<'_> {
         operation: Operation,
         path: Option<&VirtualPath>,
     ) -> Result<(Transfer, Handle), Failure> {
-        let config = &self.connection.context.config;
+        let host = &self.connection.host;
         // RFC 4217 §9: said here, not at PASV.
-        if config.tls.data_required && !self.connection.parameters.private {
+        if host.config.tls.data_required && !self.connection.parameters.private {
             return Err(Reply::new(521, "Data connections must be protected: PROT P").into());
         }
         let Some(route) = self.connection.parameters.route.take() else {
@@ -114,8 +114,10 @@ impl UserSession<'_> {
         let mut terms = self.connection.terms();
         terms.observer = Arc::new(journal.clone().at(path.cloned()));
         let (told, inspecting) = watch::channel(false);
-        let (data_timeout, stall_timeout) =
-            (config.limits.data_timeout, config.limits.stall_timeout);
+        let (data_timeout, stall_timeout) = (
+            host.config.limits.data_timeout,
+            host.config.limits.stall_timeout,
+        );
         let mut opening = Opening {
             route,
             terms,
@@ -160,8 +162,8 @@ impl UserSession<'_> {
     /// While an upload waits for its verdict, the client is told so as often as configured: further
     /// preliminary replies, as RFC 959 §5.4 has them, which not all clients expect.
     pub(super) async fn during(&mut self, mut work: Work, mut handle: Handle) -> io::Result<Next> {
-        let capacity = self.connection.context.config.limits.queued_commands;
-        let keep_alive = self.connection.context.config.uploads.keep_alive;
+        let capacity = self.connection.host.config.limits.queued_commands;
+        let keep_alive = self.connection.host.config.uploads.keep_alive;
         let (mut leaving, mut burst, mut rested) = (false, 0, false);
         let mut lasting = pin!(sleep(LASTING));
         let mut ended = pin!(ends(Some(self.user)));
@@ -277,7 +279,7 @@ impl UserSession<'_> {
 
     /// Bytes that one upload may have; 0 is no limit. The lower of both limits.
     pub(super) fn upload_limit(&self) -> u64 {
-        let configured = self.connection.context.config.limits.upload_size;
+        let configured = self.connection.host.config.limits.upload_size;
         let own = self.user.account.max_upload_size.unwrap_or(0);
         match (configured, own) {
             (0, limit) | (limit, 0) => limit,
@@ -297,7 +299,7 @@ impl Connection {
                 .filter(|_| self.parameters.private)
                 .cloned(),
             certificate: self.facts.certificate.clone(),
-            handshake_timeout: self.context.config.limits.handshake_timeout,
+            handshake_timeout: self.host.config.limits.handshake_timeout,
             observer: Arc::new(self.journal()),
         }
     }

@@ -29,7 +29,7 @@ use crate::{
     },
     spool::{Failed, Incoming, QuarantineInfo, Received, StagedUpload, Tree},
     storage::Error,
-    types::UploadMode,
+    types::{UploadMode, UserId},
 };
 
 /// How long an upload that ended by FIN alone waits for ABOR, or for the end of the control
@@ -96,7 +96,7 @@ pub(super) struct Upload {
     pub(super) journal: Journal,
     pub(super) policy: Arc<Policy>,
     pub(super) tree: Arc<Tree>,
-    pub(super) user: String,
+    pub(super) user: UserId,
     pub(super) inspectors: Vec<Named<dyn Inspector>>,
     pub(super) settings: Uploads,
     pub(super) rates: Vec<Arc<Rate>>,
@@ -543,7 +543,8 @@ impl Upload {
         match refusal {
             Refusal::Quarantined(plugin, reason) => {
                 let note = QuarantineInfo {
-                    user: self.user.clone(),
+                    user: self.user.name.to_string(),
+                    host: self.user.host.clone(),
                     path: self.path.as_str().to_owned(),
                     mode: self.mode,
                     client: self.facts.client.to_string(),

@@ -9,7 +9,10 @@ use rustix::fs::{Mode, OFlags, openat};
 use serde::{Deserialize, Serialize};
 
 use super::key::Key;
-use crate::storage::Result;
+use crate::{
+    storage::Result,
+    types::{HostId, UserId},
+};
 
 /// The most bytes of a label: a path, a name, and what stands around them.
 const LONGEST: u64 = 64 << 10;
@@ -18,21 +21,37 @@ const LONGEST: u64 = 64 << 10;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Label {
     pub(super) owner: String,
+    #[serde(default, skip_serializing_if = "HostId::is_unnamed")]
+    pub(super) host: HostId,
     /// From the storage's root on.
     pub(super) path: String,
 }
 
 impl Label {
-    pub(super) fn new(owner: &str, home: &str, path: &str) -> Self {
+    pub(super) fn new(owner: &UserId, home: &str, path: &str) -> Self {
         Self {
-            owner: owner.to_owned(),
+            owner: owner.name.to_string(),
+            host: owner.host.clone(),
             path: format!("{home}{path}"),
         }
     }
 
+    /// Whose it is.
+    pub(super) fn user(&self) -> UserId {
+        UserId {
+            host: self.host.clone(),
+            name: self.owner.as_str().into(),
+        }
+    }
+
+    /// Whether it is this user's.
+    pub(super) fn is_of(&self, user: &UserId) -> bool {
+        self.owner == *user.name && self.host == user.host
+    }
+
     /// What its upload is found by again.
     pub(super) fn key(&self, storage: &str) -> Key {
-        Key::new(storage, &self.owner, "", &self.path)
+        Key::new(storage, &self.user(), "", &self.path)
     }
 
     /// Its name, if it lies right in `directory`, which has no slash at its end.

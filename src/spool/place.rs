@@ -16,7 +16,7 @@ use crate::{
     config,
     startup::Startup,
     storage::{Backend, Error, OpenError, Result as Outcome},
-    types::Durability,
+    types::{Durability, UserId},
 };
 
 /// The directory where the uploads to a storage wait, and for how long.
@@ -99,7 +99,7 @@ impl Spool {
     }
 
     /// Something more of `owner` waits: removes what is too much.
-    pub(super) fn bound(&self, owner: &str) -> Outcome<()> {
+    pub(super) fn bound(&self, owner: &UserId) -> Outcome<()> {
         self.staging.bound_count(owner, self.partial_count)?;
         let removed = match self.partial_size {
             Some(0) => 0,
@@ -109,7 +109,7 @@ impl Spool {
         if removed > 0 {
             tracing::info!(
                 removed,
-                user = owner,
+                user = %owner,
                 storage = self.name.as_str(),
                 "broken uploads were removed: partial-size"
             );

@@ -34,7 +34,7 @@ use crate::{
         Error, Result,
         posix::{facts, rename, retry},
     },
-    types::UploadMode,
+    types::{HostId, UploadMode},
 };
 
 /// What is read at a time.
@@ -52,6 +52,9 @@ const DIRECTORY: OFlags = OFlags::RDONLY
 pub struct QuarantineInfo {
     /// Who sent it.
     pub user: String,
+    /// The host that the user had logged in to.
+    #[serde(default, skip_serializing_if = "HostId::is_unnamed")]
+    pub host: HostId,
     /// Where it was to be seen, in the user's tree.
     pub path: String,
     /// Whether it was to create, overwrite or append to a file.

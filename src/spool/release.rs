@@ -15,7 +15,7 @@ use crate::{
     ftp::path::VirtualPath,
     gate::upload::Approval,
     storage::{Backend, Error, Result, posix::pool},
-    types::UploadMode,
+    types::{UploadMode, UserId},
 };
 
 /// Publishes an upload as if it had been accepted now. It stays in quarantine until it is published.
@@ -35,7 +35,11 @@ pub(super) async fn release(
     let home = VirtualPath::parse(&held.home, &root).map_err(|_| invalid())?;
     let path = VirtualPath::parse(&held.note.path, &root).map_err(|_| invalid())?;
     let (files, home_path) = (backend.home(&home).await?, home_path(&home));
-    let label = Label::new(&held.note.user, &home_path, path.as_str());
+    let owner = UserId {
+        host: held.note.host.clone(),
+        name: held.note.user.as_str().into(),
+    };
+    let label = Label::new(&owner, &home_path, path.as_str());
     let key = label.key(&spool.name);
     let claim = Claim::new(&spool.staging, key, Arc::new(label), false)?;
     let found = files.find(&path).await?;

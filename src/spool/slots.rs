@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{key::Key, label::Label, names::part_name, origin::Origin};
-use crate::ftp::metadata::Metadata;
+use crate::{ftp::metadata::Metadata, types::UserId};
 
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -28,8 +28,8 @@ const GONE: usize = 100_000;
 impl Slots {
     /// The oldest part of the user of whom most bytes wait: nobody makes room for what another hoards.
     pub(super) fn gives_way(&self) -> Option<(Key, &Partial)> {
-        let owner = |part: &Partial| part.label.as_ref().map(|label| label.owner.clone());
-        let mut bytes: HashMap<Option<String>, u64> = HashMap::new();
+        let owner = |part: &Partial| part.label.as_ref().map(|label| label.user());
+        let mut bytes: HashMap<Option<UserId>, u64> = HashMap::new();
         for part in self.waiting.values() {
             *bytes.entry(owner(part)).or_default() += part.metadata.size;
         }
@@ -40,11 +40,11 @@ impl Slots {
     }
 
     /// The parts of a user.
-    pub(super) fn of(&self, owner: &str) -> impl Iterator<Item = (Key, &Partial)> {
+    pub(super) fn of(&self, owner: &UserId) -> impl Iterator<Item = (Key, &Partial)> {
         let parts = self.waiting.iter().map(|(key, part)| (*key, part));
         parts.filter(move |(_, part)| {
             let label = part.label.as_ref();
-            label.is_some_and(|label| label.owner == owner)
+            label.is_some_and(|label| label.is_of(owner))
         })
     }
 

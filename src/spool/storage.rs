@@ -14,6 +14,7 @@ use crate::{
     ftp::path::VirtualPath,
     startup::Startup,
     storage::{Backend, Error, OpenError, Result, local::Local, posix::pool},
+    types::UserId,
 };
 
 /// A named place for files, and for what is on its way there.
@@ -80,7 +81,7 @@ impl Storage {
     ///
     /// # Errors
     /// When the home cannot be opened.
-    pub async fn home(&self, home: &VirtualPath, owner: &str) -> Result<Arc<Tree>> {
+    pub async fn home(&self, home: &VirtualPath, owner: &UserId) -> Result<Arc<Tree>> {
         let files = match self.backend.home(home).await {
             Err(Error::NotFound) if self.spool.create_homes => {
                 self.backend.make_home(home).await?;

@@ -19,6 +19,7 @@ use crate::{
         path::VirtualPath,
     },
     storage::{Capabilities, Content, Error, Home, Listing, Result, posix::pool},
+    types::UserId,
 };
 
 /// A home, whose it is, and what its owner has not finished sending.
@@ -28,7 +29,7 @@ pub struct Tree {
     capabilities: Capabilities,
     /// The home from the storage's root on; empty if it is the root.
     home_path: Box<str>,
-    owner: Arc<str>,
+    owner: UserId,
 }
 
 impl Tree {
@@ -37,14 +38,14 @@ impl Tree {
         home: Arc<dyn Home>,
         capabilities: Capabilities,
         path: &VirtualPath,
-        owner: &str,
+        owner: &UserId,
     ) -> Self {
         Self {
             spool: spool.clone(),
             home,
             capabilities,
             home_path: home_path(path),
-            owner: owner.into(),
+            owner: owner.clone(),
         }
     }
 

@@ -257,7 +257,7 @@ impl StagedUpload {
         };
         pool(move || {
             let (spool, mut progress) = (self.spool, self.progress);
-            let owner = progress.label().owner.clone();
+            let owner = progress.label().user();
             progress.shorten()?;
             // What a client is told that it may go on from is there after a power cut, too.
             if spool.durable {
@@ -342,7 +342,7 @@ impl StagedUpload {
 
     /// Bytes that wait to be resumed, of the same user in the same home.
     fn waiting(&self) -> u64 {
-        let owner = &self.progress.label().owner;
+        let owner = &self.progress.label().user();
         self.spool.staging.waiting_size(owner, &self.home_path)
     }
 

@@ -24,6 +24,7 @@ use crate::{
         Error, Found, Result,
         posix::{describe, discard, facts, facts_at},
     },
+    types::UserId,
 };
 
 /// A broken upload that waits to be resumed.
@@ -31,7 +32,7 @@ use crate::{
 pub struct Waiting {
     /// Whose it is, and where it was to be seen, from the storage's root on. A small one that was
     /// broken off by the server's own end has lost this, and is resumed by its owner all the same.
-    pub label: Option<(String, String)>,
+    pub label: Option<(UserId, String)>,
     /// Bytes that have arrived.
     pub size: u64,
     /// When the last of them did.
@@ -46,7 +47,7 @@ impl Staging {
             label: part
                 .label
                 .as_ref()
-                .map(|label| (label.owner.clone(), label.path.clone())),
+                .map(|label| (label.user(), label.path.clone())),
             size: part.metadata.size,
             modified: part.metadata.modified,
         });
@@ -57,10 +58,10 @@ impl Staging {
     }
 
     /// Names of what waits for `owner` right in `directory`.
-    pub(super) fn waiting_in(&self, owner: &str, directory: &str) -> Vec<String> {
+    pub(super) fn waiting_in(&self, owner: &UserId, directory: &str) -> Vec<String> {
         let slots = locked(&self.slots);
         let parts = slots.waiting.values().filter_map(|part| {
-            let label = part.label.as_ref().filter(|label| label.owner == owner)?;
+            let label = part.label.as_ref().filter(|label| label.is_of(owner))?;
             label.name_in(directory).map(str::to_owned)
         });
         parts.collect()
@@ -75,12 +76,12 @@ impl Staging {
     }
 
     /// Bytes of what waits for `owner` somewhere below `home`.
-    pub(super) fn waiting_size(&self, owner: &str, home: &str) -> u64 {
+    pub(super) fn waiting_size(&self, owner: &UserId, home: &str) -> u64 {
         let slots = locked(&self.slots);
         let parts = slots.waiting.values().filter(|part| {
             part.label.as_ref().is_some_and(|label| {
                 let below = label.path.strip_prefix(home);
-                label.owner == owner && below.is_some_and(|path| path.starts_with('/'))
+                label.is_of(owner) && below.is_some_and(|path| path.starts_with('/'))
             })
         });
         parts.map(|part| part.metadata.size).sum()
@@ -106,7 +107,7 @@ impl Staging {
     }
 
     /// Removes the oldest parts of `owner` until no more than `count` wait; 0 is no limit.
-    pub(super) fn bound_count(&self, owner: &str, count: usize) -> Result<()> {
+    pub(super) fn bound_count(&self, owner: &UserId, count: usize) -> Result<()> {
         if count == 0 {
             return Ok(());
         }
@@ -127,7 +128,7 @@ impl Staging {
 
     /// Removes the oldest parts of `owner` until they are no more than half of the file system, or one
     /// is left; says how many.
-    pub(super) fn bound_size(&self, owner: &str) -> Result<usize> {
+    pub(super) fn bound_size(&self, owner: &UserId) -> Result<usize> {
         let facts = fstatvfs(&*self.directory)?;
         let half = (facts.f_blocks / 2).saturating_mul(facts.f_frsize);
         let mut removed = 0;

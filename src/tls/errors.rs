@@ -61,6 +61,10 @@ impl HandshakeError {
         if is_clear(first) {
             return Self::Clear;
         }
+        // Instead of a ClientHello, which rustls takes for any other message out of turn.
+        if let [0x15, 3, _, 0, 2, _, alert, ..] = first {
+            return Self::alert((*alert).into());
+        }
         let version = |offered| Self::Version { offered, minimum };
         if let Some(old) = old_version(first) {
             return version(Some(old));
@@ -71,18 +75,22 @@ impl HandshakeError {
                 | PeerIncompatible::Tls12NotOffered
                 | PeerIncompatible::Tls12NotOfferedOrEnabled,
             )) => version((minimum == TlsVersion::V1_3).then_some("TLS 1.2")),
-            Some(Error::AlertReceived(alert)) => Self::Other(match distrusts(*alert) {
-                true => format!(
-                    "the client does not trust the server's certificate ({})",
-                    alert_name(*alert)
-                ),
-                false => format!("the client ended it: {}", alert_name(*alert)),
-            }),
+            Some(Error::AlertReceived(alert)) => Self::alert(*alert),
             None if error.kind() == io::ErrorKind::UnexpectedEof => {
                 Self::Other("the client ended the connection before it was done".into())
             }
             _ => Self::Other(describe(error)),
         }
+    }
+
+    fn alert(alert: AlertDescription) -> Self {
+        Self::Other(match distrusts(alert) {
+            true => format!(
+                "the client does not trust the server's certificate ({})",
+                alert_name(alert)
+            ),
+            false => format!("the client ended it: {}", alert_name(alert)),
+        })
     }
 }
 

@@ -12,7 +12,7 @@ pub mod validity;
 use std::{fmt, path::Path, sync::Arc};
 
 use rustls::{
-    ServerConfig,
+    ProtocolVersion, ServerConfig,
     crypto::{CryptoProvider, aws_lc_rs as crypto},
     server::{NoServerSessionStorage, danger::ClientCertVerifier},
     version::{TLS12, TLS13},
@@ -126,6 +126,17 @@ impl Tls {
     /// For the log: why not.
     pub fn verify(&self, certificate: &PeerCertificate) -> Result<(), String> {
         clients::verify(&*self.clients, certificate)
+    }
+
+    /// Whether a control connection that was negotiated for another host would have been taken here. A
+    /// client certificate was verified there, so that one that is required here is missing.
+    #[must_use]
+    pub fn is_met_by(&self, negotiated: &SessionTls) -> bool {
+        let new_enough = match self.minimum_version {
+            TlsVersion::V1_2 => true,
+            TlsVersion::V1_3 => negotiated.version() == Some(ProtocolVersion::TLSv1_3),
+        };
+        new_enough && negotiated.binding() == self.binding && !self.clients.client_auth_mandatory()
     }
 
     /// Whether one of the certificates is for this host.

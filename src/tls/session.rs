@@ -134,6 +134,11 @@ impl SessionTls {
         self.minimum_version
     }
 
+    /// The version that the control connection has negotiated.
+    pub(super) fn version(&self) -> Option<ProtocolVersion> {
+        self.version.get().copied()
+    }
+
     /// What the configuration asks of data connections.
     #[must_use]
     pub fn binding(&self) -> Binding {

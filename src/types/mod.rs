@@ -6,6 +6,7 @@ mod failure;
 mod future;
 mod staged;
 mod upload_mode;
+mod user;
 
 pub use certificate::PeerCertificate;
 pub use durability::Durability;
@@ -13,3 +14,4 @@ pub use failure::OnFailure;
 pub use future::BoxFuture;
 pub use staged::Staged;
 pub use upload_mode::UploadMode;
+pub use user::{HostId, UserId};

@@ -85,6 +85,7 @@ impl Plugin {
             tls: None,
             certificate: None,
             user: None,
+            virtual_host: portcullis::types::HostId::default(),
             account: None,
         });
         let credentials = Credentials {

@@ -18,7 +18,7 @@ use crate::{
     },
     kit::contract::World,
     plugin::settings_file::json,
-    types::UploadMode,
+    types::{HostId, UploadMode},
 };
 
 /// A case that makes sense.
@@ -156,7 +156,8 @@ fn asked(
         .map_err(|(key, text)| (format!("expect.{key}"), text))?;
     let session = match &question {
         Question::Login(credentials) => Arc::new(SessionInfo {
-            user: session.user.clone().or(Some(credentials.user.clone())),
+            user: Some(session.user.as_deref().unwrap_or(&credentials.user).into()),
+            virtual_host: HostId::default(),
             ..before.as_ref().clone()
         }),
         _ => after.clone(),

@@ -10,7 +10,7 @@ use crate::{
     ftp::path::VirtualPath,
     gate::{Account, SessionInfo, session::TlsFacts},
     tls,
-    types::PeerCertificate,
+    types::{HostId, PeerCertificate},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -52,11 +52,13 @@ impl Session {
             host: self.host.clone(),
             tls: self.tls(),
             certificate,
-            user: self.user.clone(),
+            user: self.user.as_deref().map(Arc::from),
+            virtual_host: HostId::default(),
             account: None,
         };
         let after = SessionInfo {
-            user: Some(self.user.clone().unwrap_or_else(|| "demo".into())),
+            user: Some(self.user.as_deref().unwrap_or("demo").into()),
+            virtual_host: HostId::default(),
             account: Some(Arc::new(account)),
             ..before.clone()
         };

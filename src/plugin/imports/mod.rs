@@ -81,7 +81,7 @@ impl types::HostSession for Call {
     }
 
     fn user(&mut self, session: Resource<Session>) -> Result<Option<String>> {
-        Ok(self.facts(&session)?.user.clone())
+        Ok(self.facts(&session)?.user.as_deref().map(str::to_owned))
     }
 
     fn account(&mut self, session: Resource<Session>) -> Result<Option<Resource<Account>>> {

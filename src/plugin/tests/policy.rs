@@ -79,7 +79,7 @@ async fn nothing_is_kept_when_instances_are_scarce() {
     let slots = &fixture.host.shared.instances;
     let mut held = Vec::new();
     for user in 0..64 {
-        let user = user.to_string();
+        let user = user.to_string().as_str().into();
         let slot = slots.take(Purpose::Policy, Some(&user), 1, millis(1), None);
         let slot = slot.await.unwrap();
         let scarce = !slot.plenty();
@@ -103,7 +103,7 @@ async fn what_is_kept_gives_way_to_who_waits() {
     // Somebody else has all but that, and wants one more.
     let mut held = Vec::new();
     for user in 0..64 {
-        let user = user.to_string();
+        let user = user.to_string().as_str().into();
         let slot = slots.take(Purpose::Policy, Some(&user), 1, millis(50), None);
         let Ok(slot) = slot.await else { break };
         held.push(slot);

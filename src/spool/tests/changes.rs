@@ -202,7 +202,7 @@ async fn a_mounted_file_system() {
     )
     .unwrap();
     assert_eq!(local.staging(), mounted.join(".root.portcullis-staging"));
-    let tree = local.open(&path("/"), "bob").await.unwrap();
+    let tree = local.open(&path("/"), &"bob".into()).await.unwrap();
     let mut part = tree.stage(&path("/file"), StartAt::Start).await.unwrap();
     let data = vec![b'x'; 100 << 10];
     let written = part.write(&mut [IoSlice::new(&data)]).await;
@@ -237,7 +237,7 @@ async fn a_mounted_file_system() {
         &Startup::real(),
     )
     .unwrap();
-    let tree = local.open(&path("/"), "bob").await.unwrap();
+    let tree = local.open(&path("/"), &"bob".into()).await.unwrap();
     assert_error!(
         tree.stage(&path("/file"), StartAt::Start).await,
         Error::ReadOnly

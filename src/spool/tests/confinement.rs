@@ -147,11 +147,19 @@ async fn links_within_the_tree_work() {
 #[tokio::test]
 async fn homes_are_told_apart_by_the_kernel() {
     let fixture = Fixture::new().await;
-    fixture.local.open(&path("/home2"), "eve").await.unwrap();
+    fixture
+        .local
+        .open(&path("/home2"), &"eve".into())
+        .await
+        .unwrap();
     fs::write(fixture.config.root.join("home2/secret"), "eve's").unwrap();
     symlink("../home2", fixture.home().join("link")).unwrap();
     assert_error!(fixture.get("/link/secret").await, Error::NotFound);
-    let above = fixture.local.open(&path("/"), "admin").await.unwrap();
+    let above = fixture
+        .local
+        .open(&path("/"), &"admin".into())
+        .await
+        .unwrap();
     assert!(above.read(&path("/home/link/secret")).await.is_ok());
 }
 

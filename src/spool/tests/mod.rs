@@ -40,7 +40,7 @@ use crate::{
     gate::upload::Approval,
     startup::Startup,
     storage::{Error, OpenError, Result},
-    types::{Durability, Staged, UploadMode},
+    types::{Durability, HostId, Staged, UploadMode, UserId},
 };
 
 /// A storage in a local directory, of which all uploads are approved.
@@ -64,7 +64,7 @@ impl Local {
         Storage::open(name, config, state, startup).map(Self)
     }
 
-    async fn open(&self, home: &VirtualPath, owner: &str) -> Result<Arc<Files>> {
+    async fn open(&self, home: &VirtualPath, owner: &UserId) -> Result<Arc<Files>> {
         let tree = self.0.home(home, owner).await?;
         Ok(Arc::new(Files(tree)))
     }
@@ -198,7 +198,7 @@ impl Fixture {
             &Startup::real(),
         )
         .unwrap();
-        let tree = local.open(&path("/home"), "bob").await.unwrap();
+        let tree = local.open(&path("/home"), &"bob".into()).await.unwrap();
         Self {
             directory,
             config,
@@ -223,7 +223,7 @@ impl Fixture {
             &Startup::real(),
         )
         .unwrap();
-        let tree = local.open(&path("/home"), "bob").await.unwrap();
+        let tree = local.open(&path("/home"), &"bob".into()).await.unwrap();
         Self {
             directory,
             config,
@@ -333,6 +333,7 @@ impl Fixture {
 /// What a session knows of an upload to `path`.
 fn note(path: &str) -> QuarantineInfo {
     QuarantineInfo {
+        host: HostId::default(),
         user: "bob".into(),
         path: path.into(),
         mode: UploadMode::Create,

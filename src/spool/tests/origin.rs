@@ -122,7 +122,11 @@ async fn it_goes_when_something_else_lies_there() {
 #[tokio::test]
 async fn it_goes_when_another_account_writes_there() {
     let fixture = Fixture::new().await;
-    let alice = fixture.local.open(&path("/"), "alice").await.unwrap();
+    let alice = fixture
+        .local
+        .open(&path("/"), &"alice".into())
+        .await
+        .unwrap();
     fixture.broken("/file", StartAt::Start, "0123456789").await;
     let mut part = alice
         .stage(&path("/home/file"), StartAt::Start)
@@ -187,7 +191,11 @@ async fn it_stays_while_the_same_lies_there() {
 async fn nothing_goes_on_from_a_file_that_took_its_place_unseen() {
     let fixture = Fixture::new().await;
     let file = path("/file");
-    let alice = fixture.local.open(&path("/home"), "alice").await.unwrap();
+    let alice = fixture
+        .local
+        .open(&path("/home"), &"alice".into())
+        .await
+        .unwrap();
     for by_alice in [true, false] {
         fixture.broken("/file", StartAt::Start, "0123456789").await;
         assert_eq!(fixture.waits("/file").await, Some(10));
@@ -345,7 +353,11 @@ async fn many_additions_at_once_lose_nothing_that_was_acknowledged() {
         let fixture = fixture.clone();
         tasks.spawn(async move {
             let owner = char::from(b'a' + owner).to_string();
-            let tree = fixture.local.open(&path("/home"), &owner).await.unwrap();
+            let tree = fixture
+                .local
+                .open(&path("/home"), &owner.as_str().into())
+                .await
+                .unwrap();
             let mut acknowledged = 0;
             for _ in 0..20 {
                 let mut part = tree.stage(&path("/file"), StartAt::End).await.unwrap();

@@ -105,7 +105,10 @@ async fn what_is_not_in_the_cache_is_opened_in_the_pool() {
     let backend = storage::local::Local::open("test", config, &state, &startup).unwrap();
     let cold = Storage::over(&backend.cold(), "test", config, &state, &startup).unwrap();
     let fixture = Fixture {
-        tree: Local(cold).open(&path("/home"), "bob").await.unwrap(),
+        tree: Local(cold)
+            .open(&path("/home"), &"bob".into())
+            .await
+            .unwrap(),
         ..fixture
     };
     fixture.put("/below/file", "content").await.unwrap();

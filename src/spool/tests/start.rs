@@ -124,7 +124,7 @@ async fn two_servers_do_not_share_staging() {
     let again = Local::open_at("test", &config, &state, &Startup::real()).unwrap();
     let part = fixture.stage("/file", StartAt::Start, "x").await;
     part.keep().await.unwrap();
-    let tree = again.open(&path("/home"), "bob").await.unwrap();
+    let tree = again.open(&path("/home"), &"bob".into()).await.unwrap();
     assert_eq!(
         tree.partial(&path("/file"))
             .await
@@ -231,19 +231,27 @@ async fn what_nobody_resumes_expires() {
 #[tokio::test]
 async fn homes_are_made_if_the_configuration_says_so() {
     let fixture = Fixture::new().await;
-    fixture.local.open(&path("/a/b/c"), "bob").await.unwrap();
-    fixture.local.open(&path("/a/b/d"), "bob").await.unwrap();
+    fixture
+        .local
+        .open(&path("/a/b/c"), &"bob".into())
+        .await
+        .unwrap();
+    fixture
+        .local
+        .open(&path("/a/b/d"), &"bob".into())
+        .await
+        .unwrap();
     assert!(fixture.config.root.join("a/b/d").is_dir());
     fs::write(fixture.config.root.join("file"), "").unwrap();
     for home in ["/file", "/file/below"] {
         assert_error!(
-            fixture.local.open(&path(home), "bob").await,
+            fixture.local.open(&path(home), &"bob".into()).await,
             Error::NotDirectory
         );
     }
     symlink(fixture.outside(), fixture.config.root.join("link")).unwrap();
     for home in ["/link", "/link/below"] {
-        let opened = fixture.local.open(&path(home), "bob").await;
+        let opened = fixture.local.open(&path(home), &"bob".into()).await;
         assert_error!(opened, Error::NotFound);
     }
     fixture.assert_outside_untouched();
@@ -259,7 +267,10 @@ async fn homes_are_made_if_the_configuration_says_so() {
         &Startup::real(),
     )
     .unwrap();
-    assert_error!(local.open(&path("/none"), "bob").await, Error::NotFound);
-    local.open(&path("/home"), "bob").await.unwrap();
-    local.open(&path("/"), "bob").await.unwrap();
+    assert_error!(
+        local.open(&path("/none"), &"bob".into()).await,
+        Error::NotFound
+    );
+    local.open(&path("/home"), &"bob".into()).await.unwrap();
+    local.open(&path("/"), &"bob".into()).await.unwrap();
 }

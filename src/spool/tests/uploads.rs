@@ -221,10 +221,14 @@ async fn a_broken_upload_is_resumed_by_its_owner_alone() {
         Some(10)
     );
     assert_eq!(fixture.tree.partial(&path("/other")).await.unwrap(), None);
-    let alice = fixture.local.open(&path("/home"), "alice").await.unwrap();
+    let alice = fixture
+        .local
+        .open(&path("/home"), &"alice".into())
+        .await
+        .unwrap();
     assert_eq!(alice.partial(&file).await.unwrap(), None);
     // The same file under the same owner's eyes from another home.
-    let above = fixture.local.open(&path("/"), "bob").await.unwrap();
+    let above = fixture.local.open(&path("/"), &"bob".into()).await.unwrap();
     assert_eq!(
         above
             .partial(&path("/home/file"))

@@ -21,7 +21,11 @@ async fn files_and_what_waits_are_counted() {
     assert_eq!(usage().await, 9);
     part.keep().await.unwrap();
     assert_eq!(usage().await, 19);
-    let alice = fixture.local.open(&path("/home"), "alice").await.unwrap();
+    let alice = fixture
+        .local
+        .open(&path("/home"), &"alice".into())
+        .await
+        .unwrap();
     assert_eq!(alice.usage().await.unwrap(), 9);
     fixture.tree.remove_file(&path("/part")).await.unwrap();
     fixture.tree.remove_file(&path("/file")).await.unwrap();

@@ -8,15 +8,15 @@ async fn keep(fixture: &Fixture, name: &str, content: &str) {
     part.keep().await.unwrap();
 }
 
-fn labels(local: &Local) -> Vec<Option<(String, String)>> {
+fn labels(local: &Local) -> Vec<Option<(UserId, String)>> {
     let waiting = local.waiting().into_iter();
     let mut labels: Vec<_> = waiting.map(|waiting| waiting.label).collect();
     labels.sort();
     labels
 }
 
-fn label(path: &str) -> Option<(String, String)> {
-    Some(("bob".to_owned(), path.to_owned()))
+fn label(path: &str) -> Option<(UserId, String)> {
+    Some(("bob".into(), path.to_owned()))
 }
 
 #[tokio::test]
@@ -42,13 +42,17 @@ async fn its_owner_alone_sees_it_in_listings() {
     assert_eq!(sizes(fixture.list("/in").await.unwrap()), owners);
     assert_eq!(fixture.content("in/old"), "the old one");
 
-    let alice = fixture.local.open(&path("/home"), "alice").await.unwrap();
+    let alice = fixture
+        .local
+        .open(&path("/home"), &"alice".into())
+        .await
+        .unwrap();
     let mut listing = alice.list(&path("/in")).await.unwrap();
     let entries = sizes(listing.next().await.unwrap().unwrap());
     assert_eq!(entries, [("old".to_owned(), 11, None)]);
     assert!(listing.next().await.unwrap().is_none());
     // Its owner from another home does.
-    let above = fixture.local.open(&path("/"), "bob").await.unwrap();
+    let above = fixture.local.open(&path("/"), &"bob".into()).await.unwrap();
     let mut listing = above.list(&path("/home/in")).await.unwrap();
     let mut all = Vec::new();
     while let Some(entries) = listing.next().await.unwrap() {
@@ -143,7 +147,11 @@ async fn a_large_upload_is_labelled_while_it_arrives() {
 #[tokio::test]
 async fn the_oldest_go_when_one_user_has_too_many() {
     let fixture = Fixture::with(|config| config.partial_count = 2).await;
-    let alice = fixture.local.open(&path("/home"), "alice").await.unwrap();
+    let alice = fixture
+        .local
+        .open(&path("/home"), &"alice".into())
+        .await
+        .unwrap();
     let mut part = alice.stage(&path("/hers"), StartAt::Start).await.unwrap();
     append(&mut part, "a").await;
     part.keep().await.unwrap();
@@ -172,7 +180,11 @@ async fn the_oldest_go_when_all_are_too_large() {
 #[tokio::test]
 async fn one_user_does_not_take_the_room_of_another() {
     let fixture = Fixture::with(|config| config.partial_size = Some(10)).await;
-    let alice = fixture.local.open(&path("/home"), "alice").await.unwrap();
+    let alice = fixture
+        .local
+        .open(&path("/home"), &"alice".into())
+        .await
+        .unwrap();
     let mut part = alice.stage(&path("/hers"), StartAt::Start).await.unwrap();
     append(&mut part, "aaaa").await;
     part.keep().await.unwrap();
@@ -181,4 +193,29 @@ async fn one_user_does_not_take_the_room_of_another() {
     }
     assert_eq!(fixture.names("/").await, ["four", "three"]);
     assert!(alice.partial(&path("/hers")).await.unwrap().is_some());
+}
+
+/// Two hosts can have one storage, and users of one name.
+#[tokio::test]
+async fn users_of_two_hosts_are_two_users() {
+    let fixture = Fixture::new().await;
+    keep(&fixture, "/file", "0123").await;
+    let other = UserId {
+        host: HostId::named("other"),
+        ..UserId::from("bob")
+    };
+    let tree = fixture.local.open(&path("/home"), &other).await.unwrap();
+    let part = async |tree: &Tree| tree.partial(&path("/file")).await.unwrap();
+    assert!(part(&tree).await.is_none());
+    let mut own = tree.stage(&path("/file"), StartAt::Start).await.unwrap();
+    append(&mut own, "ab").await;
+    own.keep().await.unwrap();
+    assert_eq!(part(&tree).await.unwrap().size, 2);
+    drop(tree);
+    let fixture = fixture.restart().await;
+    assert_eq!(part(&fixture.tree).await.unwrap().size, 4);
+    let tree = fixture.local.open(&path("/home"), &other).await.unwrap();
+    assert_eq!(part(&tree).await.unwrap().size, 2);
+    assert_eq!(tree.usage().await.unwrap(), 2);
+    assert_eq!(fixture.tree.usage().await.unwrap(), 4);
 }

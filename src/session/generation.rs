@@ -1,0 +1,101 @@
+//! What a reload replaces as a whole: the hosts, and what they have in common.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use super::{host::Hosts, users::Users};
+use crate::{
+    config::{Advertise, Config},
+    data::rate::Rate,
+    fair::Turns,
+};
+
+/// How long a looked-up address is told to clients.
+const ADVERTISED_FOR: Duration = Duration::from_secs(60);
+
+/// A configuration in force. Sessions keep the one that they began with.
+pub struct Generation {
+    /// The configuration, its paths absolute: for what concerns the server as a whole. Each host has its
+    /// own keys.
+    pub config: Config,
+    /// The virtual hosts.
+    pub hosts: Hosts,
+    /// Sessions and bandwidth of each user.
+    pub users: Arc<Users>,
+    /// Who may log in now.
+    pub logins: Arc<Turns>,
+    /// All uploads together.
+    pub upload_rate: Option<Arc<Rate>>,
+    /// All downloads together.
+    pub download_rate: Option<Arc<Rate>>,
+    /// Held by each session that began with it.
+    pub sessions: Arc<()>,
+    /// What PASV says.
+    advertised: Advertised,
+}
+
+impl Generation {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(config: Config, hosts: Hosts, users: Arc<Users>, logins: Arc<Turns>) -> Self {
+        Self {
+            upload_rate: Rate::new(config.limits.total_upload_rate).map(Arc::new),
+            download_rate: Rate::new(config.limits.total_download_rate).map(Arc::new),
+            config,
+            hosts,
+            users,
+            logins,
+            sessions: Arc::new(()),
+            advertised: Advertised::default(),
+        }
+    }
+
+    /// The IPv4 address that PASV gives a client that connected to `local`.
+    pub async fn advertise(&self, local: IpAddr) -> Option<Ipv4Addr> {
+        let own = match local.to_canonical() {
+            IpAddr::V4(address) => Some(address),
+            IpAddr::V6(_) => None,
+        };
+        match &self.config.data.advertise {
+            None => own,
+            Some(Advertise::Address(IpAddr::V4(address))) => Some(*address),
+            Some(Advertise::Address(IpAddr::V6(_))) => own,
+            Some(Advertise::Name(name)) => self.advertised.resolve(name).await.or(own),
+        }
+    }
+}
+
+/// The last answer for an advertised name.
+#[derive(Default)]
+struct Advertised {
+    last: Mutex<Option<(Ipv4Addr, Instant)>>,
+}
+
+impl Advertised {
+    async fn resolve(&self, name: &str) -> Option<Ipv4Addr> {
+        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((address, since)) = last
+            && since.elapsed() < ADVERTISED_FOR
+        {
+            return Some(address);
+        }
+        let found = match tokio::net::lookup_host((name, 0)).await {
+            Ok(mut addresses) => addresses.find_map(|address| match address {
+                SocketAddr::V4(address) => Some(*address.ip()),
+                SocketAddr::V6(_) => None,
+            }),
+            Err(error) => {
+                tracing::warn!(name, %error, "data.advertise cannot be looked up");
+                None
+            }
+        };
+        // An old answer is better than none.
+        let address = found.or(last.map(|(address, _)| address))?;
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = Some((address, Instant::now()));
+        Some(address)
+    }
+}

@@ -1,0 +1,96 @@
+//! The sessions of each user, and the bandwidth that they share.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use super::{accounts::Accounts, cuts::Cuts};
+use crate::{data::rate::Rate, types::UserId};
+
+/// The users of all hosts; they outlive a reload.
+#[derive(Default)]
+pub struct Users {
+    /// Overwrites that were cut a moment ago.
+    pub cuts: Arc<Cuts>,
+    /// The sessions that are logged in.
+    pub accounts: Arc<Accounts>,
+    shares: Mutex<HashMap<UserId, Weak<Share>>>,
+}
+
+/// What the sessions of one user have in common. It lasts as long as one of them.
+pub struct Share {
+    sessions: AtomicU32,
+    /// Uploads of this user.
+    pub upload_rate: Option<Arc<Rate>>,
+    /// Downloads of this user.
+    pub download_rate: Option<Arc<Rate>>,
+}
+
+/// One session among those of its user.
+pub struct Membership(Arc<Share>);
+
+impl std::ops::Deref for Membership {
+    type Target = Share;
+
+    fn deref(&self) -> &Share {
+        &self.0
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        self.0.sessions.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Users {
+    /// One more among at most `limit` sessions of `user` (0 is no limit).
+    pub fn enter(
+        &self,
+        user: &UserId,
+        limit: u32,
+        upload_rate: u64,
+        download_rate: u64,
+    ) -> Option<Membership> {
+        let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        if shares.len() > 1024 && shares.len().is_power_of_two() {
+            shares.retain(|_, share| share.strong_count() > 0);
+        }
+        let share = shares.get(user).and_then(Weak::upgrade).unwrap_or_else(|| {
+            let share = Arc::new(Share {
+                sessions: AtomicU32::new(0),
+                upload_rate: Rate::new(upload_rate).map(Arc::new),
+                download_rate: Rate::new(download_rate).map(Arc::new),
+            });
+            shares.insert(user.clone(), Arc::downgrade(&share));
+            share
+        });
+        if limit > 0 && share.sessions.load(Ordering::Acquire) >= limit {
+            return None;
+        }
+        share.sessions.fetch_add(1, Ordering::AcqRel);
+        Some(Membership(share))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_has_so_many_places_and_gets_them_back() {
+        let users = Users::default();
+        let first = users.enter(&"alice".into(), 2, 0, 0).unwrap();
+        let second = users.enter(&"alice".into(), 2, 0, 0).unwrap();
+        assert!(users.enter(&"alice".into(), 2, 0, 0).is_none());
+        assert!(users.enter(&"bob".into(), 2, 0, 0).is_some());
+        drop(first);
+        assert!(users.enter(&"alice".into(), 2, 0, 0).is_some());
+        drop(second);
+    }
+}
