@@ -59,24 +59,32 @@ impl Spool {
             startup,
         };
         let (staging, path) = choice.choose(state)?;
-        Self::new(name, (staging, path), Arc::default(), config, startup)
+        Self::new(choice, (staging, path), Arc::default())
     }
 
     /// The same place with other settings.
-    pub(super) fn with(&self, config: &config::Storage) -> Result<Self, OpenError> {
+    pub(super) fn with(
+        &self,
+        config: &config::Storage,
+        backend: &dyn Backend,
+    ) -> Result<Self, OpenError> {
+        let choice = Choice {
+            name: &self.name,
+            config,
+            backend,
+            startup: &Startup::real(),
+        };
         let place = (self.staging.clone(), self.path.clone());
-        let usage = self.usage.clone();
-        Self::new(&self.name, place, usage, config, &Startup::real())
+        Self::new(choice, place, self.usage.clone())
     }
 
     fn new(
-        name: &str,
+        choice: Choice<'_>,
         (staging, path): (Arc<Staging>, PathBuf),
         usage: Arc<Usage>,
-        config: &config::Storage,
-        startup: &Startup,
     ) -> Result<Self, OpenError> {
-        let quarantine = quarantine(name, config, &path, startup)?;
+        let quarantine = choice.quarantine(&path)?;
+        let Choice { name, config, .. } = choice;
         let surviving = staging
             .surviving_mode()
             .map_err(|error| no_staging(name, &path, &failed(error, &path)))?;
@@ -127,19 +135,6 @@ impl Spool {
     }
 }
 
-fn quarantine(
-    name: &str,
-    config: &config::Storage,
-    staging: &Path,
-    startup: &Startup,
-) -> Result<PathBuf, OpenError> {
-    quarantine::prepare(config, staging, startup).map_err(|error| {
-        let path = config.quarantine.as_deref().unwrap_or(staging);
-        let text = format!("{}: nothing can be kept there: {error}", path.display());
-        OpenError::new(name, "quarantine", text)
-    })
-}
-
 fn no_staging(name: &str, path: &Path, error: &io::Error) -> OpenError {
     let text = format!("{}: uploads cannot wait there: {error}", path.display());
     OpenError::new(name, "staging", text)
@@ -163,6 +158,19 @@ struct Choice<'a> {
 }
 
 impl Choice<'_> {
+    fn quarantine(&self, staging: &Path) -> Result<PathBuf, OpenError> {
+        let configured = self.config.quarantine.as_deref();
+        let prepared = match configured {
+            Some(path) => quarantine::prepare(path, self.backend, self.startup),
+            None => Ok(staging.join("quarantine")),
+        };
+        prepared.map_err(|error| {
+            let path = configured.unwrap_or(staging);
+            let text = format!("{}: nothing can be kept there: {error}", path.display());
+            OpenError::new(self.name, "quarantine", text)
+        })
+    }
+
     fn choose(&self, state: &Path) -> Result<(Arc<Staging>, PathBuf), OpenError> {
         if let Some(path) = &self.config.staging {
             return match self.consider(path) {
@@ -205,7 +213,7 @@ impl Choice<'_> {
         let path = path
             .canonicalize()
             .map_err(|error| explain(error, path, Wanted::Enter))?;
-        if self.backend.may_take_from(&path)? {
+        if !self.backend.overlaps(&path) && self.backend.may_take_from(&path)? {
             let age = self.config.partial_age;
             let staging = Staging::open(&path, self.name, age, self.startup)?;
             let writable = self.backend.capabilities().writable;

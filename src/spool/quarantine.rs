@@ -27,11 +27,10 @@ use rustix::{
 use super::{place::Spool, progress::Progress, staging::Staging};
 use crate::{
     access::{Wanted, explain},
-    config,
     ftp::metadata::Kind,
     startup::Startup,
     storage::{
-        Error, Result,
+        Backend, Error, Result,
         posix::{facts, rename, retry},
     },
     types::{HostId, UploadMode},
@@ -92,22 +91,17 @@ pub struct QuarantinedUpload {
     pub note: QuarantineInfo,
 }
 
-/// Where it is. One that the configuration names is made and tried, so that a mistake shows at the
-/// start.
+/// Makes and tries a directory that the configuration names, so that a mistake shows at the start.
 pub(super) fn prepare(
-    config: &config::Storage,
-    staging: &Path,
+    path: &Path,
+    backend: &dyn Backend,
     startup: &Startup,
 ) -> io::Result<PathBuf> {
-    let Some(path) = &config.quarantine else {
-        return Ok(staging.join("quarantine"));
-    };
     startup.make_directory(path, 0o700, true)?;
     let path = path
         .canonicalize()
         .map_err(|error| explain(error, path, Wanted::Enter))?;
-    let root = config.root.canonicalize()?;
-    if path.starts_with(&root) || root.starts_with(&path) {
+    if backend.overlaps(&path) {
         return Err(io::Error::other("it must be outside of the storage's root"));
     }
     let mode = path.metadata()?.mode() & 0o777;

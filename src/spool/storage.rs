@@ -69,7 +69,7 @@ impl Storage {
     /// # Errors
     /// When staging or quarantine cannot be used.
     pub fn with(&self, config: &config::Storage) -> std::result::Result<Self, OpenError> {
-        let spool = self.spool.with(config)?;
+        let spool = self.spool.with(config, &*self.backend)?;
         Ok(Self {
             backend: self.backend.configured(config, spool.surviving),
             spool: Arc::new(spool),

@@ -6,8 +6,12 @@
 
 mod error;
 pub mod local;
+#[doc(hidden)]
+pub mod memory;
 pub(crate) mod posix;
 mod publication;
+#[cfg(test)]
+mod tests;
 
 use std::{io, os::fd::BorrowedFd, path::Path, path::PathBuf, sync::Arc, time::SystemTime};
 
@@ -51,7 +55,12 @@ pub trait Backend: Send + Sync {
     /// Makes a directory, and those above it that are not there.
     fn make_home<'a>(&'a self, path: &'a VirtualPath) -> BoxFuture<'a, Result<()>>;
 
-    /// Whether uploads may wait in a directory, as far as its path shows.
+    /// Whether a directory of this machine, links resolved, and the files lie within one another.
+    fn overlaps(&self, _directory: &Path) -> bool {
+        false
+    }
+
+    /// Whether uploads can be published from a directory, as far as its path shows.
     ///
     /// # Errors
     /// When it cannot be looked at.

@@ -3,6 +3,7 @@
 use std::{os::fd::OwnedFd, sync::Arc};
 
 use aws_lc_rs::digest;
+use rustix::fs::AtFlags;
 
 use super::error::{Error, Result};
 use crate::gate::upload::Approval;
@@ -34,7 +35,8 @@ impl From<u128> for Identity {
     }
 }
 
-/// A whole file in the spool. A backend of the same file system renames it, any other one reads it.
+/// A whole file in the spool. A backend of the same file system renames it, any other
+/// one reads it and then removes it.
 pub struct SpoolFile {
     /// The directory that it lies in.
     pub directory: Arc<OwnedFd>,
@@ -48,6 +50,14 @@ pub struct SpoolFile {
     pub mode: Option<u32>,
     /// Whether files of the directory have security labels.
     pub labelled: bool,
+}
+
+impl SpoolFile {
+    /// Removes it, once a backend has read it.
+    pub fn remove(&self) {
+        // The next start of the server removes what cannot be removed now.
+        let _ = rustix::fs::unlinkat(&*self.directory, &*self.name, AtFlags::empty());
+    }
 }
 
 /// A file that the gate has approved of, on its way from the spool to its place.

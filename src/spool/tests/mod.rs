@@ -10,6 +10,7 @@ mod changes;
 mod confinement;
 mod links;
 mod listings;
+mod memory;
 mod origin;
 mod quarantine;
 mod reading;

@@ -112,6 +112,10 @@ impl Backend for Local {
         Box::pin(pool(move || make_home(&root, &settings, &path)))
     }
 
+    fn overlaps(&self, directory: &Path) -> bool {
+        self.root.overlaps(directory)
+    }
+
     fn may_take_from(&self, directory: &Path) -> io::Result<bool> {
         self.root.may_take_from(directory)
     }

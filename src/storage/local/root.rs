@@ -74,11 +74,14 @@ impl Root {
         })
     }
 
-    /// Whether a directory is on the same file system, and neither lies within the other.
+    /// Whether a directory lies within it, or it within the directory.
+    pub(super) fn overlaps(&self, directory: &Path) -> bool {
+        directory.starts_with(&self.path) || self.path.starts_with(directory)
+    }
+
+    /// Whether a directory is on the same file system.
     pub(super) fn may_take_from(&self, directory: &Path) -> io::Result<bool> {
-        Ok(!directory.starts_with(&self.path)
-            && !self.path.starts_with(directory)
-            && (self.read_only || self.same_mount(directory)?))
+        Ok(self.read_only || self.same_mount(directory)?)
     }
 
     /// A directory beside it.
