@@ -8,6 +8,8 @@ mod errors;
 mod facts;
 mod files;
 pub mod generation;
+#[cfg(any(test, fuzzing))]
+pub mod harness;
 mod hash;
 pub mod host;
 mod information;
@@ -20,6 +22,9 @@ mod retrieve;
 mod security;
 mod state;
 mod store;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
 mod transfer;
 mod upload;
 pub mod users;

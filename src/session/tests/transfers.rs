@@ -1,0 +1,165 @@
+//! Transfers: the control connection in memory, data connections on loopback.
+
+use std::{net::Ipv4Addr, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+
+use super::*;
+use crate::session::Shutdown;
+
+/// Far more than any of these tests takes.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// EPSV, and a connection to where it listens.
+async fn open(client: &mut Client) -> TcpStream {
+    let answer = expect(client, "EPSV", "229").await;
+    let port = answer.rsplit('|').nth(1).unwrap().parse().unwrap();
+    TcpStream::connect((Ipv4Addr::LOCALHOST, port))
+        .await
+        .unwrap()
+}
+
+async fn store(client: &mut Client, path: &str, content: &[u8]) {
+    let mut data = open(client).await;
+    expect(client, &format!("STOR {path}"), "150").await;
+    data.write_all(content).await.unwrap();
+    drop(data);
+    next(client, "226").await;
+}
+
+async fn binary(harness: &Harness) -> Client {
+    let mut client = alice(harness).await;
+    expect(&mut client, "TYPE I", "200").await;
+    client
+}
+
+#[tokio::test]
+async fn a_file_goes_there_and_back() {
+    let harness = harness(|_| {});
+    let mut client = binary(&harness).await;
+    let content = vec![7; 300_000];
+    store(&mut client, "file", &content).await;
+    let mut data = open(&mut client).await;
+    expect(&mut client, "RETR file", "150").await;
+    let mut back = Vec::new();
+    timeout(LIMIT, data.read_to_end(&mut back))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(back, content);
+    next(&mut client, "226").await;
+    expect(&mut client, "SIZE file", "213 300000").await;
+}
+
+/// Nothing is visible of an upload that was given up, and it waits to be resumed.
+#[tokio::test]
+async fn abor_ends_an_upload() {
+    let harness = harness(|_| {});
+    let mut client = binary(&harness).await;
+    let mut data = open(&mut client).await;
+    expect(&mut client, "STOR file", "150").await;
+    data.write_all(b"0123456789").await.unwrap();
+    // STAT tells when they have arrived; what else is sent waits for its turn.
+    while !client.send("STAT").await.unwrap().contains("10 bytes") {}
+    client.write(b"ABOR\r\nNOOP\r\n").await.unwrap();
+    next(&mut client, "426").await;
+    next(&mut client, "226").await;
+    next(&mut client, "200").await;
+    let visible = harness.directory.path().join("files/alice/file");
+    assert!(!visible.exists());
+    expect(&mut client, "SIZE file", "213 10").await;
+}
+
+#[tokio::test]
+async fn abor_ends_a_download() {
+    let harness = harness(|_| {});
+    let mut client = binary(&harness).await;
+    store(&mut client, "file", &vec![7; 8 << 20]).await;
+    let mut data = open(&mut client).await;
+    expect(&mut client, "RETR file", "150").await;
+    data.read_exact(&mut [0; 1000]).await.unwrap();
+    client.write(b"ABOR\r\n").await.unwrap();
+    next(&mut client, "426").await;
+    next(&mut client, "226").await;
+    let mut rest = Vec::new();
+    let _ = timeout(LIMIT, data.read_to_end(&mut rest)).await.unwrap();
+    assert!(rest.len() < 8 << 20);
+    expect(&mut client, "NOOP", "200").await;
+}
+
+/// Commands that come while a transfer runs are answered behind it, in order, and no more of them are
+/// kept than the configuration says; one that is left out leaves out those behind it.
+#[tokio::test]
+async fn commands_wait_for_the_transfer() {
+    let harness = harness(|config| config.limits.queued_commands = 2);
+    let mut client = binary(&harness).await;
+    let mut data = open(&mut client).await;
+    expect(&mut client, "STOR file", "150").await;
+    let lines = b"PWD\r\nMKD a\r\nMKD b\r\nNOOP\r\n";
+    client.write(lines).await.unwrap();
+    data.write_all(b"content").await.unwrap();
+    expect(&mut client, "STAT", "213").await;
+    drop(data);
+    next(&mut client, "226").await;
+    for reply in ["257 \"/\"", "257 \"/a\"", "503", "503"] {
+        next(&mut client, reply).await;
+    }
+    expect(&mut client, "CWD b", "550").await;
+}
+
+#[tokio::test]
+async fn a_transfer_ends_before_the_server_does() {
+    let harness = harness(|_| {});
+    let mut client = binary(&harness).await;
+    let mut data = open(&mut client).await;
+    expect(&mut client, "STOR file", "150").await;
+    data.write_all(b"0123").await.unwrap();
+    harness.shutdown.send_replace(Shutdown::Draining);
+    data.write_all(b"4567").await.unwrap();
+    drop(data);
+    next(&mut client, "226").await;
+    next(&mut client, "421").await;
+    let file = harness.directory.path().join("files/alice/file");
+    assert_eq!(std::fs::read(file).unwrap(), b"01234567");
+}
+
+#[tokio::test]
+async fn a_transfer_that_is_cut_is_kept() {
+    let harness = harness(|_| {});
+    let mut client = binary(&harness).await;
+    let mut data = open(&mut client).await;
+    expect(&mut client, "STOR file", "150").await;
+    data.write_all(b"0123").await.unwrap();
+    while !client.send("STAT").await.unwrap().contains("4 bytes") {}
+    harness.shutdown.send_replace(Shutdown::Cutting);
+    next(&mut client, "426").await;
+    next(&mut client, "421").await;
+    client.close().await;
+    harness.shutdown.send_replace(Shutdown::None);
+    let mut client = binary(&harness).await;
+    expect(&mut client, "SIZE file", "213 4").await;
+    expect(&mut client, "REST 4", "350").await;
+    let mut data = open(&mut client).await;
+    expect(&mut client, "STOR file", "150").await;
+    data.write_all(b"4567").await.unwrap();
+    drop(data);
+    next(&mut client, "226").await;
+    expect(&mut client, "SIZE file", "213 8").await;
+}
+
+#[tokio::test]
+async fn an_upload_has_a_size() {
+    let harness = harness(|config| config.limits.upload_size = 10);
+    let mut client = binary(&harness).await;
+    store(&mut client, "file", &[7; 10]).await;
+    let mut data = open(&mut client).await;
+    expect(&mut client, "STOR file", "150").await;
+    let _ = data.write_all(&[8; 11]).await;
+    drop(data);
+    next(&mut client, "552").await;
+    expect(&mut client, "SIZE file", "213 10").await;
+}
