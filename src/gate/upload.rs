@@ -188,42 +188,6 @@ pub trait Inspector: Send + Sync {
     ) -> BoxFuture<'static, Result<Verdict, Fault>>;
 }
 
-/// Makes the digest of every upload, beside the inspectors, and lets all of them pass.
-pub struct Digester;
-
-impl Digester {
-    /// It as a member of a chain.
-    #[must_use]
-    pub fn named() -> Named<dyn Inspector> {
-        Named {
-            name: "digest".into(),
-            on_failure: OnFailure::Allow,
-            gate: Arc::new(Self),
-        }
-    }
-}
-
-impl Inspector for Digester {
-    fn inspect(
-        &self,
-        _: Arc<SessionInfo>,
-        mut upload: Upload,
-    ) -> BoxFuture<'static, Result<Verdict, Fault>> {
-        Box::pin(async move {
-            let failed = |error: std::io::Error| Fault {
-                plugin: "digest".into(),
-                kind: FaultKind::Internal,
-                text: error.to_string(),
-            };
-            // From the first byte on, so that nothing is read twice.
-            upload.sha256().await.map_err(failed)?;
-            while let Ok(Some(_)) = upload.read(usize::MAX).await {}
-            upload.sha256().await.map_err(failed)?;
-            Ok(Verdict::Accept)
-        })
-    }
-}
-
 /// The proof that an upload may be seen. Nothing is published without one, and nobody but the gate
 /// makes one.
 #[derive(Debug)]

@@ -8,13 +8,14 @@ use super::{
     Next, UserSession,
     errors::Failure,
     journal,
+    size_limit::{Limit, quota_exceeded},
     transfer::{Handle, Work},
-    upload::{Limit, Upload, quota_exceeded},
+    upload::Upload,
 };
 use crate::{
     config::UploadDigest,
     ftp::{metadata::Kind, path::VirtualPath, reply::Reply},
-    gate::{path_policy::Operation, upload::Digester},
+    gate::{digester::Digester, path_policy::Operation},
     spool::StartAt,
     storage::Error,
     tls::session::Direction,

@@ -6,8 +6,9 @@ use tokio::time::sleep;
 
 use super::{
     cuts::RecentCuts,
-    errors::{self, At, Failure},
-    journal::{self, Broken, Journal, Stored, Whose},
+    errors,
+    journal::{self, Broken, Journal, Whose},
+    size_limit::{Limit, quota_exceeded},
     transfer::{Ended, Guard},
 };
 use crate::{
@@ -23,11 +24,11 @@ use crate::{
     ftp::{path::VirtualPath, reply::Reply},
     gate::{
         Named, SessionInfo,
-        path_policy::{Operation, Policy},
+        path_policy::Policy,
         session::line,
         upload::{Approval, Inspection, Inspector, Record, Refusal, UploadFacts},
     },
-    spool::{Failed, Incoming, QuarantineInfo, Received, StagedUpload, Tree},
+    spool::{Failed, Incoming, QuarantineInfo, StagedUpload, Tree},
     storage::Error,
     types::{UploadMode, UserId},
 };
@@ -35,60 +36,6 @@ use crate::{
 /// How long an upload that ended by FIN alone waits for ABOR, or for the end of the control
 /// connection: a client that is killed loses both connections at once, in whatever order that comes.
 const FIN_GRACE: Duration = Duration::from_millis(100);
-
-/// How many bytes a file may have, and why.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Limit {
-    bytes: Option<u64>,
-    /// The quota, if that is what limits.
-    quota: Option<u64>,
-}
-
-impl Limit {
-    /// Of one file; 0 is no limit.
-    pub(super) fn size(bytes: u64) -> Self {
-        Self {
-            bytes: (bytes > 0).then_some(bytes),
-            quota: None,
-        }
-    }
-
-    /// The lower of this one and what is left of a quota, of which other files use so much.
-    pub(super) fn and_quota(self, quota: u64, used: u64) -> Self {
-        let left = quota.saturating_sub(used);
-        match self.bytes {
-            Some(bytes) if bytes <= left => self,
-            _ => Self {
-                bytes: Some(left),
-                quota: Some(quota),
-            },
-        }
-    }
-
-    /// 552 for a file of that size.
-    pub(super) fn refuses(&self, size: Option<u64>) -> Option<Failure> {
-        let refuses = size.zip(self.bytes).is_some_and(|(size, most)| size > most);
-        refuses.then(|| Failure::OverLimit {
-            reply: self.reply(),
-            bytes: size,
-        })
-    }
-
-    /// RFC 959: "Exceeded storage allocation".
-    fn reply(&self) -> Reply {
-        match self.quota {
-            Some(quota) => quota_exceeded(quota),
-            None => {
-                let text = format!("Uploads have {} bytes at most", self.bytes.unwrap_or(0));
-                Reply::new(552, text)
-            }
-        }
-    }
-}
-
-pub(super) fn quota_exceeded(quota: u64) -> Reply {
-    Reply::new(552, format!("The quota of {quota} bytes is exceeded"))
-}
 
 /// One upload.
 pub(super) struct Upload {
@@ -335,158 +282,6 @@ impl Upload {
             }
             LateVerdict::Accept => Decision::Late,
         }
-    }
-
-    /// The file becomes visible before all inspectors have decided; what they say later is told.
-    async fn publish_unjudged(
-        self,
-        upload: Received,
-        mut feed: InspectionFeed,
-        record: &Record,
-    ) -> Reply {
-        let bytes = upload.length();
-        let (approval, why) = (feed.approve_unjudged(), "its verdict was late");
-        let published = self.publish(upload, approval, Some(why)).await;
-        let reply = match published {
-            Ok(reply) => reply,
-            Err(reply) => return reply,
-        };
-        let record = record.clone();
-        tokio::spawn(async move {
-            let verdict = feed.verdict().await;
-            let path = self.path.as_str();
-            let (plugin, reason) = match &verdict {
-                Ok(_) => {
-                    line!(info, self.facts, path, "the late verdict is: accepted");
-                    return;
-                }
-                Err(FeedError::Refused(
-                    Refusal::Rejected(plugin, reason) | Refusal::Quarantined(plugin, reason),
-                )) => (plugin, reason),
-                Err(FeedError::Refused(Refusal::Failed(fault))) => (&fault.plugin, &fault.text),
-                Err(FeedError::Unreadable(error)) => {
-                    line!(error, self.facts, path, %error, "the late verdict will never come");
-                    return;
-                }
-            };
-            let digest = record.get();
-            let journal = &self.journal;
-            journal.refused_late(&self.path, bytes, digest, plugin, reason);
-        });
-        reply
-    }
-
-    /// The file becomes visible. `unjudged` says why it does although not all have decided.
-    async fn publish(
-        &self,
-        upload: Received,
-        approval: Approval,
-        unjudged: Option<&str>,
-    ) -> Result<Reply, Reply> {
-        let (path, mode) = match approval.accept_as() {
-            None => (self.path.clone(), self.mode),
-            Some(other) => match self.other_path(other).await {
-                Ok(path) => (path, UploadMode::Create),
-                Err(failure) => {
-                    let reply = failure.reply(&At {
-                        journal: &self.journal,
-                        operation: "upload",
-                        path: &self.path,
-                    });
-                    // Another time it may be stored: what has come is worth keeping.
-                    if reply.code() < 500 {
-                        let _ = upload.keep().await;
-                    }
-                    return Err(reply);
-                }
-            },
-        };
-        let bytes = upload.length();
-        if self.quota.is_some() {
-            // Others of the same account may have stored something since this began.
-            if let Err(error) = self.tree.usage().await {
-                let _ = upload.keep().await;
-                self.journal.storage("upload", &path, &error);
-                return Err(errors::storage(&error));
-            }
-        }
-        let sha256 = approval.sha256().map(str::to_owned);
-        let approved = upload.approve(approval);
-        let mut published = approved.publish(&path, mode != UploadMode::Create).await;
-        // Somebody else was faster: that makes it another operation.
-        if let Err(failed) = &mut published
-            && matches!(failed.error, Error::Exists)
-            && let Some(approved) = failed.upload.take()
-        {
-            let overwrite = Operation::Upload(UploadMode::Overwrite);
-            if let Err(refusal) = self.policy.check(overwrite, &path).await {
-                return Err(errors::policy(&refusal));
-            }
-            published = approved.publish(&path, true).await;
-        }
-        if let Err(failed) = published {
-            let Failed { upload, error } = *failed;
-            self.journal.not_published(&path, bytes, &error);
-            let reply = errors::storage(&error);
-            // What is over the quota would be kept in vain.
-            if !matches!(error, Error::Quota)
-                && let Some(upload) = upload
-            {
-                let _ = upload.keep().await;
-            }
-            return Err(reply);
-        }
-        let sha256 = sha256.as_deref();
-        self.journal.stored(&Stored {
-            path: &self.path,
-            to: &path,
-            bytes,
-            sha256,
-            unclosed: self.unclosed,
-            unjudged,
-        });
-        let mut text = "Transfer complete".to_owned();
-        if self.unclosed {
-            text += ", ended without TLS close_notify";
-        }
-        if unjudged.is_some() {
-            text += ", not inspected to the end";
-        }
-        if path != self.path {
-            text += &format!(", stored as {path}");
-        }
-        if let Some(digest) = sha256 {
-            text += &format!(", SHA-256 {digest}");
-        }
-        Ok(Reply::new(226, text))
-    }
-
-    /// Another name that an inspector chose, checked like any other.
-    async fn other_path(&self, name: &str) -> Result<VirtualPath, Failure> {
-        let nonsense = |text: String| {
-            line!(
-                error,
-                self.facts,
-                path = self.path.as_str(),
-                error = text,
-                "accept-as"
-            );
-            Failure::from(Reply::new(
-                451,
-                "The upload cannot be stored under its new name",
-            ))
-        };
-        if name.split('/').any(|component| component == "..") {
-            return Err(nonsense(format!(
-                "an inspector named a path outside of the tree: {name:?}"
-            )));
-        }
-        let path = VirtualPath::parse(name, &VirtualPath::root())
-            .map_err(|error| nonsense(format!("{name:?}: {error}")))?;
-        self.policy
-            .check(Operation::Upload(UploadMode::Create), &path)
-            .await?;
-        Ok(path)
     }
 
     /// The upload is more than it may be, and gone.

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::storage::{self, Error, Home, Result};
+use crate::storage::{Admission, Error, Home, Result};
 
 /// Others change files, too.
 const STALE: Duration = Duration::from_secs(300);
@@ -119,7 +119,7 @@ impl Usage {
 }
 
 /// An upload that is about to be published, as the count sees it.
-pub(super) struct Admission {
+pub(super) struct QuotaAdmission {
     pub(super) usage: Arc<Usage>,
     pub(super) home: Box<str>,
     pub(super) length: u64,
@@ -129,7 +129,7 @@ pub(super) struct Admission {
     pub(super) taken: Option<u64>,
 }
 
-impl storage::Admission for Admission {
+impl Admission for QuotaAdmission {
     fn admit(&mut self, replaced: u64) -> Result<()> {
         self.give_back();
         if let Some(counted) = self.usage.homes().get_mut(&self.home) {
@@ -149,7 +149,7 @@ impl storage::Admission for Admission {
     }
 }
 
-impl Admission {
+impl QuotaAdmission {
     fn give_back(&mut self) {
         if let Some(replaced) = self.taken.take()
             && let Some(counted) = self.usage.homes().get_mut(&self.home)
@@ -160,7 +160,7 @@ impl Admission {
     }
 }
 
-impl Drop for Admission {
+impl Drop for QuotaAdmission {
     fn drop(&mut self) {
         self.give_back();
     }

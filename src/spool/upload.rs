@@ -12,7 +12,7 @@ use super::{
     place::Spool,
     progress::Progress,
     quarantine::{self, QuarantineInfo},
-    quota::{Admission, Bounds, Reservation},
+    quota::{Bounds, QuotaAdmission, Reservation},
     staged::StagedContent,
 };
 use crate::{
@@ -320,9 +320,9 @@ impl StagedUpload {
         })
     }
 
-    fn admission(&self) -> Admission {
+    fn admission(&self) -> QuotaAdmission {
         let quota = self.quota.as_ref();
-        Admission {
+        QuotaAdmission {
             usage: self.spool.usage.clone(),
             home: self.home_path.clone(),
             length: self.progress.length,
