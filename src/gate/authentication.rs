@@ -63,7 +63,7 @@ pub type Chain = [Named<dyn Authenticator>];
 
 /// What the chain says.
 #[derive(Debug)]
-pub enum Decision {
+pub enum LoginDecision {
     /// Logged in, by the plugin of this name, on these grounds.
     Accepted(Box<Account>, Arc<str>, Grounds),
     /// Refused; for the log: by whom, and why.
@@ -82,23 +82,23 @@ pub async fn authenticate(
     chain: &Chain,
     session: &Arc<SessionInfo>,
     credentials: &Credentials,
-) -> Decision {
+) -> LoginDecision {
     let mut grounds = Grounds::default();
     for member in chain {
         let asked = member.gate.ask(session.clone(), credentials.clone());
         let (outcome, reads) = match asked.await {
             Ok(answer) => answer,
-            Err(fault) => return Decision::Failed(fault),
+            Err(fault) => return LoginDecision::Failed(fault),
         };
         match outcome {
             Outcome::Accept(account) => {
                 grounds.accepted(member, reads);
-                return Decision::Accepted(account, member.name.clone(), grounds);
+                return LoginDecision::Accepted(account, member.name.clone(), grounds);
             }
-            Outcome::Deny(why) => return Decision::Denied(format!("{}: {why}", member.name)),
-            Outcome::Challenge(prompt) => return Decision::Challenged(prompt),
+            Outcome::Deny(why) => return LoginDecision::Denied(format!("{}: {why}", member.name)),
+            Outcome::Challenge(prompt) => return LoginDecision::Challenged(prompt),
             Outcome::Abstain => grounds.abstained(member, reads),
         }
     }
-    Decision::Unknown
+    LoginDecision::Unknown
 }

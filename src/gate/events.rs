@@ -38,7 +38,7 @@ pub trait Listener: Send + Sync {
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
+pub enum EventKind {
     /// A user logged in.
     Login,
     /// An attempt to log in was refused.
@@ -80,7 +80,7 @@ pub enum Kind {
 #[derive(Clone, Debug, Serialize)]
 pub struct Event {
     /// What happened.
-    pub event: Kind,
+    pub event: EventKind,
     /// When, RFC 3339 in UTC.
     #[serde(serialize_with = "as_text")]
     pub time: Timestamp,
@@ -122,7 +122,7 @@ pub struct Event {
 impl Event {
     /// Something that happened now.
     #[must_use]
-    pub fn new(event: Kind) -> Self {
+    pub fn new(event: EventKind) -> Self {
         let now = Timestamp::try_from(SystemTime::now()).unwrap_or_default();
         Self {
             event,
@@ -143,7 +143,7 @@ impl Event {
 
     /// Something that happened in a session.
     #[must_use]
-    pub fn of(event: Kind, session: &SessionInfo) -> Self {
+    pub fn of(event: EventKind, session: &SessionInfo) -> Self {
         Self {
             session: Some(session.id.as_ref().into()),
             client: Some(session.client.ip().to_string()),
@@ -265,7 +265,7 @@ impl Events {
 
     /// Tells all listeners, and waits for none. What happened is put together only if somebody
     /// listens.
-    pub fn tell(&self, event: impl FnOnce() -> Event) {
+    pub fn emit(&self, event: impl FnOnce() -> Event) {
         let Some((last, others)) = self.queues.split_last() else {
             return;
         };
@@ -310,17 +310,17 @@ async fn deliver(
         let dropped = counts.dropped.swap(0, Relaxed);
         if dropped > 0 {
             tracing::warn!(plugin = &*counts.listener, dropped, "events were dropped");
-            let mut event = Event::new(Kind::EventsDropped);
+            let mut event = Event::new(EventKind::EventsDropped);
             event.count = Some(dropped);
             batch.push(event.line());
         }
         let lines = batch.drain(..).collect();
-        tell(&*listener, lines, &counts.listener, &RETRIES).await;
+        hand_over(&*listener, lines, &counts.listener, &RETRIES).await;
         counts.waiting.fetch_sub(costs, Relaxed);
     }
 }
 
-async fn tell(listener: &dyn Listener, batch: Arc<[String]>, name: &str, waits: &[Duration]) {
+async fn hand_over(listener: &dyn Listener, batch: Arc<[String]>, name: &str, waits: &[Duration]) {
     let mut waits = waits.iter().copied();
     loop {
         let Err(fault) = listener.notify(batch.clone()).await else {
@@ -395,13 +395,13 @@ mod tests {
         let events = Events::start(&named(slow.clone()), 16 << 10, &ended);
         drop(ended);
         for _ in 0..1000 {
-            events.tell(|| Event::new(Kind::Login).reason("x".repeat(36)));
+            events.emit(|| Event::new(EventKind::Login).reason("x".repeat(36)));
         }
         for _ in 0..100 {
             slow.go.notify_one();
             tokio::task::yield_now().await;
         }
-        events.tell(|| Event::new(Kind::Logout));
+        events.emit(|| Event::new(EventKind::Logout));
         drop(events);
         while tokio::time::timeout(Duration::from_millis(1), all_ended.recv())
             .await
@@ -436,7 +436,7 @@ mod tests {
         ] {
             slow.heard.lock().unwrap().clear();
             slow.faults.lock().unwrap().clone_from(&faults);
-            let told = tell(&*slow, Arc::new(["{}".to_owned()]), "slow", &waits);
+            let told = hand_over(&*slow, Arc::new(["{}".to_owned()]), "slow", &waits);
             let go = async {
                 loop {
                     slow.go.notify_one();

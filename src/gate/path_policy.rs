@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use super::{
     Account, Fault, Named, Permissions, SessionInfo,
-    events::{Event, Events, Kind},
+    events::{Event, EventKind, Events},
     session::line,
 };
 use crate::{
@@ -15,6 +15,8 @@ use crate::{
 
 static DENIED: LazyLock<Arc<Rate>> =
     LazyLock::new(|| Rate::of_users("more operations were denied"));
+
+const PERMISSION_DENIED: &str = "Permission denied";
 
 /// What is to be done to a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,14 +99,43 @@ pub enum Decision {
     Hide,
 }
 
+/// The answers to a batch of questions: one each, in their order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decisions(Vec<Decision>);
+
+impl Decisions {
+    /// The answers to so many questions.
+    ///
+    /// # Errors
+    /// When there are more or fewer of them; for the log.
+    pub fn new(requests: usize, decisions: Vec<Decision>) -> Result<Self, String> {
+        match decisions.len() == requests {
+            true => Ok(Self(decisions)),
+            false => Err(format!(
+                "{} answers to {requests} requests",
+                decisions.len()
+            )),
+        }
+    }
+}
+
+impl IntoIterator for Decisions {
+    type Item = Decision;
+    type IntoIter = std::vec::IntoIter<Decision>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
 /// Decides for one session. It may keep an instance between calls.
 pub trait Guard: Send + Sync {
-    /// Answers in the order of the questions, one each; anything else is a fault.
+    /// Answers the questions.
     fn decide(
         &self,
         session: Arc<SessionInfo>,
         requests: Arc<[Request]>,
-    ) -> BoxFuture<'_, Result<Vec<Decision>, Fault>>;
+    ) -> BoxFuture<'_, Result<Decisions, Fault>>;
 
     /// The session has been idle for a little: what is costly to keep may go.
     fn release_idle(&self);
@@ -182,7 +213,7 @@ impl Policy {
             return Ok(());
         };
         if let Some(request) = requests.first() {
-            self.tell(request, &refusal);
+            self.report(request, &refusal);
         }
         Err(refusal)
     }
@@ -220,13 +251,13 @@ impl Policy {
                     if let Some(refusal) = answer
                         && request.operation != Operation::See
                     {
-                        self.tell(request, refusal);
+                        self.report(request, refusal);
                     }
                 }
             }
             Err(refusal) => {
                 if let Some(request) = requests.first() {
-                    self.tell(request, refusal);
+                    self.report(request, refusal);
                 }
             }
         }
@@ -234,7 +265,7 @@ impl Policy {
     }
 
     /// The log and listeners hear of what was refused.
-    fn tell(&self, request: &Request, refusal: &Refusal) {
+    fn report(&self, request: &Request, refusal: &Refusal) {
         let operation = request.operation.name();
         let (facts, path) = (&self.session, request.path.as_str());
         let event = |kind| {
@@ -248,7 +279,7 @@ impl Policy {
             Refusal::Failed(fault) => {
                 line!(error, facts, path, operation, plugin = %fault.plugin, kind = %fault.kind,
                     error = fault.text.as_str(), "a plugin failed");
-                self.events.tell(|| event(Kind::Fault).fault(fault));
+                self.events.emit(|| event(EventKind::Fault).fault(fault));
                 return;
             }
         };
@@ -256,9 +287,9 @@ impl Policy {
             let cause = reason.map_or("it is hidden", String::as_str);
             line!(info, facts, path, operation, cause, "denied");
         }
-        self.events.tell(|| match reason {
-            Some(reason) => event(Kind::Denied).reason(reason),
-            None => event(Kind::Denied),
+        self.events.emit(|| match reason {
+            Some(reason) => event(EventKind::Denied).reason(reason),
+            None => event(EventKind::Denied),
         });
     }
 
@@ -267,7 +298,7 @@ impl Policy {
             .iter()
             .map(|request| {
                 let allowed = self.permissions.contains(request.operation.permission());
-                (!allowed).then(|| Refusal::Denied("Permission denied".into()))
+                (!allowed).then(|| Refusal::Denied(PERMISSION_DENIED.into()))
             })
             .collect();
         if self.guards.is_empty() || answers.iter().all(Option::is_some) {
@@ -275,22 +306,18 @@ impl Policy {
         }
         for (named, guard) in &self.guards {
             let decisions = match guard.decide(self.session.clone(), requests.clone()).await {
-                Ok(decisions) if decisions.len() == answers.len() => decisions,
-                Ok(decisions) => {
-                    let fault = Fault {
-                        plugin: named.name.clone(),
-                        kind: super::FaultKind::InvalidResponse,
-                        text: format!("{} answers to {} requests", decisions.len(), answers.len()),
-                    };
-                    self.failed(named, fault)?;
-                    continue;
-                }
+                Ok(decisions) => decisions,
                 Err(fault) => {
                     self.failed(named, fault)?;
                     continue;
                 }
             };
-            for (answer, decision) in answers.iter_mut().zip(decisions) {
+            let mut decisions = decisions.into_iter();
+            for answer in &mut answers {
+                // Answers to another batch allow nothing of this one.
+                let decision = decisions
+                    .next()
+                    .unwrap_or_else(|| Decision::Deny(PERMISSION_DENIED.into()));
                 if answer.is_none() {
                     *answer = match decision {
                         Decision::Allow => None,
@@ -319,5 +346,55 @@ impl Policy {
         for (_, guard) in &self.guards {
             guard.release_idle();
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// It answers each batch as if it were of one question.
+    struct Short;
+
+    impl Guard for Short {
+        fn decide(
+            &self,
+            _: Arc<SessionInfo>,
+            _: Arc<[Request]>,
+        ) -> BoxFuture<'_, Result<Decisions, Fault>> {
+            let decisions = Decisions::new(1, vec![Decision::Allow]).unwrap();
+            Box::pin(async { Ok(decisions) })
+        }
+
+        fn release_idle(&self) {}
+    }
+
+    impl PathPolicy for Short {
+        fn guard(&self) -> Box<dyn Guard> {
+            Box::new(Self)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_batch_has_an_answer_to_each_question() {
+        for count in [0, 2] {
+            let decisions = Decisions::new(1, vec![Decision::Allow; count]);
+            let text = format!("{count} answers to 1 requests");
+            assert_eq!(decisions.unwrap_err(), text);
+        }
+        let chain = [Named::<dyn PathPolicy> {
+            name: "short".into(),
+            on_failure: OnFailure::Deny,
+            gate: Arc::new(Short),
+        }];
+        let account = Account::new(VirtualPath::root());
+        let session = SessionInfo::nobody("test");
+        let policy = Policy::new(session, &account, &chain, Events::default());
+        let request = Request {
+            operation: Operation::See,
+            path: VirtualPath::root(),
+        };
+        assert_eq!(policy.may(vec![request.clone(); 2]).await, [true, false]);
     }
 }

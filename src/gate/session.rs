@@ -37,6 +37,23 @@ impl SessionInfo {
             name,
         })
     }
+
+    /// The facts for a call that is about no session; `id` stands for it in the log.
+    #[must_use]
+    pub fn nobody(id: &str) -> Arc<Self> {
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        Arc::new(Self {
+            id: id.into(),
+            client: nowhere,
+            server: nowhere,
+            host: None,
+            tls: None,
+            certificate: None,
+            user: None,
+            virtual_host: HostId::default(),
+            account: None,
+        })
+    }
 }
 
 /// A line of the log about a session, with who it is. Every line about one is made by this.

@@ -281,12 +281,12 @@ impl Inspection {
             .map(|(index, named)| {
                 let (pieces, upload) = Upload::new(facts.clone());
                 let verdict = named.gate.inspect(session.clone(), upload);
-                let report = Report {
+                let sending = VerdictSender {
                     index,
                     plugin: named.name.clone(),
                     to: sender.clone(),
                 };
-                tokio::spawn(async move { report.give(verdict.await) });
+                tokio::spawn(async move { sending.give(verdict.await) });
                 Member {
                     named: named.clone(),
                     pieces: Some(pieces),
@@ -451,21 +451,21 @@ impl Inspection {
     }
 }
 
-/// Gives one verdict, whatever happens: a panic of the host's own code must not pass for one.
-struct Report {
+/// Sends one verdict, whatever happens: a panic of the host's own code must not pass for one.
+struct VerdictSender {
     index: usize,
     plugin: Arc<str>,
     to: mpsc::Sender<(usize, Result<Verdict, Fault>)>,
 }
 
-impl Report {
+impl VerdictSender {
     fn give(self, verdict: Result<Verdict, Fault>) {
         // There is room for one verdict of each inspector, and this is the only one of this one.
         let _ = self.to.try_send((self.index, verdict));
     }
 }
 
-impl Drop for Report {
+impl Drop for VerdictSender {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let fault = Fault {

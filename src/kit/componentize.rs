@@ -6,13 +6,14 @@ use wasi_preview1_component_adapter_provider::{
 use wasmparser::{Encoding, Parser, Payload};
 use wit_component::ComponentEncoder;
 
-use super::contract::{self, World};
-use crate::plugin::contract::COMMAND;
+use super::contract;
+use crate::plugin::{
+    PluginKind,
+    contract::{COMMAND, check_export},
+};
 
 /// Custom sections in which bindings say what a module implements begin with this.
 const SECTION: &str = "component-type";
-/// The function by which a module looks at its settings.
-const CHECK: &str = "portcullis:plugin/settings-check@0.1.0#check";
 
 /// Makes a component of a module. What it implements, the module says itself in a section that
 /// bindings for Rust and C leave there; for others `world` says it. A module made for WASI preview 1
@@ -20,7 +21,7 @@ const CHECK: &str = "portcullis:plugin/settings-check@0.1.0#check";
 ///
 /// # Errors
 /// For people: what is wrong with the module, and what to do.
-pub fn componentize(module: &[u8], world: Option<World>) -> Result<Vec<u8>, String> {
+pub fn componentize(module: &[u8], world: Option<&PluginKind>) -> Result<Vec<u8>, String> {
     let found = Module::read(module)?;
     let mut module = module.to_vec();
     match (found.described, world) {
@@ -30,7 +31,7 @@ pub fn componentize(module: &[u8], world: Option<World>) -> Result<Vec<u8>, Stri
             return Err(format!(
                 "the module does not say what it implements: name its world with --world; \
                  there are {}",
-                World::ALL.map(World::name).join(", ")
+                PluginKind::ALL.map(|kind| kind.name).join(", ")
             ));
         }
     }
@@ -74,6 +75,7 @@ impl Module {
         if !bytes.starts_with(b"\0asm") {
             return Err("this is not a WebAssembly module".into());
         }
+        let check = check_export();
         for payload in Parser::new(0).parse_all(bytes) {
             match payload.map_err(|error| format!("this is not a valid module: {error}"))? {
                 Payload::Version {
@@ -97,7 +99,7 @@ impl Module {
                         if export.name == "_start" {
                             return Err(format!("the module {COMMAND}"));
                         }
-                        found.checks |= export.name == CHECK;
+                        found.checks |= export.name == check;
                     }
                 }
                 _ => {}
@@ -135,7 +137,7 @@ impl Module {
 }
 
 /// The encoder's words, and what they mean.
-fn explained(error: &str, world: Option<World>) -> String {
+fn explained(error: &str, world: Option<&PluginKind>) -> String {
     let lacks = error.contains("failed to find export") || error.contains("does not export");
     match world {
         Some(world) if lacks => format!("it is no {world}: {error}"),
@@ -211,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_module_of_a_named_world_becomes_a_component() {
-        let component = componentize(&listener(None), Some(World::EventListener)).unwrap();
+        let component = componentize(&listener(None), Some(&PluginKind::EVENT_LISTENER)).unwrap();
         let report = plugin::inspect(&component).unwrap();
         assert_eq!(report.exports, ["portcullis:plugin/events@0.1.0"]);
     }
@@ -219,14 +221,14 @@ mod tests {
     #[test]
     fn a_module_that_says_itself_what_it_is_needs_no_world() {
         let mut module = listener(None);
-        contract::embed(&mut module, World::EventListener, false).unwrap();
+        contract::embed(&mut module, &PluginKind::EVENT_LISTENER, false).unwrap();
         assert!(componentize(&module, None).is_ok());
     }
 
     #[test]
     fn preview_1_is_adapted() {
         let module = listener(Some(("wasi_snapshot_preview1", "random_get")));
-        let component = componentize(&module, Some(World::EventListener)).unwrap();
+        let component = componentize(&module, Some(&PluginKind::EVENT_LISTENER)).unwrap();
         let report = plugin::inspect(&component).unwrap();
         let imports: Vec<String> = report.imports.into_iter().map(|(name, _)| name).collect();
         assert!(
@@ -269,7 +271,8 @@ mod tests {
 
     #[test]
     fn regression_a_program_is_no_plugin() {
-        let error = componentize(&program(&["_start"]), Some(World::EventListener)).unwrap_err();
+        let error =
+            componentize(&program(&["_start"]), Some(&PluginKind::EVENT_LISTENER)).unwrap_err();
         assert!(error.contains("-buildmode=c-shared"), "{error}");
     }
 
@@ -281,7 +284,7 @@ mod tests {
         let host = plugin::Host::new(&config::PluginHost::default(), &cache, None).unwrap();
         for crashes in [false, true] {
             let module = built(None, crashes);
-            let component = componentize(&module, Some(World::EventListener)).unwrap();
+            let component = componentize(&module, Some(&PluginKind::EVENT_LISTENER)).unwrap();
             let file = place.path().join("plugin.wasm");
             std::fs::write(&file, component).unwrap();
             let configured = config::Plugin {
@@ -307,7 +310,10 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said() {
-        let (no, yes) = (Some(World::PathGuard), Some(World::EventListener));
+        let (no, yes) = (
+            Some(&PluginKind::PATH_GUARD),
+            Some(&PluginKind::EVENT_LISTENER),
+        );
         let component = componentize(&listener(None), yes).unwrap();
         for (bytes, world, said) in [
             (

@@ -1,9 +1,11 @@
 //! The contract that the daemon carries: the files of `wit/`.
 
-use std::{fmt, path::Path};
+use std::path::Path;
 
 use wit_component::StringEncoding;
 use wit_parser::{PackageId, Resolve, SourceMap, WorldId};
+
+use crate::plugin::PluginKind;
 
 macro_rules! files {
     ($($name:literal),* $(,)?) => {
@@ -22,58 +24,18 @@ pub const FILES: [(&str, &str); 7] = files![
     "upload-inspection.wit",
 ];
 
-/// The worlds of the contract: what a plugin may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum World {
-    /// Who a client is.
-    Authenticator,
-    /// Who may do what to which path.
-    PathGuard,
-    /// Which upload is ever seen.
-    UploadInspector,
-    /// Hears of what has happened.
-    EventListener,
-}
-
-impl World {
-    /// All of them.
-    pub const ALL: [Self; 4] = [
-        Self::Authenticator,
-        Self::PathGuard,
-        Self::UploadInspector,
-        Self::EventListener,
-    ];
-
-    /// Its name in the contract.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Authenticator => "authenticator",
-            Self::PathGuard => "path-guard",
-            Self::UploadInspector => "upload-inspector",
-            Self::EventListener => "event-listener",
-        }
-    }
-}
-
-impl fmt::Display for World {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name())
-    }
-}
-
 /// Writes into the module which world it implements, as bindings that have a linker do: the one in
 /// which it looks at its settings, too, if it `checks` them.
 ///
 /// # Errors
 /// When the bytes are no module.
-pub(super) fn embed(module: &mut Vec<u8>, world: World, checks: bool) -> Result<(), String> {
+pub(super) fn embed(module: &mut Vec<u8>, world: &PluginKind, checks: bool) -> Result<(), String> {
     let (resolve, world) = parse(world, checks).map_err(|error| format!("wit: {error}"))?;
     wit_component::embed_component_metadata(module, &resolve, world, StringEncoding::UTF8)
         .map_err(|error| format!("{error:#}"))
 }
 
-fn parse(world: World, checks: bool) -> Result<(Resolve, WorldId), String> {
+fn parse(world: &PluginKind, checks: bool) -> Result<(Resolve, WorldId), String> {
     let mut sources = SourceMap::default();
     for (name, text) in FILES {
         sources.push(Path::new(name), text);
@@ -81,7 +43,7 @@ fn parse(world: World, checks: bool) -> Result<(Resolve, WorldId), String> {
     let group = sources.parse().map_err(|(_, error)| error.to_string())?;
     let name = match checks {
         true => format!("checked-{world}"),
-        false => world.name().to_owned(),
+        false => world.name.to_owned(),
     };
     let mut resolve = Resolve::default();
     let package: PackageId = resolve
@@ -107,7 +69,7 @@ mod tests {
             .collect();
         there.sort();
         assert_eq!(there, FILES.map(|(name, _)| name));
-        for world in World::ALL {
+        for world in PluginKind::ALL {
             parse(world, false).unwrap();
             parse(world, true).unwrap();
         }

@@ -7,7 +7,8 @@ use std::{
     path::Path,
 };
 
-use super::contract::{self, World};
+use super::contract;
+use crate::plugin::PluginKind;
 
 /// The files of all examples, by their paths: `rust/authenticator/src/lib.rs`.
 static FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/examples.rs"));
@@ -52,7 +53,7 @@ impl Language {
 
     /// The commands that make `plugin.wasm` of a project, in its directory.
     #[must_use]
-    pub fn build(self, kind: World) -> Vec<String> {
+    pub fn build(self, kind: &PluginKind) -> Vec<String> {
         match self {
             Self::Rust => vec![
                 "cargo build --release --target wasm32-unknown-unknown".into(),
@@ -78,7 +79,7 @@ impl Language {
 ///
 /// # Errors
 /// In one line: why not.
-pub fn create(language: Language, kind: World, directory: &Path) -> Result<(), String> {
+pub fn create(language: Language, kind: &PluginKind, directory: &Path) -> Result<(), String> {
     let wrong = |path: &Path, error: &io::Error| format!("{}: {error}", path.display());
     match fs::read_dir(directory) {
         Ok(mut entries) => {
@@ -102,10 +103,13 @@ pub fn create(language: Language, kind: World, directory: &Path) -> Result<(), S
 }
 
 /// The files of an example, by their paths in it.
-fn files(language: Language, kind: World) -> impl Iterator<Item = (&'static str, &'static [u8])> {
+fn files(
+    language: Language,
+    kind: &PluginKind,
+) -> impl Iterator<Item = (&'static str, &'static [u8])> {
     FILES.iter().filter_map(move |(path, bytes)| {
         let path = path.strip_prefix(language.name())?.strip_prefix('/')?;
-        let path = path.strip_prefix(kind.name())?.strip_prefix('/')?;
+        let path = path.strip_prefix(kind.name)?.strip_prefix('/')?;
         Some((path, *bytes))
     })
 }
@@ -155,13 +159,11 @@ mod tests {
     #[test]
     fn every_language_has_every_kind_and_each_is_written_as_it_is() {
         for language in Language::ALL {
-            for kind in World::ALL {
+            for kind in PluginKind::ALL {
                 let place = tempfile::tempdir().unwrap();
                 let directory = place.path().join("new/project");
                 create(language, kind, &directory).unwrap();
-                let example = Path::new("examples")
-                    .join(language.name())
-                    .join(kind.name());
+                let example = Path::new("examples").join(language.name()).join(kind.name);
                 let mut count = 0;
                 for (name, _) in files(language, kind) {
                     let written = fs::read(directory.join(name)).unwrap();

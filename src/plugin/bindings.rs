@@ -1,6 +1,6 @@
 //! The contract of `wit/` as Rust types: the one edge with generated code.
 //!
-//! What plugins import is generated once, in [`imports`]; each world refers to it, so that one
+//! What plugins import is generated once, in [`imports`]; the bindings of each world refer to it, so that one
 //! implementation serves all of them and a session is the same type everywhere.
 
 #![allow(
@@ -33,55 +33,6 @@ pub mod imports {
             "portcullis:plugin/types.account": crate::plugin::resources::Account,
             "portcullis:plugin/uploads.upload": crate::gate::upload::Upload,
         },
-    });
-}
-
-pub mod authenticator {
-    wasmtime::component::bindgen!({
-        world: "portcullis:plugin/authenticator",
-        path: "wit",
-        exports: { default: async },
-        ownership: Borrowing { duplicate_if_necessary: false },
-        with: { "portcullis:plugin": crate::plugin::bindings::imports::portcullis::plugin },
-    });
-}
-
-pub mod path_guard {
-    wasmtime::component::bindgen!({
-        world: "portcullis:plugin/path-guard",
-        path: "wit",
-        exports: { default: async },
-        ownership: Borrowing { duplicate_if_necessary: false },
-        with: { "portcullis:plugin": crate::plugin::bindings::imports::portcullis::plugin },
-    });
-}
-
-pub mod upload_inspector {
-    wasmtime::component::bindgen!({
-        world: "portcullis:plugin/upload-inspector",
-        path: "wit",
-        exports: { default: async },
-        ownership: Borrowing { duplicate_if_necessary: false },
-        with: { "portcullis:plugin": crate::plugin::bindings::imports::portcullis::plugin },
-    });
-}
-
-pub mod event_listener {
-    wasmtime::component::bindgen!({
-        world: "portcullis:plugin/event-listener",
-        path: "wit",
-        exports: { default: async },
-        ownership: Borrowing { duplicate_if_necessary: false },
-        with: { "portcullis:plugin": crate::plugin::bindings::imports::portcullis::plugin },
-    });
-}
-
-/// What a component says of its settings, whatever else it is.
-pub mod settings_checker {
-    wasmtime::component::bindgen!({
-        world: "portcullis:plugin/settings-checker",
-        path: "wit",
-        exports: { default: async },
     });
 }
 

@@ -14,6 +14,7 @@ use wasmtime::{Engine, component::Component};
 use super::{
     cache::Cache,
     contract::{self, Report},
+    kind::PluginKind,
 };
 
 /// A component, and what it is to the contract.
@@ -26,14 +27,17 @@ pub(super) struct Compiled {
 pub(super) struct Library {
     engine: Engine,
     cache: Cache,
+    kinds: Vec<&'static PluginKind>,
     used: Mutex<HashMap<[u8; SHA256_OUTPUT_LEN], Weak<Compiled>>>,
 }
 
 impl Library {
-    pub(super) fn new(engine: Engine, cache: Cache) -> Self {
+    /// For components of these kinds.
+    pub(super) fn new(engine: Engine, cache: Cache, kinds: Vec<&'static PluginKind>) -> Self {
         Self {
             engine,
             cache,
+            kinds,
             used: Mutex::default(),
         }
     }
@@ -52,7 +56,7 @@ impl Library {
         contract::is_component(bytes)?;
         let component = self.cache.component(&self.engine, bytes);
         let component = component.map_err(|error| contract::invalid(&error))?;
-        let report = contract::examine(&component, bytes);
+        let report = contract::examine(&component, bytes, &self.kinds);
         let compiled = Arc::new(Compiled { component, report });
         used.retain(|_, compiled| compiled.strong_count() > 0);
         used.insert(key, Arc::downgrade(&compiled));

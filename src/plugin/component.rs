@@ -10,7 +10,6 @@ use wasmtime::{Engine, Store, component::Linker};
 
 use super::{
     bindings::imports::portcullis::plugin::types::Failure,
-    cache::Cache,
     call::{Call, store},
     clock::Late,
     compiled::{Compiled, Library},
@@ -30,7 +29,7 @@ use crate::{
 };
 
 /// What all plugins share.
-pub(super) struct Shared {
+pub(super) struct HostShared {
     pub(super) engine: Engine,
     pub(super) allocation: Allocation,
     pub(super) linker: Linker<Call>,
@@ -38,34 +37,34 @@ pub(super) struct Shared {
     pub(super) verifier: Verifier,
     pub(super) library: Library,
     /// By the plugins' names: a reload takes over what is there.
-    kept: Mutex<HashMap<String, Kept>>,
+    kept: Mutex<HashMap<String, Retained>>,
     /// Where their state outlives the server.
     pub(super) state_file: Option<Arc<StateFile>>,
 }
 
 /// What outlives a reload.
-struct Kept {
+struct Retained {
     state: Arc<State>,
     health: Arc<PluginHealth>,
 }
 
-impl Shared {
+impl HostShared {
     pub(super) fn new(
         engine: Engine,
         allocation: Allocation,
         linker: Linker<Call>,
         instances: InstanceLimiter,
-        cache: Cache,
+        library: Library,
         state_file: Option<StateFile>,
         verifier: Verifier,
     ) -> Self {
         Self {
-            engine: engine.clone(),
+            engine,
             allocation,
             linker,
             instances,
             verifier,
-            library: Library::new(engine, cache),
+            library,
             kept: Mutex::default(),
             state_file: state_file.map(Arc::new),
         }
@@ -89,7 +88,7 @@ impl Shared {
                     Some(file) => State::kept(limit, plugin, file)?,
                     None => Arc::new(State::new(limit, plugin)),
                 };
-                place.insert(Kept {
+                place.insert(Retained {
                     state,
                     health: Arc::new(PluginHealth::new(plugin.into())),
                 })
@@ -141,7 +140,7 @@ pub(super) struct Plugin {
     pub(super) memories: u32,
     /// Whether it was said that it asks for directories and has none.
     pub(super) told_directories: AtomicBool,
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<HostShared>,
 }
 
 impl Plugin {
@@ -217,7 +216,7 @@ impl Plugin {
                 }
             }
             Ok(Err(error)) => {
-                let (kind, text) = fault::told(&error, call);
+                let (kind, text) = fault::describe_error(&error, call);
                 self.fault(kind, text)
             }
             Err(Late) => {

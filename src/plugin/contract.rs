@@ -12,66 +12,29 @@ use wit_parser::WorldKey;
 
 use super::{
     LoadError,
-    import_policy::{Name, Requirement},
+    import_policy::{Name, PACKAGE, Requirement},
+    kind::PluginKind,
 };
 use crate::config::Grants;
 
 /// The contract that this server speaks.
 pub const VERSION: &str = "0.1.0";
-pub(super) const PACKAGE: &str = "portcullis:plugin";
 /// What a component may export besides what it decides.
 const CHECK: &str = "settings-check";
 
-/// What a plugin decides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Who a client is.
-    Authenticator,
-    /// Who may do what to which path.
-    PathGuard,
-    /// Which upload is ever seen.
-    UploadInspector,
-    /// Nothing: it hears of what has happened.
-    EventListener,
-}
-
-impl Kind {
-    const ALL: [Self; 4] = [
-        Self::Authenticator,
-        Self::PathGuard,
-        Self::UploadInspector,
-        Self::EventListener,
-    ];
-
-    /// The interface that a component of this kind exports.
-    fn interface(self) -> &'static str {
-        match self {
-            Self::Authenticator => "authentication",
-            Self::PathGuard => "path-policy",
-            Self::UploadInspector => "upload-inspection",
-            Self::EventListener => "events",
-        }
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Authenticator => "authenticator",
-            Self::PathGuard => "path-guard",
-            Self::UploadInspector => "upload-inspector",
-            Self::EventListener => "event-listener",
-        })
-    }
+/// The function by which a module looks at its settings.
+#[must_use]
+pub fn check_export() -> String {
+    format!("{PACKAGE}/{CHECK}@{VERSION}#check")
 }
 
 /// A component as the contract sees it.
 #[derive(Clone, Debug)]
 pub struct Report {
     /// What it decides; `None` when it fits no world.
-    pub kind: Option<Kind>,
-    /// Whether it hears of events, besides what it decides.
-    pub listens: bool,
+    pub kind: Option<&'static PluginKind>,
+    /// The kinds that it is of besides.
+    pub besides: Vec<&'static PluginKind>,
     /// Whether it looks at its settings when it is loaded.
     pub checks: bool,
     /// The version of the contract that it was built for.
@@ -173,9 +136,11 @@ impl fmt::Display for Report {
         let kind = self
             .kind
             .map_or_else(|| "none".to_owned(), |kind| kind.to_string());
-        let listens = self.listens && self.kind != Some(Kind::EventListener);
-        let also = if listens { ", and hears of events" } else { "" };
-        writeln!(formatter, "kind      {kind}{also}")?;
+        write!(formatter, "kind      {kind}")?;
+        for besides in self.besides.iter().filter_map(|kind| kind.besides) {
+            write!(formatter, ", and {besides}")?;
+        }
+        writeln!(formatter)?;
         let contract = self.contract.as_deref().unwrap_or("none");
         writeln!(
             formatter,
@@ -233,7 +198,7 @@ pub fn inspect(bytes: &[u8]) -> Result<Report, LoadError> {
             names(&component)
         }
     };
-    Ok(report(imports, exports, bytes))
+    Ok(report(imports, exports, bytes, &PluginKind::ALL))
 }
 
 type Names = (Vec<String>, Vec<String>);
@@ -291,12 +256,21 @@ pub(super) fn invalid(error: &wasmtime::Error) -> String {
 const EXECUTABLE: &str = "make memory executable";
 
 /// Compares a compiled component with the contract.
-pub(super) fn examine(component: &Component, bytes: &[u8]) -> Report {
+pub(super) fn examine(
+    component: &Component,
+    bytes: &[u8],
+    kinds: &[&'static PluginKind],
+) -> Report {
     let (imports, exports) = names(component);
-    report(imports, exports, bytes)
+    report(imports, exports, bytes, kinds)
 }
 
-fn report(imports: Vec<String>, exports: Vec<String>, bytes: &[u8]) -> Report {
+fn report(
+    imports: Vec<String>,
+    exports: Vec<String>,
+    bytes: &[u8],
+    kinds: &[&'static PluginKind],
+) -> Report {
     let imports: Vec<(String, Requirement)> = imports
         .into_iter()
         .map(|name| (Requirement::needed(&name), name))
@@ -333,28 +307,11 @@ fn report(imports: Vec<String>, exports: Vec<String>, bytes: &[u8]) -> Report {
             unknown.join(", ")
         ));
     }
-    let kinds: Vec<Kind> = Kind::ALL
-        .into_iter()
-        .filter(|kind| {
-            exports
-                .iter()
-                .any(|export| exported(export) == Some(kind.interface()))
-        })
-        .collect();
-    let kind = match kinds.as_slice() {
-        // A plugin that decides may listen as well.
-        [kind] | [kind, Kind::EventListener] => Some(*kind),
-        [] => {
-            problems.push(nothing(&exports));
-            None
-        }
-        [..] => {
-            let kinds: Vec<String> = kinds.iter().map(Kind::to_string).collect();
-            let kinds = kinds.join(" and ");
-            problems.push(format!(
-                "it is {kinds} at once: make it one component for each"
-            ));
-            None
+    let (kind, besides) = match kind(&exports, kinds) {
+        Ok((kind, besides)) => (Some(kind), besides),
+        Err(problem) => {
+            problems.push(problem);
+            (None, Vec::new())
         }
     };
     if is_command(bytes) {
@@ -364,7 +321,7 @@ fn report(imports: Vec<String>, exports: Vec<String>, bytes: &[u8]) -> Report {
     let checks = exports.iter().any(|export| exported(export) == Some(CHECK));
     Report {
         kind,
-        listens: kinds.contains(&Kind::EventListener),
+        besides,
         checks,
         contract,
         imports,
@@ -376,12 +333,32 @@ fn report(imports: Vec<String>, exports: Vec<String>, bytes: &[u8]) -> Report {
     }
 }
 
-fn nothing(exports: &[String]) -> String {
-    let wanted: Vec<String> = Kind::ALL
-        .into_iter()
-        .map(|kind| format!("{PACKAGE}/{}@{VERSION} ({kind})", kind.interface()))
-        .collect();
-    let wanted = wanted.join(", ");
+type Kinds = (&'static PluginKind, Vec<&'static PluginKind>);
+
+/// The kind of a component, and those that it is of besides.
+fn kind(exports: &[String], kinds: &[&'static PluginKind]) -> Result<Kinds, String> {
+    let of = |kind: &&PluginKind| {
+        let interfaces = &mut exports.iter().filter_map(|export| exported(export));
+        interfaces.any(|interface| interface == kind.interface)
+    };
+    let found: Vec<_> = kinds.iter().copied().filter(of).collect();
+    match found.as_slice() {
+        [] => Err(nothing(exports, kinds)),
+        [kind] => Ok((kind, Vec::new())),
+        [kind, besides @ ..] if besides.iter().all(|kind| kind.besides.is_some()) => {
+            Ok((kind, besides.to_vec()))
+        }
+        kinds => Err(format!(
+            "it is {} at once: make it one component for each",
+            joined(kinds, " and ", |kind| kind.to_string())
+        )),
+    }
+}
+
+fn nothing(exports: &[String], kinds: &[&'static PluginKind]) -> String {
+    let wanted = joined(kinds, ", ", |kind| {
+        format!("{PACKAGE}/{}@{VERSION} ({kind})", kind.interface)
+    });
     match exports {
         [] => format!("it exports nothing; a plugin exports one of {wanted}"),
         exports => format!(
@@ -389,6 +366,11 @@ fn nothing(exports: &[String]) -> String {
             exports.join(", ")
         ),
     }
+}
+
+fn joined(kinds: &[&PluginKind], by: &str, text: impl Fn(&PluginKind) -> String) -> String {
+    let texts: Vec<String> = kinds.iter().map(|kind| text(kind)).collect();
+    texts.join(by)
 }
 
 /// What is wrong with a module that is a program.
@@ -425,7 +407,8 @@ fn is_command(bytes: &[u8]) -> bool {
     false
 }
 
-fn exported(export: &str) -> Option<&str> {
+/// The interface of the contract that an export is.
+pub(super) fn exported(export: &str) -> Option<&str> {
     Name::parse(export)
         .filter(|name| name.package == PACKAGE)
         .map(|name| name.interface)

@@ -1,4 +1,4 @@
-//! How a call that went wrong is told: its kind, and for the log a text of one line.
+//! The description of a call that went wrong: its kind, and for the log a text of one line.
 
 use std::fmt::Write;
 
@@ -18,7 +18,7 @@ const FRAMES: usize = 16;
 const TEXT: usize = 4 << 10;
 
 /// What kind of failure the error is, and what the log says of it.
-pub(super) fn told(error: &wasmtime::Error, call: &Call) -> (FaultKind, String) {
+pub(super) fn describe_error(error: &wasmtime::Error, call: &Call) -> (FaultKind, String) {
     let (kind, mut text) = kind(error, call);
     if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
         frames(backtrace, &mut text);

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
-use super::contract::PACKAGE;
 use crate::config::Grants;
+
+/// The contract's package.
+pub(super) const PACKAGE: &str = "portcullis:plugin";
 
 /// What an import needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +39,6 @@ impl Requirement {
             (PACKAGE, "log" | "settings" | "state" | "passwords" | "types" | "uploads") => {
                 Self::None
             }
-            // A `use` of a type imports the interface that it is from.
-            (PACKAGE, "path-policy" | "authentication" | "upload-inspection") => Self::Unknown,
             ("wasi:clocks" | "wasi:random" | "wasi:io", _) => Self::None,
             ("wasi:cli", "environment") => Self::Environment,
             ("wasi:cli", _) => Self::Empty,

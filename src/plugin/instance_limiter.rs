@@ -282,7 +282,7 @@ impl InstanceLimiter {
     ) -> Result<InstancePermit, Busy> {
         let (granted, slot) = oneshot::channel();
         let user: Option<UserId> = user.filter(|_| purpose.by_user()).cloned();
-        let _place = {
+        let _queued = {
             let mut ledger = self.ledger();
             let number = ledger.next;
             ledger.next += 1;
@@ -294,7 +294,7 @@ impl InstanceLimiter {
                 granted,
             });
             drop(ledger);
-            Place {
+            Queued {
                 slots: self,
                 number,
             }
@@ -453,13 +453,13 @@ impl Ledger {
     }
 }
 
-/// A place among those who wait, for as long as they do.
-struct Place<'a> {
+/// Keeps somebody among those who wait, for as long as they do.
+struct Queued<'a> {
     slots: &'a InstanceLimiter,
     number: u64,
 }
 
-impl Drop for Place<'_> {
+impl Drop for Queued<'_> {
     fn drop(&mut self) {
         let mut ledger = self.slots.ledger();
         ledger.waiting.retain(|waiter| waiter.number != self.number);

@@ -1,72 +1,67 @@
 //! Components that hear of what has happened.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
-use wasmtime::Store;
+use wasmtime::{Store, component::Val};
 
 use super::{
-    bindings::event_listener::{EventListener, EventListenerPre},
+    bindings::imports::portcullis::plugin::types::Failure,
     call::Call,
-    instances::{Component, Pool},
+    instances::{Export, MakeHandle, Pool, World, bind},
+    kind::PluginKind,
 };
 use crate::{
-    gate::{Fault, SessionInfo, events::Listener},
-    types::{BoxFuture, HostId},
+    gate::{Fault, Gates, Named, SessionInfo, events::Listener},
+    types::BoxFuture,
 };
 
-impl Component for EventListenerPre<Call> {
-    type Instance = EventListener;
+bind!(
+    "portcullis:plugin/event-listener",
+    EventListener,
+    EventListenerPre
+);
 
-    async fn instantiate(&self, store: &mut Store<Call>) -> wasmtime::Result<Self::Instance> {
-        self.instantiate_async(store).await
+impl Export for EventListener {
+    type Question = Arc<[String]>;
+    type Answer = ();
+
+    async fn ask(
+        &self,
+        store: &mut Store<Call>,
+        events: Arc<[String]>,
+    ) -> wasmtime::Result<Result<(), Failure>> {
+        let events: Vec<&str> = events.iter().map(String::as_str).collect();
+        self.portcullis_plugin_events()
+            .call_notify(store, &events)
+            .await
     }
 }
 
 /// By default a fresh instance for every batch.
-pub(super) struct ComponentListener(pub(super) Pool<EventListenerPre<Call>>);
+impl World for EventListener {
+    const KIND: &'static PluginKind = &PluginKind::EVENT_LISTENER;
+    type Outcome = ();
+    type Gate = dyn Listener;
 
-impl Listener for ComponentListener {
-    fn notify(&self, events: Arc<[String]>) -> BoxFuture<'_, Result<(), Fault>> {
-        Box::pin(async move {
-            let heard = self.tell(&events).await;
-            self.0.plugin.health.note(&heard);
-            heard
-        })
-    }
-}
-
-impl ComponentListener {
-    async fn tell(&self, events: &[String]) -> Result<(), Fault> {
-        let plugin = &self.0.plugin;
-        let mut lease = self.0.lease(nobody("events")).await?;
-        let clock = lease.store.data().clock.clone();
-        let events: Vec<&str> = events.iter().map(String::as_str).collect();
-        let call = async {
-            let instance = self.0.instance(&mut lease).await?;
-            let listener = instance.portcullis_plugin_events();
-            let answer = listener.call_notify(&mut lease.store, &events).await?;
-            lease.ended(instance);
-            Ok(answer)
-        };
-        let answer = clock.time(plugin.limits.wall_time, call).await;
-        plugin.conclude(&lease.store, answer)?;
-        self.0.put_back(lease);
+    fn outcome(_: &mut Call, (): ()) -> Result<(), String> {
         Ok(())
     }
+
+    fn trial(_: MakeHandle<'_>) -> wasmtime::Result<Vec<Val>> {
+        Ok(vec![Val::List(Vec::new())])
+    }
+
+    fn gate(pool: Pool<Self>) -> Arc<Self::Gate> {
+        Arc::new(pool)
+    }
+
+    fn chain(gates: &mut Gates) -> &mut Vec<Named<Self::Gate>> {
+        &mut gates.listeners
+    }
 }
 
-/// The facts for a call that is about no session; `id` stands for it in the log.
-pub(super) fn nobody(id: &str) -> Arc<SessionInfo> {
-    let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
-    Arc::new(SessionInfo {
-        id: id.into(),
-        client: nowhere,
-        server: nowhere,
-        host: None,
-        tls: None,
-        certificate: None,
-        user: None,
-        virtual_host: HostId::default(),
-        account: None,
-    })
+impl Listener for Pool<EventListener> {
+    fn notify(&self, events: Arc<[String]>) -> BoxFuture<'_, Result<(), Fault>> {
+        Box::pin(self.call(SessionInfo::nobody("events"), events))
+    }
 }

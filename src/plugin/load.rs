@@ -4,50 +4,101 @@ use std::{borrow::Cow, path::Path, sync::Arc, time::Instant};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::HEXLOWER;
-use wasmtime::{
-    Store,
-    component::{Component, InstancePre},
-};
+use wasmtime::component::{Component, InstancePre};
 
 use super::{
-    BUILTIN, LoadError,
-    authenticator::ComponentAuthenticator,
-    bindings::{
-        authenticator::AuthenticatorPre,
-        event_listener::EventListenerPre,
-        path_guard::PathGuardPre,
-        settings_checker::{
-            SettingsCheckerPre, exports::portcullis::plugin::settings_check::Problem,
-        },
-        upload_inspector::UploadInspectorPre,
-    },
+    BUILTIN, LoadError, authenticator,
     call::Call,
     compiled::Compiled,
-    component::{Plugin, Shared},
-    contract::{self, Kind, Report},
+    component::{HostShared, Plugin},
+    contract,
     engine::MEMORIES,
     grants::Granted,
-    inspector::ComponentInspector,
-    instance_limiter::{InstanceLimiter, InstancePermit, Purpose},
-    instances::Pool,
-    listener::{ComponentListener, nobody},
-    output::one_line,
-    path_guard::ComponentPolicy,
-    settings::{Refused, Settings, Version},
+    inspector,
+    instance_limiter::{InstanceLimiter, Purpose},
+    instances::{Bound, Pool, World},
+    kind::PluginKind,
+    listener, path_guard,
+    settings::Settings,
+    settings_check::{self, SettingsChecker},
     trial,
 };
 use crate::{
     config::{self, Instances, regular},
-    gate::{Gates, Named},
-    types::OnFailure,
+    gate::{Gates, Named, SessionInfo},
+    types::{BoxFuture, OnFailure},
 };
 
-/// As many problems with settings are told.
-const PROBLEMS: usize = 20;
+type Link = fn(&Arc<Plugin>, InstancePre<Call>) -> wasmtime::Result<Box<dyn Linked>>;
+
+/// A kind of plugin that a host takes, and how a component becomes one of it.
+pub(super) struct Hosted {
+    pub(super) kind: &'static PluginKind,
+    link: Link,
+}
+
+/// The kinds that the server has gates for.
+pub(super) static HOSTED: [Hosted; 4] = [
+    hosted::<authenticator::Authenticator>(),
+    hosted::<path_guard::PathGuard>(),
+    hosted::<inspector::UploadInspector>(),
+    hosted::<listener::EventListener>(),
+];
+
+/// A kind by what implements it.
+pub(super) const fn hosted<W: World>() -> Hosted {
+    Hosted {
+        kind: W::KIND,
+        link: |plugin, component| {
+            let component = W::link(component)?;
+            Ok(Box::new(Pool::<W>::new(plugin.clone(), component)))
+        },
+    }
+}
+
+/// A component of one kind: its imports are resolved, and its exports are found.
+trait Linked: Send + Sync {
+    /// Makes an instance once.
+    fn start(&self) -> BoxFuture<'_, Result<(), LoadError>>;
+
+    /// Makes a call that has no effect.
+    fn trial(&self) -> BoxFuture<'_, Result<(), LoadError>>;
+
+    /// Puts it into its chain.
+    fn join(self: Box<Self>, configured: &config::Plugin, gates: &mut Gates);
+}
+
+impl<W: World> Linked for Pool<W> {
+    fn start(&self) -> BoxFuture<'_, Result<(), LoadError>> {
+        Box::pin(async {
+            let failed = |text: String| LoadError::component(format!("it does not start: {text}"));
+            let permit = self.plugin().slot(Purpose::Load, None, Instant::now());
+            let permit = permit.await.map_err(|fault| failed(fault.text))?;
+            let started = self.start(permit, SessionInfo::nobody("load")).await;
+            started.map_err(|fault| failed(fault.text))
+        })
+    }
+
+    fn trial(&self) -> BoxFuture<'_, Result<(), LoadError>> {
+        Box::pin(async {
+            let tried = trial::call::<W>(self.plugin()).await;
+            tried.map_err(LoadError::component)
+        })
+    }
+
+    fn join(self: Box<Self>, configured: &config::Plugin, gates: &mut Gates) {
+        W::chain(gates).push(Named {
+            name: configured.name.as_str().into(),
+            on_failure: configured.on_failure,
+            gate: W::gate(*self),
+        });
+    }
+}
 
 /// Loads one plugin and puts it into its chain.
 pub(super) async fn add(
-    shared: &Arc<Shared>,
+    shared: &Arc<HostShared>,
+    hosted: &[Hosted],
     configured: &config::Plugin,
     state: &Path,
     gates: &mut Gates,
@@ -65,12 +116,10 @@ pub(super) async fn add(
             .await
             .map_err(|error| LoadError::component(error.to_string()))??
     };
-    if kind == Kind::Authenticator && configured.on_failure == OnFailure::Allow {
+    if configured.on_failure == OnFailure::Allow && !kind.may_allow {
         return Err(LoadError::new(
             "on-failure",
-            "an authenticator that fails never lets anybody in: only \
-            \"deny\" will do"
-                .into(),
+            format!("an {kind} that fails never lets anybody in: only \"deny\" will do"),
         ));
     }
     let kept = shared.kept(&configured.name, configured.limits.state);
@@ -96,38 +145,31 @@ pub(super) async fn add(
     let mut linker = shared.linker.clone();
     let linked = Granted::link(&configured.grants, &mut linker)
         .and_then(|()| linker.instantiate_pre(&compiled.component));
-    let linked = linked.map_err(|error| misfit(&error))?;
-    let Report {
-        listens,
-        checks,
-        exports,
-        ..
-    } = &compiled.report;
-    let heard = match listens {
-        true => Some(EventListenerPre::new(linked.clone()).map_err(|error| misfit(&error))?),
-        false => None,
-    };
-    let checker = match checks {
-        true => Some(SettingsCheckerPre::new(linked.clone()).map_err(|error| misfit(&error))?),
-        false => None,
-    };
-    let kind_of = kind;
-    let linked = Linked::new(linked, kind).map_err(|error| misfit(&error))?;
-    start(&plugin, &linked).await?;
-    if let Some(listener) = &heard
-        && kind_of != Kind::EventListener
-    {
-        start(&plugin, &Linked::EventListener(listener.clone())).await?;
+    let component = linked.map_err(|error| misfit(&error))?;
+    let report = &compiled.report;
+    let mut linked = Vec::new();
+    for kind in [kind].iter().chain(&report.besides) {
+        let hosted = hosted.iter().find(|hosted| hosted.kind == *kind);
+        let hosted =
+            hosted.ok_or_else(|| LoadError::component(format!("no gate is for an {kind}")))?;
+        let component = (hosted.link)(&plugin, component.clone());
+        linked.push(component.map_err(|error| misfit(&error))?);
+    }
+    let checker = report.checks.then(|| SettingsChecker::link(component));
+    let checker = checker.transpose().map_err(|error| misfit(&error))?;
+    for component in &linked {
+        component.start().await?;
     }
     // Those that ship are tried by their tests.
-    if !configured.component.starts_with("builtin:") {
-        let tried = trial::calls(&plugin, kind_of, exports).await;
-        tried.map_err(LoadError::component)?;
+    if let Some(component) = linked.first()
+        && !configured.component.starts_with("builtin:")
+    {
+        component.trial().await?;
     }
     match &checker {
         Some(checker) => {
-            check_settings_at_start(&plugin, checker).await?;
-            follow_settings(&plugin, checker);
+            settings_check::at_start(&plugin, checker).await?;
+            settings_check::follow(&plugin, checker);
         }
         None => tracing::info!(
             plugin = configured.name,
@@ -135,24 +177,8 @@ pub(super) async fn add(
             settings-check): that shows when it is asked"
         ),
     }
-    if let Some(component) = heard {
-        let gate = ComponentListener(Pool::new(plugin.clone(), component, Purpose::Event));
-        gates.listeners.push(named(configured, Arc::new(gate)));
-    }
-    match linked {
-        Linked::Authenticator(component) => {
-            let gate = ComponentAuthenticator(Pool::new(plugin, component, Purpose::Login));
-            gates.authenticators.push(named(configured, Arc::new(gate)));
-        }
-        Linked::PathGuard(component) => {
-            let gate = ComponentPolicy(Pool::new(plugin, component, Purpose::Policy));
-            gates.policies.push(named(configured, Arc::new(gate)));
-        }
-        Linked::UploadInspector(component) => {
-            let gate = ComponentInspector(Pool::new(plugin, component, Purpose::Upload));
-            gates.inspectors.push(named(configured, Arc::new(gate)));
-        }
-        Linked::EventListener(_) => {}
+    for component in linked {
+        component.join(configured, gates);
     }
     gates.health.push(health);
     let grants = &configured.grants;
@@ -160,32 +186,26 @@ pub(super) async fn add(
     Ok(())
 }
 
-fn named<T: ?Sized>(configured: &config::Plugin, gate: Arc<T>) -> Named<T> {
-    Named {
-        name: configured.name.as_str().into(),
-        on_failure: configured.on_failure,
-        gate,
-    }
-}
-
 /// How long instances live: as is said, where that makes sense.
-fn instances(kind: Kind, configured: Option<Instances>) -> Result<Instances, LoadError> {
-    match (kind, configured) {
-        (Kind::PathGuard, None) => Ok(Instances::PerSession),
-        (_, None) => Ok(Instances::PerCall),
-        (Kind::PathGuard, Some(instances)) => Ok(instances),
-        (_, Some(Instances::PerSession)) => {
+fn instances(kind: &PluginKind, configured: Option<Instances>) -> Result<Instances, LoadError> {
+    match configured {
+        Some(Instances::PerSession) if !kind.per_session => {
             let text = format!(
                 "\"per-session\" is for path guards, which a session asks often; this is an {kind}: \
                  \"per-call\" or \"pool\""
             );
             Err(LoadError::new("instances", text))
         }
-        (_, Some(instances)) => Ok(instances),
+        Some(instances) => Ok(instances),
+        None => Ok(kind.default_instances()),
     }
 }
 
-fn load(shared: &Shared, configured: &config::Plugin, state: &Path) -> Result<Loaded, LoadError> {
+fn load(
+    shared: &HostShared,
+    configured: &config::Plugin,
+    state: &Path,
+) -> Result<Loaded, LoadError> {
     let bytes = bytes(&configured.component)?;
     // Before anything looks at the bytes.
     if let Some(pinned) = &configured.sha256 {
@@ -231,7 +251,7 @@ fn load(shared: &Shared, configured: &config::Plugin, state: &Path) -> Result<Lo
 /// A component with all that is read for it.
 struct Loaded {
     compiled: Arc<Compiled>,
-    kind: Kind,
+    kind: &'static PluginKind,
     settings: Settings,
     granted: Granted,
 }
@@ -268,142 +288,6 @@ fn memories(component: &Component) -> Result<u32, LoadError> {
         return Err(LoadError::component(text));
     }
     Ok(memories.max(1))
-}
-
-/// A component whose imports are resolved and whose exports are found.
-enum Linked {
-    Authenticator(AuthenticatorPre<Call>),
-    PathGuard(PathGuardPre<Call>),
-    UploadInspector(UploadInspectorPre<Call>),
-    EventListener(EventListenerPre<Call>),
-}
-
-impl Linked {
-    fn new(linked: InstancePre<Call>, kind: Kind) -> wasmtime::Result<Self> {
-        Ok(match kind {
-            Kind::Authenticator => Self::Authenticator(AuthenticatorPre::new(linked)?),
-            Kind::PathGuard => Self::PathGuard(PathGuardPre::new(linked)?),
-            Kind::UploadInspector => Self::UploadInspector(UploadInspectorPre::new(linked)?),
-            Kind::EventListener => Self::EventListener(EventListenerPre::new(linked)?),
-        })
-    }
-
-    /// Makes an instance, which compares the types of what the component exports.
-    async fn start(&self, store: &mut Store<Call>) -> wasmtime::Result<()> {
-        match self {
-            Self::Authenticator(component) => {
-                component.instantiate_async(store).await?;
-            }
-            Self::PathGuard(component) => {
-                component.instantiate_async(store).await?;
-            }
-            Self::UploadInspector(component) => {
-                component.instantiate_async(store).await?;
-            }
-            Self::EventListener(component) => {
-                component.instantiate_async(store).await?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Starts an instance once, so that what cannot start is known now and not at the first login.
-async fn start(plugin: &Arc<Plugin>, linked: &Linked) -> Result<(), LoadError> {
-    let failed = |text: String| LoadError::component(format!("it does not start: {text}"));
-    let slot = plugin
-        .slot(Purpose::Load, None, Instant::now())
-        .await
-        .map_err(|fault| failed(fault.text))?;
-    let mut store = plugin.store(&slot, plugin.settings.current().await, nobody("load"));
-    let clock = store.data().clock.clone();
-    let call = async { linked.start(&mut store).await.map(Ok) };
-    let answer = clock.time(plugin.limits.wall_time, call).await;
-    plugin
-        .conclude(&store, answer)
-        .map_err(|fault| failed(fault.text))
-}
-
-/// Has the component look at what its settings files say whenever they change.
-fn follow_settings(plugin: &Arc<Plugin>, checker: &SettingsCheckerPre<Call>) {
-    let (weak, checker) = (Arc::downgrade(plugin), checker.clone());
-    plugin.settings.check_by(Box::new(move |settings| {
-        let (plugin, checker) = (weak.upgrade(), checker.clone());
-        Box::pin(async move {
-            let Some(plugin) = plugin else { return Ok(()) };
-            let refused = |again| move |text| Refused { text, again };
-            let slot = slot_to_check(&plugin).await.map_err(refused(true))?;
-            let checked = check_settings(&plugin, &checker, settings, slot).await;
-            checked
-                .map_err(|error| format!("{}: {}", error.key, error.text))
-                .map_err(refused(false))
-        })
-    }));
-}
-
-async fn check_settings_at_start(
-    plugin: &Arc<Plugin>,
-    checker: &SettingsCheckerPre<Call>,
-) -> Result<(), LoadError> {
-    let slot = slot_to_check(plugin).await;
-    let slot = slot.map_err(|text| LoadError::new("settings", text))?;
-    check_settings(plugin, checker, plugin.settings.current().await, slot).await
-}
-
-/// The right to an instance that checks settings. It does not count for `limits.instances`: the call
-/// that found a file changed may hold the only one.
-async fn slot_to_check(plugin: &Plugin) -> Result<InstancePermit, String> {
-    let patience = plugin.limits.pool_wait;
-    let slots = &plugin.shared.instances;
-    let slot = slots.take(Purpose::Load, None, plugin.memories, patience, None);
-    slot.await.map_err(|_| {
-        format!("they could not be checked: no instance became free in {patience:?}: see plugin-host.instances")
-    })
-}
-
-/// Asks the component whether its settings will do.
-async fn check_settings(
-    plugin: &Arc<Plugin>,
-    checker: &SettingsCheckerPre<Call>,
-    settings: Arc<Version>,
-    slot: InstancePermit,
-) -> Result<(), LoadError> {
-    let failed = |text: String| {
-        LoadError::new(
-            "settings",
-            format!("the component fails to check them: {text}"),
-        )
-    };
-    let mut store = plugin.store(&slot, settings.clone(), nobody("load"));
-    let clock = store.data().clock.clone();
-    let call = async {
-        let instance = checker.instantiate_async(&mut store).await?;
-        let check = instance.portcullis_plugin_settings_check();
-        Ok(Ok(check.call_check(&mut store).await?))
-    };
-    let answer = clock.time(plugin.limits.wall_time, call).await;
-    let checked = plugin.conclude(&store, answer);
-    let Err(problems) = checked.map_err(|fault| failed(fault.text))? else {
-        return Ok(());
-    };
-    let mut told = problems.into_iter().take(PROBLEMS).map(|problem| {
-        let Problem { key, reason } = problem;
-        let file = plugin.settings.file(&settings, &key);
-        let file = file.map_or_else(String::new, |file| format!(" (in {})", file.display()));
-        let key = match one_line(key) {
-            key if key.is_empty() => "settings".to_owned(),
-            key => format!("settings.{key}"),
-        };
-        (key, one_line(reason) + &file)
-    });
-    let Some((key, mut text)) = told.next() else {
-        let text = "the component says that they will not do, and not why";
-        return Err(LoadError::new("settings", text.into()));
-    };
-    for (key, reason) in told {
-        text += &format!("\n    {key}: {reason}");
-    }
-    Err(LoadError::new(key, text))
 }
 
 /// What is said of a component whose functions have other types than the contract's.

@@ -20,6 +20,7 @@ mod imports;
 mod inspector;
 mod instance_limiter;
 mod instances;
+mod kind;
 mod limiter;
 mod listener;
 mod load;
@@ -29,6 +30,7 @@ mod path_guard;
 mod producers;
 mod resources;
 mod settings;
+mod settings_check;
 pub(crate) mod settings_file;
 mod state;
 mod state_file;
@@ -41,10 +43,11 @@ use std::{borrow::Cow, fmt, path::Path, sync::Arc, time::SystemTime};
 use wasmtime::component::{HasSelf, Linker};
 
 pub use cache::trusted as trusted_cache;
-pub use contract::{Kind, Report, inspect};
+pub use contract::{Report, inspect};
 pub use fault::spread;
 pub use import_policy::Requirement;
 pub use instance_limiter::Taken;
+pub use kind::PluginKind;
 pub use load::bytes;
 pub use state::Kept;
 
@@ -94,7 +97,8 @@ const FEWEST: u32 = 16;
 /// The engine and what all plugins share. Cheap to clone.
 #[derive(Clone)]
 pub struct Host {
-    shared: Arc<component::Shared>,
+    shared: Arc<component::HostShared>,
+    hosted: &'static [load::Hosted],
 }
 
 impl Host {
@@ -104,6 +108,16 @@ impl Host {
     /// # Errors
     /// When there is no engine to be had, or the file cannot be opened.
     pub fn new(
+        config: &config::PluginHost,
+        cache: &Path,
+        state_file: Option<&Path>,
+    ) -> Result<Self, LoadError> {
+        Self::of(&load::HOSTED, config, cache, state_file)
+    }
+
+    /// A host of these kinds of plugins.
+    fn of(
+        hosted: &'static [load::Hosted],
         config: &config::PluginHost,
         cache: &Path,
         state_file: Option<&Path>,
@@ -119,7 +133,9 @@ impl Host {
         grants::Granted::shadow(&mut linker).map_err(failed)?;
         bindings::imports::Imports::add_to_linker::<_, HasSelf<_>>(&mut linker, |call| call)
             .map_err(failed)?;
+        let kinds = hosted.iter().map(|hosted| hosted.kind).collect();
         let cache = cache::Cache::new(cache);
+        let library = compiled::Library::new(engine.clone(), cache, kinds);
         let state_file = state_file.map(state_file::StateFile::open).transpose();
         let state_file = state_file.map_err(|text| LoadError::new("state.file", text))?;
         let verifier = crate::passwords::Verifier::start().map_err(|error| {
@@ -135,11 +151,12 @@ impl Host {
         };
         // One instance that is being loaded comes on top.
         let limiter = instance_limiter::InstanceLimiter::new(instances, engine::MEMORIES, memory);
-        let shared = component::Shared::new(
-            engine, allocation, linker, limiter, cache, state_file, verifier,
+        let shared = component::HostShared::new(
+            engine, allocation, linker, limiter, library, state_file, verifier,
         );
         Ok(Self {
             shared: Arc::new(shared),
+            hosted,
         })
     }
 
@@ -164,7 +181,7 @@ impl Host {
     ) -> Result<Gates, LoadError> {
         let mut gates = Gates::default();
         for (index, plugin) in plugins.iter().enumerate() {
-            let added = load::add(&self.shared, plugin, state, &mut gates).await;
+            let added = load::add(&self.shared, self.hosted, plugin, state, &mut gates).await;
             added.map_err(|error| error.of(index, &plugin.name))?;
         }
         Ok(gates)

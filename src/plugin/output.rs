@@ -88,7 +88,7 @@ impl Output {
     /// The call is over: lines without an end are lines. Returns the last of stderr.
     pub(super) fn finish(&self) -> String {
         let mut spoken = self.spoken();
-        for stream in [Stream::Out, Stream::Err] {
+        for stream in [StandardStream::Out, StandardStream::Err] {
             let rest = std::mem::take(stream.buffer(&mut spoken));
             if !rest.is_empty() {
                 self.written(&mut spoken, stream, &rest);
@@ -97,7 +97,7 @@ impl Output {
         std::mem::take(&mut spoken.tail)
     }
 
-    fn write(&self, stream: Stream, bytes: &[u8]) {
+    fn write(&self, stream: StandardStream, bytes: &[u8]) {
         let mut spoken = self.spoken();
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -119,13 +119,13 @@ impl Output {
         }
     }
 
-    fn written(&self, spoken: &mut Spoken, stream: Stream, line: &[u8]) {
+    fn written(&self, spoken: &mut Spoken, stream: StandardStream, line: &[u8]) {
         let line = String::from_utf8_lossy(line);
         let line = line.trim_end_matches('\r');
         if line.is_empty() {
             return;
         }
-        if stream == Stream::Err {
+        if stream == StandardStream::Err {
             if !spoken.tail.is_empty() {
                 spoken.tail.push_str(" | ");
             }
@@ -135,7 +135,7 @@ impl Output {
                 .ceil_char_boundary(spoken.tail.len().saturating_sub(TAIL));
             spoken.tail.drain(..from);
         }
-        let level = if stream == Stream::Err {
+        let level = if stream == StandardStream::Err {
             Level::Warn
         } else {
             Level::Info
@@ -201,12 +201,12 @@ pub(super) fn one_line(mut text: String) -> String {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stream {
+enum StandardStream {
     Out,
     Err,
 }
 
-impl Stream {
+impl StandardStream {
     fn buffer(self, spoken: &mut Spoken) -> &mut Vec<u8> {
         match self {
             Self::Out => &mut spoken.stdout,
@@ -219,21 +219,21 @@ impl Stream {
 #[derive(Clone)]
 pub(super) struct Voice {
     output: Arc<Output>,
-    stream: Stream,
+    stream: StandardStream,
 }
 
 impl Voice {
     pub(super) fn stdout(output: &Arc<Output>) -> Self {
         Self {
             output: output.clone(),
-            stream: Stream::Out,
+            stream: StandardStream::Out,
         }
     }
 
     pub(super) fn stderr(output: &Arc<Output>) -> Self {
         Self {
             output: output.clone(),
-            stream: Stream::Err,
+            stream: StandardStream::Err,
         }
     }
 }
@@ -317,9 +317,9 @@ mod tests {
     fn lines_are_put_together_and_bounded() {
         let output = Output::new("p".into(), "s".into(), 1000);
         for part in ["Trace", "back:\r\n  File\n", "", "last"] {
-            output.write(Stream::Err, part.as_bytes());
+            output.write(StandardStream::Err, part.as_bytes());
         }
-        output.write(Stream::Out, &[b'x'; 3 * LINE]);
+        output.write(StandardStream::Out, &[b'x'; 3 * LINE]);
         assert!(output.spoken().dropped);
         assert!(output.spoken().stdout.len() < LINE);
         assert_eq!(output.finish(), "Traceback: |   File | last");

@@ -1,143 +1,92 @@
 //! Components that decide what a user may do to which path.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::Arc;
 
-use wasmtime::Store;
+use wasmtime::{Store, component::Val};
 
 use super::{
-    bindings::path_guard::{
-        PathGuard, PathGuardPre,
-        exports::portcullis::plugin::path_policy::{
-            Decision as Answered, Operation as Asked, Request as Question,
-        },
-    },
+    bindings::imports::portcullis::plugin::types::Failure,
     call::Call,
     imports::uploads,
-    instance_limiter::Keeper,
-    instances::{Component, Lease, Pool},
+    instances::{Export, MakeHandle, Pool, World, bind},
+    kind::PluginKind,
     output::one_line,
 };
 use crate::{
-    config::Instances,
     gate::{
-        Fault, FaultKind, SessionInfo,
-        path_policy::{Decision, Guard, Operation, PathPolicy, Request},
+        Fault, Gates, Named, SessionInfo,
+        path_policy::{Decision, Decisions, Guard, Operation, PathPolicy, Request},
     },
     types::BoxFuture,
 };
 
-impl Component for PathGuardPre<Call> {
-    type Instance = PathGuard;
+bind!("portcullis:plugin/path-guard", PathGuard, PathGuardPre);
+use bindings::exports::portcullis::plugin::path_policy::{
+    Decision as Answered, Operation as Asked, Request as Question,
+};
 
-    async fn instantiate(&self, store: &mut Store<Call>) -> wasmtime::Result<Self::Instance> {
-        self.instantiate_async(store).await
+impl Export for PathGuard {
+    type Question = Arc<[Request]>;
+    /// With how many there should be.
+    type Answer = (usize, Vec<Answered>);
+
+    async fn ask(
+        &self,
+        store: &mut Store<Call>,
+        requests: Arc<[Request]>,
+    ) -> wasmtime::Result<Result<Self::Answer, Failure>> {
+        let session = store.data_mut().lend_session()?;
+        let questions: Vec<Question<'_>> = requests.iter().map(question).collect();
+        let policy = self.portcullis_plugin_path_policy();
+        let answer = policy.call_decide(store, session, &questions).await?;
+        Ok(answer.map(|decisions| (requests.len(), decisions)))
     }
 }
 
 /// By default one instance for each session, made at its first question.
-#[derive(Clone)]
-pub(super) struct ComponentPolicy(pub(super) Pool<PathGuardPre<Call>>);
+impl World for PathGuard {
+    const KIND: &'static PluginKind = &PluginKind::PATH_GUARD;
+    type Outcome = Decisions;
+    type Gate = dyn PathPolicy;
 
-impl PathPolicy for ComponentPolicy {
+    fn outcome(_: &mut Call, (asked, decisions): Self::Answer) -> Result<Decisions, String> {
+        Decisions::new(asked, decisions.into_iter().map(decision).collect())
+    }
+
+    fn trial(handle: MakeHandle<'_>) -> wasmtime::Result<Vec<Val>> {
+        let request = vec![
+            ("operation".into(), Val::Variant("see".into(), None)),
+            ("path".into(), Val::String("/nothing".into())),
+        ];
+        Ok(vec![handle()?, Val::List(vec![Val::Record(request)])])
+    }
+
+    fn gate(pool: Pool<Self>) -> Arc<Self::Gate> {
+        Arc::new(pool)
+    }
+
+    fn chain(gates: &mut Gates) -> &mut Vec<Named<Self::Gate>> {
+        &mut gates.policies
+    }
+}
+
+impl PathPolicy for Pool<PathGuard> {
     fn guard(&self) -> Box<dyn Guard> {
-        Box::new(ComponentGuard {
-            number: self.0.plugin.shared.instances.keeper(),
-            pool: self.0.clone(),
-            kept: Arc::new(Kept(Mutex::default())),
-        })
+        Box::new(self.of_session())
     }
 }
 
-struct ComponentGuard {
-    number: u64,
-    pool: Pool<PathGuardPre<Call>>,
-    /// Taken out for a call and put back when it succeeded.
-    kept: Arc<Kept>,
-}
-
-struct Kept(Mutex<Option<Lease<PathGuard>>>);
-
-impl Kept {
-    fn lease(&self) -> MutexGuard<'_, Option<Lease<PathGuard>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Keeper for Kept {
-    fn release_idle(&self) -> bool {
-        let lease = self.lease().take();
-        drop(lease);
-        false
-    }
-}
-
-impl Drop for ComponentGuard {
-    fn drop(&mut self) {
-        self.pool.plugin.forget(self.number);
-    }
-}
-
-impl Guard for ComponentGuard {
+impl Guard for Pool<PathGuard> {
     fn decide(
         &self,
         session: Arc<SessionInfo>,
         requests: Arc<[Request]>,
-    ) -> BoxFuture<'_, Result<Vec<Decision>, Fault>> {
-        Box::pin(async {
-            let decisions = self.ask(session, requests).await;
-            self.pool.plugin.health.note(&decisions);
-            decisions
-        })
+    ) -> BoxFuture<'_, Result<Decisions, Fault>> {
+        Box::pin(self.call(session, requests))
     }
 
     fn release_idle(&self) {
-        drop(self.take());
-    }
-}
-
-impl ComponentGuard {
-    fn take(&self) -> Option<Lease<PathGuard>> {
-        self.kept.lease().take()
-    }
-
-    async fn ask(
-        &self,
-        session: Arc<SessionInfo>,
-        requests: Arc<[Request]>,
-    ) -> Result<Vec<Decision>, Fault> {
-        let plugin = &self.pool.plugin;
-        let kept = self.take();
-        let mut lease = match kept {
-            Some(lease) => self.pool.again(lease, session).await,
-            None => self.pool.lease(session).await?,
-        };
-        let clock = lease.store.data().clock.clone();
-        let questions: Vec<Question<'_>> = requests.iter().map(question).collect();
-        let call = async {
-            let instance = self.pool.instance(&mut lease).await?;
-            let session = lease.store.data_mut().lend_session()?;
-            let policy = instance.portcullis_plugin_path_policy();
-            let store = &mut lease.store;
-            let answer = policy.call_decide(store, session, &questions).await?;
-            lease.ended(instance);
-            Ok(answer)
-        };
-        let answer = clock.time(plugin.limits.wall_time, call).await;
-        let decisions = plugin.conclude(&lease.store, answer)?;
-        if decisions.len() != requests.len() {
-            let text = format!("{} answers to {} requests", decisions.len(), requests.len());
-            return Err(plugin.fault(FaultKind::InvalidResponse, text));
-        }
-        if plugin.instances != Instances::PerSession {
-            self.pool.put_back(lease);
-        } else if self.pool.may_stay(&lease) {
-            let slot = lease.slot.clone();
-            *self.kept.lease() = Some(lease);
-            let kept = Arc::downgrade(&self.kept);
-            let kept: Weak<dyn Keeper> = kept;
-            slot.kept(self.number, &kept);
-        }
-        Ok(decisions.into_iter().map(decision).collect())
+        self.release_kept();
     }
 }
 

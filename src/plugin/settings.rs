@@ -5,6 +5,8 @@
 //! has changed; a file that does not parse, or that the component refuses, leaves the old content in
 //! force.
 
+mod values;
+
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -15,7 +17,6 @@ use std::{
     time::Duration,
 };
 
-use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::Value;
 
 use super::settings_file::{self, Stamp};
@@ -324,13 +325,6 @@ fn node(value: &toml::Value, state: &Path, files: &mut Vec<PathBuf>) -> Node {
     }
 }
 
-/// A place in the settings: above a file or inside one.
-#[derive(Clone, Copy)]
-enum Place<'a> {
-    Node(&'a Node),
-    Value(&'a Value),
-}
-
 impl Version {
     /// Those of its files that are not as they were.
     fn changed(&self, paths: &[PathBuf]) -> Vec<usize> {
@@ -356,111 +350,12 @@ impl Version {
         }
     }
 
-    /// The value at `path`, whose dots reach into tables.
-    pub(super) fn get(&self, path: &str) -> Option<String> {
-        self.find(path).map(|place| self.text(place))
-    }
-
-    /// One entry of the table at `path`, by its literal key.
-    pub(super) fn lookup(&self, path: &str, key: &str) -> Option<String> {
-        self.entry(self.find(path)?, key)
-            .map(|place| self.text(place))
-    }
-
-    /// The keys of the table at `path`, or of all of it where that is empty; none where there is no
-    /// table.
-    pub(super) fn keys(&self, path: &str) -> Option<Vec<String>> {
-        let place = match path {
-            "" => Place::Node(&self.root),
-            path => self.find(path)?,
-        };
-        match self.resolved(place) {
-            Place::Node(Node::Table(table)) => Some(table.keys().cloned().collect()),
-            Place::Node(_) => None,
-            Place::Value(value) => Some(value.as_object()?.keys().cloned().collect()),
-        }
-    }
-
     /// Those of its files that say something else than in an older version.
     fn differs(&self, old: &Self) -> impl Iterator<Item = usize> {
         let files = self.files.iter().zip(&old.files).enumerate();
         files
             .filter(|(_, (new, old))| !Arc::ptr_eq(&new.content, &old.content))
             .map(|(index, _)| index)
-    }
-
-    /// All of it as JSON, made once.
-    pub(super) fn all(&self) -> &str {
-        self.all.get_or_init(|| self.json(Place::Node(&self.root)))
-    }
-
-    fn find(&self, path: &str) -> Option<Place<'_>> {
-        path.split('.')
-            .try_fold(Place::Node(&self.root), |place, key| self.entry(place, key))
-    }
-
-    fn entry<'a>(&'a self, place: Place<'a>, key: &str) -> Option<Place<'a>> {
-        match self.resolved(place) {
-            Place::Node(Node::Table(table)) => table.get(key).map(Place::Node),
-            Place::Node(_) => None,
-            Place::Value(value) => value.as_object()?.get(key).map(Place::Value),
-        }
-    }
-
-    fn resolved<'a>(&'a self, place: Place<'a>) -> Place<'a> {
-        match place {
-            Place::Node(Node::File(index)) => {
-                let content = self
-                    .files
-                    .get(*index)
-                    .map_or(&Value::Null, |file| &*file.content);
-                Place::Value(content)
-            }
-            Place::Node(Node::Value(value)) => Place::Value(value),
-            other => other,
-        }
-    }
-
-    fn text(&self, place: Place<'_>) -> String {
-        match self.resolved(place) {
-            Place::Value(Value::String(text)) => text.clone(),
-            place => self.json(place),
-        }
-    }
-
-    fn json(&self, place: Place<'_>) -> String {
-        // Nothing in here fails to serialise: keys are strings, numbers are finite.
-        serde_json::to_string(&View {
-            version: self,
-            place,
-        })
-        .unwrap_or_default()
-    }
-}
-
-struct View<'a> {
-    version: &'a Version,
-    place: Place<'a>,
-}
-
-impl Serialize for View<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let view = |node| View {
-            version: self.version,
-            place: Place::Node(node),
-        };
-        match self.version.resolved(self.place) {
-            Place::Value(value) => value.serialize(serializer),
-            Place::Node(Node::List(list)) => serializer.collect_seq(list.iter().map(view)),
-            Place::Node(Node::Table(table)) => {
-                let mut map = serializer.serialize_map(Some(table.len()))?;
-                for (key, node) in table {
-                    map.serialize_entry(key, &view(node))?;
-                }
-                map.end()
-            }
-            Place::Node(Node::File(_) | Node::Value(_)) => serializer.serialize_unit(),
-        }
     }
 }
 

@@ -8,6 +8,7 @@
 )]
 
 mod faults;
+mod fifth;
 mod loading;
 mod policy;
 mod uploads;

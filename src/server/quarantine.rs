@@ -7,7 +7,7 @@ use super::{
     control::{Answer, Request},
 };
 use crate::{
-    gate::events::{Event, Kind},
+    gate::events::{Event, EventKind},
     spool::{QuarantinedUpload, Storage},
     storage::Error,
 };
@@ -63,7 +63,7 @@ impl Running {
         if let Some(generation) = self.shared.generation() {
             let hosts = &generation.hosts;
             let host = hosts.by_id(&held.note.host).unwrap_or(hosts.default());
-            host.events.tell(|| released(&held));
+            host.events.emit(|| released(&held));
         }
         Ok(format!("{path} of {user} is published"))
     }
@@ -97,7 +97,7 @@ impl Running {
 }
 
 fn released(held: &QuarantinedUpload) -> Event {
-    let mut event = Event::new(Kind::Upload).size(held.size);
+    let mut event = Event::new(EventKind::Upload).size(held.size);
     event = event.sha256(held.note.sha256.as_deref());
     event = event.plugin(&held.note.plugin).operation("release");
     event.session = Some(held.note.session.clone());

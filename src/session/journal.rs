@@ -13,7 +13,7 @@ use crate::{
     ftp::{path::VirtualPath, reply::Reply},
     gate::{
         Fault, SessionInfo,
-        events::{Event, Events, Kind},
+        events::{Event, EventKind, Events},
         session::line,
         upload::Refusal,
     },
@@ -71,7 +71,7 @@ impl Observer for Journal {
         }
         let path = self.path.as_ref().map(VirtualPath::as_str);
         line!(warn, self.facts, path, %from, cause = why.to_string(), "a data connection was dropped");
-        self.tell(Kind::Denied, |event| {
+        self.tell(EventKind::Denied, |event| {
             let mut event = event.operation("data-connection");
             event.path = path.map(str::to_owned);
             event.reason(format!("from {}: {why}", from.ip()))
@@ -155,8 +155,8 @@ impl Journal {
         self
     }
 
-    fn tell(&self, kind: Kind, more: impl FnOnce(Event) -> Event) {
-        self.events.tell(|| more(Event::of(kind, &self.facts)));
+    fn tell(&self, kind: EventKind, more: impl FnOnce(Event) -> Event) {
+        self.events.emit(|| more(Event::of(kind, &self.facts)));
     }
 
     fn may(&self, rate: &Arc<Rate>) -> bool {
@@ -180,7 +180,7 @@ impl Journal {
             close_notify = unclosed.then_some(false),
             "stored"
         );
-        self.tell(Kind::Upload, |event| {
+        self.tell(EventKind::Upload, |event| {
             let event = event.path(path).size(bytes).sha256(sha256);
             let event = match to == path {
                 true => event,
@@ -197,22 +197,22 @@ impl Journal {
 
     pub(super) fn sent(&self, path: &VirtualPath, bytes: u64) {
         line!(info, self.facts, path = path.as_str(), bytes, "sent");
-        self.tell(Kind::Download, |event| event.path(path).size(bytes));
+        self.tell(EventKind::Download, |event| event.path(path).size(bytes));
     }
 
     pub(super) fn directory_made(&self, path: &VirtualPath) {
         line!(info, self.facts, path = path.as_str(), "directory made");
-        self.tell(Kind::MakeDirectory, |event| event.path(path));
+        self.tell(EventKind::MakeDirectory, |event| event.path(path));
     }
 
     pub(super) fn directory_removed(&self, path: &VirtualPath) {
         line!(info, self.facts, path = path.as_str(), "directory removed");
-        self.tell(Kind::RemoveDirectory, |event| event.path(path));
+        self.tell(EventKind::RemoveDirectory, |event| event.path(path));
     }
 
     pub(super) fn deleted(&self, path: &VirtualPath) {
         line!(info, self.facts, path = path.as_str(), "deleted");
-        self.tell(Kind::Delete, |event| event.path(path));
+        self.tell(EventKind::Delete, |event| event.path(path));
     }
 
     pub(super) fn renamed(&self, from: &VirtualPath, to: &VirtualPath) {
@@ -223,12 +223,12 @@ impl Journal {
             to = to.as_str(),
             "renamed"
         );
-        self.tell(Kind::Rename, |event| event.path(from).to(to));
+        self.tell(EventKind::Rename, |event| event.path(from).to(to));
     }
 
     pub(super) fn metadata_changed(&self, path: &VirtualPath) {
         line!(info, self.facts, path = path.as_str(), "metadata changed");
-        self.tell(Kind::ChangeMetadata, |event| event.path(path));
+        self.tell(EventKind::ChangeMetadata, |event| event.path(path));
     }
 
     /// A limit of the account, or of the configuration, refuses an upload: 552.
@@ -245,7 +245,7 @@ impl Journal {
                 "refused"
             );
         }
-        self.tell(Kind::Denied, |event| {
+        self.tell(EventKind::Denied, |event| {
             let mut event = event.operation("upload").reason(cause);
             event.path = path.map(str::to_owned);
             event.size = bytes;
@@ -293,10 +293,10 @@ impl Journal {
             }
         }
         let kind = match error {
-            Error::Io(_) if Operation::is(operation) => Kind::TransferFailed,
+            Error::Io(_) if Operation::is(operation) => EventKind::TransferFailed,
             // An event of its own is only for transfers.
             Error::Io(_) => return,
-            _ => Kind::Denied,
+            _ => EventKind::Denied,
         };
         self.tell(kind, |event| {
             let event = event.path(named).operation(operation);
@@ -455,7 +455,7 @@ impl Journal {
                 "cannot listen for a data connection"
             );
         }
-        self.tell(Kind::TransferFailed, |event| {
+        self.tell(EventKind::TransferFailed, |event| {
             event.operation("data-connection").reason(cause)
         });
     }
@@ -467,7 +467,7 @@ impl Journal {
         bytes: Option<u64>,
         cause: &dyn fmt::Display,
     ) {
-        self.tell(Kind::TransferFailed, |event| {
+        self.tell(EventKind::TransferFailed, |event| {
             let mut event = event.operation(operation.name()).reason(cause.to_string());
             event.path = path.map(|path| path.as_str().to_owned());
             event.size = bytes;
@@ -496,7 +496,7 @@ impl Journal {
                     reason = reason.as_str(),
                     "an upload was rejected"
                 );
-                self.tell(Kind::UploadRefused, |it| {
+                self.tell(EventKind::UploadRefused, |it| {
                     event(it).plugin(plugin).reason(reason)
                 });
             }
@@ -511,13 +511,13 @@ impl Journal {
                     file = kept,
                     "an upload was put into quarantine"
                 );
-                self.tell(Kind::UploadQuarantined, |it| {
+                self.tell(EventKind::UploadQuarantined, |it| {
                     event(it).plugin(plugin).reason(reason)
                 });
             }
             Refusal::Failed(fault) => {
                 self.fault("upload", Some(path), fault, event);
-                self.tell(Kind::UploadRefused, |it| event(it).fault(fault));
+                self.tell(EventKind::UploadRefused, |it| event(it).fault(fault));
             }
         }
     }
@@ -540,7 +540,7 @@ impl Journal {
             reason,
             "the late verdict is: refused; the file can be seen"
         );
-        self.tell(Kind::UploadRefusedLate, |event| {
+        self.tell(EventKind::UploadRefusedLate, |event| {
             let event = event.path(path).size(bytes).sha256(sha256);
             event.plugin(plugin).reason(reason)
         });
@@ -556,7 +556,7 @@ impl Journal {
     ) {
         line!(error, self.facts, path = path.map(VirtualPath::as_str), operation,
             plugin = %fault.plugin, kind = %fault.kind, error = fault.text.as_str(), "a plugin failed");
-        self.tell(Kind::Fault, |event| {
+        self.tell(EventKind::Fault, |event| {
             more(event).fault(fault).operation(operation)
         });
     }

@@ -17,8 +17,8 @@ use crate::{
     ftp::{command::Login, path::VirtualPath, reply::Reply, secret::Secret},
     gate::{
         Account,
-        authentication::{self, Credentials, Decision},
-        events::{Event, Kind},
+        authentication::{self, Credentials, LoginDecision},
+        events::{Event, EventKind},
         grounds::Grounds,
         path_policy::Policy,
         session::line,
@@ -58,12 +58,16 @@ impl Session {
                 one_time_code: None,
             };
             match self.decide(&credentials).await {
-                Ok(Decision::Accepted(account, by, grounds)) => {
+                Ok(LoginDecision::Accepted(account, by, grounds)) => {
                     return self.enter(user, *account, &by, grounds, 232).await;
                 }
-                Ok(Decision::Failed(fault)) => return self.fault(&fault).await,
+                Ok(LoginDecision::Failed(fault)) => return self.fault(&fault).await,
                 // The password may do what the certificate did not; but not for any number of names.
-                Ok(Decision::Denied(_) | Decision::Challenged(_) | Decision::Unknown) => {
+                Ok(
+                    LoginDecision::Denied(_)
+                    | LoginDecision::Challenged(_)
+                    | LoginDecision::Unknown,
+                ) => {
                     self.failed_certificates += 1;
                     if self.failed_certificates > self.connection.host.config.limits.login_attempts
                     {
@@ -118,7 +122,7 @@ impl Session {
     }
 
     /// In the turn of the client's network.
-    async fn decide(&self, credentials: &Credentials) -> Result<Decision, Full> {
+    async fn decide(&self, credentials: &Credentials) -> Result<LoginDecision, Full> {
         let _turn = self
             .connection
             .generation
@@ -154,11 +158,11 @@ impl Session {
             Err(Full) => return self.too_many().await,
         };
         match decision {
-            Decision::Accepted(account, by, grounds) => {
+            LoginDecision::Accepted(account, by, grounds) => {
                 let user = credentials.user;
                 self.enter(user, *account, &by, grounds, 230).await
             }
-            Decision::Challenged(prompt) => {
+            LoginDecision::Challenged(prompt) => {
                 let password = credentials.password.unwrap_or_else(|| Secret::new(""));
                 self.state = State::Challenged {
                     user: credentials.user,
@@ -171,12 +175,12 @@ impl Session {
                 };
                 self.answer(Reply::new(332, prompt)).await
             }
-            Decision::Denied(why) => self.failed(&why, begun).await,
-            Decision::Unknown => {
+            LoginDecision::Denied(why) => self.failed(&why, begun).await,
+            LoginDecision::Unknown => {
                 let why = "no authenticator knows the user";
                 self.failed(why, begun).await
             }
-            Decision::Failed(fault) => self.fault(&fault).await,
+            LoginDecision::Failed(fault) => self.fault(&fault).await,
         }
     }
 
@@ -197,8 +201,8 @@ impl Session {
     /// beginning of the attempt: what a hash costs does not tell whose it is.
     async fn failed(&mut self, why: &str, begun: Instant) -> io::Result<Next> {
         self.failed_logins += 1;
-        let event = || Event::of(Kind::LoginFailed, &self.connection.facts).reason(why);
-        self.connection.host.events.tell(event);
+        let event = || Event::of(EventKind::LoginFailed, &self.connection.facts).reason(why);
+        self.connection.host.events.emit(event);
         if FAILED.admits(self.connection.facts.client.ip()) {
             line!(
                 warn,
@@ -355,8 +359,8 @@ impl Session {
             cause,
             "refused: the account has changed"
         );
-        let event = || Event::of(Kind::LoginFailed, &self.connection.facts).reason(cause);
-        self.connection.host.events.tell(event);
+        let event = || Event::of(EventKind::LoginFailed, &self.connection.facts).reason(cause);
+        self.connection.host.events.emit(event);
         self.send(Reply::new(
             421,
             "This account has changed: log in again, goodbye",

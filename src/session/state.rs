@@ -8,7 +8,7 @@ use crate::{
     ftp::{digest::Algorithm, facts::Facts, path::VirtualPath, secret::Secret},
     gate::{
         Account, SessionInfo,
-        events::{Event, Events, Kind},
+        events::{Event, EventKind, Events},
         path_policy::Policy,
     },
     spool::Tree,
@@ -79,7 +79,7 @@ pub struct Presence {
 impl Presence {
     /// Tells of the login.
     pub fn new(events: Events, facts: Arc<SessionInfo>) -> Self {
-        events.tell(|| Event::of(Kind::Login, &facts));
+        events.emit(|| Event::of(EventKind::Login, &facts));
         let reason = OnceLock::new();
         Self {
             events,
@@ -96,8 +96,8 @@ impl Presence {
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        self.events.tell(|| {
-            let event = Event::of(Kind::Logout, &self.facts);
+        self.events.emit(|| {
+            let event = Event::of(EventKind::Logout, &self.facts);
             match self.reason.get() {
                 Some(reason) => event.reason(reason),
                 None => event,

@@ -9,8 +9,8 @@ use std::{
 
 use super::{Failure, files, output};
 use crate::{
-    kit::{componentize::componentize, contract::World},
-    plugin::{self, Report},
+    kit::componentize::componentize,
+    plugin::{self, PluginKind, Report},
 };
 
 #[derive(Debug, clap::Args)]
@@ -19,7 +19,7 @@ pub struct Arguments {
     module: PathBuf,
     /// What it implements, where the module does not say so itself (Go)
     #[arg(long)]
-    world: Option<World>,
+    world: Option<&'static PluginKind>,
     /// Where to write the component
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
@@ -36,7 +36,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let component = componentize(&module, *world).map_err(wrong)?;
     let report = plugin::inspect(&component).map_err(|error| wrong(error.text))?;
     if let (Some(kind), Some(world)) = (report.kind, world)
-        && kind.to_string() != world.name()
+        && kind != *world
     {
         return Err(wrong(format!(
             "it says itself that it is of the kind {kind}, not {world}"

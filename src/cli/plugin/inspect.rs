@@ -5,7 +5,7 @@ use std::{fmt, fs, path::PathBuf, time::Duration};
 use super::{Failure, Source, files, output};
 use crate::{
     config::{Instances, Plugin},
-    plugin::{Kind, LoadError, Report, bytes, inspect},
+    plugin::{LoadError, PluginKind, Report, bytes, inspect},
     types::OnFailure,
 };
 
@@ -77,10 +77,11 @@ fn pinned(plugin: &Plugin, report: &Report) -> Result<(), Failure> {
 
 /// How long its instances live: as is said, or as its kind has it.
 fn lives(configured: Option<Instances>, report: &Report) -> String {
-    let lives = match (configured, report.kind) {
-        (Some(Instances::Pool), _) => "pool",
-        (Some(Instances::PerSession), _) | (None, Some(Kind::PathGuard)) => "per-session",
-        (Some(Instances::PerCall), _) | (None, _) => "per-call",
+    let default = report.kind.map(PluginKind::default_instances);
+    let lives = match configured.or(default) {
+        Some(Instances::Pool) => "pool",
+        Some(Instances::PerSession) => "per-session",
+        Some(Instances::PerCall) | None => "per-call",
     };
     lives.to_owned()
 }

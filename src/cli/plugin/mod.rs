@@ -5,7 +5,20 @@ mod inspect;
 mod new;
 mod run;
 
+use clap::{ValueEnum, builder::PossibleValue};
+
 use super::{Failure, Source, files, output};
+use crate::plugin::PluginKind;
+
+impl ValueEnum for &'static PluginKind {
+    fn value_variants<'a>() -> &'a [Self] {
+        &PluginKind::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.name).help(self.decides))
+    }
+}
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {

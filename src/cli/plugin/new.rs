@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use super::{Failure, files, output};
-use crate::kit::{
-    contract::World,
-    project::{self, Language},
+use crate::{
+    kit::project::{self, Language},
+    plugin::PluginKind,
 };
 
 #[derive(Debug, clap::Args)]
@@ -15,7 +15,7 @@ pub struct Arguments {
     language: Language,
     /// What the plugin decides
     #[arg(short, long)]
-    kind: World,
+    kind: &'static PluginKind,
     /// The directory: not there yet, or empty
     directory: PathBuf,
 }
@@ -26,9 +26,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         kind,
         directory,
     } = arguments;
-    project::create(*language, *kind, directory)?;
+    project::create(*language, kind, directory)?;
     let build: String = language
-        .build(*kind)
+        .build(kind)
         .iter()
         .map(|command| format!("  {command}\n"))
         .collect();

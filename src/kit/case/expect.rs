@@ -1,10 +1,7 @@
 //! What a call should come to, and what it came to.
 
-use super::Expect;
-use crate::{
-    gate::{Account, Fault, FaultKind, path_policy::Decision},
-    kit::contract::World,
-};
+use super::{Expect, form::Form};
+use crate::gate::{Account, Fault, FaultKind, path_policy::Decision};
 
 /// What came of a call.
 #[derive(Clone, Debug, Default)]
@@ -67,43 +64,18 @@ const FAILURES: [&str; 3] = ["unavailable", "internal", "fault"];
 
 impl Expect {
     /// Whether what is expected can come of a call to this kind of plugin.
-    pub(super) fn fits(&self, world: World) -> Result<(), (&'static str, String)> {
-        let words: &[&str] = match world {
-            World::Authenticator => &["accept", "deny", "challenge", "abstain"],
-            World::PathGuard => &["decided"],
-            World::UploadInspector => {
-                &["accept", "accept-as", "reject", "quarantine", "interrupted"]
-            }
-            World::EventListener => &["ok"],
-        };
+    pub(super) fn fits(&self, form: &Form) -> Result<(), (&'static str, String)> {
+        let Form { kind, words, .. } = form;
         let keys = [
-            (
-                "outcome",
-                self.outcome.is_some(),
-                world != World::UploadInspector,
-            ),
-            (
-                "verdict",
-                self.verdict.is_some(),
-                world == World::UploadInspector,
-            ),
-            (
-                "account",
-                self.account.is_some(),
-                world == World::Authenticator,
-            ),
-            (
-                "decisions",
-                self.decisions.is_some(),
-                world == World::PathGuard,
-            ),
-            ("path", self.path.is_some(), world == World::UploadInspector),
+            ("outcome", self.outcome.is_some()),
+            ("verdict", self.verdict.is_some()),
+            ("account", self.account.is_some()),
+            ("decisions", self.decisions.is_some()),
+            ("path", self.path.is_some()),
         ];
-        if let Some((key, ..)) = keys.iter().find(|(_, given, fits)| *given && !fits) {
-            return Err((
-                key,
-                format!("is nothing that the kind {world} answers with"),
-            ));
+        let fits = |key| key == form.outcome || form.expects.contains(&key);
+        if let Some((key, _)) = keys.into_iter().find(|(key, given)| *given && !fits(*key)) {
+            return Err((key, format!("is nothing that the kind {kind} answers with")));
         }
         for (key, word) in [("outcome", &self.outcome), ("verdict", &self.verdict)] {
             if let Some(word) = word

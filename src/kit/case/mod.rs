@@ -1,9 +1,14 @@
 //! Case files: what to ask a plugin without a server, and what it should answer.
 
 mod account;
+mod events;
 mod expect;
+mod form;
+mod login;
+mod paths;
 mod plan;
 mod session;
+mod upload;
 
 use std::{
     collections::BTreeMap,
@@ -16,12 +21,17 @@ use serde::Deserialize;
 pub use account::AccountFacts;
 pub use account::granted;
 pub use expect::{Answer, decision};
-pub use plan::{Asked, Plan, Question};
+pub(super) use form::NAME;
+pub use form::{Asking, Question};
+pub use plan::{Asked, Plan, kinds};
 
 use crate::{
     config::{ConfigError, Document, Grants, Instances, PluginLimits, value},
     types::UploadMode,
 };
+
+/// A key below `[[call]]`, and what is wrong with it.
+type Wrong = (String, String);
 
 /// A case file.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -105,6 +115,28 @@ enum Mode {
     Create,
     Overwrite,
     Append,
+}
+
+impl Call {
+    /// The keys that are there, of those that say what is asked.
+    fn given(&self) -> impl Iterator<Item = &'static str> {
+        let keys = [
+            ("user", self.user.is_some()),
+            ("password", self.password.is_some()),
+            ("one-time-code", self.one_time_code.is_some()),
+            ("requests", self.requests.is_some()),
+            ("path", self.path.is_some()),
+            ("mode", self.mode.is_some()),
+            ("announced-size", self.announced_size.is_some()),
+            ("content", self.content.is_some()),
+            ("file", self.file.is_some()),
+            ("base64", self.base64.is_some()),
+            ("cut-at", self.cut_at.is_some()),
+            ("events", self.events.is_some()),
+        ];
+        let given = keys.into_iter().filter(|(_, given)| *given);
+        given.map(|(key, _)| key)
+    }
 }
 
 impl From<Mode> for UploadMode {

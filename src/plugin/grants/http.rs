@@ -84,8 +84,8 @@ impl WasiHttpHooks for Web {
     }
 }
 
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 
 impl Web {
     pub(super) fn new(
@@ -146,7 +146,7 @@ impl Web {
         Ok((answer, Box::new(ending)))
     }
 
-    async fn connect(&self, service: &Service) -> Result<Box<dyn Stream>, Error> {
+    async fn connect(&self, service: &Service) -> Result<Box<dyn ByteStream>, Error> {
         let stream = self.reach(service).await?;
         if service.scheme != Scheme::HTTPS {
             return Ok(Box::new(stream));

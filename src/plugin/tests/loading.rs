@@ -6,7 +6,7 @@ use data_encoding::HEXLOWER;
 
 use super::*;
 use crate::{
-    plugin::{BUILTIN, Kind, LoadError, inspect},
+    plugin::{BUILTIN, LoadError, PluginKind, inspect},
     types::OnFailure,
 };
 
@@ -230,7 +230,7 @@ fn inspection_tells_all() {
         assert!(report.kind.is_some());
     }
     let report = inspect(&fs::read(component("wants-http")).unwrap()).unwrap();
-    assert_eq!(report.kind, Some(Kind::Authenticator));
+    assert_eq!(report.kind, Some(&PluginKind::AUTHENTICATOR));
     let report = report.to_string();
     for said in [
         "NEEDS grants.http",

@@ -26,7 +26,8 @@ async fn ask(guard: &dyn Guard, names: &[&str]) -> Result<Vec<Decision>, Fault> 
             path: path(name),
         })
         .collect();
-    guard.decide(session("alice"), requests).await
+    let decisions = guard.decide(session("alice"), requests).await?;
+    Ok(decisions.into_iter().collect())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -24,7 +24,7 @@ fn upload(path: &str) -> UploadFacts {
     }
 }
 
-async fn send(
+pub(super) async fn send(
     chain: &[Named<dyn Inspector>],
     path: &str,
     pieces: &[&[u8]],

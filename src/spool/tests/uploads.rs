@@ -408,7 +408,7 @@ async fn regression_many_uploads_to_one_path_leave_one_whole_file() {
 
 /// It is there already: nothing of it can be kept, and none of its bytes may go.
 #[tokio::test]
-async fn a_published_upload_stays_whole_when_its_end_fails() {
+async fn regression_a_published_upload_stays_whole_when_its_end_fails() {
     let fixture = Fixture::new().await;
     let (mut first, second) = (
         fixture

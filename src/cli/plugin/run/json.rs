@@ -9,7 +9,6 @@ use crate::{
     gate::Account,
     kit::{
         case::{decision, granted},
-        contract::World,
         figures::Figures,
         subject::Subject,
     },
@@ -17,7 +16,7 @@ use crate::{
 
 /// One object, and a newline.
 pub fn report(component: &str, subject: &Subject, loaded: Duration, done: &[Done<'_>]) -> String {
-    let kinds: Vec<&str> = subject.worlds().into_iter().map(World::name).collect();
+    let kinds: Vec<&str> = subject.kinds().map(|kind| kind.name).collect();
     let report = json!({
         "component": component,
         "kinds": kinds,

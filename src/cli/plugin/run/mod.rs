@@ -212,17 +212,16 @@ fn refused(arguments: &Arguments, plan: &Plan, error: &LoadError) -> Failure {
 
 /// Whether the component can be asked all that the case asks.
 fn fits(arguments: &Arguments, plan: &Plan, subject: &Subject) -> Result<(), Failure> {
-    let worlds = subject.worlds();
-    let kinds: Vec<&str> = worlds.iter().map(|world| world.name()).collect();
+    let kinds: Vec<&str> = subject.kinds().map(|kind| kind.name).collect();
     let wrong = plan.calls.iter().enumerate().filter_map(|(index, asked)| {
-        let world = asked.question.world();
+        let kind = asked.kind.name;
         let text = format!(
-            "is for the kind {world}, and {} is of the kind {}",
+            "is for the kind {kind}, and {} is of the kind {}",
             arguments.component,
             kinds.join(" and ")
         );
         let problem = plan.problem(&format!("call[{index}]"), text);
-        (!worlds.contains(&world)).then(|| problem.to_string())
+        (!kinds.contains(&kind)).then(|| problem.to_string())
     });
     let wrong: Vec<String> = wrong.collect();
     match wrong.as_slice() {
