@@ -11,7 +11,7 @@ use super::{
     Advertise, Binding, ClientCertificates, CloseNotify, Config, Grants, LateVerdict, Plugin,
     Uploads, grants::Place, path::KeyPath,
 };
-use crate::types::OnFailure;
+use crate::types::{OnFailure, dns::is_dns_name};
 
 /// What was found, each with its key.
 #[derive(Default)]
@@ -452,18 +452,4 @@ fn grants(grants: &Grants, key: &dyn Fn(&str) -> String, findings: &mut Findings
             );
         }
     }
-}
-
-/// Letters, digits and hyphens between dots (RFC 1123 §2.1), or an underscore, which is met.
-pub(super) fn is_dns_name(name: &str) -> bool {
-    let label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-    };
-    let name = name.strip_suffix('.').unwrap_or(name);
-    name.len() <= 253 && name.split('.').all(label)
 }

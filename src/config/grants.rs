@@ -9,7 +9,7 @@ use serde::{
     de::{Error, MapAccess, Unexpected, Visitor, value::MapAccessDeserializer},
 };
 
-use super::check::is_dns_name;
+use crate::types::dns::is_host_name;
 
 /// `[plugin.grants]`
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -116,12 +116,6 @@ fn network(text: &str) -> Option<IpNet> {
     address
         .map(|address| IpNet::from(address.to_canonical()))
         .or_else(|| text.parse().ok())
-}
-
-/// A name that cannot be meant as an address: 10.0.0.256 is none.
-fn is_host_name(name: &str) -> bool {
-    let last = name.trim_end_matches('.').rsplit('.').next();
-    is_dns_name(name) && last.is_some_and(|label| !label.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 impl fmt::Display for Endpoint {

@@ -30,7 +30,7 @@ use tokio::{
 
 use super::{
     Channel,
-    open::{Candidate, Checked, Dropped, Observer, OpenError, Refused, Terms},
+    open::{Candidate, Checked, DropReporter, Dropped, OpenError, Refused, Terms},
     socket::Meter,
 };
 use crate::{
@@ -81,13 +81,13 @@ struct Rejected {
     why: Refused,
     grace: Grace,
     from: SocketAddr,
-    observer: Arc<dyn Observer>,
+    reporter: Arc<dyn DropReporter>,
 }
 
 impl Rejected {
     /// It is not why there is no data connection.
     fn tell(self) {
-        self.observer
+        self.reporter
             .dropped(self.from, &Dropped::Refused(self.why));
     }
 }
@@ -255,7 +255,7 @@ impl Arrivals {
         {
             return;
         }
-        terms.observer.dropped(terms.peer, &Dropped::OtherTerms);
+        terms.reporter.dropped(terms.peer, &Dropped::OtherTerms);
         self.candidates.clear();
         self.proven = None;
         self.held = None;
@@ -275,7 +275,7 @@ impl Arrivals {
                     });
                 }
                 Poll::Ready(Ok((_, from))) => {
-                    terms.observer.dropped(from, &Dropped::OtherAddress);
+                    terms.reporter.dropped(from, &Dropped::OtherAddress);
                 }
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Pending => break,
@@ -358,7 +358,7 @@ impl Arrivals {
             why,
             grace: None,
             from: terms.peer,
-            observer: terms.observer.clone(),
+            reporter: terms.reporter.clone(),
         });
         if let Some(before) = before {
             before.tell();

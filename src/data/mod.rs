@@ -12,4 +12,4 @@ pub mod socket;
 pub mod upload;
 
 pub use channel::Channel;
-pub use open::{Dropped, Observer, OpenError, Opening, Route, Terms};
+pub use open::{DropReporter, Dropped, OpenError, Opening, Route, Terms};

@@ -65,11 +65,11 @@ pub struct Terms {
     /// How long a handshake may take.
     pub handshake_timeout: Duration,
     /// Hears of connections that are not taken.
-    pub observer: Arc<dyn Observer>,
+    pub reporter: Arc<dyn DropReporter>,
 }
 
 /// Hears of connections that are not taken.
-pub trait Observer: Send + Sync {
+pub trait DropReporter: Send + Sync {
     /// One was dropped, and the wait for the right one goes on, or another one is taken.
     fn dropped(&self, from: SocketAddr, why: &Dropped);
 }

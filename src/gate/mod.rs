@@ -7,9 +7,10 @@
 pub mod account;
 pub mod authentication;
 pub mod digester;
-pub mod events;
+pub mod event;
 pub mod grounds;
 pub mod health;
+pub mod listeners;
 pub mod path_policy;
 pub mod session;
 pub mod upload;
@@ -108,7 +109,7 @@ pub struct Gates {
     /// All must accept.
     pub inspectors: Vec<Named<dyn upload::Inspector>>,
     /// All hear of everything.
-    pub listeners: Vec<Named<dyn events::Listener>>,
+    pub listeners: Vec<Named<dyn listeners::Listener>>,
     /// How each plugin fares, in the configuration's order.
     pub health: Vec<Arc<PluginHealth>>,
 }

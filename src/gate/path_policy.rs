@@ -1,20 +1,15 @@
 //! What a user may do to which path.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use super::{
     Account, Fault, Named, Permissions, SessionInfo,
-    events::{Event, EventKind, Events},
-    session::line,
+    event::{Event, Observers},
 };
 use crate::{
     ftp::path::VirtualPath,
-    observe::Rate,
     types::{BoxFuture, OnFailure, UploadMode},
 };
-
-static DENIED: LazyLock<Arc<Rate>> =
-    LazyLock::new(|| Rate::of_users("more operations were denied"));
 
 const PERMISSION_DENIED: &str = "Permission denied";
 
@@ -164,7 +159,7 @@ pub struct Policy {
     session: Arc<SessionInfo>,
     permissions: Permissions,
     guards: Vec<(Named<dyn PathPolicy>, Box<dyn Guard>)>,
-    events: Events,
+    observers: Observers,
 }
 
 impl Policy {
@@ -174,7 +169,7 @@ impl Policy {
         session: Arc<SessionInfo>,
         account: &Account,
         chain: &[Named<dyn PathPolicy>],
-        events: Events,
+        observers: Observers,
     ) -> Self {
         let guards = chain
             .iter()
@@ -184,7 +179,7 @@ impl Policy {
             session,
             permissions: account.permissions,
             guards,
-            events,
+            observers,
         }
     }
 
@@ -264,33 +259,27 @@ impl Policy {
         answers
     }
 
-    /// The log and listeners hear of what was refused.
     fn report(&self, request: &Request, refusal: &Refusal) {
-        let operation = request.operation.name();
-        let (facts, path) = (&self.session, request.path.as_str());
-        let event = |kind| {
-            Event::of(kind, facts)
-                .path(&request.path)
-                .operation(operation)
-        };
+        let (operation, path) = (request.operation.name(), &request.path);
         let reason = match refusal {
-            Refusal::Denied(reason) => Some(reason),
+            Refusal::Denied(reason) => Some(reason.as_str()),
             Refusal::Hidden => None,
             Refusal::Failed(fault) => {
-                line!(error, facts, path, operation, plugin = %fault.plugin, kind = %fault.kind,
-                    error = fault.text.as_str(), "a plugin failed");
-                self.events.emit(|| event(EventKind::Fault).fault(fault));
-                return;
+                let event = Event::Faulted {
+                    operation,
+                    path: Some(path),
+                    upload: None,
+                    fault,
+                };
+                return self.observers.emit(&self.session, &event);
             }
         };
-        if DENIED.admits(facts.client.ip()) {
-            let cause = reason.map_or("it is hidden", String::as_str);
-            line!(info, facts, path, operation, cause, "denied");
-        }
-        self.events.emit(|| match reason {
-            Some(reason) => event(EventKind::Denied).reason(reason),
-            None => event(EventKind::Denied),
-        });
+        let event = Event::Denied {
+            operation,
+            path,
+            reason,
+        };
+        self.observers.emit(&self.session, &event);
     }
 
     async fn decide(&self, requests: &Arc<[Request]>) -> Result<Vec<Option<Refusal>>, Refusal> {
@@ -334,8 +323,12 @@ impl Policy {
         match named.on_failure {
             OnFailure::Deny => Err(Refusal::Failed(fault)),
             OnFailure::Allow => {
-                line!(warn, self.session, plugin = %named.name, kind = %fault.kind,
-                    error = fault.text, "the path guard failed and its configuration lets that pass");
+                let event = Event::FaultPassed {
+                    kind: "path guard",
+                    path: None,
+                    fault: &fault,
+                };
+                self.observers.emit(&self.session, &event);
                 Ok(())
             }
         }
@@ -390,7 +383,7 @@ mod tests {
         }];
         let account = Account::new(VirtualPath::root());
         let session = SessionInfo::nobody("test");
-        let policy = Policy::new(session, &account, &chain, Events::default());
+        let policy = Policy::new(session, &account, &chain, Observers::default());
         let request = Request {
             operation: Operation::See,
             path: VirtualPath::root(),

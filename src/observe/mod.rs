@@ -3,6 +3,7 @@
 pub mod escape;
 mod format;
 mod rate;
+mod sessions;
 mod writer;
 
 use std::{
@@ -16,7 +17,7 @@ use self::{
     format::{Fields, Json},
     writer::Writer,
 };
-pub use self::{rate::Rate, writer::Flush};
+pub use self::{rate::Rate, sessions::SessionLog, writer::Flush};
 use crate::config::{Log, LogFormat};
 
 /// Sends log lines to standard error, as configured. A thread of its own writes them: what it

@@ -11,7 +11,7 @@ use super::{
     kind::PluginKind,
 };
 use crate::{
-    gate::{Fault, Gates, Named, SessionInfo, events::Listener},
+    gate::{Fault, Gates, Named, SessionInfo, listeners::Listener},
     types::BoxFuture,
 };
 

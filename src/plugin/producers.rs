@@ -13,16 +13,16 @@ const LONGEST: usize = 100;
 pub(super) fn of(bytes: &[u8]) -> Vec<String> {
     let mut found = Found::default();
     found.binary(bytes, 0);
-    let mut told = match found.interpreter {
+    let mut made_by = match found.interpreter {
         Some(interpreter) => vec![interpreter.to_owned()],
         None => found.languages,
     };
-    if told.is_empty() {
-        told.extend(language(&found.tools).map(str::to_owned));
+    if made_by.is_empty() {
+        made_by.extend(language(&found.tools).map(str::to_owned));
     }
-    told.extend(found.tools);
-    told.truncate(MOST);
-    told
+    made_by.extend(found.tools);
+    made_by.truncate(MOST);
+    made_by
 }
 
 /// What names of modules and functions tell.
@@ -95,15 +95,15 @@ impl Found {
             let field = text(&mut content)?;
             for _ in 0..number(&mut content)? {
                 let (name, version) = (text(&mut content)?, text(&mut content)?);
-                let told = format!("{name} {version}");
-                let told: String = told.trim().chars().take(LONGEST).collect();
-                let told = super::output::harmless(&told).into_owned();
+                let tool = format!("{name} {version}");
+                let tool: String = tool.trim().chars().take(LONGEST).collect();
+                let tool = super::output::harmless(&tool).into_owned();
                 let list = match field {
                     "language" => &mut self.languages,
                     _ => &mut self.tools,
                 };
-                if list.len() < MOST && !list.contains(&told) {
-                    list.push(told);
+                if list.len() < MOST && !list.contains(&tool) {
+                    list.push(tool);
                 }
             }
         }

@@ -153,7 +153,7 @@ impl Settings {
             return new;
         };
         let mut kept = new.files.clone();
-        let mut told = true;
+        let mut known = true;
         for index in changed {
             let (Some(file), Some(before)) = (kept.get_mut(index), old.files.get(index)) else {
                 continue;
@@ -163,10 +163,10 @@ impl Settings {
                 file.stamp = Stamp::Unsettled;
             }
             // Said once for each change, though a file that was just written is read more often.
-            told &= before.error.as_ref() == Some(&text);
+            known &= before.error.as_ref() == Some(&text);
             file.error = Some(text.clone());
         }
-        if !told {
+        if !known {
             tracing::error!(
                 plugin = &*self.plugin,
                 file = files,

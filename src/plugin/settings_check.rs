@@ -23,7 +23,7 @@ bind!(
 );
 use bindings::exports::portcullis::plugin::settings_check::Problem;
 
-/// As many problems with settings are told.
+/// The most problems with settings that are named.
 const PROBLEMS: usize = 20;
 
 /// A component that checks settings.
@@ -97,7 +97,7 @@ async fn check(
     let Err(problems) = checked.map_err(|fault| failed(fault.text))? else {
         return Ok(());
     };
-    let mut told = problems.into_iter().take(PROBLEMS).map(|problem| {
+    let mut lines = problems.into_iter().take(PROBLEMS).map(|problem| {
         let Problem { key, reason } = problem;
         let file = plugin.settings.file(&settings, &key);
         let file = file.map_or_else(String::new, |file| format!(" (in {})", file.display()));
@@ -107,11 +107,11 @@ async fn check(
         };
         (key, one_line(reason) + &file)
     });
-    let Some((key, mut text)) = told.next() else {
+    let Some((key, mut text)) = lines.next() else {
         let text = "the component says that they will not do, and not why";
         return Err(LoadError::new("settings", text.into()));
     };
-    for (key, reason) in told {
+    for (key, reason) in lines {
         text += &format!("\n    {key}: {reason}");
     }
     Err(LoadError::new(key, text))

@@ -7,8 +7,8 @@ use super::{
     control::{Answer, Request},
 };
 use crate::{
-    gate::events::{Event, EventKind},
-    spool::{QuarantinedUpload, Storage},
+    gate::{SessionInfo, event::Event},
+    spool::{QuarantineInfo, QuarantinedUpload, Storage},
     storage::Error,
 };
 
@@ -63,7 +63,13 @@ impl Running {
         if let Some(generation) = self.shared.generation() {
             let hosts = &generation.hosts;
             let host = hosts.by_id(&held.note.host).unwrap_or(hosts.default());
-            host.events.emit(|| released(&held));
+            let event = Event::Released {
+                path,
+                bytes: held.size,
+                sha256: held.note.sha256.as_deref(),
+                plugin: &held.note.plugin,
+            };
+            host.observers.emit(&session_of(&held.note), &event);
         }
         Ok(format!("{path} of {user} is published"))
     }
@@ -96,18 +102,13 @@ impl Running {
     }
 }
 
-fn released(held: &QuarantinedUpload) -> Event {
-    let mut event = Event::new(EventKind::Upload).size(held.size);
-    event = event.sha256(held.note.sha256.as_deref());
-    event = event.plugin(&held.note.plugin).operation("release");
-    event.session = Some(held.note.session.clone());
-    event.client = held
-        .note
-        .client
-        .parse()
-        .ok()
-        .map(|client: std::net::SocketAddr| client.ip().to_string());
-    event.user = Some(held.note.user.clone());
-    event.path = Some(held.note.path.clone());
-    event
+/// The session that an upload in quarantine came from, as far as that was noted.
+fn session_of(note: &QuarantineInfo) -> SessionInfo {
+    let nobody = SessionInfo::nobody(&note.session);
+    SessionInfo {
+        client: note.client.parse().unwrap_or(nobody.client),
+        user: Some(note.user.as_str().into()),
+        virtual_host: note.host.clone(),
+        ..SessionInfo::clone(&nobody)
+    }
 }

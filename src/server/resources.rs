@@ -12,7 +12,8 @@ use super::warnings;
 use crate::{
     config::{self, Loaded, Problem, Storage as Configured},
     fair::Turns,
-    gate::{Gates, events::Events},
+    gate::{Gates, event::Observers, listeners::Listeners},
+    observe::SessionLog,
     plugin::Host,
     session::{
         generation::Generation,
@@ -160,7 +161,10 @@ impl Resources {
             let own = own.map(|(name, (_, storage))| (name.clone(), storage.clone()));
             Arc::new(VirtualHost {
                 storages: own.collect(),
-                events: Events::start(&gates.listeners, queue, &self.ended),
+                observers: Observers::new(vec![
+                    Arc::new(SessionLog),
+                    Arc::new(Listeners::start(&gates.listeners, queue, &self.ended)),
+                ]),
                 config,
                 tls,
                 gates,

@@ -21,6 +21,7 @@ use super::{
 use crate::{
     data::ending::Ending,
     ftp::reply::Reply,
+    gate::event::Event,
     gate::{SessionInfo, session::line},
     observe::Rate,
     tls::SessionTls,
@@ -162,7 +163,12 @@ impl Connection {
 
     /// Where things that happen in this session are told.
     pub(super) fn journal(&self) -> Journal {
-        Journal::new(self.facts.clone(), self.host.events.clone())
+        Journal::new(self.facts.clone(), self.host.observers.clone())
+    }
+
+    /// Tells all who observe.
+    pub(super) fn emit(&self, event: &Event<'_>) {
+        self.host.observers.emit(&self.facts, event);
     }
 
     pub(super) async fn read_failed(&mut self, error: ReadError) -> io::Result<()> {

@@ -13,6 +13,7 @@ use crate::{
         reply::Reply,
         time,
     },
+    gate::event::Event,
     gate::{
         Permissions,
         path_policy::{Operation, Policy, Request},
@@ -164,7 +165,8 @@ impl UserSession<'_> {
         user.tree
             .set_times(&path, time::system_time(time), None)
             .await?;
-        self.connection.journal().metadata_changed(&path);
+        self.connection
+            .emit(&Event::MetadataChanged { path: &path });
         Ok(())
     }
 
@@ -177,7 +179,8 @@ impl UserSession<'_> {
         let user = &*self.user;
         user.policy.check(Operation::ChangeMetadata, &path).await?;
         user.tree.set_mode(&path, mode).await?;
-        self.connection.journal().metadata_changed(&path);
+        self.connection
+            .emit(&Event::MetadataChanged { path: &path });
         Ok(())
     }
 

@@ -14,6 +14,7 @@ use crate::{
         path::VirtualPath,
         reply::{Reply, quoted},
     },
+    gate::event::Event,
     gate::path_policy::{Operation, Request},
     storage::Error,
     types::UploadMode,
@@ -119,7 +120,7 @@ impl UserSession<'_> {
         let user = &*self.user;
         user.policy.check(Operation::MakeDirectory, &path).await?;
         user.tree.make_directory(&path).await?;
-        self.connection.journal().directory_made(&path);
+        self.connection.emit(&Event::DirectoryMade { path: &path });
         Ok(Reply::new(
             257,
             format!("{} created", quoted(path.as_str())),
@@ -134,7 +135,8 @@ impl UserSession<'_> {
         }
         user.policy.check(Operation::RemoveDirectory, &path).await?;
         user.tree.remove_directory(&path).await?;
-        self.connection.journal().directory_removed(&path);
+        self.connection
+            .emit(&Event::DirectoryRemoved { path: &path });
         Ok(Reply::new(250, "Directory removed"))
     }
 
@@ -143,7 +145,7 @@ impl UserSession<'_> {
         let user = &*self.user;
         user.policy.check(Operation::Delete, &path).await?;
         user.tree.remove_file(&path).await?;
-        self.connection.journal().deleted(&path);
+        self.connection.emit(&Event::Deleted { path: &path });
         Ok(Reply::new(250, "File deleted"))
     }
 
@@ -202,7 +204,10 @@ impl UserSession<'_> {
             return Err(refusal.into());
         }
         user.tree.rename(&from, &to, replaces).await?;
-        self.connection.journal().renamed(&from, &to);
+        self.connection.emit(&Event::Renamed {
+            from: &from,
+            to: &to,
+        });
         Ok(Reply::new(250, "Renamed"))
     }
 

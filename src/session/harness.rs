@@ -41,8 +41,9 @@ use crate::{
     gate::{
         Account, Fault, Gates, Named, SessionInfo,
         authentication::{Authenticator, Credentials, Outcome},
-        events::Events,
+        event::{Observer, Observers},
         grounds::Reads,
+        listeners::Listeners,
     },
     spool::Storage,
     startup::Startup,
@@ -74,6 +75,8 @@ pub struct HostSetup {
     pub accounts: HashMap<String, (String, Account)>,
     /// Further members of its chains, behind the accounts.
     pub gates: Gates,
+    /// Who hears of what happens, besides the listeners of `gates`.
+    pub observers: Vec<Arc<dyn Observer>>,
 }
 
 impl HostSetup {
@@ -89,6 +92,7 @@ impl HostSetup {
             config: host,
             accounts: HashMap::new(),
             gates: Gates::default(),
+            observers: Vec::new(),
         };
         setup.add("alice", "secret")?;
         Ok(setup)
@@ -204,6 +208,7 @@ fn build(
         config,
         accounts,
         mut gates,
+        mut observers,
     } = setup;
     let (certificate, key) = self_signed::ensure(&directory.path().join("tls"))?;
     let tls = Tls::new(&config.tls, &certificate, &key).map_err(io::Error::other)?;
@@ -213,8 +218,9 @@ fn build(
         gate: Arc::new(Table(accounts)),
     });
     let (ended, _) = mpsc::channel(1);
+    observers.push(Arc::new(Listeners::start(&gates.listeners, 1000, &ended)));
     Ok(VirtualHost {
-        events: Events::start(&gates.listeners, 1000, &ended),
+        observers: Observers::new(observers),
         storages: storages.clone(),
         config,
         tls,

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use crate::{
     config,
-    gate::{Account, Gates, events::Events},
+    gate::{Account, Gates, event::Observers},
     spool::Storage,
     tls::Tls,
     types::HostId,
@@ -20,7 +20,7 @@ pub struct VirtualHost {
     /// Who decides.
     pub gates: Gates,
     /// Who hears of what happens.
-    pub events: Events,
+    pub observers: Observers,
     /// By their names in the configuration.
     pub storages: BTreeMap<String, Arc<Storage>>,
 }

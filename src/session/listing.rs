@@ -7,7 +7,7 @@ use super::{
     cuts::RecentCuts,
     errors::{self, Failure},
     facts::{allowed, told},
-    journal::{self, Broken, Journal, Whose},
+    journal::{self, Blame, Broken, Journal},
     transfer::{Handle, Work, aborted},
     wildcard::{Pattern, Unfit, Walk, requests},
 };
@@ -359,7 +359,7 @@ impl Stopped {
                     bytes: None,
                     code: reply.code(),
                     cause: &"the pattern leads to too many directories",
-                    fault: Whose::Client,
+                    fault: Blame::Client,
                 });
                 reply
             }

@@ -18,7 +18,7 @@ use crate::{
     gate::{
         Account,
         authentication::{self, Credentials, LoginDecision},
-        events::{Event, EventKind},
+        event::Event,
         grounds::Grounds,
         path_policy::Policy,
         session::line,
@@ -186,9 +186,7 @@ impl Session {
 
     /// Temporary, and the end: what cannot be decided must not be tried again and again.
     async fn fault(&mut self, fault: &crate::gate::Fault) -> io::Result<Next> {
-        self.connection
-            .journal()
-            .fault("login", None, fault, |event| event);
+        self.connection.journal().fault("login", fault);
         self.send(Reply::new(
             421,
             "Logging in is not possible at the moment, goodbye",
@@ -201,17 +199,10 @@ impl Session {
     /// beginning of the attempt: what a hash costs does not tell whose it is.
     async fn failed(&mut self, why: &str, begun: Instant) -> io::Result<Next> {
         self.failed_logins += 1;
-        let event = || Event::of(EventKind::LoginFailed, &self.connection.facts).reason(why);
-        self.connection.host.events.emit(event);
-        if FAILED.admits(self.connection.facts.client.ip()) {
-            line!(
-                warn,
-                self.connection.facts,
-                reason = why,
-                attempt = self.failed_logins,
-                "login failed"
-            );
-        }
+        self.connection.emit(&Event::LoginFailed {
+            reason: why,
+            attempt: self.failed_logins,
+        });
         self.state = State::Greeted;
         self.connection.facts_mut().user = None;
         let limits = &self.connection.host.config.limits;
@@ -308,7 +299,7 @@ impl Session {
             self.connection.facts.clone(),
             &account,
             policies,
-            self.connection.host.events.clone(),
+            self.connection.host.observers.clone(),
         ));
         let rates = |own: &Option<Arc<_>>, total: &Option<Arc<_>>| {
             own.iter().chain(total).cloned().collect::<Vec<_>>()
@@ -321,14 +312,10 @@ impl Session {
             &membership.download_rate,
             &self.connection.generation.download_rate,
         );
-        line!(
-            info,
-            self.connection.facts,
-            plugin = by,
-            home = account.home.as_str(),
-            tls = self.connection.facts.tls.map_or("none", |tls| tls.version),
-            "logged in"
-        );
+        self.connection.emit(&Event::LoggedIn {
+            plugin: by,
+            home: &account.home,
+        });
         let greeting = account.greeting.clone().filter(|text| !text.is_empty());
         self.failed_logins = 0;
         self.failed_certificates = 0;
@@ -340,7 +327,7 @@ impl Session {
             _membership: membership,
             standing,
             presence: Presence::new(
-                self.connection.host.events.clone(),
+                self.connection.host.observers.clone(),
                 self.connection.facts.clone(),
             ),
             cwd: VirtualPath::root(),
@@ -353,14 +340,7 @@ impl Session {
 
     /// The account was accepted by what is no longer in force.
     async fn outdated(&mut self, cause: &str) -> io::Result<Next> {
-        line!(
-            info,
-            self.connection.facts,
-            cause,
-            "refused: the account has changed"
-        );
-        let event = || Event::of(EventKind::LoginFailed, &self.connection.facts).reason(cause);
-        self.connection.host.events.emit(event);
+        self.connection.emit(&Event::LoginOutdated { cause });
         self.send(Reply::new(
             421,
             "This account has changed: log in again, goodbye",

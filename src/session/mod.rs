@@ -25,7 +25,7 @@ mod size_limit;
 mod state;
 mod store;
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 mod tests;
 mod transfer;
 mod upload;

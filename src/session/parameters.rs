@@ -13,6 +13,7 @@ use crate::{
         command::{Epsv, Mode, Opts, Parameter, Structure, Switch, Type},
         reply::Reply,
     },
+    gate::event::Event,
     open_files,
 };
 
@@ -88,7 +89,7 @@ impl UserSession<'_> {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 let (first, last) = self.connection.generation.config.data.passive_ports;
                 let cause = format!("all ports of data.passive-ports ({first}-{last}) are taken");
-                self.connection.journal().no_port(&cause);
+                self.connection.emit(&Event::NoPort { cause: &cause });
                 Err(Reply::new(425, "No port is free for a data connection").into())
             }
             Err(error) if open_files::is_exhausted(&error) => {
@@ -97,9 +98,8 @@ impl UserSession<'_> {
             }
             Err(error) => {
                 let address = self.connection.local.ip();
-                self.connection
-                    .journal()
-                    .no_port(&format!("{address}: {error}"));
+                let cause = &format!("{address}: {error}");
+                self.connection.emit(&Event::NoPort { cause });
                 Err(Reply::new(425, "Cannot listen for a data connection").into())
             }
         }

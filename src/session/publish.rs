@@ -9,6 +9,7 @@ use crate::{
     data::inspection_feed::{FeedError, InspectionFeed},
     ftp::{path::VirtualPath, reply::Reply},
     gate::{
+        event::Event,
         path_policy::Operation,
         session::line,
         upload::{Approval, Record, Refusal},
@@ -119,14 +120,14 @@ impl Upload {
             return Err(reply);
         }
         let sha256 = sha256.as_deref();
-        self.journal.stored(&Stored {
+        self.journal.emit(&Event::Uploaded(&Stored {
             path: &self.path,
             to: &path,
             bytes,
             sha256,
             unclosed: self.unclosed,
             unjudged,
-        });
+        }));
         let mut text = "Transfer complete".to_owned();
         if self.unclosed {
             text += ", ended without TLS close_notify";

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     data::download::{PumpError, send_file},
     ftp::reply::Reply,
-    gate::path_policy,
+    gate::{event::Event, path_policy},
     tls::session::Direction,
 };
 
@@ -72,7 +72,7 @@ impl UserSession<'_> {
             };
             match guard.watch(pump).await {
                 Ok(Ok(bytes)) => {
-                    journal.sent(&path, bytes);
+                    journal.emit(&Event::Downloaded { path: &path, bytes });
                     Reply::new(226, "Transfer complete")
                 }
                 Ok(Err(error)) => {

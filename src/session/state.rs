@@ -8,7 +8,7 @@ use crate::{
     ftp::{digest::Algorithm, facts::Facts, path::VirtualPath, secret::Secret},
     gate::{
         Account, SessionInfo,
-        events::{Event, EventKind, Events},
+        event::{Event, Observers},
         path_policy::Policy,
     },
     spool::Tree,
@@ -71,20 +71,18 @@ pub struct Active {
 
 /// From the login to the logout, however that comes about.
 pub struct Presence {
-    events: Events,
+    observers: Observers,
     facts: Arc<SessionInfo>,
     reason: OnceLock<String>,
 }
 
 impl Presence {
-    /// Tells of the login.
-    pub fn new(events: Events, facts: Arc<SessionInfo>) -> Self {
-        events.emit(|| Event::of(EventKind::Login, &facts));
-        let reason = OnceLock::new();
+    /// Of a session that has logged in.
+    pub fn new(observers: Observers, facts: Arc<SessionInfo>) -> Self {
         Self {
-            events,
+            observers,
             facts,
-            reason,
+            reason: OnceLock::new(),
         }
     }
 
@@ -96,13 +94,9 @@ impl Presence {
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        self.events.emit(|| {
-            let event = Event::of(EventKind::Logout, &self.facts);
-            match self.reason.get() {
-                Some(reason) => event.reason(reason),
-                None => event,
-            }
-        });
+        let reason = self.reason.get().map(String::as_str);
+        let event = Event::LoggedOut { reason };
+        self.observers.emit(&self.facts, &event);
     }
 }
 

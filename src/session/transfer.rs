@@ -112,7 +112,7 @@ impl UserSession<'_> {
         let (abort, meter) = (Arc::new(Abort::default()), route.meter());
         let journal = self.connection.journal();
         let mut terms = self.connection.terms();
-        terms.observer = Arc::new(journal.clone().at(path.cloned()));
+        terms.reporter = Arc::new(journal.clone().at(path.cloned()));
         let (told, inspecting) = watch::channel(false);
         let (data_timeout, stall_timeout) = (
             host.config.limits.data_timeout,
@@ -300,7 +300,7 @@ impl Connection {
                 .cloned(),
             certificate: self.facts.certificate.clone(),
             handshake_timeout: self.host.config.limits.handshake_timeout,
-            observer: Arc::new(self.journal()),
+            reporter: Arc::new(self.journal()),
         }
     }
 }

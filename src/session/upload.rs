@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use super::{
     cuts::RecentCuts,
     errors,
-    journal::{self, Broken, Journal, Whose},
+    journal::{self, Blame, Broken, Journal},
     size_limit::{Limit, quota_exceeded},
     transfer::{Ended, Guard},
 };
@@ -304,7 +304,7 @@ impl Upload {
                 bytes: Some(bytes),
                 code: reply.code(),
                 cause: &journal::cause(error),
-                fault: Whose::of(error),
+                fault: journal::blame(error),
             }),
             Cut::Other(reply, cause) => self.journal.broken(&Broken {
                 operation,
@@ -312,7 +312,7 @@ impl Upload {
                 bytes: Some(bytes),
                 code: reply.code(),
                 cause,
-                fault: Whose::Client,
+                fault: Blame::Client,
             }),
         }
         if let Err(error) = upload.keep().await {

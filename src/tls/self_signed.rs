@@ -14,6 +14,8 @@ use rcgen::{
     PKCS_ECDSA_P256_SHA256,
 };
 
+use crate::types::dns::is_dns_name;
+
 /// Where it is, in the state directory.
 pub const DIRECTORY: &str = "tls";
 
@@ -113,8 +115,7 @@ fn host_name() -> Option<String> {
         .or_else(|_| fs::read_to_string("/etc/hostname"))
         .ok()?;
     let name = name.trim().to_ascii_lowercase();
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.';
-    (!name.is_empty() && name.len() <= 253 && name.bytes().all(plain)).then_some(name)
+    is_dns_name(&name).then_some(name)
 }
 
 /// Writes a file as a whole, unless there is one.

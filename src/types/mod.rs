@@ -1,6 +1,7 @@
 //! The ground floor: what all modules name, and none owns.
 
 mod certificate;
+pub mod dns;
 mod durability;
 mod failure;
 mod future;

@@ -2,6 +2,8 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use crate::types::dns;
+
 /// A host name, an IPv4 address or an IPv6 address in brackets; no port. In lower case, as names
 /// are compared, and without the dot that may end a full name.
 pub(super) fn parse_host(argument: &str) -> Option<String> {
@@ -16,22 +18,7 @@ pub(super) fn parse_host(argument: &str) -> Option<String> {
     if host.parse::<Ipv4Addr>().is_ok() {
         return Some(host);
     }
-    let name = host.strip_suffix('.').unwrap_or(&host);
-    let fits = name.len() <= 253 && name.split('.').all(is_label);
-    // RFC 1123 §2.1: digits in the last place are an address, here one that is wrong.
-    let numeric = name
-        .rsplit('.')
-        .next()?
-        .bytes()
-        .all(|byte| byte.is_ascii_digit());
-    (fits && !numeric).then(|| name.to_owned())
-}
-
-/// Letters, digits and hyphens inside (RFC 1123 §2.1); an underscore is not for hosts, and used.
-fn is_label(label: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    let edge = label.starts_with('-') || label.ends_with('-');
-    (1..=63).contains(&label.len()) && !edge && label.bytes().all(plain)
+    dns::is_host_name(&host).then(|| dns::relative(&host).to_owned())
 }
 
 #[cfg(test)]

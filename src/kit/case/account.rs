@@ -71,12 +71,12 @@ impl AccountFacts {
 
     /// What the account has otherwise than it is said here, a line each.
     pub(super) fn compare(&self, found: &Account) -> Vec<String> {
-        let mut told = Vec::new();
+        let mut differences = Vec::new();
         let mut compare = |key: &str, expected: Option<String>, found: Option<String>| {
             if expected.is_some() && expected != found {
                 let [expected, found] =
                     [expected, found].map(|text| text.unwrap_or_else(|| "none".into()));
-                told.push(format!("account.{key}: expected {expected}, found {found}"));
+                differences.push(format!("account.{key}: expected {expected}, found {found}"));
             }
         };
         let text = |text: &String| format!("{text:?}");
@@ -142,7 +142,7 @@ impl AccountFacts {
             self.greeting.as_ref().map(text),
             found.greeting.as_ref().map(text),
         );
-        told
+        differences
     }
 }
 

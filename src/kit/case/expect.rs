@@ -103,7 +103,7 @@ impl Expect {
         log: &[String],
         state: impl Fn(&str) -> Option<Vec<u8>>,
     ) -> Vec<String> {
-        let mut told = Vec::new();
+        let mut differences = Vec::new();
         // The server does not look at the verdict on an upload that was broken off.
         let verdict = self
             .verdict
@@ -116,47 +116,49 @@ impl Expect {
                 } else {
                     "verdict"
                 };
-                told.push(format!("{key}: expected {word:?}, found {:?}", answer.word));
+                differences.push(format!("{key}: expected {word:?}, found {:?}", answer.word));
             }
             None if answer.fault.is_some() => {
-                told.push(format!("expected an answer, found {:?}", answer.word));
+                differences.push(format!("expected an answer, found {:?}", answer.word));
             }
             _ => {}
         }
         if let Some(expected) = &self.reason {
             match &answer.reason {
                 Some(found) if found.contains(expected) => {}
-                Some(found) => told.push(format!("reason: expected {expected:?} in {found:?}")),
-                None => told.push(format!("reason: expected {expected:?}, found none")),
+                Some(found) => {
+                    differences.push(format!("reason: expected {expected:?} in {found:?}"))
+                }
+                None => differences.push(format!("reason: expected {expected:?}, found none")),
             }
         }
         match (&self.account, &answer.account) {
-            (Some(expected), Some(found)) => told.extend(expected.compare(found)),
-            (Some(_), None) => told.push("account: expected one, found none".into()),
+            (Some(expected), Some(found)) => differences.extend(expected.compare(found)),
+            (Some(_), None) => differences.push("account: expected one, found none".into()),
             (None, _) => {}
         }
         if let Some(expected) = &self.path
             && answer.path.as_ref() != Some(expected)
         {
             let found = answer.path.as_deref().unwrap_or("none");
-            told.push(format!("path: expected {expected:?}, found {found:?}"));
+            differences.push(format!("path: expected {expected:?}, found {found:?}"));
         }
         if let Some(expected) = &self.decisions {
-            told.extend(decisions(expected, &answer.decisions));
+            differences.extend(decisions(expected, &answer.decisions));
         }
         for expected in &self.log {
             if !log.iter().any(|line| line.contains(expected)) {
-                told.push(format!("log: no line has {expected:?}"));
+                differences.push(format!("log: no line has {expected:?}"));
             }
         }
         for (key, expected) in &self.state {
             let found = state(key).map(|value| String::from_utf8_lossy(&value).into_owned());
             if found.as_ref() != Some(expected) {
                 let found = found.map_or_else(|| "none".into(), |found| format!("{found:?}"));
-                told.push(format!("state.{key}: expected {expected:?}, found {found}"));
+                differences.push(format!("state.{key}: expected {expected:?}, found {found}"));
             }
         }
-        told
+        differences
     }
 }
 

@@ -22,22 +22,22 @@ use crate::plugin::call::Call;
 /// Puts these in the place of those that are linked already.
 pub(super) fn shadow(linker: &mut Linker<Call>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
-    ip_name_lookup::add_to_linker::<Call, Told>(linker, |call| Spoken(call))?;
-    preopens::add_to_linker::<Call, Told>(linker, |call| Spoken(call))?;
+    ip_name_lookup::add_to_linker::<Call, HasShadowed>(linker, |call| Shadowed(call))?;
+    preopens::add_to_linker::<Call, HasShadowed>(linker, |call| Shadowed(call))?;
     linker.allow_shadowing(false);
     Ok(())
 }
 
-struct Told;
+struct HasShadowed;
 
-impl HasData for Told {
-    type Data<'a> = Spoken<'a>;
+impl HasData for HasShadowed {
+    type Data<'a> = Shadowed<'a>;
 }
 
-/// A call, whose refusals are told.
-struct Spoken<'a>(&'a mut Call);
+/// A call that logs what WASI refuses.
+struct Shadowed<'a>(&'a mut Call);
 
-impl network::Host for Spoken<'_> {
+impl network::Host for Shadowed<'_> {
     fn convert_error_code(&mut self, error: SocketError) -> wasmtime::Result<ErrorCode> {
         network::Host::convert_error_code(&mut self.0.sockets(), error)
     }
@@ -50,13 +50,13 @@ impl network::Host for Spoken<'_> {
     }
 }
 
-impl network::HostNetwork for Spoken<'_> {
+impl network::HostNetwork for Shadowed<'_> {
     fn drop(&mut self, network: Resource<Network>) -> wasmtime::Result<()> {
         network::HostNetwork::drop(&mut self.0.sockets(), network)
     }
 }
 
-impl Host for Spoken<'_> {
+impl Host for Shadowed<'_> {
     fn resolve_addresses(
         &mut self,
         network: Resource<Network>,
@@ -67,7 +67,7 @@ impl Host for Spoken<'_> {
     }
 }
 
-impl HostResolveAddressStream for Spoken<'_> {
+impl HostResolveAddressStream for Shadowed<'_> {
     fn resolve_next_address(
         &mut self,
         stream: Resource<ResolveAddressStream>,
@@ -87,7 +87,7 @@ impl HostResolveAddressStream for Spoken<'_> {
     }
 }
 
-impl preopens::Host for Spoken<'_> {
+impl preopens::Host for Shadowed<'_> {
     fn get_directories(&mut self) -> wasmtime::Result<Vec<(Resource<Descriptor>, String)>> {
         self.0.asked_for_directories();
         preopens::Host::get_directories(&mut self.0.filesystem())

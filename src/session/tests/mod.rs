@@ -3,6 +3,7 @@
 mod commands;
 mod hosts;
 mod limits;
+mod observers;
 mod random;
 mod transfers;
 

@@ -23,7 +23,7 @@ async fn open(client: &mut Client) -> TcpStream {
         .unwrap()
 }
 
-async fn store(client: &mut Client, path: &str, content: &[u8]) {
+pub(super) async fn store(client: &mut Client, path: &str, content: &[u8]) {
     let mut data = open(client).await;
     expect(client, &format!("STOR {path}"), "150").await;
     data.write_all(content).await.unwrap();

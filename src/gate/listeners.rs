@@ -1,4 +1,4 @@
-//! What has happened, for whoever listens.
+//! Plugins that hear of what has happened.
 //!
 //! Nobody waits for a listener: each has a queue of bounded size, and what does not fit is dropped,
 //! counted, and said to it and in the log.
@@ -15,7 +15,10 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use tokio::{sync::mpsc, time::sleep};
 
-use super::{Fault, FaultKind, Named, SessionInfo};
+use super::{
+    Fault, FaultKind, Named, SessionInfo,
+    event::{Event, Observer, TransferFailed, UploadRefused, Uploaded},
+};
 use crate::{ftp::path::VirtualPath, types::BoxFuture};
 
 /// The most events of one call.
@@ -35,10 +38,10 @@ pub trait Listener: Send + Sync {
     fn notify(&self, events: Arc<[String]>) -> BoxFuture<'_, Result<(), Fault>>;
 }
 
-/// What happened.
+/// The contract's word for what has happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum EventKind {
+enum Kind {
     /// A user logged in.
     Login,
     /// An attempt to log in was refused.
@@ -78,51 +81,50 @@ pub enum EventKind {
 
 /// One event, as listeners get it. What does not apply is left out.
 #[derive(Clone, Debug, Serialize)]
-pub struct Event {
+struct Record {
     /// What happened.
-    pub event: EventKind,
+    event: Kind,
     /// When, RFC 3339 in UTC.
     #[serde(serialize_with = "as_text")]
-    pub time: Timestamp,
+    time: Timestamp,
     /// The session's name in the log.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub session: Option<String>,
+    session: Option<String>,
     /// The client's IP address.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub client: Option<String>,
+    client: Option<String>,
     /// The user's name; of a failed login, the one that was tried.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub user: Option<String>,
+    user: Option<String>,
     /// Within the user's tree.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub path: Option<String>,
+    path: Option<String>,
     /// The other name of a rename, or where an accepted upload was put.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub to: Option<String>,
+    to: Option<String>,
     /// Bytes of the file, or those that were transferred.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub size: Option<u64>,
+    size: Option<u64>,
     /// The SHA-256 digest of an upload, where one was made.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub sha256: Option<String>,
+    sha256: Option<String>,
     /// What was done, where the event alone does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub operation: Option<&'static str>,
+    operation: Option<&'static str>,
     /// Why.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
+    reason: Option<String>,
     /// The plugin that decided, or failed to.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub plugin: Option<String>,
+    plugin: Option<String>,
     /// Of dropped events, how many.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub count: Option<u64>,
+    count: Option<u64>,
 }
 
-impl Event {
+impl Record {
     /// Something that happened now.
-    #[must_use]
-    pub fn new(event: EventKind) -> Self {
+    fn new(event: Kind) -> Self {
         let now = Timestamp::try_from(SystemTime::now()).unwrap_or_default();
         Self {
             event,
@@ -142,8 +144,7 @@ impl Event {
     }
 
     /// Something that happened in a session.
-    #[must_use]
-    pub fn of(event: EventKind, session: &SessionInfo) -> Self {
+    fn of(event: Kind, session: &SessionInfo) -> Self {
         Self {
             session: Some(session.id.as_ref().into()),
             client: Some(session.client.ip().to_string()),
@@ -153,59 +154,83 @@ impl Event {
     }
 
     /// The same with a path.
-    #[must_use]
-    pub fn path(mut self, path: &VirtualPath) -> Self {
+    fn path(mut self, path: &VirtualPath) -> Self {
         self.path = Some(path.as_str().to_owned());
         self
     }
 
     /// The same with the other path.
-    #[must_use]
-    pub fn to(mut self, path: &VirtualPath) -> Self {
+    fn to(mut self, path: &VirtualPath) -> Self {
         self.to = Some(path.as_str().to_owned());
         self
     }
 
     /// The same with a number of bytes.
-    #[must_use]
-    pub fn size(mut self, bytes: u64) -> Self {
+    fn size(mut self, bytes: u64) -> Self {
         self.size = Some(bytes);
         self
     }
 
     /// The same with a digest, if there is one.
-    #[must_use]
-    pub fn sha256(mut self, digest: Option<&str>) -> Self {
+    fn sha256(mut self, digest: Option<&str>) -> Self {
         self.sha256 = digest.map(str::to_owned);
         self
     }
 
     /// The same with a reason.
-    #[must_use]
-    pub fn reason(mut self, reason: impl Into<String>) -> Self {
+    fn reason(mut self, reason: impl Into<String>) -> Self {
         self.reason = Some(reason.into());
         self
     }
 
     /// The same with the plugin that decided.
-    #[must_use]
-    pub fn plugin(mut self, plugin: &str) -> Self {
+    fn plugin(mut self, plugin: &str) -> Self {
         self.plugin = Some(plugin.into());
         self
     }
 
     /// The same with the plugin that could not decide, and why.
-    #[must_use]
-    pub fn fault(self, fault: &Fault) -> Self {
+    fn fault(self, fault: &Fault) -> Self {
         let reason = format!("{}: {}", fault.kind, fault.text);
         self.plugin(&fault.plugin).reason(reason)
     }
 
     /// The same with what was done.
-    #[must_use]
-    pub fn operation(mut self, operation: &'static str) -> Self {
+    fn operation(mut self, operation: &'static str) -> Self {
         self.operation = Some(operation);
         self
+    }
+
+    fn uploaded(self, uploaded: &Uploaded<'_>) -> Self {
+        let record = self.path(uploaded.path).size(uploaded.bytes);
+        let record = record.sha256(uploaded.sha256);
+        let record = match uploaded.to == uploaded.path {
+            true => record,
+            false => record.to(uploaded.to),
+        };
+        let unclosed = uploaded.unclosed;
+        let unclosed = unclosed.then_some("it ended without TLS close_notify");
+        let reasons: Vec<&str> = uploaded.unjudged.into_iter().chain(unclosed).collect();
+        match reasons.is_empty() {
+            false => record.reason(reasons.join("; ")),
+            true => record,
+        }
+    }
+
+    fn upload_refused(self, refused: &UploadRefused<'_>) -> Self {
+        let record = self.path(refused.path).size(refused.bytes);
+        let record = record.sha256(refused.sha256);
+        record.plugin(refused.plugin).reason(refused.reason)
+    }
+
+    fn transfer_failed(self, failed: &TransferFailed<'_>) -> Self {
+        Self {
+            path: failed.path.map(|path| path.as_str().to_owned()),
+            size: failed.bytes,
+            ..self
+                .operation(failed.transfer.name())
+                .reason(failed.cause.to_string())
+        }
     }
 
     fn line(&self) -> String {
@@ -218,10 +243,10 @@ fn as_text<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::E
     serializer.collect_str(time)
 }
 
-/// Where sessions tell what happens. Cheap to clone.
-#[derive(Clone, Default)]
-pub struct Events {
-    queues: Arc<[Queue]>,
+/// The plugins that listen, each with its queue.
+#[derive(Default)]
+pub struct Listeners {
+    queues: Vec<Queue>,
 }
 
 struct Queue {
@@ -237,9 +262,9 @@ struct Counts {
     dropped: AtomicU64,
 }
 
-impl Events {
+impl Listeners {
     /// Starts a task for each listener, whose queue takes `limit` bytes. The tasks end, after all
-    /// that waits has been told, when the last clone is gone; `ended` is dropped then.
+    /// that waits has been told, when this is dropped; `ended` is dropped then.
     #[must_use]
     pub fn start(listeners: &[Named<dyn Listener>], limit: u64, ended: &mpsc::Sender<()>) -> Self {
         let queues = listeners.iter().map(|listener| {
@@ -263,17 +288,125 @@ impl Events {
         }
     }
 
-    /// Tells all listeners, and waits for none. What happened is put together only if somebody
-    /// listens.
-    pub fn emit(&self, event: impl FnOnce() -> Event) {
+    /// Tells all of them, and waits for none.
+    fn tell(&self, record: &Record) {
         let Some((last, others)) = self.queues.split_last() else {
             return;
         };
-        let line = event().line();
+        let line = record.line();
         for queue in others {
             queue.put(line.clone());
         }
         last.put(line);
+    }
+}
+
+impl Observer for Listeners {
+    fn observe(&self, session: &SessionInfo, event: &Event<'_>) {
+        // Nothing is put together where nobody listens.
+        if self.queues.is_empty() {
+            return;
+        }
+        let of = |kind| Record::of(kind, session);
+        let record = match *event {
+            Event::LoggedIn { .. } => of(Kind::Login),
+            Event::LoginFailed { reason, .. } => of(Kind::LoginFailed).reason(reason),
+            Event::LoginOutdated { cause } => of(Kind::LoginFailed).reason(cause),
+            Event::LoggedOut { reason } => match reason {
+                Some(reason) => of(Kind::Logout).reason(reason),
+                None => of(Kind::Logout),
+            },
+            Event::Uploaded(uploaded) => of(Kind::Upload).uploaded(uploaded),
+            Event::Released {
+                path,
+                bytes,
+                sha256,
+                plugin,
+            } => Record {
+                path: Some(path.to_owned()),
+                ..of(Kind::Upload)
+                    .size(bytes)
+                    .sha256(sha256)
+                    .plugin(plugin)
+                    .operation("release")
+            },
+            Event::Downloaded { path, bytes } => of(Kind::Download).path(path).size(bytes),
+            Event::DirectoryMade { path } => of(Kind::MakeDirectory).path(path),
+            Event::DirectoryRemoved { path } => of(Kind::RemoveDirectory).path(path),
+            Event::Deleted { path } => of(Kind::Delete).path(path),
+            Event::Renamed { from, to } => of(Kind::Rename).path(from).to(to),
+            Event::MetadataChanged { path } => of(Kind::ChangeMetadata).path(path),
+            Event::Denied {
+                operation,
+                path,
+                reason,
+            } => {
+                let record = of(Kind::Denied).path(path).operation(operation);
+                match reason {
+                    Some(reason) => record.reason(reason),
+                    None => record,
+                }
+            }
+            Event::Refused(refused) => Record {
+                path: refused.path.map(|path| path.as_str().to_owned()),
+                size: refused.bytes,
+                ..of(Kind::Denied)
+                    .operation(refused.operation)
+                    .reason(refused.cause)
+            },
+            Event::StorageFailed {
+                operation,
+                transfer,
+                path,
+                cause,
+            } => match transfer {
+                true => of(Kind::TransferFailed)
+                    .path(path)
+                    .operation(operation)
+                    .reason(cause),
+                // The contract has a word for transfers alone.
+                false => return,
+            },
+            Event::TransferFailed(failed) => of(Kind::TransferFailed).transfer_failed(failed),
+            Event::NoPort { cause } => of(Kind::TransferFailed)
+                .operation("data-connection")
+                .reason(cause),
+            Event::DataConnectionDropped { from, path, cause } => Record {
+                path: path.map(|path| path.as_str().to_owned()),
+                ..of(Kind::Denied)
+                    .operation("data-connection")
+                    .reason(format!("from {}: {cause}", from.ip()))
+            },
+            Event::UploadRefused(refused) => match refused.quarantine {
+                Some(_) => of(Kind::UploadQuarantined).upload_refused(refused),
+                None => of(Kind::UploadRefused).upload_refused(refused),
+            },
+            Event::UploadRefusedLate(refused) => {
+                of(Kind::UploadRefusedLate).upload_refused(refused)
+            }
+            // The contract has no word for it.
+            Event::FaultPassed { .. } => return,
+            Event::Faulted {
+                operation,
+                path,
+                upload,
+                fault,
+            } => {
+                let about = |kind| Record {
+                    path: path.map(|path| path.as_str().to_owned()),
+                    size: upload.map(|upload| upload.bytes),
+                    ..of(kind)
+                        .fault(fault)
+                        .sha256(upload.and_then(|upload| upload.sha256))
+                };
+                self.tell(&about(Kind::Fault).operation(operation));
+                match upload {
+                    Some(_) => about(Kind::UploadRefused),
+                    None => return,
+                }
+            }
+        };
+        self.tell(&record);
     }
 }
 
@@ -310,7 +443,7 @@ async fn deliver(
         let dropped = counts.dropped.swap(0, Relaxed);
         if dropped > 0 {
             tracing::warn!(plugin = &*counts.listener, dropped, "events were dropped");
-            let mut event = Event::new(EventKind::EventsDropped);
+            let mut event = Record::new(Kind::EventsDropped);
             event.count = Some(dropped);
             batch.push(event.line());
         }
@@ -392,16 +525,16 @@ mod tests {
     async fn a_slow_listener_holds_nobody_up_and_is_told_what_it_missed() {
         let slow = Arc::new(Slow::default());
         let (ended, mut all_ended) = mpsc::channel(1);
-        let events = Events::start(&named(slow.clone()), 16 << 10, &ended);
+        let events = Listeners::start(&named(slow.clone()), 16 << 10, &ended);
         drop(ended);
         for _ in 0..1000 {
-            events.emit(|| Event::new(EventKind::Login).reason("x".repeat(36)));
+            events.tell(&Record::new(Kind::Login).reason("x".repeat(36)));
         }
         for _ in 0..100 {
             slow.go.notify_one();
             tokio::task::yield_now().await;
         }
-        events.emit(|| Event::new(EventKind::Logout));
+        events.tell(&Record::new(Kind::Logout));
         drop(events);
         while tokio::time::timeout(Duration::from_millis(1), all_ended.recv())
             .await
@@ -436,7 +569,7 @@ mod tests {
         ] {
             slow.heard.lock().unwrap().clear();
             slow.faults.lock().unwrap().clone_from(&faults);
-            let told = hand_over(&*slow, Arc::new(["{}".to_owned()]), "slow", &waits);
+            let handed_over = hand_over(&*slow, Arc::new(["{}".to_owned()]), "slow", &waits);
             let go = async {
                 loop {
                     slow.go.notify_one();
@@ -444,7 +577,7 @@ mod tests {
                 }
             };
             tokio::select! {
-                () = told => {}
+                () = handed_over => {}
                 () = go => {}
             }
             assert_eq!(slow.heard.lock().unwrap().len(), heard, "{faults:?}");
