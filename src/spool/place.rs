@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    os::fd::AsFd,
+    os::{fd::AsFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
@@ -10,7 +10,7 @@ use std::{
 
 use rustix::io::Errno;
 
-use super::{quarantine, quota::Usage, staging::Staging};
+use super::{quota::Usage, staging::Staging};
 use crate::{
     access::{Wanted, explain},
     config,
@@ -150,6 +150,28 @@ fn failed(error: Error, directory: &Path) -> io::Error {
     }
 }
 
+/// Makes and tries a directory that the configuration names, so that a mistake shows at the start.
+fn prepare_quarantine(
+    path: &Path,
+    backend: &dyn Backend,
+    startup: &Startup,
+) -> io::Result<PathBuf> {
+    startup.make_directory(path, 0o700, true)?;
+    let path = path
+        .canonicalize()
+        .map_err(|error| explain(error, path, Wanted::Enter))?;
+    if backend.overlaps(&path) {
+        return Err(io::Error::other("it must be outside of the storage's root"));
+    }
+    let mode = path.metadata()?.mode() & 0o777;
+    if mode & 0o077 != 0 {
+        let text = format!("others may enter it (mode {mode:o}, not 700)");
+        return Err(io::Error::other(text));
+    }
+    startup.try_to_write(&path)?;
+    Ok(path)
+}
+
 struct Choice<'a> {
     name: &'a str,
     config: &'a config::Storage,
@@ -161,7 +183,7 @@ impl Choice<'_> {
     fn quarantine(&self, staging: &Path) -> Result<PathBuf, OpenError> {
         let configured = self.config.quarantine.as_deref();
         let prepared = match configured {
-            Some(path) => quarantine::prepare(path, self.backend, self.startup),
+            Some(path) => prepare_quarantine(path, self.backend, self.startup),
             None => Ok(staging.join("quarantine")),
         };
         prepared.map_err(|error| {

@@ -8,9 +8,9 @@ use std::{
     io::{self, Read, Write},
     os::{
         fd::{AsFd, OwnedFd},
-        unix::fs::{DirBuilderExt, MetadataExt},
+        unix::fs::DirBuilderExt,
     },
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
 };
 
@@ -26,11 +26,9 @@ use rustix::{
 
 use super::{place::Spool, progress::Progress, staging::Staging};
 use crate::{
-    access::{Wanted, explain},
     ftp::metadata::Kind,
-    startup::Startup,
     storage::{
-        Backend, Error, Result,
+        Error, Result,
         posix::{facts, rename, retry},
     },
     types::{HostId, UploadMode},
@@ -89,28 +87,6 @@ pub struct QuarantinedUpload {
     /// What the session knew of it.
     #[serde(flatten)]
     pub note: QuarantineInfo,
-}
-
-/// Makes and tries a directory that the configuration names, so that a mistake shows at the start.
-pub(super) fn prepare(
-    path: &Path,
-    backend: &dyn Backend,
-    startup: &Startup,
-) -> io::Result<PathBuf> {
-    startup.make_directory(path, 0o700, true)?;
-    let path = path
-        .canonicalize()
-        .map_err(|error| explain(error, path, Wanted::Enter))?;
-    if backend.overlaps(&path) {
-        return Err(io::Error::other("it must be outside of the storage's root"));
-    }
-    let mode = path.metadata()?.mode() & 0o777;
-    if mode & 0o077 != 0 {
-        let text = format!("others may enter it (mode {mode:o}, not 700)");
-        return Err(io::Error::other(text));
-    }
-    startup.try_to_write(&path)?;
-    Ok(path)
 }
 
 fn make(path: &Path) -> io::Result<()> {
