@@ -95,11 +95,13 @@ impl<W: World> Linked for Pool<W> {
     }
 }
 
-/// Loads one plugin and puts it into its chain.
+/// Loads one plugin and puts it into its chain; `kept` is the name under which its state outlives a
+/// reload.
 pub(super) async fn add(
     shared: &Arc<HostShared>,
     hosted: &[Hosted],
     configured: &config::Plugin,
+    kept: &str,
     state: &Path,
     gates: &mut Gates,
 ) -> Result<(), LoadError> {
@@ -122,7 +124,7 @@ pub(super) async fn add(
             format!("an {kind} that fails never lets anybody in: only \"deny\" will do"),
         ));
     }
-    let kept = shared.kept(&configured.name, configured.limits.state);
+    let kept = shared.kept(kept, configured.limits.state);
     let (state, health) = kept.map_err(|text| LoadError::new("limits.state", text))?;
     let at_once = match configured.limits.instances {
         0 => None,

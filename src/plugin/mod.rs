@@ -38,7 +38,7 @@ mod state_file;
 mod tests;
 mod trial;
 
-use std::{borrow::Cow, fmt, path::Path, sync::Arc, time::SystemTime};
+use std::{borrow::Cow, collections::HashSet, fmt, path::Path, sync::Arc, time::SystemTime};
 
 use wasmtime::component::{HasSelf, Linker};
 
@@ -51,7 +51,10 @@ pub use kind::PluginKind;
 pub use load::bytes;
 pub use state::Kept;
 
-use crate::{config, gate::Gates, startup::Startup};
+use crate::{
+    types::HostId,
+    {config, gate::Gates, startup::Startup},
+};
 
 /// The components that ship with the server, for `component = "builtin:NAME"`.
 pub const BUILTIN: [(&str, &[u8]); 10] = [
@@ -169,8 +172,7 @@ impl Host {
         tried.map_err(|text| LoadError::new("state.file", text))
     }
 
-    /// Loads all plugins, in the configuration's order; setting files with relative names are
-    /// looked for in `state`. Called again for a reload: plugins of the same name keep their state.
+    /// As [`gates_of`](Self::gates_of) the host without a name.
     ///
     /// # Errors
     /// At the first plugin that cannot be loaded.
@@ -179,10 +181,26 @@ impl Host {
         plugins: &[config::Plugin],
         state: &Path,
     ) -> Result<Gates, LoadError> {
+        self.gates_of(&HostId::default(), plugins, state).await
+    }
+
+    /// Loads all plugins of a virtual host, in the configuration's order; setting files with relative
+    /// names are looked for in `state`. Called again for a reload: plugins of the same name keep their
+    /// state, which is each host's own.
+    ///
+    /// # Errors
+    /// At the first plugin that cannot be loaded.
+    pub async fn gates_of(
+        &self,
+        host: &HostId,
+        plugins: &[config::Plugin],
+        state: &Path,
+    ) -> Result<Gates, LoadError> {
         let mut gates = Gates::default();
         for (index, plugin) in plugins.iter().enumerate() {
-            let added = load::add(&self.shared, self.hosted, plugin, state, &mut gates).await;
-            added.map_err(|error| error.of(index, &plugin.name))?;
+            let kept = host.qualify(&plugin.name);
+            let added = load::add(&self.shared, self.hosted, plugin, &kept, state, &mut gates);
+            added.await.map_err(|error| error.of(index, &plugin.name))?;
         }
         Ok(gates)
     }
@@ -232,10 +250,15 @@ impl Host {
         self.shared.state_file.as_ref()?.failed()
     }
 
-    /// Forgets the counters of all other plugins, and their state, but for what a file has of it.
-    pub fn retain(&self, plugins: &[config::Plugin]) {
-        let named = |name: &str| plugins.iter().any(|plugin| plugin.name == name);
-        self.shared.retain(named);
+    /// Forgets the counters of all plugins but those of these hosts, and their state, but for what a file
+    /// has of it.
+    pub fn retain<'a>(&self, hosts: impl Iterator<Item = &'a config::Host>) {
+        let plugins = |host: &'a config::Host| {
+            let names = host.plugin.iter().map(|plugin| &plugin.name);
+            names.map(|name| host.id.qualify(name))
+        };
+        let named: HashSet<String> = hosts.flat_map(plugins).collect();
+        self.shared.retain(|name| named.contains(name));
     }
 }
 

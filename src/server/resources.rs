@@ -141,7 +141,7 @@ impl Resources {
         };
         let tls = tls.map_err(|error| loaded.problem(&error.key, error.text.clone()))?;
         let state = &loaded.config.server.state;
-        let gates = self.host.gates(&config.plugin, state).await;
+        let gates = self.host.gates_of(&config.id, &config.plugin, state).await;
         let gates = gates.map_err(|error| error.problem(loaded))?;
         if gates.authenticators.is_empty() {
             let text = "there is no authentication plugin, so nobody could log in";
@@ -153,6 +153,7 @@ impl Resources {
     /// Takes what was loaded in the place of what there was before. Nothing fails here.
     pub fn generation(&self, loaded: &Loaded, prepared: Prepared) -> Arc<Generation> {
         let config = &loaded.config;
+        self.host.retain(prepared.hosts().map(|host| &host.config));
         let host = |host: PreparedHost| {
             let PreparedHost { config, tls, gates } = host;
             let queue = loaded.config.plugin_host.event_queue;
@@ -172,7 +173,6 @@ impl Resources {
         };
         let others = prepared.others.into_iter().map(host).collect();
         let hosts = Hosts::new(host(prepared.default), others);
-        self.host.retain(&config.plugin);
         *self.opened() = prepared.storages;
         let (users, logins) = (self.users.clone(), self.logins.clone());
         Arc::new(Generation::new(config.clone(), hosts, users, logins))

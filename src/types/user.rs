@@ -23,6 +23,16 @@ impl HostId {
         self.0.as_deref()
     }
 
+    /// A name that is the host's own, "lockout@example" for instance; of the host without a name, the name
+    /// alone. Names of plugins hold no "@".
+    #[must_use]
+    pub fn qualify(&self, name: &str) -> String {
+        match self.name() {
+            None => name.to_owned(),
+            Some(host) => format!("{name}@{host}"),
+        }
+    }
+
     /// Whether it is the host without a name.
     #[must_use]
     pub fn is_unnamed(&self) -> bool {

@@ -139,7 +139,7 @@ fn one_component_can_decide_and_listen_with_one_state() {
         failed.count() == 3
     });
     assert_eq!(attempt(USER), 530, "it knows of three failures");
-    assert!(server.log().contains("3 failures"));
+    crate::support::eventually("it is in the log", || server.log().contains("3 failures"));
 }
 
 #[test]

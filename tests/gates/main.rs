@@ -13,6 +13,7 @@ mod support;
 
 mod accounts;
 mod authenticators;
+mod earlier;
 mod events;
 mod guards;
 mod hung;

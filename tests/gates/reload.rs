@@ -155,7 +155,9 @@ fn settings_of_the_server_are_read_anew() {
     eventually("the reload is done", || server.log().contains("reloaded: "));
     let mut after = Client::dial(server.address);
     after.reply().expect(220).saying("two");
-    assert!(server.log().contains("127.0.0.2:"), "{}", server.log());
+    eventually("the address is told", || {
+        server.log().contains("127.0.0.2:")
+    });
 
     data.send(b" a file").unwrap();
     data.finish().unwrap();

@@ -259,3 +259,35 @@ fn the_clock_keeps_no_engine() {
     }
     panic!("somebody holds the engine");
 }
+
+/// What one host's clients do counts for no other.
+#[tokio::test]
+async fn hosts_have_states_of_their_own() {
+    let fixture = Fixture::new();
+    let plugin = config::Plugin {
+        name: "lockout".into(),
+        ..configured("builtin:lockout".into(), "")
+    };
+    let place = fixture.directory.path();
+    let mut other = config::Config::default().hosts().0;
+    other.id = HostId::named("other");
+    other.plugin = vec![plugin.clone()];
+    let gates = fixture.host.gates_of(&other.id, &other.plugin, place);
+    let gates = gates.await.unwrap();
+    fixture.gates(&[plugin]).await;
+    // It counts the attempt before anybody has decided.
+    let outcome = login(&*gates.authenticators[0].gate, "alice", "wrong").await;
+    assert!(matches!(outcome, Ok(Outcome::Abstain)), "{outcome:?}");
+    let keys = || {
+        let states = fixture.host.states().into_iter();
+        states
+            .map(|(name, kept)| (name, kept.keys))
+            .collect::<Vec<_>>()
+    };
+    let [(own, 0), (others, 1..)] = &keys()[..] else {
+        panic!("{:?}", keys());
+    };
+    assert_eq!((&**own, &**others), ("lockout", "lockout@other"));
+    fixture.host.retain([other].iter());
+    assert_eq!(keys().len(), 1);
+}
