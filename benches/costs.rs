@@ -21,7 +21,8 @@ use portcullis::{
         upload::{Inspection, Record, UploadFacts},
     },
     plugin::Host,
-    storage::{StartAt, Storage, Tree, local::Local},
+    spool::{StartAt, Storage, Tree},
+    startup::Startup,
     types::{Durability, HostId, UploadMode},
 };
 use rustix::{
@@ -77,6 +78,16 @@ fn session() -> Arc<SessionInfo> {
     })
 }
 
+fn upload() -> UploadFacts {
+    UploadFacts {
+        path: path("/x"),
+        mode: UploadMode::Create,
+        announced_size: None,
+        staged: None,
+        record: Record::default(),
+    }
+}
+
 /// The plugins that ship, as configured by default, but with a user whose hash costs nothing.
 async fn gates(state: &Path) {
     let hash = "$argon2id$v=19$m=8,t=1,p=1$6HFjYZHZjs/+ivIU6Du+Iw$t+ZY4FWTwL/4l0WZLTsIxgJqneNTMWQ0dYL9ar7o1ck";
@@ -128,13 +139,7 @@ async fn gates(state: &Path) {
     })
     .await;
 
-    let upload = UploadFacts {
-        path: path("/x"),
-        mode: UploadMode::Create,
-        announced_size: None,
-        staged: None,
-        record: Record::default(),
-    };
+    let upload = upload();
     let piece = Bytes::from(vec![b'a'; 64 << 10]);
     measure("inspect 1 MiB", 256, async || {
         let mut inspection = Inspection::start(&gates.inspectors, &facts, &upload);
@@ -160,14 +165,13 @@ async fn storage(state: &Path) {
         durability: Durability::None,
         ..config::Storage::default()
     };
-    let local = Local::open(
-        "bench",
-        &config,
-        state,
-        &portcullis::startup::Startup::real(),
-    )
-    .unwrap();
-    let tree = local.open(&path("/alice"), &"alice".into()).await.unwrap();
+    let storage = Storage::open("bench", &config, state, &Startup::real()).unwrap();
+    let tree = storage
+        .home(&path("/alice"), &"alice".into())
+        .await
+        .unwrap();
+    // Nobody has anything against what is uploaded.
+    let (facts, upload) = (session(), upload());
     let home = config.root.join("alice");
     for (directory, files) in [("many", MANY), ("few", 10)] {
         fs::create_dir(home.join(directory)).unwrap();
@@ -180,7 +184,7 @@ async fn storage(state: &Path) {
         }
     }
     measure("list 10,000 entries, each", MANY, async || {
-        list(&*tree, "/many").await;
+        list(&tree, "/many").await;
     })
     .await;
     measure("its floor: getdents64 and statx", MANY, async || {
@@ -189,7 +193,7 @@ async fn storage(state: &Path) {
     .await;
     measure("list 10 entries, in all", 1000, async || {
         for _ in 0..1000 {
-            list(&*tree, "/few").await;
+            list(&tree, "/few").await;
         }
     })
     .await;
@@ -197,8 +201,8 @@ async fn storage(state: &Path) {
     measure("open and read a small file", 1000, async || {
         let mut buffer = [0; 4096];
         for _ in 0..1000 {
-            let source = tree.read(&file).await.unwrap();
-            black_box(source.try_read_at(&mut buffer, 0)).unwrap();
+            let content = tree.read(&file).await.unwrap();
+            black_box(content.try_read_at(&mut buffer, 0)).unwrap();
         }
     })
     .await;
@@ -208,15 +212,18 @@ async fn storage(state: &Path) {
         for _ in 0..1000 {
             number += 1;
             let new = path(&format!("/few/{number}"));
-            let mut part = tree.stage(&new, StartAt::Start).await.unwrap();
-            part.write(&mut [IoSlice::new(&data)]).await.unwrap();
-            part.publish(&new, true).await.unwrap();
+            let mut incoming = tree.stage(&new, StartAt::Start).await.unwrap();
+            incoming.write(&mut [IoSlice::new(&data)]).await.unwrap();
+            let received = incoming.complete().unwrap();
+            let approval = Inspection::start(&[], &facts, &upload).finish().await;
+            let approved = received.approve(approval.unwrap());
+            approved.publish(&new, true).await.unwrap();
         }
     })
     .await;
 }
 
-async fn list(tree: &dyn Tree, directory: &str) {
+async fn list(tree: &Tree, directory: &str) {
     let mut listing = tree.list(&path(directory)).await.unwrap();
     while listing.next().await.unwrap().is_some() {}
 }

@@ -1,8 +1,8 @@
 //! Portcullis: an FTPS server whose decisions are WebAssembly components.
 //!
 //! A line comes in, becomes a command ([`ftp`]), meets the session's state ([`session`]), asks the
-//! [`gate`], touches [`storage`] and leaves as a reply; bytes move over [`data`] connections. The
-//! gates are answered by components in a sandbox ([`plugin`]), whose authors have the [`kit`].
+//! [`gate`], touches [`storage`] and leaves as a reply; bytes move over [`data`] connections, and uploads
+//! stay in the [`spool`] until they are approved. The gates are answered by components in a sandbox ([`plugin`]), whose authors have the [`kit`].
 
 pub mod access;
 pub mod cli;
@@ -18,6 +18,7 @@ pub mod passwords;
 pub mod plugin;
 pub mod server;
 pub mod session;
+pub mod spool;
 pub mod startup;
 pub mod storage;
 pub mod tls;

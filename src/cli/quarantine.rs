@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     server::control::{Answer, Request},
-    storage::QuarantinedUpload,
+    spool::QuarantinedUpload,
 };
 
 #[derive(Debug, Subcommand)]

@@ -5,7 +5,7 @@ use std::{io, sync::Arc};
 use super::{Channel, open::BUFFER_LIMIT, rate::Rate};
 use crate::{
     ftp::ascii::ToNetwork,
-    storage::{self, Source},
+    storage::{self, Content},
 };
 
 /// Why a pump stopped.
@@ -24,7 +24,7 @@ pub enum PumpError {
 /// See [`PumpError`].
 pub async fn send_file(
     channel: &mut Channel,
-    source: &dyn Source,
+    source: &dyn Content,
     offset: u64,
     end: u64,
     ascii: bool,

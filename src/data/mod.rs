@@ -4,6 +4,7 @@ pub mod arrivals;
 pub mod channel;
 pub mod download;
 pub mod ending;
+pub mod inspection_feed;
 pub mod open;
 pub mod passive;
 pub mod rate;

@@ -6,6 +6,7 @@
 
 pub mod account;
 pub mod authentication;
+pub mod digester;
 pub mod event;
 pub mod grounds;
 pub mod health;

@@ -188,39 +188,51 @@ pub trait Inspector: Send + Sync {
     ) -> BoxFuture<'static, Result<Verdict, Fault>>;
 }
 
-/// Makes the digest of every upload, beside the inspectors, and lets all of them pass.
-pub struct Digester;
+/// The proof that an upload may be seen. Nothing is published without one, and nobody but the gate
+/// makes one.
+#[derive(Debug)]
+pub struct Approval {
+    accept_as: Option<String>,
+    record: Record,
+}
 
-impl Digester {
-    /// It as a member of a chain.
-    #[must_use]
-    pub fn named() -> Named<dyn Inspector> {
-        Named {
-            name: "digest".into(),
-            on_failure: OnFailure::Allow,
-            gate: Arc::new(Self),
+impl Approval {
+    /// A person has released it from quarantine, where its digest was noted.
+    pub(crate) fn by_a_person(sha256: Option<&str>) -> Self {
+        let record = Record::default();
+        if let Some(digest) = sha256 {
+            record.set(digest);
         }
+        Self {
+            accept_as: None,
+            record,
+        }
+    }
+
+    /// The name that an inspector has chosen, not normalised, to be checked like any other.
+    #[must_use]
+    pub fn accept_as(&self) -> Option<&str> {
+        self.accept_as.as_deref()
+    }
+
+    /// The digest of the whole, if it is known by now.
+    #[must_use]
+    pub fn sha256(&self) -> Option<&str> {
+        self.record.get()
     }
 }
 
-impl Inspector for Digester {
-    fn inspect(
-        &self,
-        _: Arc<SessionInfo>,
-        mut upload: Upload,
-    ) -> BoxFuture<'static, Result<Verdict, Fault>> {
-        Box::pin(async move {
-            let failed = |error: std::io::Error| Fault {
-                plugin: "digest".into(),
-                kind: FaultKind::Internal,
-                text: error.to_string(),
-            };
-            // From the first byte on, so that nothing is read twice.
-            upload.sha256().await.map_err(failed)?;
-            while let Ok(Some(_)) = upload.read(usize::MAX).await {}
-            upload.sha256().await.map_err(failed)?;
-            Ok(Verdict::Accept)
-        })
+/// What an upload is approved by where the configuration says that a late verdict is not waited for.
+pub struct Unjudged(Record);
+
+impl Unjudged {
+    /// The approval, with the name that an inspector has chosen by now.
+    #[must_use]
+    pub fn approve(&self, accept_as: Option<String>) -> Approval {
+        Approval {
+            accept_as,
+            record: self.0.clone(),
+        }
     }
 }
 
@@ -246,6 +258,7 @@ struct Member {
 pub struct Inspection {
     session: Arc<SessionInfo>,
     path: VirtualPath,
+    record: Record,
     members: Vec<Member>,
     verdicts: mpsc::Receiver<(usize, Result<Verdict, Fault>)>,
     undecided: usize,
@@ -285,6 +298,7 @@ impl Inspection {
         Self {
             session: session.clone(),
             path: facts.path.clone(),
+            record: facts.record.clone(),
             members,
             verdicts,
             undecided,
@@ -311,12 +325,18 @@ impl Inspection {
     ///
     /// # Errors
     /// When one of them refuses.
-    pub async fn finish(&mut self) -> Result<Option<String>, Refusal> {
+    pub async fn finish(&mut self) -> Result<Approval, Refusal> {
         self.send(Piece::End).await?;
         while self.undecided > 0 {
             self.verdict().await?;
         }
-        Ok(self.accept_as.clone())
+        Ok(self.unjudged().approve(self.accept_as.clone()))
+    }
+
+    /// To publish it before all have decided.
+    #[must_use]
+    pub fn unjudged(&self) -> Unjudged {
+        Unjudged(self.record.clone())
     }
 
     /// The inspectors that have not decided yet.

@@ -32,8 +32,8 @@ use crate::{
     config::Loaded,
     gate::health::Snapshot,
     plugin::Taken,
+    spool::QuarantinedUpload,
     startup::{RunningServer, Startup},
-    storage::{QuarantinedUpload, Storage},
 };
 
 /// The socket's name in the state directory.

@@ -39,8 +39,8 @@ use crate::{
     config::{Config, Loaded, Problem},
     open_files,
     session::{Shutdown, generation::Generation},
+    spool::Storage,
     startup::{Startup, overlap},
-    storage::local::Local,
 };
 
 /// How often broken uploads are looked through for old ones.
@@ -141,7 +141,7 @@ pub struct Tried {
     /// The virtual hosts with their plugins.
     pub hosts: Vec<PreparedHost>,
     /// The storages, by name.
-    pub storages: Vec<(String, Arc<Local>)>,
+    pub storages: Vec<(String, Arc<Storage>)>,
 }
 
 /// Does what the start does, to its end, but lets nobody in, and leaves nothing behind when `startup`

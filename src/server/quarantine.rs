@@ -8,7 +8,8 @@ use super::{
 };
 use crate::{
     gate::{SessionInfo, event::Event},
-    storage::{Error, QuarantineInfo, QuarantinedUpload, Storage},
+    spool::{QuarantineInfo, QuarantinedUpload, Storage},
+    storage::Error,
 };
 
 impl Running {
@@ -87,7 +88,7 @@ impl Running {
         Ok(format!("{id} is deleted, which was to be {path} of {user}"))
     }
 
-    async fn storage_of(&self, id: &str) -> Result<Arc<dyn Storage>, String> {
+    async fn storage_of(&self, id: &str) -> Result<Arc<Storage>, String> {
         for (name, storage) in self.resources.storages() {
             let held = storage.quarantined().await;
             let held = held.map_err(|error| format!("storage.{name}: {error}"))?;

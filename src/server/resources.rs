@@ -20,11 +20,9 @@ use crate::{
         host::{Hosts, VirtualHost},
         users::Users,
     },
+    spool::Storage,
     startup::Startup,
-    storage::{
-        Storage,
-        local::{Local, OpenError},
-    },
+    storage::OpenError,
     tls::Tls,
 };
 
@@ -37,7 +35,7 @@ pub struct Resources {
     host: Host,
     users: Arc<Users>,
     logins: Arc<Turns>,
-    storages: Mutex<BTreeMap<String, (Configured, Arc<Local>)>>,
+    storages: Mutex<BTreeMap<String, (Configured, Arc<Storage>)>>,
     /// Dropped when all events have been told.
     ended: mpsc::Sender<()>,
 }
@@ -46,7 +44,7 @@ pub struct Resources {
 pub struct Prepared {
     pub default: PreparedHost,
     pub others: Vec<PreparedHost>,
-    pub storages: BTreeMap<String, (Configured, Arc<Local>)>,
+    pub storages: BTreeMap<String, (Configured, Arc<Storage>)>,
     /// Things that work, and may not for long.
     pub warnings: Vec<Problem>,
 }
@@ -161,8 +159,7 @@ impl Resources {
             let queue = loaded.config.plugin_host.event_queue;
             let own = prepared.storages.iter();
             let own = own.filter(|(name, _)| config.storage.contains_key(*name));
-            let own =
-                own.map(|(name, (_, local))| (name.clone(), local.clone() as Arc<dyn Storage>));
+            let own = own.map(|(name, (_, storage))| (name.clone(), storage.clone()));
             Arc::new(VirtualHost {
                 storages: own.collect(),
                 observers: Observers::new(vec![
@@ -186,7 +183,7 @@ impl Resources {
         &self,
         loaded: &Loaded,
         startup: &Arc<Startup>,
-    ) -> Result<BTreeMap<String, (Configured, Arc<Local>)>, Problem> {
+    ) -> Result<BTreeMap<String, (Configured, Arc<Storage>)>, Problem> {
         let before = self.opened().clone();
         let mut storages = BTreeMap::new();
         for (name, storage) in &loaded.config.storage {
@@ -214,7 +211,7 @@ impl Resources {
                     let (name, storage) = (name.clone(), storage.clone());
                     let startup = startup.clone();
                     let own = name.clone();
-                    let open = move || Local::open(&own, &storage, &state, &startup);
+                    let open = move || Storage::open(&own, &storage, &state, &startup);
                     beside(loaded, &name, open).await?
                 }
             };
@@ -234,7 +231,7 @@ impl Resources {
     }
 
     /// The storages that there are now, by name.
-    pub fn storages(&self) -> Vec<(String, Arc<Local>)> {
+    pub fn storages(&self) -> Vec<(String, Arc<Storage>)> {
         let storages = self.opened();
         let storages = storages
             .iter()
@@ -242,7 +239,7 @@ impl Resources {
         storages.collect()
     }
 
-    fn opened(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, (Configured, Arc<Local>)>> {
+    fn opened(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, (Configured, Arc<Storage>)>> {
         self.storages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -251,8 +248,8 @@ impl Resources {
 async fn beside(
     loaded: &Loaded,
     name: &str,
-    open: impl FnOnce() -> Result<Local, OpenError> + Send + 'static,
-) -> Result<Arc<Local>, Problem> {
+    open: impl FnOnce() -> Result<Storage, OpenError> + Send + 'static,
+) -> Result<Arc<Storage>, Problem> {
     let opened = timeout(OPEN, tokio::task::spawn_blocking(open)).await;
     let root = || {
         let storage = loaded.config.storage.get(name);

@@ -18,7 +18,8 @@ use crate::{
         Permissions,
         path_policy::{Operation, Policy, Request},
     },
-    storage::{Error, Tree},
+    spool::Tree,
+    storage::Error,
 };
 
 /// The size in TYPE A takes reading the whole file: not of larger ones.
@@ -56,7 +57,7 @@ impl UserSession<'_> {
         let path = self.resolve(argument)?;
         let user = &*self.user;
         user.policy.check(Operation::See, &path).await?;
-        let metadata = told(&*user.tree, &user.policy, &self.cuts(), &path).await?;
+        let metadata = told(&user.tree, &user.policy, &self.cuts(), &path).await?;
         Ok((path, metadata))
     }
 
@@ -221,7 +222,7 @@ impl UserSession<'_> {
 /// The facts that a client is told of a path: of what RETR would send (RFC 3659 §4). Only where nothing is
 /// published, or what is may not be downloaded, it is the broken upload that can be gone on with.
 pub(super) async fn told(
-    tree: &dyn Tree,
+    tree: &Tree,
     policy: &Policy,
     cuts: &RecentCuts,
     path: &VirtualPath,

@@ -46,8 +46,8 @@ use crate::{
         grounds::Reads,
         listeners::Listeners,
     },
+    spool::Storage,
     startup::Startup,
-    storage::{Storage, local::Local},
     tls::{Tls, self_signed},
     types::{BoxFuture, HostId, OnFailure},
 };
@@ -140,11 +140,11 @@ impl Harness {
             storage.durability = crate::types::Durability::None;
         }
         let startup = Startup::real();
-        let mut storages: BTreeMap<String, Arc<dyn Storage>> = BTreeMap::new();
+        let mut storages: BTreeMap<String, Arc<Storage>> = BTreeMap::new();
         for (name, storage) in &config.storage {
-            let local = Local::open(name, storage, directory.path(), &startup);
-            let local = local.map_err(|error| io::Error::other(error.text))?;
-            storages.insert(name.clone(), Arc::new(local));
+            let opened = Storage::open(name, storage, directory.path(), &startup);
+            let opened = opened.map_err(|error| io::Error::other(error.text))?;
+            storages.insert(name.clone(), Arc::new(opened));
         }
         let mut built = Vec::new();
         for setup in hosts(&config)? {
@@ -209,7 +209,7 @@ impl Harness {
 fn build(
     setup: HostSetup,
     directory: &TempDir,
-    storages: &BTreeMap<String, Arc<dyn Storage>>,
+    storages: &BTreeMap<String, Arc<Storage>>,
 ) -> io::Result<VirtualHost> {
     let HostSetup {
         config,

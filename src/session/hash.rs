@@ -14,7 +14,7 @@ use super::{
 use crate::{
     ftp::{digest::Algorithm, path::VirtualPath, reply::Reply},
     gate::path_policy::Operation,
-    storage::{self, Source},
+    storage::{self, Content},
 };
 
 /// What is read at a time.
@@ -139,7 +139,7 @@ impl Running {
 
 /// Reads by the storage's own waiting path: hashing is long enough to let others run in between.
 async fn compute(
-    source: &dyn Source,
+    source: &dyn Content,
     algorithm: Algorithm,
     first: u64,
     end: u64,

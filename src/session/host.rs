@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 use crate::{
     config,
     gate::{Account, Gates, event::Observers},
-    storage::Storage,
+    spool::Storage,
     tls::Tls,
     types::HostId,
 };
@@ -22,7 +22,7 @@ pub struct VirtualHost {
     /// Who hears of what happens.
     pub observers: Observers,
     /// By their names in the configuration.
-    pub storages: BTreeMap<String, Arc<dyn Storage>>,
+    pub storages: BTreeMap<String, Arc<Storage>>,
 }
 
 impl VirtualHost {
@@ -42,7 +42,7 @@ impl VirtualHost {
 
     /// The storage that serves an account: the one it names, else `default`, else the only one.
     #[must_use]
-    pub fn storage(&self, account: &Account) -> Option<&Arc<dyn Storage>> {
+    pub fn storage(&self, account: &Account) -> Option<&Arc<Storage>> {
         named(&self.storages, account)
     }
 

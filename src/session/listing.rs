@@ -22,7 +22,8 @@ use crate::{
         reply::Reply,
     },
     gate::path_policy::{Operation, Policy, Refusal, Request},
-    storage::{Error, Listing, Tree},
+    spool::Tree,
+    storage::{Error, Listing},
     tls::session::Direction,
 };
 
@@ -221,11 +222,11 @@ impl UserSession<'_> {
             }
             _ => {
                 let cuts = self.cuts();
-                entries(&*user.tree, &user.policy, &cuts, &path, named, names, facts).await?
+                entries(&user.tree, &user.policy, &cuts, &path, named, names, facts).await?
             }
         };
         let around = if facts {
-            around(&*user.tree, &user.policy, &path).await?
+            around(&user.tree, &user.policy, &path).await?
         } else {
             Vec::new()
         };
@@ -253,7 +254,7 @@ impl UserSession<'_> {
 
 /// `cdir` and, below the root, `pdir`.
 async fn around(
-    tree: &dyn Tree,
+    tree: &Tree,
     policy: &Policy,
     path: &VirtualPath,
 ) -> Result<Vec<(&'static str, EntryKind, Metadata)>, Failure> {
@@ -267,7 +268,7 @@ async fn around(
 }
 
 async fn entries(
-    tree: &dyn Tree,
+    tree: &Tree,
     policy: &Policy,
     cuts: &RecentCuts,
     path: &VirtualPath,

@@ -268,7 +268,7 @@ impl Session {
             );
             return self.no_home().await;
         };
-        let tree = match storage.open(&account.home, &id).await {
+        let tree = match storage.home(&account.home, &id).await {
             Ok(tree) => tree,
             Err(Error::OpenFiles) => {
                 open_files::complain("a home could not be opened");

@@ -17,9 +17,11 @@ mod journal;
 mod listing;
 mod login;
 mod parameters;
+mod publish;
 mod queue;
 mod retrieve;
 mod security;
+mod size_limit;
 mod state;
 mod store;
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, SocketAddr, SocketAddrV4},
 };
 
-use super::{Next, UserSession, connection::Connection, errors::Failure, upload::Limit};
+use super::{Next, UserSession, connection::Connection, errors::Failure, size_limit::Limit};
 use crate::{
     data::{Route, arrivals::Arrivals, passive},
     ftp::{

@@ -11,7 +11,7 @@ use crate::{
         event::{Event, Observers},
         path_policy::Policy,
     },
-    storage::Tree,
+    spool::Tree,
     types::UserId,
 };
 
@@ -52,7 +52,7 @@ pub struct Active {
     /// What the authenticator said of the user.
     pub account: Arc<Account>,
     /// The user's files.
-    pub tree: Arc<dyn Tree>,
+    pub tree: Arc<Tree>,
     /// What the user may do to them.
     pub policy: Arc<Policy>,
     /// One of the sessions of the same user.

@@ -8,14 +8,16 @@ use super::{
     Next, UserSession,
     errors::Failure,
     journal,
+    size_limit::{Limit, quota_exceeded},
     transfer::{Handle, Work},
-    upload::{Limit, Upload, quota_exceeded},
+    upload::Upload,
 };
 use crate::{
     config::UploadDigest,
     ftp::{metadata::Kind, path::VirtualPath, reply::Reply},
-    gate::{path_policy::Operation, upload::Digester},
-    storage::{Error, StartAt},
+    gate::{digester::Digester, path_policy::Operation},
+    spool::StartAt,
+    storage::Error,
     tls::session::Direction,
     types::UploadMode,
 };
@@ -116,25 +118,26 @@ impl UserSession<'_> {
         let (transfer, handle) = self
             .prepare(Direction::Receive, journal::Operation::Upload, Some(&path))
             .await?;
-        let mut part = tree.stage(&path, from).await?;
+        let mut incoming = tree.stage(&path, from).await?;
         if let Some(quota) = quota {
             // What waits to be resumed counts, what is resumed now does not.
             let used = match tree.usage().await {
                 Ok(used) => used.saturating_sub(replaced),
                 Err(error) => {
-                    let _ = part.keep().await;
+                    let _ = incoming.keep().await;
                     return Err(error.into());
                 }
             };
             limit = limit.and_quota(quota, used);
             let refusal = limit.refuses(announced_size);
-            if let Some(refusal) = refusal.or_else(|| limit.refuses(Some(part.length().max(1)))) {
-                let _ = part.keep().await;
+            if let Some(refusal) = refusal.or_else(|| limit.refuses(Some(incoming.length().max(1))))
+            {
+                let _ = incoming.keep().await;
                 return Err(refusal);
             }
             // Others of the same account may be under way.
-            if part.within(quota).is_err() {
-                let _ = part.keep().await;
+            if incoming.set_quota(quota).is_err() {
+                let _ = incoming.keep().await;
                 return Err(Failure::OverLimit {
                     reply: quota_exceeded(quota),
                     bytes: None,
@@ -177,11 +180,11 @@ impl UserSession<'_> {
         };
         let work = async move {
             match transfer.open().await {
-                Ok((channel, guard)) => upload.run(part, channel, guard).await,
+                Ok((channel, guard)) => upload.run(incoming, channel, guard).await,
                 Err(reply) => {
                     // What an earlier attempt left is still good.
-                    if part.length() > 0 {
-                        let _ = part.keep().await;
+                    if incoming.length() > 0 {
+                        let _ = incoming.keep().await;
                     }
                     reply
                 }

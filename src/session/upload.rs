@@ -6,8 +6,9 @@ use tokio::time::sleep;
 
 use super::{
     cuts::RecentCuts,
-    errors::{self, At, Failure},
-    journal::{self, Blame, Broken, Journal, Stored},
+    errors,
+    journal::{self, Blame, Broken, Journal},
+    size_limit::{Limit, quota_exceeded},
     transfer::{Ended, Guard},
 };
 use crate::{
@@ -16,18 +17,19 @@ use crate::{
         Channel,
         download::PumpError,
         ending::End,
+        inspection_feed::{FeedError, InspectionFeed},
         rate::Rate,
-        upload::{Gathered, Receiver, Showing, UploadError},
+        upload::{Gathered, Receiver, UploadError},
     },
     ftp::{path::VirtualPath, reply::Reply},
-    gate::event::Event,
     gate::{
         Named, SessionInfo,
-        path_policy::{Operation, Policy},
+        path_policy::Policy,
         session::line,
-        upload::{Inspection, Inspector, Record, Refusal, UploadFacts},
+        upload::{Approval, Inspection, Inspector, Record, Refusal, UploadFacts},
     },
-    storage::{Error, Part, QuarantineInfo, Tree},
+    spool::{Failed, Incoming, QuarantineInfo, StagedUpload, Tree},
+    storage::Error,
     types::{UploadMode, UserId},
 };
 
@@ -35,66 +37,12 @@ use crate::{
 /// connection: a client that is killed loses both connections at once, in whatever order that comes.
 const FIN_GRACE: Duration = Duration::from_millis(100);
 
-/// How many bytes a file may have, and why.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Limit {
-    bytes: Option<u64>,
-    /// The quota, if that is what limits.
-    quota: Option<u64>,
-}
-
-impl Limit {
-    /// Of one file; 0 is no limit.
-    pub(super) fn size(bytes: u64) -> Self {
-        Self {
-            bytes: (bytes > 0).then_some(bytes),
-            quota: None,
-        }
-    }
-
-    /// The lower of this one and what is left of a quota, of which other files use so much.
-    pub(super) fn and_quota(self, quota: u64, used: u64) -> Self {
-        let left = quota.saturating_sub(used);
-        match self.bytes {
-            Some(bytes) if bytes <= left => self,
-            _ => Self {
-                bytes: Some(left),
-                quota: Some(quota),
-            },
-        }
-    }
-
-    /// 552 for a file of that size.
-    pub(super) fn refuses(&self, size: Option<u64>) -> Option<Failure> {
-        let refuses = size.zip(self.bytes).is_some_and(|(size, most)| size > most);
-        refuses.then(|| Failure::OverLimit {
-            reply: self.reply(),
-            bytes: size,
-        })
-    }
-
-    /// RFC 959: "Exceeded storage allocation".
-    fn reply(&self) -> Reply {
-        match self.quota {
-            Some(quota) => quota_exceeded(quota),
-            None => {
-                let text = format!("Uploads have {} bytes at most", self.bytes.unwrap_or(0));
-                Reply::new(552, text)
-            }
-        }
-    }
-}
-
-pub(super) fn quota_exceeded(quota: u64) -> Reply {
-    Reply::new(552, format!("The quota of {quota} bytes is exceeded"))
-}
-
 /// One upload.
 pub(super) struct Upload {
     pub(super) facts: Arc<SessionInfo>,
     pub(super) journal: Journal,
     pub(super) policy: Arc<Policy>,
-    pub(super) tree: Arc<dyn Tree>,
+    pub(super) tree: Arc<Tree>,
     pub(super) user: UserId,
     pub(super) inspectors: Vec<Named<dyn Inspector>>,
     pub(super) settings: Uploads,
@@ -141,7 +89,7 @@ impl From<&'static str> for Cut {
 
 /// How an inspection ended, or did not.
 enum Decision {
-    Accepted(Option<String>),
+    Accepted(Approval),
     Refused(Refusal),
     /// ABOR came, or what is staged cannot be read.
     Broken(Cut),
@@ -152,7 +100,7 @@ enum Decision {
 impl Upload {
     pub(super) async fn run(
         mut self,
-        mut part: Box<dyn Part>,
+        mut incoming: Incoming,
         mut channel: Channel,
         guard: Guard,
     ) -> Reply {
@@ -160,15 +108,15 @@ impl Upload {
             path: self.path.clone(),
             mode: self.mode,
             announced_size: self.announced_size,
-            staged: Some(part.staged()),
+            staged: Some(incoming.staged()),
             record: Record::default(),
         };
         let inspection = Inspection::start(&self.inspectors, &self.facts, &facts);
-        let mut showing = Showing::new(inspection, &*part);
+        let mut feed = InspectionFeed::new(inspection, &incoming);
         let received = {
             let mut receiver = Receiver {
-                part: &mut *part,
-                showing: &mut showing,
+                upload: &mut incoming,
+                feed: &mut feed,
                 // Where nothing is left, it was refused before.
                 limit: self.limit.bytes.unwrap_or(0),
                 ascii: self.ascii,
@@ -177,25 +125,25 @@ impl Upload {
                 ending: guard.ending(),
                 announced: self.announced_size,
                 gathered: Gathered::default(),
-                whole: false,
+                complete: false,
             };
             let received = tokio::select! {
                 biased;
                 result = receiver.receive(&mut channel) => Ok(result),
                 cause = guard.abort.come() => Err(cause),
             };
-            let whole = receiver.whole;
+            let complete = receiver.complete;
             if received.is_err() {
                 // What cannot be staged cannot be kept.
                 let _ = receiver.give_up().await;
             }
-            received.map(|received| (received, whole))
+            received.map(|received| (received, complete))
         };
-        let (received, whole) = match received {
+        let (received, complete) = match received {
             Ok(received) => received,
             Err(cause) => {
                 drop(channel);
-                return self.broken(part, cause.into()).await;
+                return self.broken(incoming.into(), cause.into()).await;
             }
         };
         match received {
@@ -204,75 +152,93 @@ impl Upload {
             Err(UploadError::Ended(why)) => {
                 let reply = Reply::new(426, format!("{why}, transfer aborted"));
                 let cut = Cut::Other(reply, why.to_string());
-                return self.broken(part, cut).await;
+                return self.broken(incoming.into(), cut).await;
             }
             Err(UploadError::Refused(refusal)) => {
-                let reply = self.refused(part, &refusal, whole, &facts.record).await;
+                let reply = self
+                    .refused(incoming.into(), &refusal, complete, &facts.record)
+                    .await;
                 channel.refuse().await;
                 return reply;
             }
             Err(UploadError::TooLarge) => {
-                showing.too_large().await;
+                feed.too_large().await;
                 channel.refuse().await;
                 return self.over_limit(self.limit.reply());
             }
             Err(UploadError::Stalled) => {
-                return self.broken(part, Cut::Ended(Ended::Stalled)).await;
+                return self
+                    .broken(incoming.into(), Cut::Ended(Ended::Stalled))
+                    .await;
             }
             // Others of the same account have taken the room meanwhile.
             Err(UploadError::Pump(PumpError::Storage(Error::Quota))) => {
-                showing.too_large().await;
+                feed.too_large().await;
                 channel.refuse().await;
                 return self.over_limit(quota_exceeded(self.quota.unwrap_or(0)));
             }
             Err(UploadError::Pump(error @ PumpError::Storage(_))) => {
                 channel.refuse().await;
-                return self.broken(part, Cut::Pump(error)).await;
+                return self.broken(incoming.into(), Cut::Pump(error)).await;
             }
-            Err(UploadError::Pump(error)) => return self.broken(part, Cut::Pump(error)).await,
+            Err(UploadError::Pump(error)) => {
+                return self.broken(incoming.into(), Cut::Pump(error)).await;
+            }
         }
         // Where ALLO has told the size, nothing can be missing.
         if self.unclosed && self.announced_size.is_none() {
             tokio::select! {
                 biased;
-                cause = guard.abort.come() => return self.broken(part, cause.into()).await,
+                cause = guard.abort.come() => return self.broken(incoming.into(), cause.into()).await,
                 () = sleep(FIN_GRACE) => {}
             }
         }
-        let completed = tokio::select! {
+        let settled = tokio::select! {
             biased;
             cause = guard.abort.come() => Err(Cut::from(cause)),
-            completed = part.completed() => Ok(completed),
+            settled = incoming.settle() => Ok(settled),
         };
-        match completed {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                channel.refuse().await;
-                return self.broken(part, Cut::Storage(error)).await;
-            }
+        let failed = match settled {
+            Ok(settled) => settled.err(),
             Err(cut) => {
                 drop(channel);
-                return self.broken(part, cut).await;
+                return self.broken(incoming.into(), cut).await;
             }
-        }
+        };
+        let completed = match failed {
+            None => incoming.complete(),
+            Some(error) => Err(Box::new(Failed {
+                upload: incoming,
+                error,
+            })),
+        };
+        let received = match completed {
+            Ok(received) => received,
+            Err(failed) => {
+                channel.refuse().await;
+                let Failed { upload, error } = *failed;
+                return self.broken(upload.into(), Cut::Storage(error)).await;
+            }
+        };
         // Clients that end TLS in both directions wait for this before they read the reply.
         if let Err(error) = channel.finish().await {
             line!(debug, self.facts, path = self.path.as_str(), %error, "the end of the data connection");
         }
         guard.inspecting();
-        match self.decision(&mut showing, &guard).await {
-            Decision::Accepted(accept_as) => {
-                let published = self.publish(part, accept_as, &facts.record, None).await;
+        let (upload, record) = (received, &facts.record);
+        match self.decision(&mut feed, &guard).await {
+            Decision::Accepted(approval) => {
+                let published = self.publish(upload, approval, None).await;
                 published.unwrap_or_else(|reply| reply)
             }
-            Decision::Refused(refusal) => self.refused(part, &refusal, true, &facts.record).await,
-            Decision::Broken(cut) => self.broken(part, cut).await,
-            Decision::Late => self.publish_unjudged(part, showing, &facts.record).await,
+            Decision::Refused(refusal) => self.refused(upload.into(), &refusal, true, record).await,
+            Decision::Broken(cut) => self.broken(upload.into(), cut).await,
+            Decision::Late => self.publish_unjudged(upload, feed, record).await,
         }
     }
 
     /// All bytes have come: waits for the verdicts.
-    async fn decision(&self, showing: &mut Showing, guard: &Guard) -> Decision {
+    async fn decision(&self, feed: &mut InspectionFeed, guard: &Guard) -> Decision {
         let after = self.settings.verdict_after;
         let late = async {
             if after.is_zero() {
@@ -280,28 +246,20 @@ impl Upload {
             }
             sleep(after).await;
         };
-        let decided = |verdict: Result<_, _>| match verdict {
-            Ok(accept_as) => Decision::Accepted(accept_as),
-            Err(UploadError::Refused(refusal)) => Decision::Refused(refusal),
-            Err(UploadError::Pump(error)) => Decision::Broken(Cut::Pump(error)),
-            Err(UploadError::TooLarge) => {
-                let reply = self.limit.reply();
-                let cause = reply.text().to_owned();
-                Decision::Broken(Cut::Other(reply, cause))
-            }
-            Err(UploadError::Stalled) => Decision::Broken(Cut::Ended(Ended::Stalled)),
-            Err(UploadError::Ended(why)) => {
-                let why = why.to_string();
-                Decision::Broken(Cut::Other(Reply::new(426, why.clone()), why))
+        let decided = |verdict| match verdict {
+            Ok(approval) => Decision::Accepted(approval),
+            Err(FeedError::Refused(refusal)) => Decision::Refused(refusal),
+            Err(FeedError::Unreadable(error)) => {
+                Decision::Broken(Cut::Pump(PumpError::Storage(error.into())))
             }
         };
         tokio::select! {
             biased;
             cause = guard.abort.come() => return Decision::Broken(cause.into()),
-            verdict = showing.verdict() => return decided(verdict),
+            verdict = feed.verdict() => return decided(verdict),
             () = late => {}
         }
-        let undecided = showing.undecided();
+        let undecided = feed.undecided();
         line!(
             warn,
             self.facts,
@@ -315,7 +273,7 @@ impl Upload {
             LateVerdict::Wait => tokio::select! {
                 biased;
                 cause = guard.abort.come() => Decision::Broken(cause.into()),
-                verdict = showing.verdict() => decided(verdict),
+                verdict = feed.verdict() => decided(verdict),
             },
             LateVerdict::Quarantine => {
                 let plugin = undecided.into_iter().next().unwrap_or_default();
@@ -326,162 +284,6 @@ impl Upload {
         }
     }
 
-    /// The file becomes visible before all inspectors have decided; what they say later is told.
-    async fn publish_unjudged(
-        self,
-        part: Box<dyn Part>,
-        mut showing: Showing,
-        record: &Record,
-    ) -> Reply {
-        let bytes = part.length();
-        let why = "its verdict was late";
-        let accept_as = showing.accept_as();
-        let published = self.publish(part, accept_as, record, Some(why)).await;
-        let reply = match published {
-            Ok(reply) => reply,
-            Err(reply) => return reply,
-        };
-        let record = record.clone();
-        tokio::spawn(async move {
-            let verdict = showing.verdict().await;
-            let path = self.path.as_str();
-            let (plugin, reason) = match &verdict {
-                Ok(_) => {
-                    line!(info, self.facts, path, "the late verdict is: accepted");
-                    return;
-                }
-                Err(UploadError::Refused(
-                    Refusal::Rejected(plugin, reason) | Refusal::Quarantined(plugin, reason),
-                )) => (plugin, reason),
-                Err(UploadError::Refused(Refusal::Failed(fault))) => (&fault.plugin, &fault.text),
-                Err(error) => {
-                    line!(
-                        error,
-                        self.facts,
-                        path,
-                        ?error,
-                        "the late verdict will never come"
-                    );
-                    return;
-                }
-            };
-            let digest = record.get();
-            let journal = &self.journal;
-            journal.refused_late(&self.path, bytes, digest, plugin, reason);
-        });
-        reply
-    }
-
-    /// The file becomes visible. `unjudged` says why it does although not all have decided.
-    async fn publish(
-        &self,
-        mut part: Box<dyn Part>,
-        accept_as: Option<String>,
-        record: &Record,
-        unjudged: Option<&str>,
-    ) -> Result<Reply, Reply> {
-        let (path, mode) = match accept_as {
-            None => (self.path.clone(), self.mode),
-            Some(other) => match self.other_path(&other).await {
-                Ok(path) => (path, UploadMode::Create),
-                Err(failure) => {
-                    let reply = failure.reply(&At {
-                        journal: &self.journal,
-                        operation: "upload",
-                        path: &self.path,
-                    });
-                    // Another time it may be stored: what has come is worth keeping.
-                    if reply.code() < 500 {
-                        let _ = part.keep().await;
-                    }
-                    return Err(reply);
-                }
-            },
-        };
-        let bytes = part.length();
-        if self.quota.is_some() {
-            // Others of the same account may have stored something since this began.
-            if let Err(error) = self.tree.usage().await {
-                let _ = part.keep().await;
-                self.journal.storage("upload", &path, &error);
-                return Err(errors::storage(&error));
-            }
-        }
-        if let Some(digest) = record.get() {
-            part.record(digest);
-        }
-        let published = match part.publish(&path, mode != UploadMode::Create).await {
-            // Somebody else was faster: that makes it another operation.
-            Err(Error::Exists) => {
-                let overwrite = Operation::Upload(UploadMode::Overwrite);
-                if let Err(refusal) = self.policy.check(overwrite, &path).await {
-                    return Err(errors::policy(&refusal));
-                }
-                part.publish(&path, true).await
-            }
-            result => result,
-        };
-        if let Err(error) = published {
-            self.journal.not_published(&path, bytes, &error);
-            let reply = errors::storage(&error);
-            // What is over the quota would be kept in vain.
-            if !matches!(error, Error::Quota) {
-                let _ = part.keep().await;
-            }
-            return Err(reply);
-        }
-        self.journal.emit(&Event::Uploaded(&Stored {
-            path: &self.path,
-            to: &path,
-            bytes,
-            sha256: record.get(),
-            unclosed: self.unclosed,
-            unjudged,
-        }));
-        let mut text = "Transfer complete".to_owned();
-        if self.unclosed {
-            text += ", ended without TLS close_notify";
-        }
-        if unjudged.is_some() {
-            text += ", not inspected to the end";
-        }
-        if path != self.path {
-            text += &format!(", stored as {path}");
-        }
-        if let Some(digest) = record.get() {
-            text += &format!(", SHA-256 {digest}");
-        }
-        Ok(Reply::new(226, text))
-    }
-
-    /// Another name that an inspector chose, checked like any other.
-    async fn other_path(&self, name: &str) -> Result<VirtualPath, Failure> {
-        let nonsense = |text: String| {
-            line!(
-                error,
-                self.facts,
-                path = self.path.as_str(),
-                error = text,
-                "accept-as"
-            );
-            Failure::from(Reply::new(
-                451,
-                "The upload cannot be stored under its new name",
-            ))
-        };
-        if name.split('/').any(|component| component == "..") {
-            return Err(nonsense(format!(
-                "an inspector named a path outside of the tree: {name:?}"
-            )));
-        }
-        let path = VirtualPath::parse(name, &VirtualPath::root())
-            .map_err(|error| nonsense(format!("{name:?}: {error}")))?;
-        self.policy
-            .check(Operation::Upload(UploadMode::Create), &path)
-            .await?;
-        Ok(path)
-    }
-
     /// The upload is more than it may be, and gone.
     fn over_limit(&self, reply: Reply) -> Reply {
         self.journal
@@ -490,8 +292,8 @@ impl Upload {
     }
 
     /// The transfer broke: what came so far waits to be resumed.
-    async fn broken(&self, part: Box<dyn Part>, cut: Cut) -> Reply {
-        let (bytes, reply) = (part.length(), cut.reply());
+    async fn broken(&self, upload: StagedUpload, cut: Cut) -> Reply {
+        let (bytes, reply) = (upload.length(), cut.reply());
         let (operation, path) = (journal::Operation::Upload, Some(&self.path));
         match &cut {
             Cut::Ended(ended) => self.journal.ended(operation, path, Some(bytes), *ended),
@@ -513,7 +315,7 @@ impl Upload {
                 fault: Blame::Client,
             }),
         }
-        if let Err(error) = part.keep().await {
+        if let Err(error) = upload.keep().await {
             line!(warn, self.facts, path = self.path.as_str(), %error,
                 "the broken upload cannot be kept");
         }
@@ -526,12 +328,12 @@ impl Upload {
     /// An inspector said no, or nothing: no client ever sees the file.
     async fn refused(
         &self,
-        part: Box<dyn Part>,
+        upload: StagedUpload,
         refusal: &Refusal,
         whole: bool,
         record: &Record,
     ) -> Reply {
-        let bytes = part.length();
+        let bytes = upload.length();
         let mut kept = None;
         match refusal {
             Refusal::Quarantined(plugin, reason) => {
@@ -547,7 +349,7 @@ impl Upload {
                     whole,
                     sha256: record.get().map(str::to_owned),
                 };
-                match part.quarantine(note).await {
+                match upload.quarantine(note).await {
                     Ok(name) => kept = Some(name),
                     Err(error) => line!(error, self.facts, path = self.path.as_str(), %error,
                         "quarantine failed, the upload is gone"),
@@ -555,9 +357,9 @@ impl Upload {
             }
             // It could not be decided: the client may come again and go on where it was.
             Refusal::Failed(_) => {
-                let _ = part.keep().await;
+                let _ = upload.keep().await;
             }
-            Refusal::Rejected(..) => drop(part),
+            Refusal::Rejected(..) => drop(upload),
         }
         let (journal, digest) = (&self.journal, record.get());
         journal.upload_refused(&self.path, bytes, digest, refusal, kept.as_deref());

@@ -11,7 +11,8 @@ use crate::{
         path::VirtualPath,
     },
     gate::path_policy::{Operation, Policy, Refusal, Request},
-    storage::{Error, Listing, Tree},
+    spool::Tree,
+    storage::{Error, Listing},
 };
 
 /// Directories that one pattern leads through. Each is read, and asked about, so a client must not have
@@ -77,7 +78,7 @@ impl<'a> Pattern<'a> {
 
 /// The entries that a pattern leads to, directory by directory.
 pub(super) struct Walk {
-    tree: Arc<dyn Tree>,
+    tree: Arc<Tree>,
     policy: Arc<Policy>,
     components: Vec<Component>,
     /// Directories that are still to be looked at, the next one last.
@@ -117,7 +118,7 @@ pub(super) struct Found {
 impl Walk {
     /// Begins in a directory that is there and may be listed.
     pub(super) fn new(
-        tree: Arc<dyn Tree>,
+        tree: Arc<Tree>,
         policy: Arc<Policy>,
         path: VirtualPath,
         pattern: Pattern<'_>,

@@ -117,10 +117,12 @@ impl Sent {
             };
         }
         match inspection.finish().await {
-            Ok(None) => Ok(Answer::word("accept")),
-            Ok(path) => Ok(Answer {
-                path,
-                ..Answer::word("accept-as")
+            Ok(approval) => Ok(match approval.accept_as() {
+                None => Answer::word("accept"),
+                Some(path) => Answer {
+                    path: Some(path.to_owned()),
+                    ..Answer::word("accept-as")
+                },
             }),
             Err(refusal) => refused(refusal),
         }

@@ -7,11 +7,10 @@ use std::{
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::Arc,
-    time::{Duration, SystemTime},
 };
 
 use rustix::{
-    fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags, openat2, statx},
+    fs::{Mode, OFlags, ResolveFlags, Statx, openat2},
     io::Errno,
 };
 
@@ -20,7 +19,10 @@ use crate::{
         metadata::{Kind, Metadata},
         path::VirtualPath,
     },
-    storage::{Error, Result},
+    storage::{
+        Error, Result,
+        posix::{describe, facts, facts_on_disk, kind, pool},
+    },
 };
 
 /// The kernel gives up with EAGAIN when something is renamed or mounted while it resolves a `..` of
@@ -28,16 +30,6 @@ use crate::{
 const TRIES: usize = 100;
 
 const RESOLVE: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
-
-/// What [`Metadata`] is made of.
-pub(super) const FACTS: StatxFlags = StatxFlags::TYPE
-    .union(StatxFlags::MODE)
-    .union(StatxFlags::NLINK)
-    .union(StatxFlags::UID)
-    .union(StatxFlags::GID)
-    .union(StatxFlags::MTIME)
-    .union(StatxFlags::INO)
-    .union(StatxFlags::SIZE);
 
 /// A directory, and all that can be reached from it.
 pub(super) struct Directory {
@@ -81,13 +73,14 @@ impl Directory {
         }
     }
 
-    /// One of which the kernel remembers nothing.
+    /// The same, of which the kernel remembers nothing.
     #[cfg(test)]
-    pub(super) fn cold(handle: OwnedFd) -> Self {
-        Self {
-            handle,
+    #[allow(clippy::unwrap_used)]
+    pub(super) fn cold(&self) -> Arc<Self> {
+        Arc::new(Self {
+            handle: self.handle.try_clone().unwrap(),
             cached: false,
-        }
+        })
     }
 
     /// Opens, waiting for the disk if need be.
@@ -240,77 +233,6 @@ impl AsFd for Parent {
     }
 }
 
-/// Runs on a thread that may wait.
-pub(super) async fn pool<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    let worked = tokio::task::spawn_blocking(work).await;
-    worked.unwrap_or_else(|error| Err(Error::Io(io::Error::other(error))))
-}
-
-/// Closes, where that may take long: a big file without a name is freed by it.
-pub(super) fn discard<T: Send + 'static>(file: Option<T>) {
-    if let Some(file) = file
-        && let Ok(runtime) = tokio::runtime::Handle::try_current()
-    {
-        drop(runtime.spawn_blocking(move || drop(file)));
-    }
-}
-
-/// Facts of an open file.
-pub(super) fn facts(file: impl AsFd) -> Result<Statx> {
-    Ok(statx(file, c"", AtFlags::EMPTY_PATH, FACTS)?)
-}
-
-/// Facts of a name itself, a link not followed.
-pub(super) fn facts_at(directory: impl AsFd, name: &str) -> Result<Statx> {
-    facts_on_disk(directory, name.as_bytes())
-}
-
-/// As [`facts_at`], of a name that need not be UTF-8.
-pub(super) fn facts_on_disk(directory: impl AsFd, name: &[u8]) -> Result<Statx> {
-    Ok(statx(directory, name, AtFlags::SYMLINK_NOFOLLOW, FACTS)?)
-}
-
-pub(super) fn kind(facts: &Statx) -> Kind {
-    match FileType::from_raw_mode(facts.stx_mode.into()) {
-        FileType::RegularFile => Kind::File,
-        FileType::Directory => Kind::Directory,
-        FileType::Symlink => Kind::Link,
-        _ => Kind::Other,
-    }
-}
-
-pub(super) fn unique(facts: &Statx) -> (u64, u64) {
-    (
-        rustix::fs::makedev(facts.stx_dev_major, facts.stx_dev_minor),
-        facts.stx_ino,
-    )
-}
-
-pub(super) fn describe(facts: &Statx) -> Metadata {
-    let seconds = Duration::from_secs(facts.stx_mtime.tv_sec.unsigned_abs());
-    let modified = if facts.stx_mtime.tv_sec < 0 {
-        SystemTime::UNIX_EPOCH.checked_sub(seconds)
-    } else {
-        SystemTime::UNIX_EPOCH.checked_add(seconds)
-    };
-    let nanoseconds = Duration::from_nanos(facts.stx_mtime.tv_nsec.into());
-    Metadata {
-        kind: kind(facts),
-        size: facts.stx_size,
-        modified: modified
-            .and_then(|time| time.checked_add(nanoseconds))
-            .unwrap_or(SystemTime::UNIX_EPOCH),
-        mode: u32::from(facts.stx_mode) & 0o7777,
-        links: facts.stx_nlink.into(),
-        owner: facts.stx_uid,
-        group: facts.stx_gid,
-        unique: unique(facts),
-        partial: None,
-    }
-}
-
 /// Whether a link may be the reason that there is nothing to open.
 pub(super) fn leads_nowhere(error: &Error) -> bool {
     matches!(
@@ -336,26 +258,5 @@ fn unresolved(error: Errno) -> Error {
         // A socket, or a device that is not there.
         Errno::NXIO | Errno::NODEV => Error::NotRegular,
         error => error.into(),
-    }
-}
-
-impl From<Errno> for Error {
-    fn from(error: Errno) -> Self {
-        match error {
-            Errno::NOENT | Errno::LOOP => Self::NotFound,
-            Errno::ACCESS | Errno::PERM => Self::Denied,
-            Errno::EXIST => Self::Exists,
-            Errno::NOTEMPTY => Self::NotEmpty,
-            Errno::ISDIR => Self::IsDirectory,
-            Errno::NOTDIR => Self::NotDirectory,
-            Errno::NOSPC | Errno::DQUOT | Errno::FBIG => Self::NoSpace,
-            Errno::ROFS => Self::ReadOnly,
-            Errno::XDEV => Self::CrossDevice,
-            Errno::NAMETOOLONG => Self::NameTooLong,
-            Errno::BUSY | Errno::TXTBSY => Self::Busy,
-            Errno::OPNOTSUPP => Self::Unsupported,
-            Errno::MFILE | Errno::NFILE => Self::OpenFiles,
-            error => Self::Io(error.into()),
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! Reading directories.
 
-use std::{collections::HashMap, ffi::CStr, os::fd::OwnedFd, sync::Arc};
+use std::{ffi::CStr, os::fd::OwnedFd, sync::Arc};
 
 use rustix::{
     fs::{AtFlags, OFlags, RawDir, statx},
@@ -9,12 +9,15 @@ use rustix::{
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::{
-    confined_dir::{Directory, FACTS, describe, describe_link, kind, pool},
+    confined_dir::{Directory, describe_link},
     names::shown,
 };
 use crate::{
     ftp::metadata::{Entry, Kind, Metadata},
-    storage::{Error, Listing, Result},
+    storage::{
+        Error, Listing, Result,
+        posix::{FACTS, describe, kind, pool},
+    },
     types::BoxFuture,
 };
 
@@ -67,51 +70,13 @@ impl Listing for LocalListing {
     }
 }
 
-/// A directory's entries, and among them what its reader has sent and not finished.
-pub(super) struct WithParts {
-    listing: LocalListing,
-    /// By name.
-    parts: HashMap<String, Metadata>,
-}
-
-impl WithParts {
-    pub(super) fn new(listing: LocalListing, parts: HashMap<String, Metadata>) -> Self {
-        Self { listing, parts }
-    }
-}
-
-impl Listing for WithParts {
-    fn next(&mut self) -> BoxFuture<'_, Result<Option<Vec<Entry>>>> {
-        Box::pin(async {
-            if let Some(mut entries) = self.listing.next().await? {
-                for entry in &mut entries {
-                    if entry.metadata.kind != Kind::File {
-                        continue;
-                    }
-                    if let Some(part) = self.parts.remove(&entry.name) {
-                        entry.metadata.partial = part.partial;
-                    }
-                }
-                return Ok(Some(entries));
-            }
-            if self.parts.is_empty() {
-                return Ok(None);
-            }
-            let parts = std::mem::take(&mut self.parts);
-            let parts = parts.into_iter();
-            let entries = parts.map(|(name, metadata)| Entry { name, metadata });
-            Ok(Some(entries.collect()))
-        })
-    }
-}
-
 /// The position in a directory.
 struct Reader {
-    place: Place,
+    place: Position,
     buffer: Vec<u8>,
 }
 
-struct Place {
+struct Position {
     home: Arc<Directory>,
     directory: OwnedFd,
     /// The directory from the home on, with a slash at its end.
@@ -124,7 +89,7 @@ impl Reader {
         let directory = home.open(&path, OFlags::RDONLY | OFlags::DIRECTORY)?;
         let mut prefix = path;
         prefix.push(b'/');
-        let place = Place {
+        let place = Position {
             home,
             directory,
             prefix,
@@ -167,7 +132,7 @@ impl Reader {
     }
 }
 
-impl Place {
+impl Position {
     fn metadata(&self, name: &CStr) -> Option<Metadata> {
         // What a network file system knows already is good enough for a listing.
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_DONT_SYNC;

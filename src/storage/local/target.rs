@@ -7,13 +7,14 @@ use rustix::{
     io::Errno,
 };
 
-use super::{
-    confined_dir::{Access, Directory, FACTS, Parent, kind, pool},
-    origin::Identity,
-};
+use super::confined_dir::{Access, Directory, Parent};
 use crate::{
     ftp::{metadata::Kind, path::VirtualPath},
-    storage::{Error, Result},
+    storage::{
+        Error, Found, Identity, Result,
+        posix::{FACTS, kind, pool},
+        regular_file,
+    },
 };
 
 /// As many links as Linux follows in one path.
@@ -37,7 +38,7 @@ impl Target {
     /// The identity of what lies there, and of its directory.
     pub(super) fn identity(&self) -> Result<Identity> {
         let parent = statx(&self.parent, c"", AtFlags::EMPTY_PATH, DIRECTORY)?;
-        Ok(Identity::new(&parent, self.found.as_ref()))
+        Ok(identity(&parent, self.found.as_ref()))
     }
 
     /// Looks again.
@@ -46,20 +47,45 @@ impl Target {
         Ok(())
     }
 
-    /// The facts of the regular file there, if one is.
-    ///
-    /// # Errors
-    /// When something else is.
-    pub(super) fn file(&self) -> Result<Option<&Statx>> {
-        match self.found.as_ref().map(|found| (kind(found), found)) {
-            None => Ok(None),
-            Some((Kind::File, found)) => Ok(Some(found)),
-            Some((Kind::Directory, _)) => Err(Error::IsDirectory),
-            Some((Kind::Other, _)) => Err(Error::NotRegular),
-            // It has taken the place of what was there a moment ago.
-            Some((Kind::Link, _)) => Err(Error::Busy),
-        }
+    /// It, without its handle.
+    pub(super) fn found(&self) -> Result<Found> {
+        Ok(Found {
+            identity: self.identity()?,
+            entry: self.entry(),
+        })
     }
+
+    /// The length of the regular file there, if one is.
+    pub(super) fn file(&self) -> Result<Option<u64>> {
+        regular_file(self.entry())
+    }
+
+    fn entry(&self) -> Option<(Kind, u64)> {
+        let found = self.found.as_ref();
+        found.map(|found| (kind(found), found.stx_size))
+    }
+}
+
+/// Of what lies at a name, or nothing, and of its directory: the device, inode, size and times of the
+/// one, the device, inode and time of birth of the other.
+fn identity(directory: &Statx, found: Option<&Statx>) -> Identity {
+    let mut all = Vec::with_capacity(128);
+    let mut add = |number: u64| all.extend(number.to_ne_bytes());
+    for facts in [Some(directory), found].into_iter().flatten() {
+        add(facts.stx_dev_major.into());
+        add(facts.stx_dev_minor.into());
+        add(facts.stx_ino);
+    }
+    let times = [&directory.stx_btime].into_iter();
+    let found_times = found.map(|found| [&found.stx_mtime, &found.stx_ctime]);
+    for time in times.chain(found_times.into_iter().flatten()) {
+        add(time.tv_sec.cast_unsigned());
+        add(time.tv_nsec.into());
+    }
+    if let Some(found) = found {
+        add(found.stx_size);
+    }
+    Identity::of(&all)
 }
 
 impl Directory {

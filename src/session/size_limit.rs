@@ -1,0 +1,58 @@
+//! How large an upload may be, and what is said where it is larger.
+
+use super::errors::Failure;
+use crate::ftp::reply::Reply;
+
+/// How many bytes a file may have, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Limit {
+    pub(super) bytes: Option<u64>,
+    /// The quota, if that is what limits.
+    quota: Option<u64>,
+}
+
+impl Limit {
+    /// Of one file; 0 is no limit.
+    pub(super) fn size(bytes: u64) -> Self {
+        Self {
+            bytes: (bytes > 0).then_some(bytes),
+            quota: None,
+        }
+    }
+
+    /// The lower of this one and what is left of a quota, of which other files use so much.
+    pub(super) fn and_quota(self, quota: u64, used: u64) -> Self {
+        let left = quota.saturating_sub(used);
+        match self.bytes {
+            Some(bytes) if bytes <= left => self,
+            _ => Self {
+                bytes: Some(left),
+                quota: Some(quota),
+            },
+        }
+    }
+
+    /// 552 for a file of that size.
+    pub(super) fn refuses(&self, size: Option<u64>) -> Option<Failure> {
+        let refuses = size.zip(self.bytes).is_some_and(|(size, most)| size > most);
+        refuses.then(|| Failure::OverLimit {
+            reply: self.reply(),
+            bytes: size,
+        })
+    }
+
+    /// RFC 959: "Exceeded storage allocation".
+    pub(super) fn reply(&self) -> Reply {
+        match self.quota {
+            Some(quota) => quota_exceeded(quota),
+            None => {
+                let text = format!("Uploads have {} bytes at most", self.bytes.unwrap_or(0));
+                Reply::new(552, text)
+            }
+        }
+    }
+}
+
+pub(super) fn quota_exceeded(quota: u64) -> Reply {
+    Reply::new(552, format!("The quota of {quota} bytes is exceeded"))
+}

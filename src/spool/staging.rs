@@ -1,0 +1,106 @@
+//! The directory where uploads wait, unseen.
+//!
+//! Everything is flat in one directory that one server has for itself.
+
+use std::{
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use rustix::fs::{AtFlags, Mode, OFlags, fstat, openat, unlinkat};
+
+use super::{
+    key::Key,
+    lock::LOCK,
+    names::{RELEASE, label_of},
+    slots::Slots,
+};
+use crate::storage::{Result, posix::attributes};
+
+/// One staging directory, this server's alone.
+pub(super) struct Staging {
+    pub(super) directory: Arc<OwnedFd>,
+    pub(super) slots: Mutex<Slots>,
+    counter: AtomicU64,
+    /// Whether files in it have security labels.
+    pub(super) labels: bool,
+    /// Whether it is a running server's, which a trial leaves alone.
+    pub(super) in_use: bool,
+    /// Let go when it is closed; a trial has none.
+    _lock: Option<OwnedFd>,
+}
+
+impl Staging {
+    pub(super) fn new(directory: OwnedFd, in_use: bool, lock: Option<OwnedFd>) -> Self {
+        Self {
+            labels: attributes::labelled(&directory),
+            directory: Arc::new(directory),
+            slots: Mutex::default(),
+            counter: AtomicU64::new(0),
+            in_use,
+            _lock: lock,
+        }
+    }
+
+    pub(super) fn unlabel(&self, key: Key) {
+        // What is left of it, the next start removes.
+        let _ = unlinkat(&*self.directory, label_of(key), AtFlags::empty());
+    }
+
+    pub(super) fn open_name(&self, name: &str, flags: OFlags) -> Result<OwnedFd> {
+        let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(openat(&*self.directory, name, flags, Mode::empty())?)
+    }
+
+    /// Removes the lock: nothing has been staged, and nothing will be.
+    pub(super) fn abandon(&self) {
+        let _ = unlinkat(&*self.directory, LOCK, AtFlags::empty());
+    }
+
+    /// Which bits of a mode a new file keeps.
+    pub(super) fn surviving_mode(&self) -> Result<u32> {
+        if self.in_use {
+            return Ok(0o777);
+        }
+        let name = format!("probe.{:x}", self.number());
+        let file = self.create(&name, 0o777)?;
+        let mode = fstat(&file)?.st_mode & 0o777;
+        unlinkat(&*self.directory, &name, AtFlags::empty())?;
+        Ok(mode)
+    }
+
+    pub(super) fn create(&self, name: &str, mode: u32) -> Result<OwnedFd> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        Ok(openat(
+            &*self.directory,
+            name,
+            flags,
+            Mode::from_raw_mode(mode),
+        )?)
+    }
+
+    /// The name of an upload on its way out of quarantine.
+    pub(super) fn release_name(&self, id: &str) -> String {
+        format!("{id}.{:x}{RELEASE}", self.number())
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        self.counter.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+impl AsFd for Staging {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+}
+
+/// Whether something has waited for longer than `age`.
+pub(super) fn is_over(now: SystemTime, modified: SystemTime, age: Duration) -> bool {
+    now.duration_since(modified)
+        .is_ok_and(|waited| waited > age)
+}
