@@ -149,11 +149,11 @@ impl<T> FairQueue<T> {
 pub struct Turns {
     most: usize,
     waiting: usize,
-    state: Mutex<State>,
+    state: Mutex<Queues>,
 }
 
 #[derive(Debug)]
-struct State {
+struct Queues {
     free: usize,
     queue: FairQueue<oneshot::Sender<Permit>>,
 }
@@ -173,7 +173,7 @@ impl Turns {
         Arc::new(Self {
             most,
             waiting,
-            state: Mutex::new(State {
+            state: Mutex::new(Queues {
                 free: most,
                 queue: FairQueue::default(),
             }),
@@ -208,7 +208,7 @@ impl Turns {
         permit.await.map_err(|_| Full)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, Queues> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -15,10 +15,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{
-    access::{Wanted, explain},
-    plugin::trusted_cache,
-};
+use crate::access::{Wanted, explain};
 
 /// A start, or a trial of one.
 #[derive(Debug, Default)]
@@ -158,30 +155,6 @@ impl Startup {
     pub fn try_to_make(&self, path: &Path) -> io::Result<()> {
         let directory = path.parent().unwrap_or(Path::new("/"));
         probe(directory).map_err(|error| explain(error, path, Wanted::Make))
-    }
-
-    /// The directory for compiled plugins. A trial takes its own, with what is in the other if that
-    /// can be trusted: compiling takes time.
-    #[must_use]
-    pub fn cache(&self, configured: &Path) -> PathBuf {
-        let Some(aside) = self.aside() else {
-            return configured.to_owned();
-        };
-        let own = aside.join("cache");
-        let _ = DirBuilder::new().mode(0o700).create(&own);
-        if trusted_cache(configured).is_ok() {
-            for entry in fs::read_dir(configured).into_iter().flatten().flatten() {
-                let name = entry.file_name();
-                if Path::new(&name)
-                    .extension()
-                    .is_some_and(|end| end == "cwasm")
-                {
-                    // An absolute link: entries are read, or replaced by a rename.
-                    let _ = std::os::unix::fs::symlink(entry.path(), own.join(name));
-                }
-            }
-        }
-        own
     }
 
     fn made(&self) -> Option<MutexGuard<'_, Vec<PathBuf>>> {

@@ -14,7 +14,7 @@ use crate::{
     config::{Config, Loaded, Problem},
     ftp::secret::Secret,
     passwords,
-    server::{Kind, Listening},
+    server::{Listening, TlsStart},
     startup::Startup,
     tls::self_signed,
 };
@@ -209,8 +209,8 @@ fn text(info: &Info, listening: &[Listening]) -> String {
     let mut row = |what: &str, value: String| rows.push([String::new(), what.to_owned(), value]);
     for Listening { address, kind } in listening {
         match kind {
-            Kind::Explicit => row("explicit FTPS", format!("ftp://{address}")),
-            Kind::Implicit => row("implicit FTPS", format!("ftps://{address}")),
+            TlsStart::Explicit => row("explicit FTPS", format!("ftp://{address}")),
+            TlsStart::Implicit => row("implicit FTPS", format!("ftps://{address}")),
         }
     }
     match (&info.password, &info.first_user) {
@@ -255,11 +255,11 @@ fn text(info: &Info, listening: &[Listening]) -> String {
 fn curl(info: &Info, listening: &[Listening], password: &str) -> Option<String> {
     let explicit = listening
         .iter()
-        .find(|listening| listening.kind == Kind::Explicit);
+        .find(|listening| listening.kind == TlsStart::Explicit);
     let Listening { address, kind } = explicit.or(listening.first())?;
     let (scheme, flag) = match kind {
-        Kind::Explicit => ("ftp", " --ssl-reqd"),
-        Kind::Implicit => ("ftps", ""),
+        TlsStart::Explicit => ("ftp", " --ssl-reqd"),
+        TlsStart::Implicit => ("ftps", ""),
     };
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -295,8 +295,8 @@ mod tests {
 
     fn listening() -> [Listening; 2] {
         [
-            ("[::]:2990", Kind::Implicit),
-            ("0.0.0.0:2121", Kind::Explicit),
+            ("[::]:2990", TlsStart::Implicit),
+            ("0.0.0.0:2121", TlsStart::Explicit),
         ]
         .map(|(address, kind)| Listening {
             address: address.parse().unwrap(),

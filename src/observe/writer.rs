@@ -35,12 +35,12 @@ pub struct Flush(Writer);
 
 #[derive(Default)]
 struct Lines {
-    state: Mutex<State>,
+    state: Mutex<Backlog>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct Backlog {
     waiting: VecDeque<Vec<u8>>,
     /// Bytes of `waiting`, and of what the thread has taken and not written yet.
     bytes: usize,
@@ -71,7 +71,7 @@ impl Writer {
 }
 
 impl Lines {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, Backlog> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -16,6 +16,8 @@ use aws_lc_rs::digest::{self, Context, SHA256, SHA256_OUTPUT_LEN};
 use data_encoding::HEXLOWER;
 use wasmtime::{Engine, component::Component};
 
+use crate::startup::Startup;
+
 /// What an entry begins with, followed by the digest of the rest.
 const MAGIC: &[u8; 16] = b"portcullis-code\x01";
 /// Entries that nobody asked for in this long are of versions that are gone.
@@ -70,6 +72,30 @@ fn prepare(directory: &Path) -> io::Result<()> {
         .mode(0o700)
         .create(directory)?;
     trusted(directory)
+}
+
+/// The directory for compiled plugins. A trial of a start takes its own, with what is in the other if that
+/// can be trusted: compiling takes time.
+#[must_use]
+pub fn directory(startup: &Startup, configured: &Path) -> PathBuf {
+    let Some(aside) = startup.aside() else {
+        return configured.to_owned();
+    };
+    let own = aside.join("cache");
+    let _ = DirBuilder::new().mode(0o700).create(&own);
+    if trusted(configured).is_ok() {
+        for entry in fs::read_dir(configured).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            if Path::new(&name)
+                .extension()
+                .is_some_and(|end| end == "cwasm")
+            {
+                // An absolute link: entries are read, or replaced by a rename.
+                let _ = std::os::unix::fs::symlink(entry.path(), own.join(name));
+            }
+        }
+    }
+    own
 }
 
 /// Whether code in this directory, which is there, may be run: nobody else has written it.

@@ -18,7 +18,7 @@ use super::{
     grants::Granted,
     instance_limiter::{Busy, InstanceLimiter, InstancePermit, Purpose},
     settings::{Settings, Version},
-    state::State,
+    state::PluginState,
     state_file::StateFile,
 };
 use crate::{
@@ -44,7 +44,7 @@ pub(super) struct HostShared {
 
 /// What outlives a reload.
 struct Retained {
-    state: Arc<State>,
+    state: Arc<PluginState>,
     health: Arc<PluginHealth>,
 }
 
@@ -79,14 +79,14 @@ impl HostShared {
         &self,
         plugin: &str,
         limit: u64,
-    ) -> Result<(Arc<State>, Arc<PluginHealth>), String> {
+    ) -> Result<(Arc<PluginState>, Arc<PluginHealth>), String> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = match kept.entry(plugin.to_owned()) {
             Entry::Occupied(kept) => kept.into_mut(),
             Entry::Vacant(place) => {
                 let state = match &self.state_file {
-                    Some(file) => State::kept(limit, plugin, file)?,
-                    None => Arc::new(State::new(limit, plugin)),
+                    Some(file) => PluginState::kept(limit, plugin, file)?,
+                    None => Arc::new(PluginState::new(limit, plugin)),
                 };
                 place.insert(Retained {
                     state,
@@ -99,13 +99,13 @@ impl HostShared {
     }
 
     /// The state of the plugin of that name, if it was ever loaded.
-    pub(super) fn state(&self, plugin: &str) -> Option<Arc<State>> {
+    pub(super) fn state(&self, plugin: &str) -> Option<Arc<PluginState>> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.get(plugin).map(|kept| kept.state.clone())
     }
 
     /// The states of all plugins, by their names.
-    pub(super) fn states(&self) -> Vec<(String, Arc<State>)> {
+    pub(super) fn states(&self) -> Vec<(String, Arc<PluginState>)> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let states = kept.iter();
         let mut states: Vec<_> = states
@@ -130,7 +130,7 @@ pub(super) struct Plugin {
     pub(super) limits: PluginLimits,
     pub(super) granted: Granted,
     pub(super) settings: Settings,
-    pub(super) state: Arc<State>,
+    pub(super) state: Arc<PluginState>,
     pub(super) health: Arc<PluginHealth>,
     /// How long its instances live.
     pub(super) instances: Instances,

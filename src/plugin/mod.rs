@@ -42,7 +42,7 @@ use std::{borrow::Cow, collections::HashSet, fmt, path::Path, sync::Arc, time::S
 
 use wasmtime::component::{HasSelf, Linker};
 
-pub use cache::trusted as trusted_cache;
+pub use cache::{directory as cache_directory, trusted as trusted_cache};
 pub use contract::{Report, inspect};
 pub use fault::spread;
 pub use import_policy::Requirement;

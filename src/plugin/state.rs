@@ -24,7 +24,7 @@ const SWEEP: Duration = Duration::from_secs(1);
 const TELL: Duration = Duration::from_secs(60);
 
 /// The values of one plugin. They outlive a reload, and with a file the server.
-pub(super) struct State {
+pub(super) struct PluginState {
     plugin: Arc<str>,
     limit: AtomicU64,
     refused: AtomicU64,
@@ -75,7 +75,7 @@ struct Entry {
     yields: bool,
 }
 
-impl State {
+impl PluginState {
     /// No values yet, and no more than `limit` bytes of them.
     pub(super) fn new(limit: u64, plugin: &str) -> Self {
         let now = Instant::now();
@@ -399,7 +399,7 @@ impl Entry {
     }
 }
 
-impl Source for State {
+impl Source for PluginState {
     fn all(&self) -> Vec<(String, Stored)> {
         let now = Instant::now();
         let values = self.values();
@@ -424,7 +424,7 @@ mod tests {
 
     #[test]
     fn values_expire_and_make_room() {
-        let state = State::new(200, "test");
+        let state = PluginState::new(200, "test");
         state.set("a".into(), vec![0; 100], Some(0)).unwrap();
         assert_eq!(state.get("a"), None);
         state.set("b".into(), vec![0; 100], None).unwrap();
@@ -439,7 +439,7 @@ mod tests {
 
     #[test]
     fn counters_add_up_from_their_first_addition() {
-        let state = State::new(1 << 20, "test");
+        let state = PluginState::new(1 << 20, "test");
         assert_eq!(state.add("n".into(), 2, None), Ok(2));
         assert_eq!(state.add("n".into(), -5, Some(0)), Ok(-3));
         assert_eq!(state.get("n").unwrap(), b"-3");
@@ -450,7 +450,7 @@ mod tests {
 
     #[test]
     fn regression_a_full_state_refuses_and_counters_give_way() {
-        let state = State::new(10_000, "test");
+        let state = PluginState::new(10_000, "test");
         state.set("kept".into(), vec![0; 1000], None).unwrap();
         // Somebody guesses again and again, and a flood of others once each.
         for _ in 0..5 {
@@ -481,7 +481,7 @@ mod tests {
         let path = directory.path().join("state.redb");
         let open = || {
             let file = Arc::new(StateFile::open(&path).unwrap());
-            State::kept(10_000, "test", &file).unwrap()
+            PluginState::kept(10_000, "test", &file).unwrap()
         };
         let state = open();
         state.set("kept".into(), vec![0; 1000], None).unwrap();

@@ -376,7 +376,7 @@ async fn answer(mut stream: tokio::net::UnixStream, running: &Arc<Running>) -> i
 impl Running {
     async fn status(&self) -> Status {
         let current = self.current.lock().await;
-        let generation = self.shared.generation();
+        let generation = self.acceptor.generation();
         let health = generation
             .iter()
             .flat_map(|generation| generation.hosts.iter());
@@ -393,7 +393,7 @@ impl Running {
                 .iter()
                 .map(|serving| serving.listening)
                 .collect(),
-            sessions: self.shared.admission.sessions(),
+            sessions: self.acceptor.admission.sessions(),
             generations: self.generations.used(generation.as_ref()),
             instances: Some(self.resources.host().instances()),
             plugins: health

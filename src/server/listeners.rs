@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use super::{
-    Kind,
+    TlsStart,
     admission::{Admission, Refused},
     proxy,
 };
@@ -36,7 +36,7 @@ use crate::{
 const BACKLOG: i32 = 1024;
 
 /// What accepting takes.
-pub(super) struct Shared {
+pub(super) struct Acceptor {
     /// What new sessions get; a reload replaces it. None when there are no new ones any more.
     generation: RwLock<Option<Arc<Generation>>>,
     pub(super) admission: Arc<Admission>,
@@ -45,7 +45,7 @@ pub(super) struct Shared {
     refusals: Arc<Rate>,
 }
 
-impl Shared {
+impl Acceptor {
     pub(super) fn new(
         generation: Arc<Generation>,
         admission: Arc<Admission>,
@@ -113,8 +113,8 @@ pub(super) fn explain(address: SocketAddr, error: &io::Error) -> String {
 /// Accepts connections until it is aborted.
 pub(super) async fn accept(
     listener: TcpListener,
-    kind: Kind,
-    shared: Arc<Shared>,
+    kind: TlsStart,
+    acceptor: Arc<Acceptor>,
     alive: mpsc::Sender<()>,
 ) {
     let mut backoff = Duration::ZERO;
@@ -124,9 +124,9 @@ pub(super) async fn accept(
             Ok((tcp, peer)) => {
                 backoff = Duration::ZERO;
                 spare.renew();
-                let (shared, alive) = (shared.clone(), alive.clone());
+                let (acceptor, alive) = (acceptor.clone(), alive.clone());
                 tokio::spawn(async move {
-                    shared.connection(tcp, peer, kind).await;
+                    acceptor.connection(tcp, peer, kind).await;
                     drop(alive);
                 });
             }
@@ -165,7 +165,7 @@ impl Spare {
     }
 
     /// Accepts a connection in its place, says why it is closed, and takes it back.
-    async fn refuse(&mut self, listener: &TcpListener, kind: Kind) -> bool {
+    async fn refuse(&mut self, listener: &TcpListener, kind: TlsStart) -> bool {
         self.renew();
         if self.0.take().is_none() {
             return false;
@@ -182,14 +182,14 @@ impl Spare {
 }
 
 /// Tells a client why it is not let in, if it can understand it, and waits for nothing.
-fn say(tcp: &TcpStream, kind: Kind, text: &str) {
-    if kind == Kind::Explicit {
+fn say(tcp: &TcpStream, kind: TlsStart, text: &str) {
+    if kind == TlsStart::Explicit {
         let _ = tcp.try_write(format!("421 {text}\r\n").as_bytes());
     }
 }
 
-impl Shared {
-    async fn connection(&self, mut tcp: TcpStream, peer: SocketAddr, kind: Kind) {
+impl Acceptor {
+    async fn connection(&self, mut tcp: TcpStream, peer: SocketAddr, kind: TlsStart) {
         let Ok(local) = tcp.local_addr() else { return };
         let Some(generation) = self.generation() else {
             return;
@@ -235,14 +235,14 @@ impl Shared {
             client,
             server,
             local,
-            implicit: kind == Kind::Implicit,
+            implicit: kind == TlsStart::Implicit,
         };
         let session = Session::new(generation, Wire::tcp(tcp), origin, self.shutdown.clone());
         session.run().await;
         drop(permit);
     }
 
-    fn refuse(&self, tcp: &TcpStream, client: SocketAddr, kind: Kind, refused: Refused) {
+    fn refuse(&self, tcp: &TcpStream, client: SocketAddr, kind: TlsStart, refused: Refused) {
         let (limit, text) = match refused {
             Refused::Full => ("limits.sessions", "Too many sessions, try again later"),
             Refused::Address => (

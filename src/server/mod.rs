@@ -31,7 +31,7 @@ use self::{
     admission::Admission,
     control::Control,
     generations::Generations,
-    listeners::Shared,
+    listeners::Acceptor,
     resources::{Prepared, PreparedHost, Resources},
     signal::Sign,
 };
@@ -67,7 +67,7 @@ pub struct Server {
 /// A listener under the address that the configuration gives it.
 struct Bound {
     configured: SocketAddr,
-    kind: Kind,
+    kind: TlsStart,
     socket: TcpListener,
 }
 
@@ -77,20 +77,20 @@ pub struct Listening {
     /// With the port that the system chose, if it was to choose.
     pub address: SocketAddr,
     /// Explicit or implicit.
-    pub kind: Kind,
+    pub kind: TlsStart,
 }
 
 /// How TLS begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
+pub enum TlsStart {
     /// With AUTH TLS (RFC 4217).
     Explicit,
     /// With the first byte.
     Implicit,
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for TlsStart {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Explicit => "explicit",
@@ -225,7 +225,7 @@ impl Server {
         let (alive, mut gone) = mpsc::channel::<()>(1);
         let running = Arc::new(Running {
             generations: Generations::new(&generation),
-            shared: Arc::new(Shared::new(
+            acceptor: Arc::new(Acceptor::new(
                 generation,
                 Admission::new(limits.sessions, limits.sessions_per_address),
                 shutting_down,
@@ -247,7 +247,7 @@ impl Server {
                 .current
                 .lock()
                 .await
-                .serve(bound, &running.shared, &alive);
+                .serve(bound, &running.acceptor, &alive);
         }
         drop(alive);
         let expiry = tokio::spawn(expire(running.clone()));
@@ -318,7 +318,7 @@ impl Bound {
 /// An address that nobody is let in on yet.
 struct Taken {
     configured: SocketAddr,
-    kind: Kind,
+    kind: TlsStart,
     /// None where a running server has it, of which this is a trial.
     socket: Option<Socket>,
 }
@@ -326,7 +326,7 @@ struct Taken {
 /// Listens on these of the addresses that the configuration names.
 fn bind(
     loaded: &Loaded,
-    addresses: impl IntoIterator<Item = (SocketAddr, Kind)>,
+    addresses: impl IntoIterator<Item = (SocketAddr, TlsStart)>,
 ) -> Result<Vec<Bound>, Problem> {
     listen(loaded, take(loaded, addresses, &Startup::real())?)
 }
@@ -334,7 +334,7 @@ fn bind(
 /// Takes these of the addresses that the configuration names.
 fn take(
     loaded: &Loaded,
-    addresses: impl IntoIterator<Item = (SocketAddr, Kind)>,
+    addresses: impl IntoIterator<Item = (SocketAddr, TlsStart)>,
     startup: &Startup,
 ) -> Result<Vec<Taken>, Problem> {
     let mut all: Vec<Taken> = Vec::new();
@@ -385,11 +385,11 @@ fn listen(loaded: &Loaded, all: Vec<Taken>) -> Result<Vec<Bound>, Problem> {
 }
 
 /// "server.listen[0]"
-fn listener_key(loaded: &Loaded, address: SocketAddr, kind: Kind) -> String {
+fn listener_key(loaded: &Loaded, address: SocketAddr, kind: TlsStart) -> String {
     let server = &loaded.config.server;
     let (key, list) = match kind {
-        Kind::Explicit => ("server.listen", &server.listen),
-        Kind::Implicit => ("server.listen-implicit", &server.listen_implicit),
+        TlsStart::Explicit => ("server.listen", &server.listen),
+        TlsStart::Implicit => ("server.listen-implicit", &server.listen_implicit),
     };
     match list.iter().position(|one| *one == address) {
         Some(index) => format!("{key}[{index}]"),
@@ -397,19 +397,19 @@ fn listener_key(loaded: &Loaded, address: SocketAddr, kind: Kind) -> String {
     }
 }
 
-fn addresses(config: &Config) -> impl Iterator<Item = (SocketAddr, Kind)> {
+fn addresses(config: &Config) -> impl Iterator<Item = (SocketAddr, TlsStart)> {
     let explicit = config
         .server
         .listen
         .iter()
-        .map(|address| (*address, Kind::Explicit));
+        .map(|address| (*address, TlsStart::Explicit));
     let implicit = config.server.listen_implicit.iter();
-    explicit.chain(implicit.map(|address| (*address, Kind::Implicit)))
+    explicit.chain(implicit.map(|address| (*address, TlsStart::Implicit)))
 }
 
 /// A server that serves.
 pub struct Running {
-    shared: Arc<Shared>,
+    acceptor: Arc<Acceptor>,
     generations: Generations,
     resources: Resources,
     again: Arc<Reread>,
@@ -453,12 +453,12 @@ impl Current {
         closed
     }
 
-    fn serve(&mut self, bound: Bound, shared: &Arc<Shared>, alive: &mpsc::Sender<()>) {
+    fn serve(&mut self, bound: Bound, acceptor: &Arc<Acceptor>, alive: &mpsc::Sender<()>) {
         let Some(listening) = bound.listening() else {
             return;
         };
         tracing::info!(address = %listening.address, tls = %listening.kind, "listening");
-        let accept = listeners::accept(bound.socket, bound.kind, shared.clone(), alive.clone());
+        let accept = listeners::accept(bound.socket, bound.kind, acceptor.clone(), alive.clone());
         self.listeners.push(Serving {
             configured: bound.configured,
             listening,
@@ -477,7 +477,7 @@ impl Running {
             .listeners
             .iter()
             .for_each(|serving| serving.task.abort());
-        self.shared.replace(None);
+        self.acceptor.replace(None);
         current.loaded.config.server.drain_timeout
     }
 }

@@ -60,7 +60,7 @@ impl Running {
             path = path.as_str(),
             "released from quarantine"
         );
-        if let Some(generation) = self.shared.generation() {
+        if let Some(generation) = self.acceptor.generation() {
             let hosts = &generation.hosts;
             let host = hosts.by_id(&held.note.host).unwrap_or(hosts.default());
             let event = Event::Released {

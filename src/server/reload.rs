@@ -41,12 +41,12 @@ impl Running {
             Ok((loaded, generation, bound)) => {
                 warnings::tell(&loaded);
                 let limits = &loaded.config.limits;
-                let admission = &self.shared.admission;
+                let admission = &self.acceptor.admission;
                 admission.set_limits(limits.sessions, limits.sessions_per_address);
                 // A server that is about to end has none, and gets none.
-                if self.shared.generation().is_some() {
+                if self.acceptor.generation().is_some() {
                     self.generations.push(&generation);
-                    self.shared.replace(Some(generation.clone()));
+                    self.acceptor.replace(Some(generation.clone()));
                     self.resources.users().accounts.replace(&generation);
                     self.judge().await;
                 }
@@ -62,7 +62,7 @@ impl Running {
                 });
                 if let Some(alive) = self.alive.upgrade() {
                     for bound in bound {
-                        current.serve(bound, &self.shared, &alive);
+                        current.serve(bound, &self.acceptor, &alive);
                     }
                 }
                 let text = summary(&self.first, &loaded.config);
@@ -155,7 +155,7 @@ impl Running {
                         kind,
                         socket,
                     };
-                    current.serve(bound, &self.shared, &alive);
+                    current.serve(bound, &self.acceptor, &alive);
                 }
                 Err(error) => tracing::error!(%address, %error, "cannot listen there again"),
             }
@@ -182,7 +182,7 @@ pub(super) async fn follow_accounts(running: Arc<Running>) {
             before = (Weak::new(), Vec::new());
             continue;
         }
-        let Some(generation) = running.shared.generation() else {
+        let Some(generation) = running.acceptor.generation() else {
             return;
         };
         let files = accounts::follow(&generation).await;

@@ -14,7 +14,7 @@ use crate::{
     fair::Turns,
     gate::{Gates, event::Observers, listeners::Listeners},
     observe::SessionLog,
-    plugin::Host,
+    plugin::{Host, cache_directory},
     session::{
         generation::Generation,
         host::{Hosts, VirtualHost},
@@ -74,7 +74,7 @@ impl Resources {
         startup: &Startup,
     ) -> Result<Self, Problem> {
         let config = &loaded.config;
-        let cache = startup.cache(&config.server.compiled());
+        let cache = cache_directory(startup, &config.server.compiled());
         let mut state_file = config.state.file.as_deref();
         // Nothing stays that plugins write when they are tried.
         if startup.is_trial()

@@ -50,13 +50,13 @@ pub enum ReadError {
 
 /// One control connection.
 pub struct Control {
-    stream: Stream,
+    stream: ControlStream,
     decoder: LineDecoder,
     line_length: usize,
     send_timeout: Duration,
 }
 
-enum Stream {
+enum ControlStream {
     Plain(Wire),
     Tls(Box<TlsStream<Wire>>),
     /// Only while one becomes the other, and after that has failed.
@@ -69,7 +69,7 @@ impl Control {
     pub fn new(wire: Wire, line_length: usize, send_timeout: Duration) -> Self {
         let decoder = LineDecoder::new(line_length);
         Self {
-            stream: Stream::Plain(wire),
+            stream: ControlStream::Plain(wire),
             decoder,
             line_length,
             send_timeout,
@@ -121,12 +121,12 @@ impl Control {
         let limit = self.send_timeout;
         let send = async {
             match &mut self.stream {
-                Stream::Plain(stream) => stream.write_all(&bytes).await,
-                Stream::Tls(stream) => {
+                ControlStream::Plain(stream) => stream.write_all(&bytes).await,
+                ControlStream::Tls(stream) => {
                     stream.write_all(&bytes).await?;
                     stream.flush().await
                 }
-                Stream::Gone => Err(io::ErrorKind::NotConnected.into()),
+                ControlStream::Gone => Err(io::ErrorKind::NotConnected.into()),
             }
         };
         timeout(limit, send)
@@ -142,7 +142,7 @@ impl Control {
     }
 
     fn is_protected(&self) -> bool {
-        matches!(self.stream, Stream::Tls(_))
+        matches!(self.stream, ControlStream::Tls(_))
     }
 
     /// Begins TLS, within `limit`, with what `choose` has for the client's first message. `minimum` is the
@@ -156,7 +156,9 @@ impl Control {
         minimum: TlsVersion,
         choose: impl FnOnce(&ClientHello<'_>) -> io::Result<Arc<SessionTls>>,
     ) -> io::Result<&ServerConnection> {
-        let Stream::Plain(mut wire) = std::mem::replace(&mut self.stream, Stream::Gone) else {
+        let ControlStream::Plain(mut wire) =
+            std::mem::replace(&mut self.stream, ControlStream::Gone)
+        else {
             return Err(io::Error::other("the connection is not in the clear"));
         };
         let (mut first, mut minimum) = (Vec::new(), minimum);
@@ -173,9 +175,9 @@ impl Control {
         let stream = stream
             .map_err(|error| io::Error::other(HandshakeError::new(&error, &first, minimum)))?;
         self.decoder = LineDecoder::new(self.line_length);
-        self.stream = Stream::Tls(Box::new(stream));
+        self.stream = ControlStream::Tls(Box::new(stream));
         match &self.stream {
-            Stream::Tls(stream) => Ok(stream.get_ref().1),
+            ControlStream::Tls(stream) => Ok(stream.get_ref().1),
             _ => Err(io::ErrorKind::NotConnected.into()),
         }
     }
@@ -185,7 +187,9 @@ impl Control {
     /// # Errors
     /// When the client does not answer; the connection is gone then.
     pub async fn unprotect(&mut self) -> io::Result<()> {
-        let Stream::Tls(mut stream) = std::mem::replace(&mut self.stream, Stream::Gone) else {
+        let ControlStream::Tls(mut stream) =
+            std::mem::replace(&mut self.stream, ControlStream::Gone)
+        else {
             return Err(io::Error::other("the connection is in the clear"));
         };
         stream.get_mut().1.send_close_notify();
@@ -197,7 +201,7 @@ impl Control {
             .await
             .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         self.decoder = LineDecoder::new(self.line_length);
-        self.stream = Stream::Plain(wire);
+        self.stream = ControlStream::Plain(wire);
         Ok(())
     }
 
@@ -205,9 +209,9 @@ impl Control {
     pub async fn close(mut self) {
         let shutdown = async {
             match &mut self.stream {
-                Stream::Plain(stream) => stream.shutdown().await,
-                Stream::Tls(stream) => stream.shutdown().await,
-                Stream::Gone => Ok(()),
+                ControlStream::Plain(stream) => stream.shutdown().await,
+                ControlStream::Tls(stream) => stream.shutdown().await,
+                ControlStream::Gone => Ok(()),
             }
         };
         let _ = timeout(Duration::from_secs(1), shutdown).await;
@@ -244,7 +248,7 @@ async fn records_until_the_end(wire: &mut Wire, tls: &mut ServerConnection) -> i
     }
 }
 
-impl Stream {
+impl ControlStream {
     fn poll_read(
         &mut self,
         context: &mut Context<'_>,

@@ -23,11 +23,11 @@ const MOST: usize = 10_000;
 /// The cuts of all sessions.
 #[derive(Default)]
 pub struct Cuts {
-    recent: Mutex<HashMap<Place, Cut>>,
+    recent: Mutex<HashMap<UserPath, Cut>>,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
-struct Place {
+struct UserPath {
     user: UserId,
     storage: Option<String>,
     home: String,
@@ -99,12 +99,12 @@ impl RecentCuts {
         (cut.client == self.client()).then(|| cut.at.elapsed())
     }
 
-    fn place(&self, path: &VirtualPath) -> Option<Place> {
+    fn place(&self, path: &VirtualPath) -> Option<UserPath> {
         if self.window.is_zero() {
             return None;
         }
         let account = self.facts.account.as_ref()?;
-        Some(Place {
+        Some(UserPath {
             user: self.facts.user_id()?,
             storage: account.storage.clone(),
             home: account.home.as_str().to_owned(),
@@ -118,7 +118,7 @@ impl RecentCuts {
 }
 
 impl Cuts {
-    fn recent(&self) -> MutexGuard<'_, HashMap<Place, Cut>> {
+    fn recent(&self) -> MutexGuard<'_, HashMap<UserPath, Cut>> {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{
     LONGEST_DELAY, Next, Session,
-    state::{Active, Parameters, Presence, State},
+    state::{Active, LoginState, Parameters, Presence},
 };
 use crate::{
     fair::Full,
@@ -44,13 +44,13 @@ impl Session {
     /// Always 331, so that nobody learns which users there are (RFC 2577 §7), unless a client
     /// certificate suffices: 232 (RFC 2228 §4).
     async fn user(&mut self, user: String) -> io::Result<Next> {
-        if matches!(self.state, State::Active(_)) {
+        if matches!(self.state, LoginState::Active(_)) {
             return self
                 .answer(Reply::new(530, "Logged in already; REIN comes first"))
                 .await;
         }
         self.connection.facts_mut().user = Some(user.as_str().into());
-        self.state = State::Identified { user: user.clone() };
+        self.state = LoginState::Identified { user: user.clone() };
         if self.connection.facts.certificate.is_some() {
             let credentials = Credentials {
                 user: user.clone(),
@@ -90,7 +90,7 @@ impl Session {
     }
 
     async fn pass(&mut self, password: Secret) -> io::Result<Next> {
-        let State::Identified { user } = &self.state else {
+        let LoginState::Identified { user } = &self.state else {
             return self.answer(Reply::new(503, "USER comes first")).await;
         };
         let user = user.clone();
@@ -105,7 +105,7 @@ impl Session {
     /// The answer to a challenge, 332 (RFC 959 §4.1.1).
     async fn acct(&mut self, code: Secret) -> io::Result<Next> {
         match &self.state {
-            State::Challenged { user, password } => {
+            LoginState::Challenged { user, password } => {
                 let credentials = Credentials {
                     user: user.clone(),
                     password: Some(password.clone()),
@@ -113,7 +113,7 @@ impl Session {
                 };
                 self.log_in(credentials).await
             }
-            State::Active(_) => self.answer(Reply::new(202, "No account is needed")).await,
+            LoginState::Active(_) => self.answer(Reply::new(202, "No account is needed")).await,
             _ => {
                 self.answer(Reply::new(503, "USER and PASS come first"))
                     .await
@@ -164,7 +164,7 @@ impl Session {
             }
             LoginDecision::Challenged(prompt) => {
                 let password = credentials.password.unwrap_or_else(|| Secret::new(""));
-                self.state = State::Challenged {
+                self.state = LoginState::Challenged {
                     user: credentials.user,
                     password,
                 };
@@ -203,7 +203,7 @@ impl Session {
             reason: why,
             attempt: self.failed_logins,
         });
-        self.state = State::Greeted;
+        self.state = LoginState::Greeted;
         self.connection.facts_mut().user = None;
         let limits = &self.connection.host.config.limits;
         let doubled = 1 << (self.failed_logins - 1).min(16);
@@ -319,7 +319,7 @@ impl Session {
         let greeting = account.greeting.clone().filter(|text| !text.is_empty());
         self.failed_logins = 0;
         self.failed_certificates = 0;
-        self.state = State::Active(Box::new(Active {
+        self.state = LoginState::Active(Box::new(Active {
             id,
             account,
             tree,
@@ -350,7 +350,7 @@ impl Session {
     }
 
     async fn no_home(&mut self) -> io::Result<Next> {
-        self.state = State::Greeted;
+        self.state = LoginState::Greeted;
         self.answer(Reply::new(530, "The home directory is not available"))
             .await
     }
@@ -359,10 +359,10 @@ impl Session {
     /// (RFC 4217 §11).
     pub(super) async fn rein(&mut self) -> io::Result<Next> {
         // The time to log in begins anew for somebody who had, and for nobody else.
-        if matches!(self.state, State::Active(_)) {
+        if matches!(self.state, LoginState::Active(_)) {
             self.started = Instant::now();
         }
-        self.state = State::Greeted;
+        self.state = LoginState::Greeted;
         self.connection.parameters = Parameters::new(self.connection.implicit);
         let facts = self.connection.facts_mut();
         facts.user = None;
@@ -380,7 +380,7 @@ impl Session {
 
     /// RFC 7151: before USER, the last one wins, and it agrees with the TLS server name.
     pub(super) async fn host(&mut self, name: String) -> io::Result<Next> {
-        if !matches!(self.state, State::Greeted) {
+        if !matches!(self.state, LoginState::Greeted) {
             return self.answer(Reply::new(503, "HOST comes before USER")).await;
         }
         let bare = name.trim_start_matches('[').trim_end_matches(']');

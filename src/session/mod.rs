@@ -58,7 +58,7 @@ use self::{
     information::language_reply,
     listing::Form,
     queue::Waiting,
-    state::{Active, State},
+    state::{Active, LoginState},
     wire::Wire,
 };
 use crate::{
@@ -91,7 +91,7 @@ pub struct Origin {
 /// One session, from the greeting to its end: a connection, and where its login stands.
 pub struct Session {
     connection: Connection,
-    state: State,
+    state: LoginState,
     failed_logins: u32,
     /// Names that were tried with a client certificate alone.
     failed_certificates: u32,
@@ -145,7 +145,7 @@ impl Session {
     ) -> Self {
         Self {
             connection: Connection::new(generation, wire, origin, shutdown),
-            state: State::Greeted,
+            state: LoginState::Greeted,
             failed_logins: 0,
             failed_certificates: 0,
             started: Instant::now(),
@@ -360,11 +360,13 @@ impl Session {
     /// The session of the user, after the login.
     fn user_session(&mut self) -> Option<UserSession<'_>> {
         match &mut self.state {
-            State::Active(user) => Some(UserSession {
+            LoginState::Active(user) => Some(UserSession {
                 connection: &mut self.connection,
                 user,
             }),
-            State::Greeted | State::Identified { .. } | State::Challenged { .. } => None,
+            LoginState::Greeted | LoginState::Identified { .. } | LoginState::Challenged { .. } => {
+                None
+            }
         }
     }
 
@@ -412,7 +414,7 @@ impl Session {
     /// ALPACA: whoever was tricked into speaking to us must hear no more (CVE-2021-3618).
     async fn foreign(&mut self, foreign: Foreign) -> io::Result<Next> {
         let reply = match (&self.state, foreign) {
-            (State::Active(_), _) => Reply::new(500, "Not a command of FTP"),
+            (LoginState::Active(_), _) => Reply::new(500, "Not a command of FTP"),
             (_, Foreign::Http) => Reply::new(421, "This is FTP, not HTTP; goodbye"),
             (_, Foreign::Smtp) => Reply::new(421, "This is FTP, not SMTP; goodbye"),
             (_, Foreign::Tls) => Reply::new(421, "This is FTP, not TLS without AUTH; goodbye"),

@@ -10,7 +10,7 @@ use rustls::server::ClientHello;
 use super::{
     Next, Session,
     connection::{Connection, Transport},
-    state::{Parameters, State},
+    state::{LoginState, Parameters},
 };
 use crate::{
     ftp::{
@@ -54,7 +54,7 @@ impl Session {
         }
         self.send(Reply::new(234, "Begin TLS")).await?;
         // RFC 4217 §4: login and parameters begin anew.
-        self.state = State::Greeted;
+        self.state = LoginState::Greeted;
         self.connection.parameters = Parameters::new(private);
         let facts = self.connection.facts_mut();
         facts.user = None;
@@ -75,7 +75,7 @@ impl Session {
                 .answer(Reply::new(534, "The control connection stays protected"))
                 .await;
         }
-        if !matches!(self.state, State::Active(_)) {
+        if !matches!(self.state, LoginState::Active(_)) {
             return self.answer(Reply::new(530, "Log in first")).await;
         }
         self.send(Reply::new(

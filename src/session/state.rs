@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The login, step by step.
-pub enum State {
+pub enum LoginState {
     /// Nobody yet.
     Greeted,
     /// USER came; PASS is next.
@@ -35,7 +35,7 @@ pub enum State {
     Active(Box<Active>),
 }
 
-impl State {
+impl LoginState {
     /// The user, after the login.
     pub fn user(&self) -> Option<&Active> {
         match self {
