@@ -194,20 +194,43 @@ impl Policy {
     /// # Errors
     /// When it may not be done.
     pub async fn check(&self, operation: Operation, path: &VirtualPath) -> Result<(), Refusal> {
+        self.ask(operation, path, true).await
+    }
+
+    /// The same for what the client has not asked for by itself, such as the directories that a pattern
+    /// leads to: only that it could not be decided is told.
+    ///
+    /// # Errors
+    /// When it may not be done.
+    pub async fn check_aside(
+        &self,
+        operation: Operation,
+        path: &VirtualPath,
+    ) -> Result<(), Refusal> {
+        self.ask(operation, path, false).await
+    }
+
+    async fn ask(
+        &self,
+        operation: Operation,
+        path: &VirtualPath,
+        asked_for: bool,
+    ) -> Result<(), Refusal> {
         let request = Request {
             operation,
             path: path.clone(),
         };
         let requests: Arc<[Request]> = vec![request].into();
-        let answers = self.decide(&requests).await;
-        let refusal = match answers {
+        let refusal = match self.decide(&requests).await {
             Ok(mut answers) => answers.pop().flatten(),
             Err(refusal) => Some(refusal),
         };
         let Some(refusal) = refusal else {
             return Ok(());
         };
-        if let Some(request) = requests.first() {
+        if let Some(request) = requests.first()
+            && (asked_for || matches!(refusal, Refusal::Failed(_)))
+        {
             self.report(request, &refusal);
         }
         Err(refusal)

@@ -216,7 +216,8 @@ impl Walk {
 
     /// The directory's entries, unless it may not be listed, or is gone.
     async fn open(&mut self, place: &Place) -> Result<Option<Box<dyn Listing>>, Stopped> {
-        match self.policy.check(Operation::List, &place.path).await {
+        let listed = self.policy.check_aside(Operation::List, &place.path);
+        match listed.await {
             Ok(()) => {}
             Err(refusal @ Refusal::Failed(_)) => return Err(refusal.into()),
             Err(_) => return Ok(None),

@@ -20,6 +20,7 @@ use crate::{
 fn start(more: &[(&str, &str)]) -> Server {
     let rules = "settings.rules = [\
         { effect = \"hide\", paths = [\"/hidden/**\"] },\
+        { effect = \"deny\", paths = [\"/closed\"], operations = [\"list\"] },\
         { effect = \"deny\", paths = [\"/kept/**\"], operations = [\"write\"], reason = \"it is kept\" }]";
     let all = "permissions = [\"list\", \"download\", \"upload\", \"overwrite\", \"append\", \"delete\", \
         \"rename\"]\nquota = 100000\nmax-upload-size = 60000";
@@ -149,7 +150,7 @@ fn refusals_by_rights() {
     ] {
         let server = start(&[]);
         let mut client = bob(&server);
-        for directory in ["hidden", "kept"] {
+        for directory in ["hidden", "kept", "closed"] {
             fs::create_dir(server.home_of("bob").join(directory)).unwrap();
             fs::write(server.home_of("bob").join(directory).join("file"), "x").unwrap();
         }
