@@ -11,6 +11,7 @@ mod faults;
 mod fifth;
 mod loading;
 mod policy;
+mod settings;
 mod uploads;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
