@@ -15,7 +15,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::access::{Wanted, explain};
+use crate::types::access::{Wanted, explain};
 
 /// A start, or a trial of one.
 #[derive(Debug, Default)]

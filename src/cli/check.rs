@@ -8,12 +8,12 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::{Failure, Source, files, first_start, output};
 use crate::{
-    access,
     config::{Loaded, Problem},
     plugin::trusted_cache,
     server::{self, Tried},
     startup::Startup,
     tls::{self_signed, validity},
+    types::access,
 };
 
 /// Does what the start does, and undoes it; a running server goes on undisturbed.

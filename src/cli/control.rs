@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::{Failure, Source, files, output};
 use crate::{
-    access::{Wanted, explain},
     plugin::Taken,
     server::control::{self, Answer, Broken, GenerationUse, Plugin, Request, Status},
+    types::access::{Wanted, explain},
 };
 
 /// How many broken uploads are listed for people.

@@ -12,7 +12,7 @@ use rustix::{
     io::Errno,
 };
 
-use crate::access::{Wanted, explain};
+use crate::types::access::{Wanted, explain};
 
 /// Makes a directory, and those above it, for its owner alone. One that is there is left as it is.
 pub fn make_private_directory(directory: &Path) -> Result<(), String> {

@@ -12,7 +12,7 @@ use std::{
 
 use rustix::fs::OFlags;
 
-use crate::access::{Wanted, explain};
+use crate::types::access::{Wanted, explain};
 
 /// The largest file that is read.
 const LARGEST: u64 = 256 << 20;

@@ -20,8 +20,8 @@ use std::{
 };
 
 use crate::{
-    access::{Wanted, explain},
     startup::Startup,
+    types::access::{Wanted, explain},
 };
 use redb::{Database, ReadableDatabase, StorageBackend, TableDefinition, backends::FileBackend};
 

@@ -28,12 +28,12 @@ use tokio::{
 pub use super::generations::GenerationUse;
 use super::{Listening, Running};
 use crate::{
-    access::{Wanted, explain},
     config::Loaded,
     gate::health::Snapshot,
     plugin::Taken,
     spool::QuarantinedUpload,
     startup::{RunningServer, Startup},
+    types::access::{Wanted, explain},
 };
 
 /// The socket's name in the state directory.

@@ -25,11 +25,11 @@ use super::{
     proxy,
 };
 use crate::{
-    access,
     ftp::address,
     observe::Rate,
     open_files,
     session::{Origin, Session, Shutdown, generation::Generation, wire::Wire},
+    types::access,
 };
 
 /// Connections that may wait to be accepted.

@@ -8,8 +8,8 @@ use rustix::{
 };
 
 use crate::{
-    access::{Wanted, explain},
     startup::Startup,
+    types::access::{Wanted, explain},
 };
 
 /// The file that is locked.

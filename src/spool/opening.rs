@@ -20,13 +20,13 @@ use super::{
     staging::{Staging, is_over},
 };
 use crate::{
-    access::{Wanted, explain},
     ftp::metadata::Metadata,
     startup::Startup,
     storage::{
         Result,
         posix::{attributes, describe, facts, facts_at, unique},
     },
+    types::access::{Wanted, explain},
 };
 
 /// The staging directories of this process, by device and inode. A configuration that is read anew

@@ -12,10 +12,10 @@ use rustix::io::Errno;
 
 use super::{quota::Usage, staging::Staging};
 use crate::{
-    access::{Wanted, explain},
     config,
     startup::Startup,
     storage::{Backend, Error, OpenError, Result as Outcome},
+    types::access::{Wanted, explain},
     types::{Durability, UserId},
 };
 

@@ -1,5 +1,6 @@
 //! The ground floor: what all modules name, and none owns.
 
+pub mod access;
 mod certificate;
 pub mod dns;
 mod durability;

@@ -7,8 +7,8 @@ use wasmtime_wasi::{FsPerms, WasiCtx, filesystem::WasiFilesystemCtx};
 
 use super::LoadError;
 use crate::{
-    access::{Wanted, explain},
     config::grants::{Access, Directory},
+    types::access::{Wanted, explain},
 };
 
 /// Opens the directories. All instances use these handles, which paths of guests are resolved

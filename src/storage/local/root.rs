@@ -16,10 +16,10 @@ use rustix::{
 
 use super::confined_dir::Directory;
 use crate::{
-    access::{Wanted, explain},
     config,
     startup::Startup,
     storage::OpenError,
+    types::access::{Wanted, explain},
 };
 
 /// The directory of a storage.
