@@ -10,9 +10,9 @@ use serde_path_to_error::deserialize;
 use toml::Value;
 
 use super::{
-    Config, ConfigError, Problem, check, explain, keys,
+    Config, ConfigError, Problem, check, explain,
     path::{KeyPath, Step},
-    regular,
+    regular, schema,
     source::{Origin, Origins, Source},
 };
 
@@ -153,7 +153,7 @@ impl Request {
         if !wrong.is_empty() {
             return Err(ConfigError { problems: wrong });
         }
-        let config = typed(&mut source, keys::known)?;
+        let config = typed(&mut source, schema::known)?;
         let mut loaded = Loaded {
             config,
             file,
@@ -207,10 +207,7 @@ impl Loaded {
             _ => parent.as_path(),
         };
         let join = |base: &Path, path: &mut PathBuf| {
-            // An empty path stays: the check finds it.
-            if !path.as_os_str().is_empty() {
-                *path = absolute(base.join(&*path)).unwrap_or_else(|_| base.join(&*path));
-            }
+            *path = absolute(base.join(&*path)).unwrap_or_else(|_| base.join(&*path));
         };
         let config = &mut self.config;
         join(base("server.state"), &mut config.server.state);
