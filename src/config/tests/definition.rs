@@ -399,6 +399,33 @@ fn empty_paths_are_none() {
     }
 }
 
+#[test]
+fn the_state_directory_is_known_by_itself_or_not_at_all() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("config.toml");
+    let found = |text: &str, sets: &[&str]| {
+        fs::write(&file, text).unwrap();
+        let sets: Vec<_> = sets.iter().map(|set| (*set).to_owned()).collect();
+        state(Some(&file), &sets).map_err(|error| error.to_string())
+    };
+    let wrong_elsewhere = "server = { state = 'here', threads = 'many' }";
+    assert_eq!(
+        found(wrong_elsewhere, &[]),
+        Ok(directory.path().join("here"))
+    );
+    assert_eq!(found("", &[]), Ok(directory.path().join("var")));
+    let numbered = found("", &["server.state=5"]).unwrap();
+    assert_eq!(numbered, std::env::current_dir().unwrap().join("5"));
+    for (text, told) in [("''", "\"\""), ("5", "the integer 5"), ("[]", "an array")] {
+        let said = found(&format!("[server]\nstate = {text}"), &[]).unwrap_err();
+        assert!(said.contains("config.toml:2: server.state"), "{said}");
+        assert!(
+            said.ends_with(&format!("expected a path, found {told}")),
+            "{said}"
+        );
+    }
+}
+
 /// The key as the loader has it, where it is not as it was given.
 fn named(key: &str) -> String {
     match key.strip_prefix("plugin.rules.") {
