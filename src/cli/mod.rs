@@ -1,6 +1,7 @@
 //! The command line.
 
 mod check;
+mod config;
 mod control;
 mod files;
 pub mod first_start;
@@ -16,7 +17,7 @@ use std::{fmt, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{self, ConfigError, Loaded};
+use crate::config::{ConfigError, Loaded, load, state as state_directory};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -65,6 +66,9 @@ enum Command {
         #[command(flatten)]
         source: Source,
     },
+    /// Show what a configuration can say
+    #[command(subcommand)]
+    Config(config::Command),
     /// Have the running server read configuration, certificates and plugins again
     Reload {
         #[command(flatten)]
@@ -129,12 +133,12 @@ impl Source {
     }
 
     fn load(&self) -> Result<Loaded, ConfigError> {
-        config::load(self.config.as_deref(), &self.sets)
+        load(self.config.as_deref(), &self.sets)
     }
 
     /// The state directory alone, which is known though the rest may be wrong.
     fn state(&self) -> Result<PathBuf, ConfigError> {
-        config::state(self.config.as_deref(), &self.sets)
+        state_directory(self.config.as_deref(), &self.sets)
     }
 }
 
@@ -161,6 +165,7 @@ fn run(line: CommandLine) -> Result<(), Failure> {
         None => serve::run(&source),
         Some(Command::Serve { source: later }) => serve::run(&source.then(later)),
         Some(Command::Check { source: later }) => check::run(&source.then(later)),
+        Some(Command::Config(command)) => config::run(&command),
         Some(Command::Reload { source: later }) => control::reload(&source.then(later)),
         Some(Command::Status {
             json,

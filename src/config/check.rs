@@ -4,12 +4,11 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
     path::Path,
-    time::Duration,
 };
 
 use super::{
     Advertise, Binding, ClientCertificates, CloseNotify, Config, Grants, LateVerdict, Plugin,
-    Uploads, grants::Place, path::KeyPath,
+    Uploads, grants::Place, path::KeyPath, schema,
 };
 use crate::types::{OnFailure, dns::is_dns_name};
 
@@ -22,7 +21,10 @@ pub struct Findings {
 
 /// Looks at everything; the paths are absolute already.
 pub fn check(config: &Config) -> Findings {
-    let mut findings = Findings::default();
+    let mut findings = Findings {
+        errors: schema::out_of_bounds(config),
+        warnings: Vec::new(),
+    };
     server(config, &mut findings);
     tls(config, &mut findings);
     data(config, &mut findings);
@@ -41,26 +43,10 @@ impl Findings {
     fn warn(&mut self, key: impl Into<String>, text: impl Into<String>) {
         self.warnings.push((key.into(), text.into()));
     }
-
-    fn path(&mut self, key: impl Into<String>, path: &Path) {
-        if path.as_os_str().is_empty() {
-            self.error(key, "expected a path, found \"\"");
-        }
-    }
-
-    fn positive(&mut self, key: &str, duration: Duration) {
-        if duration.is_zero() {
-            self.error(
-                key,
-                "expected a duration above 0: nobody could do anything in no time",
-            );
-        }
-    }
 }
 
 fn server(config: &Config, findings: &mut Findings) {
     let server = &config.server;
-    findings.path("server.state", &server.state);
     if server.listen.is_empty() && server.listen_implicit.is_empty() {
         findings.error(
             "server.listen",
@@ -91,9 +77,6 @@ fn server(config: &Config, findings: &mut Findings) {
                 format!("expected a DNS name, found {host:?}"),
             );
         }
-    }
-    if server.threads > 1024 {
-        findings.error("server.threads", "expected 1024 threads at most");
     }
     if let Err(error) = tracing_subscriber::EnvFilter::try_new(&config.log.level) {
         findings.error(
@@ -128,19 +111,6 @@ fn tls(config: &Config, findings: &mut Findings) {
             }
         }
         (Some(_), Some(_)) => {}
-    }
-    let named = [
-        ("certificate", &tls.certificate),
-        ("key", &tls.key),
-        ("client-authorities", &tls.client_authorities),
-    ];
-    for (key, path) in named {
-        path.iter()
-            .for_each(|path| findings.path(format!("tls.{key}"), path));
-    }
-    for (index, host) in tls.host.iter().enumerate() {
-        findings.path(format!("tls.host[{index}].certificate"), &host.certificate);
-        findings.path(format!("tls.host[{index}].key"), &host.key);
     }
     match (tls.client_certificates, &tls.client_authorities) {
         (ClientCertificates::Optional | ClientCertificates::Required, None) => findings.error(
@@ -207,34 +177,7 @@ fn data(config: &Config, findings: &mut Findings) {
 }
 
 fn limits(config: &Config, findings: &mut Findings) {
-    let limits = &config.limits;
-    if limits.login_attempts == 0 {
-        findings.error("limits.login-attempts", "expected 1 or more, found 0");
-    }
-    if !(512..=65_536).contains(&limits.line_length) {
-        findings.error(
-            "limits.line-length",
-            format!("expected 512 to 65536 bytes, found {}", limits.line_length),
-        );
-    }
-    if !(1..=10_000).contains(&limits.queued_commands) {
-        findings.error(
-            "limits.queued-commands",
-            format!("expected 1 to 10000, found {}", limits.queued_commands),
-        );
-    }
-    if !(1..=100_000).contains(&limits.concurrent_logins) {
-        findings.error(
-            "limits.concurrent-logins",
-            format!("expected 1 to 100000, found {}", limits.concurrent_logins),
-        );
-    }
-    findings.positive("limits.login-timeout", limits.login_timeout);
-    findings.positive("limits.idle-timeout", limits.idle_timeout);
-    findings.positive("limits.data-timeout", limits.data_timeout);
-    findings.positive("limits.handshake-timeout", limits.handshake_timeout);
-    findings.positive("limits.stall-timeout", limits.stall_timeout);
-    if limits.sessions == 0 {
+    if config.limits.sessions == 0 {
         findings.warn(
             "limits.sessions",
             "is 0, no limit: clients can use up the server's memory",
@@ -250,24 +193,21 @@ fn storages(config: &Config, findings: &mut Findings) {
     for (name, storage) in &config.storage {
         let section = KeyPath::default().key("storage").key(name);
         let key = |key: &str| section.key(key).to_string();
-        findings.path(key("root"), &storage.root);
         if let Some(first) = roots.insert(&storage.root, name) {
             findings.error(
                 key("root"),
                 format!("is the directory of storage {first:?} already"),
             );
         }
-        if let Some(staging) = &storage.staging {
-            findings.path(key("staging"), staging);
-            if staging.starts_with(&storage.root) {
-                findings.error(
-                    key("staging"),
-                    "lies within the storage's root, where clients would see it",
-                );
-            }
+        if let Some(staging) = &storage.staging
+            && staging.starts_with(&storage.root)
+        {
+            findings.error(
+                key("staging"),
+                "lies within the storage's root, where clients would see it",
+            );
         }
         if let Some(quarantine) = &storage.quarantine {
-            findings.path(key("quarantine"), quarantine);
             let roots = config
                 .storage
                 .iter()
@@ -319,12 +259,6 @@ fn plugins(config: &Config, findings: &mut Findings) {
             "plugin",
             "is empty: without an authenticator nobody can log in",
         );
-    }
-    if config.plugin_host.instances == 0 {
-        findings.error("plugin-host.instances", "expected 1 or more, found 0");
-    }
-    if config.plugin_host.event_queue < 64 << 10 {
-        findings.error("plugin-host.event-queue", "expected 64KiB or more");
     }
     if let Some(memory) = config.plugin_host.memory
         && memory > 0
@@ -381,22 +315,6 @@ fn one_plugin(plugin: &Plugin, key: &dyn Fn(&str) -> String, findings: &mut Find
             "is \"allow\": when the plugin fails, what it should have decided is let pass",
         );
     }
-    if !((64 << 10)..=(4 << 30)).contains(&plugin.limits.memory) {
-        findings.error(key("limits.memory"), "expected 64KiB to 4GiB");
-    }
-    if plugin.limits.pool_calls == 0 {
-        findings.error(key("limits.pool-calls"), "expected 1 or more, found 0");
-    }
-    for (name, duration) in [
-        ("limits.cpu-time", plugin.limits.cpu_time),
-        ("limits.wall-time", plugin.limits.wall_time),
-        ("limits.pool-wait", plugin.limits.pool_wait),
-        ("limits.pool-age", plugin.limits.pool_age),
-    ] {
-        if duration < Duration::from_millis(1) {
-            findings.error(key(name), "expected 1ms or more");
-        }
-    }
     grants(
         &plugin.grants,
         &|name| key(&format!("grants.{name}")),
@@ -408,7 +326,6 @@ fn grants(grants: &Grants, key: &dyn Fn(&str) -> String, findings: &mut Findings
     let mut guests = BTreeSet::new();
     for (index, directory) in grants.directories.iter().enumerate() {
         let key = |name: &str| key(&format!("directories[{index}].{name}"));
-        findings.path(key("host"), &directory.host);
         let guest = &directory.guest;
         let mut names = guest.split('/').skip(1);
         let plain = guest == "/" || names.all(|name| !matches!(name, "" | "." | ".."));
@@ -443,13 +360,10 @@ fn grants(grants: &Grants, key: &dyn Fn(&str) -> String, findings: &mut Findings
             );
         }
     }
-    if let Some(authorities) = &grants.authorities {
-        findings.path(key("authorities"), authorities);
-        if grants.tcp.is_empty() && grants.http.is_empty() {
-            findings.warn(
-                key("authorities"),
-                "is of no use without grants.http or grants.tcp",
-            );
-        }
+    if grants.authorities.is_some() && grants.tcp.is_empty() && grants.http.is_empty() {
+        findings.warn(
+            key("authorities"),
+            "is of no use without grants.http or grants.tcp",
+        );
     }
 }

@@ -2,10 +2,7 @@
 
 use toml::Value;
 
-use super::{
-    keys,
-    path::{KeyPath, Step},
-};
+use super::path::{KeyPath, Step};
 
 /// What to say about `message`, which serde gave for `path`, where `value` was found, in a tree that
 /// has the keys `known`.
@@ -17,13 +14,13 @@ pub fn explain(
 ) -> String {
     let found = value.map_or_else(String::new, |value| format!(", found {}", describe(value)));
     if message.starts_with("unknown field") {
-        return unknown(path, &keys::alternatives(message), known);
+        return unknown(path, &alternatives(message), known);
     }
     if let Some(field) = message.strip_prefix("missing field ") {
         return format!("{} is missing", field.replace('`', "\""));
     }
     if message.starts_with("unknown variant") {
-        let words: Vec<_> = keys::alternatives(message)
+        let words: Vec<_> = alternatives(message)
             .iter()
             .map(|word| format!("{word:?}"))
             .collect();
@@ -66,7 +63,7 @@ fn in_toml(expected: &str) -> String {
         "a boolean" => "true or false",
         "a sequence" | "sequence" => "an array",
         "a map" | "map" => "a table",
-        "string" | "a string" | "path string" => "a string",
+        "string" | "a string" => "a string",
         "usize" | "u64" | "u32" => "an integer from 0",
         "u16" => "an integer from 0 to 65535",
         "string only" | "string or table" => "a string",
@@ -106,27 +103,16 @@ fn either(words: &[String]) -> String {
     }
 }
 
-/// How many letters to change, add or take away (Levenshtein); "_" is as good as "-".
+/// The names in serde's "unknown field `x`, expected one of `a`, `b`".
+fn alternatives(message: &str) -> Vec<&str> {
+    let (_, list) = message.split_once(", expected ").unwrap_or_default();
+    list.split('`').skip(1).step_by(2).collect()
+}
+
+/// How many letters to change, add or take away; "_" is as good as "-".
 fn distance(from: &str, to: &str) -> usize {
-    let letters = |text: &str| {
-        text.to_lowercase()
-            .replace('_', "-")
-            .chars()
-            .collect::<Vec<_>>()
-    };
-    let (from, to) = (letters(from), letters(to));
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (index, letter) in from.iter().enumerate() {
-        let mut next = vec![index + 1];
-        for (other, pair) in to.iter().zip(row.windows(2)) {
-            let [above_left, above] = pair else { continue };
-            let left = next.last().copied().unwrap_or_default();
-            let changed = above_left + usize::from(letter != other);
-            next.push(changed.min(left + 1).min(above + 1));
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
+    let plain = |text: &str| text.to_lowercase().replace('_', "-");
+    strsim::levenshtein(&plain(from), &plain(to))
 }
 
 #[cfg(test)]

@@ -4,28 +4,35 @@ use std::{fmt, net::IpAddr, path::PathBuf, str::FromStr};
 
 use http::{Uri, uri::Scheme};
 use ipnet::IpNet;
+use schemars::JsonSchema;
 use serde::{
-    Deserialize, Deserializer,
+    Deserialize, Deserializer, Serialize, Serializer,
     de::{Error, MapAccess, Unexpected, Visitor, value::MapAccessDeserializer},
 };
 
+use super::value;
 use crate::types::dns::is_host_name;
 
 /// `[plugin.grants]`
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Grants {
     /// Directories that it sees.
     pub directories: Vec<Directory>,
-    /// What it may connect to.
+    /// URLs of scheme, host and port that it may send HTTP requests to. Names must point to public
+    /// addresses, or to the networks that stand beside the URL.
+    #[schemars(with = "Vec<value::Endpoint>")]
     pub tcp: Vec<Endpoint>,
-    /// What it may send HTTP requests to.
+    /// What it may send HTTP requests to: URLs of scheme, host and port. Names must point to public
+    /// addresses, or to the networks that stand beside the URL.
+    #[schemars(with = "Vec<UrlOrTable>")]
     pub http: Vec<Service>,
     /// Whether it may look up names.
     pub dns: bool,
     /// The variables of the server's environment that it sees.
     pub environment: Vec<String>,
     /// PEM file of authorities that are trusted besides the system's.
+    #[serde(with = "value::OptionalPath")]
     pub authorities: Option<PathBuf>,
 }
 
@@ -47,12 +54,13 @@ impl Grants {
 }
 
 /// A directory of the server that a plugin sees.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Directory {
-    /// Where it is.
+    /// The directory, relative to the configuration file.
+    #[serde(with = "value::FilePath")]
     pub host: PathBuf,
-    /// What the plugin sees it as.
+    /// The path that the plugin sees it as.
     pub guest: String,
     /// What the plugin may do there.
     #[serde(default)]
@@ -60,7 +68,7 @@ pub struct Directory {
 }
 
 /// What a plugin may do with the files of a directory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Access {
     /// List and read.
@@ -156,6 +164,12 @@ impl<'de> Deserialize<'de> for Endpoint {
             }
         }
         source.deserialize_str(Text)
+    }
+}
+
+impl Serialize for Endpoint {
+    fn serialize<S: Serializer>(&self, target: S) -> Result<S::Ok, S::Error> {
+        target.collect_str(self)
     }
 }
 
@@ -265,19 +279,45 @@ impl<'de> Visitor<'de> for TextOrTable {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<Service, A::Error> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-        struct Table {
-            #[serde(deserialize_with = "text")]
-            url: Service,
-            #[serde(default)]
-            networks: Vec<IpNet>,
-        }
         let table = Table::deserialize(MapAccessDeserializer::new(table))?;
         Ok(Service {
             networks: table.networks,
             ..table.url
         })
+    }
+}
+
+/// A URL with the networks that it may point to.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Table {
+    /// Scheme, host and port.
+    #[serde(deserialize_with = "text")]
+    #[schemars(with = "value::Url")]
+    url: Service,
+    /// Where the name may point to; when there are none, to public addresses only.
+    #[serde(default)]
+    #[schemars(with = "Vec<value::Network>")]
+    networks: Vec<IpNet>,
+}
+
+/// The two forms of a [`Service`], for the JSON schema.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[allow(dead_code)]
+enum UrlOrTable {
+    Url(value::Url),
+    Table(Table),
+}
+
+impl Serialize for Service {
+    fn serialize<S: Serializer>(&self, target: S) -> Result<S::Ok, S::Error> {
+        let (mut url, networks) = (self.clone(), self.networks.clone());
+        url.networks.clear();
+        match networks.is_empty() {
+            true => target.collect_str(&url),
+            false => Table { url, networks }.serialize(target),
+        }
     }
 }
 

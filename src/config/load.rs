@@ -10,10 +10,11 @@ use serde_path_to_error::deserialize;
 use toml::Value;
 
 use super::{
-    Config, ConfigError, Problem, check, explain, keys,
+    Config, ConfigError, Problem, check, explain,
     path::{KeyPath, Step},
-    regular,
+    regular, schema,
     source::{Origin, Origins, Source},
+    value::FilePath,
 };
 
 /// The file that is read when none is named.
@@ -59,7 +60,7 @@ pub fn load(file: Option<&Path>, sets: &[String]) -> Result<Loaded, ConfigError>
 /// The state directory that [`load`] would find, though the rest of the configuration be wrong.
 ///
 /// # Errors
-/// When the file cannot be read at all.
+/// When the file cannot be read at all, or says no path there.
 pub fn state(file: Option<&Path>, sets: &[String]) -> Result<PathBuf, ConfigError> {
     let working = std::env::current_dir()
         .map_err(|error| ConfigError::one("the working directory", error.to_string()))?;
@@ -75,12 +76,17 @@ pub fn state(file: Option<&Path>, sets: &[String]) -> Result<PathBuf, ConfigErro
         })?;
     }
     let mut config = Config::default();
-    let configured = source
-        .table
-        .get("server")
-        .and_then(|server| server.get("state"));
-    if let Some(state) = configured.and_then(Value::as_str) {
-        config.server.state = state.into();
+    let path = KeyPath::default().key("server").key("state");
+    let configured = path.find(&source.table).cloned();
+    if let Some(found) = source.as_typed(&path).or(configured) {
+        let text = format!("expected a path, found {}", explain::describe(&found));
+        config.server.state = FilePath::deserialize(found).map_err(|_| ConfigError {
+            problems: vec![Problem {
+                place: source.origins.place(&path),
+                key: path.to_string(),
+                text,
+            }],
+        })?;
     }
     let mut loaded = Loaded {
         config,
@@ -153,7 +159,7 @@ impl Request {
         if !wrong.is_empty() {
             return Err(ConfigError { problems: wrong });
         }
-        let config = typed(&mut source, keys::known)?;
+        let config = typed(&mut source, schema::known)?;
         let mut loaded = Loaded {
             config,
             file,
@@ -207,10 +213,7 @@ impl Loaded {
             _ => parent.as_path(),
         };
         let join = |base: &Path, path: &mut PathBuf| {
-            // An empty path stays: the check finds it.
-            if !path.as_os_str().is_empty() {
-                *path = absolute(base.join(&*path)).unwrap_or_else(|_| base.join(&*path));
-            }
+            *path = absolute(base.join(&*path)).unwrap_or_else(|_| base.join(&*path));
         };
         let config = &mut self.config;
         join(base("server.state"), &mut config.server.state);

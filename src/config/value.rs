@@ -1,74 +1,155 @@
-//! The ways in which people write quantities: serde `with` modules.
+//! Types for `#[serde(with = "…")]` and `#[schemars(with = "…")]`: they read and write a field, and
+//! say its form in the JSON schema.
 
-use std::{fmt, marker::PhantomData, time::Duration};
+use std::{borrow::Cow, fmt, marker::PhantomData, time::Duration};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{
-    Deserializer,
+    Deserializer, Serialize, Serializer,
     de::{Error, SeqAccess, Unexpected, Visitor},
 };
+use serde_json::Value;
+
+use super::form::{Form, ModeForm, PathForm, PortsForm, RateForm, SizeForm, TimeForm};
 
 /// Time: "5m", "250ms", "1h 30m", "7d", or an integer of seconds.
-pub mod duration {
-    use super::*;
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(source: D) -> Result<Duration, D::Error> {
-        source.deserialize_any(Quantity::<super::DurationForm>(PhantomData))
-    }
-}
-
+pub type Time = Quantity<TimeForm>;
 /// Bytes: "10MiB", "2GB", "1.5 KiB", or an integer.
-pub mod size {
-    use super::*;
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(source: D) -> Result<u64, D::Error> {
-        source.deserialize_any(Quantity::<super::SizeForm>(PhantomData))
-    }
-}
-
+pub type Size = Quantity<SizeForm>;
 /// Bytes, or nothing where the key is not there.
-pub mod optional_size {
-    use super::*;
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(source: D) -> Result<Option<u64>, D::Error> {
-        size::deserialize(source).map(Some)
-    }
-}
-
+pub type OptionalSize = Optional<SizeForm>;
+/// Bytes a second, written as a size.
+pub type Rate = Quantity<RateForm>;
 /// A range of ports: "10000-30000", "40000", 40000 or [10000, 30000].
-pub mod ports {
-    use super::*;
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(source: D) -> Result<(u16, u16), D::Error> {
-        source.deserialize_any(Quantity::<super::PortsForm>(PhantomData))
-    }
-}
-
+pub type Ports = Quantity<PortsForm>;
 /// A file mode in octal digits: "0644".
-pub mod mode {
-    use super::*;
+pub type Mode = Quantity<ModeForm>;
+/// A path.
+pub type FilePath = Quantity<PathForm>;
+/// A path, or nothing where the key is not there.
+pub type OptionalPath = Optional<PathForm>;
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(source: D) -> Result<u32, D::Error> {
-        source.deserialize_any(Quantity::<super::ModeForm>(PhantomData))
+/// Reads and writes a value in its form.
+pub struct Quantity<F>(PhantomData<F>);
+
+impl<F: Form> Quantity<F> {
+    /// For `#[serde(with = "…")]`.
+    pub fn deserialize<'de, D: Deserializer<'de>>(source: D) -> Result<F::Value, D::Error> {
+        source.deserialize_any(Self(PhantomData))
+    }
+
+    /// For `#[serde(with = "…")]`.
+    pub fn serialize<S: Serializer>(value: &F::Value, target: S) -> Result<S::Ok, S::Error> {
+        F::write(value).serialize(target)
     }
 }
 
-/// A quantity that can be written in several ways.
-trait Form {
-    type Value;
-    const EXPECTED: &'static str;
+/// The same of a key that can be left out.
+pub struct Optional<F>(PhantomData<F>);
 
-    fn from_text(text: &str) -> Option<Self::Value>;
-
-    fn from_integer(_: u64) -> Option<Self::Value> {
-        None
+impl<F: Form> Optional<F> {
+    /// For `#[serde(with = "…")]`.
+    pub fn deserialize<'de, D: Deserializer<'de>>(source: D) -> Result<Option<F::Value>, D::Error> {
+        Quantity::<F>::deserialize(source).map(Some)
     }
 
-    fn from_pair(_: u64, _: u64) -> Option<Self::Value> {
-        None
+    /// For `#[serde(with = "…")]`.
+    pub fn serialize<S: Serializer>(
+        value: &Option<F::Value>,
+        target: S,
+    ) -> Result<S::Ok, S::Error> {
+        value.as_ref().map(F::write).serialize(target)
     }
 }
 
-struct Quantity<F>(PhantomData<F>);
+impl<F: Form> JsonSchema for Quantity<F> {
+    fn schema_name() -> Cow<'static, str> {
+        F::NAME.into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let mut schema = F::schema();
+        schema.insert(FORM.to_owned(), F::NAME.into());
+        schema
+    }
+}
+
+impl<F: Form> JsonSchema for Optional<F> {
+    fn schema_name() -> Cow<'static, str> {
+        F::NAME.into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Quantity::<F>::json_schema(generator)
+    }
+}
+
+/// The word of a JSON schema that names a value's form.
+pub const FORM: &str = "x-form";
+
+/// Defines types for `#[schemars(with = "…")]` that are text of a form of its own.
+macro_rules! texts {
+    ($($(#[$attribute:meta])* $type:ident: $name:literal,)*) => {
+        $($(#[$attribute])*
+        pub enum $type {}
+
+        impl JsonSchema for $type {
+            fn schema_name() -> Cow<'static, str> {
+                $name.into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "string", "x-form": $name })
+            }
+        })*
+    };
+}
+
+texts! {
+    /// An address and a port.
+    Socket: "address:port",
+    /// An address with the length of its prefix.
+    Network: "network",
+    /// A name that DNS can have.
+    DnsName: "DNS name",
+    /// One of both.
+    Address: "IPv4 address or DNS name",
+    /// Hosts or networks, and a port.
+    Endpoint: "host:port or network:port",
+    /// Scheme, host and port.
+    Url: "URL",
+}
+
+/// The number that the bounds of a schema apply to.
+pub fn amount(form: Option<&str>, value: &Value) -> Option<f64> {
+    let text = match value {
+        Value::String(text) => text,
+        other => return other.as_f64(),
+    };
+    match form? {
+        TimeForm::NAME => TimeForm::from_text(text).map(|time| time.as_secs_f64()),
+        // No size is so large that it matters.
+        #[allow(clippy::cast_precision_loss)]
+        SizeForm::NAME | RateForm::NAME => SizeForm::from_text(text).map(|bytes| bytes as f64),
+        _ => None,
+    }
+}
+
+/// A bound of a schema as it would be written in the configuration.
+pub fn bound(form: Option<&str>, number: &Value) -> String {
+    let written = match form {
+        Some(TimeForm::NAME) => number
+            .as_f64()
+            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+            .map(|time| TimeForm::write(&time)),
+        Some(SizeForm::NAME | RateForm::NAME) => number.as_u64().map(|size| SizeForm::write(&size)),
+        _ => None,
+    };
+    match written.unwrap_or_else(|| number.clone()) {
+        Value::String(text) => text,
+        other => other.to_string(),
+    }
+}
 
 impl<'de, F: Form> Visitor<'de> for Quantity<F> {
     type Value = F::Value;
@@ -78,7 +159,7 @@ impl<'de, F: Form> Visitor<'de> for Quantity<F> {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-        F::from_text(text.trim()).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
+        F::from_text(text).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
     }
 
     fn visit_i64<E: Error>(self, number: i64) -> Result<Self::Value, E> {
@@ -103,198 +184,5 @@ impl<'de, F: Form> Visitor<'de> for Quantity<F> {
             _ => None,
         }
         .ok_or_else(|| A::Error::invalid_value(Unexpected::Seq, &self))
-    }
-}
-
-struct DurationForm;
-
-impl Form for DurationForm {
-    type Value = Duration;
-    const EXPECTED: &'static str = "a duration such as \"5m\"";
-
-    fn from_text(text: &str) -> Option<Duration> {
-        let span = jiff::fmt::friendly::SpanParser::new()
-            .parse_span(text)
-            .ok()?;
-        let duration = span
-            .to_duration(jiff::SpanRelativeTo::days_are_24_hours())
-            .ok()?;
-        bounded(Duration::try_from(duration).ok()?)
-    }
-
-    fn from_integer(seconds: u64) -> Option<Duration> {
-        bounded(Duration::from_secs(seconds))
-    }
-}
-
-/// A century at most: so much can always be added to a point in time.
-fn bounded(duration: Duration) -> Option<Duration> {
-    (duration <= Duration::from_secs(100 * 365 * 86_400)).then_some(duration)
-}
-
-struct SizeForm;
-
-impl Form for SizeForm {
-    type Value = u64;
-    const EXPECTED: &'static str = "a size such as \"10MiB\"";
-
-    fn from_text(text: &str) -> Option<u64> {
-        let end = text
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .unwrap_or(text.len());
-        let (number, unit) = text.split_at_checked(end)?;
-        let unit: u64 = match unit.trim_start() {
-            "" | "B" => 1,
-            "kB" | "KB" => 1000,
-            "MB" => 1000 * 1000,
-            "GB" => 1000 * 1000 * 1000,
-            "TB" => 1000 * 1000 * 1000 * 1000,
-            "KiB" => 1 << 10,
-            "MiB" => 1 << 20,
-            "GiB" => 1 << 30,
-            "TiB" => 1 << 40,
-            _ => return None,
-        };
-        let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
-        if fraction.is_empty() || fraction.len() > 3 || fraction.contains('.') {
-            return None;
-        }
-        let thousandths: u64 = format!("{fraction:0<3}").parse().ok()?;
-        let whole = whole.parse::<u64>().ok()?.checked_mul(unit)?;
-        whole.checked_add(unit.checked_mul(thousandths)? / 1000)
-    }
-
-    fn from_integer(bytes: u64) -> Option<u64> {
-        Some(bytes)
-    }
-}
-
-struct PortsForm;
-
-impl Form for PortsForm {
-    type Value = (u16, u16);
-    const EXPECTED: &'static str = "a range of ports, the lower one first, such as \"10000-30000\"";
-
-    fn from_text(text: &str) -> Option<(u16, u16)> {
-        let (first, last) = text.split_once('-').unwrap_or((text, text));
-        Self::from_pair(first.trim().parse().ok()?, last.trim().parse().ok()?)
-    }
-
-    fn from_integer(port: u64) -> Option<(u16, u16)> {
-        Self::from_pair(port, port)
-    }
-
-    fn from_pair(first: u64, last: u64) -> Option<(u16, u16)> {
-        let range = (u16::try_from(first).ok()?, u16::try_from(last).ok()?);
-        (first <= last).then_some(range)
-    }
-}
-
-struct ModeForm;
-
-impl Form for ModeForm {
-    type Value = u32;
-    const EXPECTED: &'static str = "a mode in quotes, such as \"0644\", 0777 at most";
-
-    // No integers: 644 would be read in decimal.
-    fn from_text(text: &str) -> Option<u32> {
-        let digits = (3..=4).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
-        let mode = u32::from_str_radix(text, 8).ok()?;
-        (digits && mode <= 0o777).then_some(mode)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations() {
-        for (text, milliseconds) in [
-            ("5m", 300_000),
-            ("250ms", 250),
-            ("1h 30m", 5_400_000),
-            ("1h30m", 5_400_000),
-            ("2 hours, 5 minutes", 7_500_000),
-            ("1.5h", 5_400_000),
-            ("7d", 604_800_000),
-            ("0s", 0),
-        ] {
-            let expected = Duration::from_millis(milliseconds);
-            assert_eq!(DurationForm::from_text(text), Some(expected), "{text}");
-        }
-        for text in [
-            "soon",
-            "",
-            "5",
-            "-5m",
-            "5m ago",
-            "1 month",
-            "5 parsecs",
-            "900y",
-            "99999999999h",
-        ] {
-            assert_eq!(DurationForm::from_text(text), None, "{text}");
-        }
-        assert_eq!(
-            DurationForm::from_integer(300),
-            Some(Duration::from_secs(300))
-        );
-        assert_eq!(DurationForm::from_integer(u64::MAX), None);
-    }
-
-    #[test]
-    fn sizes() {
-        for (text, bytes) in [
-            ("0", 0),
-            ("4096", 4096),
-            ("64KiB", 64 << 10),
-            ("10MiB", 10 << 20),
-            ("2GB", 2_000_000_000),
-            ("1.5 kB", 1500),
-            ("1TiB", 1 << 40),
-        ] {
-            assert_eq!(SizeForm::from_text(text), Some(bytes), "{text}");
-        }
-        for text in [
-            "",
-            "MiB",
-            "-1",
-            "1e3",
-            "1.",
-            ".5",
-            "1.2.3KiB",
-            "10M",
-            "10mib",
-            "99999999TiB",
-            "1MiB/s",
-        ] {
-            assert_eq!(SizeForm::from_text(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn port_ranges() {
-        assert_eq!(PortsForm::from_text("10000-30000"), Some((10_000, 30_000)));
-        assert_eq!(
-            PortsForm::from_text("10000 - 30000"),
-            Some((10_000, 30_000))
-        );
-        assert_eq!(PortsForm::from_text("40000"), Some((40_000, 40_000)));
-        assert_eq!(PortsForm::from_integer(0), Some((0, 0)));
-        assert_eq!(PortsForm::from_pair(1024, 65_535), Some((1024, 65_535)));
-        for text in ["30000-10000", "1-70000", "-", "a-b", "1-2-3", "", "-5"] {
-            assert_eq!(PortsForm::from_text(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn modes() {
-        assert_eq!(ModeForm::from_text("0644"), Some(0o644));
-        assert_eq!(ModeForm::from_text("750"), Some(0o750));
-        for text in ["", "7", "0888", "1777", "+644", "0o644", "rw-r--r--"] {
-            assert_eq!(ModeForm::from_text(text), None, "{text}");
-        }
-        assert_eq!(ModeForm::from_integer(644), None);
     }
 }

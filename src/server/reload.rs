@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{Bound, Current, Listening, Running, Serving, addresses, bind, listeners, warnings};
 use crate::{
-    config::{Config, Loaded, Problem},
+    config::{self, Config, Loaded, Problem},
     session::{accounts, generation::Generation},
     startup::{Startup, overlap},
 };
@@ -195,40 +195,17 @@ pub(super) async fn follow_accounts(running: Arc<Running>) {
 }
 
 /// What came of it, and what is not as it was at the start and takes one.
-fn summary(first: &Config, config: &Config) -> String {
+fn summary(first: &Config, now: &Config) -> String {
     let counted = |count: usize, what: &str| match count {
         1 => format!("1 {what}"),
         _ => format!("{count} {what}s"),
     };
     let mut text = format!(
         "reloaded: {}, {}; new sessions use them",
-        counted(config.plugin.len(), "plugin"),
-        counted(config.storage.len(), "storage")
+        counted(now.plugin.len(), "plugin"),
+        counted(now.storage.len(), "storage")
     );
-    let restart: Vec<&str> = [
-        (
-            "server.threads",
-            first.server.threads == config.server.threads,
-        ),
-        ("log", first.log == config.log),
-        ("state.file", first.state == config.state),
-        (
-            "limits.concurrent-logins",
-            first.limits.concurrent_logins == config.limits.concurrent_logins
-                && first.limits.waiting_logins == config.limits.waiting_logins,
-        ),
-        (
-            "plugin-host.instances",
-            first.plugin_host.instances == config.plugin_host.instances,
-        ),
-        (
-            "plugin-host.memory",
-            first.plugin_host.memory == config.plugin_host.memory,
-        ),
-    ]
-    .into_iter()
-    .filter_map(|(key, same)| (!same).then_some(key))
-    .collect();
+    let restart = config::restart(first, now);
     if !restart.is_empty() {
         text += &format!("; a restart is needed for {}", restart.join(", "));
     }

@@ -1,7 +1,17 @@
 //! The meaning of a plugin's failure.
 
 /// The fate of an operation when a plugin cannot answer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    serde::Deserialize,
+    serde::Serialize,
+    schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnFailure {
     /// It is refused for now.

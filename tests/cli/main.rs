@@ -11,6 +11,7 @@
 mod support;
 
 mod check;
+mod config;
 mod end;
 mod log;
 mod messages;

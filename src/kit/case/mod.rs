@@ -86,7 +86,7 @@ pub struct Call {
     content: Option<String>,
     file: Option<PathBuf>,
     base64: Option<String>,
-    #[serde(with = "value::size")]
+    #[serde(with = "value::Size")]
     chunk: u64,
     cut_at: Option<u64>,
 

@@ -1,0 +1,203 @@
+//! The process as a whole: `[server]`, `[data]`, `[limits]` and `[log]`.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use smart_default::SmartDefault;
+
+use super::value;
+
+/// `[server]`
+#[derive(Clone, Debug, PartialEq, SmartDefault, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Server {
+    /// Where the server keeps what it makes: certificate, users, files, staging, compiled plugins.
+    /// Relative to the configuration file.
+    #[schemars(extend("x-restart" = true))]
+    #[serde(with = "value::FilePath")]
+    #[default = "var"]
+    pub state: PathBuf,
+    /// Where explicit FTPS is served (RFC 4217). Port 0 takes a free one.
+    #[schemars(with = "Vec<value::Socket>")]
+    #[default(vec![SocketAddr::from(([127, 0, 0, 1], 2121))])]
+    pub listen: Vec<SocketAddr>,
+    /// Where implicit FTPS is served: TLS from the first byte.
+    #[schemars(with = "Vec<value::Socket>")]
+    #[default(vec![SocketAddr::from(([127, 0, 0, 1], 2990))])]
+    pub listen_implicit: Vec<SocketAddr>,
+    /// The text of reply 220: one line, 500 bytes at most.
+    #[default = "Portcullis FTPS server ready"]
+    pub greeting: String,
+    /// Names that HOST takes besides those of the certificates (RFC 7151).
+    #[schemars(with = "Vec<value::DnsName>")]
+    pub hosts: Vec<String>,
+    /// Networks whose connections begin with a PROXY protocol header, v1 or v2.
+    #[schemars(with = "Vec<value::Network>")]
+    pub proxy_networks: Vec<IpNet>,
+    /// The end of sessions whose account has changed.
+    #[default(AccountChange::End)]
+    pub account_change: AccountChange,
+    /// How long transfers may go on after SIGTERM.
+    #[serde(with = "value::Time")]
+    #[default(Duration::from_secs(30))]
+    pub drain_timeout: Duration,
+    /// Threads that serve clients. 0: one for each core.
+    #[schemars(range(max = 1024), extend("x-restart" = true))]
+    pub threads: usize,
+}
+
+/// The end of a session whose account has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum AccountChange {
+    /// At once.
+    End,
+    /// Instead of its next command.
+    AtNextCommand,
+    /// When the client wants.
+    Keep,
+}
+
+impl Server {
+    /// The directory of compiled plugins, in the state directory.
+    #[must_use]
+    pub fn compiled(&self) -> PathBuf {
+        self.state.join("cache")
+    }
+}
+
+/// `[data]`
+#[derive(Clone, Debug, PartialEq, SmartDefault, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Data {
+    /// The address that PASV tells: IPv4, or a DNS name that is looked up anew every minute. Unset, the
+    /// one that the client connected to.
+    #[serde(with = "value::Ports")]
+    #[default((10_000, 30_000))]
+    pub passive_ports: (u16, u16),
+    /// What PASV says; unset, the address that the client connected to. An IPv4 address or a DNS
+    /// name, looked up anew every minute.
+    #[schemars(with = "Option<value::Address>")]
+    pub advertise: Option<Advertise>,
+    /// Whether PORT and EPRT work, to the client's own address, ports from 1024.
+    pub active: bool,
+}
+
+/// What PASV tells clients to connect to.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Advertise {
+    /// This.
+    Address(IpAddr),
+    /// What this name resolves to.
+    Name(String),
+}
+
+/// `[limits]`
+#[derive(Clone, Debug, PartialEq, SmartDefault, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Limits {
+    /// Control connections in all. 0: no limit.
+    #[default(10_000)]
+    pub sessions: usize,
+    /// Control connections from one address. 0: no limit.
+    #[default(1000)]
+    pub sessions_per_address: usize,
+    /// Sessions of one user, unless the account says otherwise. 0: no limit.
+    pub sessions_per_user: usize,
+    /// Failed logins on one connection; then 421.
+    #[schemars(range(min = 1))]
+    #[default(3)]
+    pub login_attempts: u32,
+    /// How long the answer to a failed login is held back; doubled with each one.
+    #[serde(with = "value::Time")]
+    #[default(Duration::from_secs(1))]
+    pub login_delay: Duration,
+    /// Time from the connection to the login.
+    #[schemars(range(min = 0.001))]
+    #[serde(with = "value::Time")]
+    #[default(Duration::from_secs(60))]
+    pub login_timeout: Duration,
+    /// Logins that are decided at the same time; the others wait, and client networks take turns.
+    #[schemars(range(min = 1, max = 100_000), extend("x-restart" = true))]
+    #[default(100)]
+    pub concurrent_logins: usize,
+    /// Logins that wait; beyond it the address that has the most of them hears 421.
+    #[schemars(extend("x-restart" = true))]
+    #[default(5000)]
+    pub waiting_logins: usize,
+    /// Silence on the control connection, transfers not counted (RFC 1123 §4.1.3.2: five minutes).
+    #[schemars(range(min = 0.001))]
+    #[serde(with = "value::Time")]
+    #[default(Duration::from_secs(300))]
+    pub idle_timeout: Duration,
+    /// How long a transfer waits for its data connection.
+    #[schemars(range(min = 0.001))]
+    #[serde(with = "value::Time")]
+    #[default(Duration::from_secs(30))]
+    pub data_timeout: Duration,
+    /// Time that a TLS handshake may take.
+    #[schemars(range(min = 0.001))]
+    #[serde(with = "value::Time")]
+    #[default(Duration::from_secs(10))]
+    pub handshake_timeout: Duration,
+    /// How long a transfer may go on in which no byte moves.
+    #[schemars(range(min = 0.001))]
+    #[serde(with = "value::Time")]
+    #[default(Duration::from_secs(60))]
+    pub stall_timeout: Duration,
+    /// Bytes of a command line.
+    #[schemars(range(min = 512, max = 65_536))]
+    #[serde(with = "value::Size")]
+    #[default(4096)]
+    pub line_length: u64,
+    /// Commands that wait while another one runs.
+    #[schemars(range(min = 1, max = 10_000))]
+    #[default(1000)]
+    pub queued_commands: usize,
+    /// Bytes of one upload, unless the account says otherwise. 0: no limit.
+    #[serde(with = "value::Size")]
+    pub upload_size: u64,
+    /// All uploads of one user, unless the account says otherwise. 0: no limit.
+    #[serde(with = "value::Rate")]
+    pub upload_rate: u64,
+    /// All downloads of one user. 0: no limit.
+    #[serde(with = "value::Rate")]
+    pub download_rate: u64,
+    /// All uploads of all users. 0: no limit.
+    #[serde(with = "value::Rate")]
+    pub total_upload_rate: u64,
+    /// All downloads of all users. 0: no limit.
+    #[serde(with = "value::Rate")]
+    pub total_download_rate: u64,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, PartialEq, SmartDefault, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Log {
+    /// error, warn, info, debug or trace; or directives: `info,portcullis::session=debug`.
+    #[schemars(extend("x-restart" = true))]
+    #[default = "info"]
+    pub level: String,
+    /// The form of log lines.
+    #[schemars(extend("x-restart" = true))]
+    #[default(LogFormat::Text)]
+    pub format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
+}
