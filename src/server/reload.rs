@@ -194,7 +194,7 @@ pub(super) async fn follow_accounts(running: Arc<Running>) {
     }
 }
 
-/// What came of it, and what is not as it was at the start and takes one.
+/// The result of a reload, and the settings that are not as they were at the start and take one.
 fn summary(first: &Config, config: &Config) -> String {
     let counted = |count: usize, what: &str| match count {
         1 => format!("1 {what}"),
