@@ -177,7 +177,7 @@ impl Server {
     /// Loads everything and listens.
     ///
     /// # Errors
-    /// What is wrong, with its place in the configuration.
+    /// The problem, with its place in the configuration.
     pub async fn start(mut loaded: Loaded) -> Result<Self, Problem> {
         let opened = open(&mut loaded, &Arc::new(Startup::real())).await?;
         let Some(control) = opened.control else {

@@ -24,7 +24,7 @@ impl Running {
     /// them, those that are there keep what they have. Says what came of it.
     ///
     /// # Errors
-    /// What is wrong, for people; nothing has changed then.
+    /// The problem, for people; nothing has changed then.
     pub(super) async fn reload(self: &Arc<Self>, why: &str) -> Result<String, String> {
         // One after the other.
         let mut current = self.current.lock().await;

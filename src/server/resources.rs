@@ -98,7 +98,7 @@ impl Resources {
     /// Loads plugins, storages and certificates, and changes nothing yet.
     ///
     /// # Errors
-    /// What is wrong, with its place in the configuration.
+    /// The problem, with its place in the configuration.
     pub async fn prepare(
         &self,
         loaded: &Loaded,

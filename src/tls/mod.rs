@@ -67,7 +67,7 @@ impl Tls {
     /// or those that the first start made.
     ///
     /// # Errors
-    /// What cannot be read or used, with its key.
+    /// The file that cannot be read or used, with its key.
     pub fn new(config: &config::Tls, certificate: &Path, key: &Path) -> Result<Self, Error> {
         let provider = Arc::new(provider());
         let default = Identity::read(&provider, certificate, key, "tls")?;

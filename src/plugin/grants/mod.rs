@@ -48,7 +48,7 @@ impl Granted {
     /// Opens the directories, reads the authorities and the variables. Blocks.
     ///
     /// # Errors
-    /// What is not there.
+    /// The grant whose target is not there.
     pub(super) fn new(grants: &Grants) -> Result<Self, LoadError> {
         let variable = |name: &String| Some((name.clone(), std::env::var(name).ok()?));
         Ok(Self {
