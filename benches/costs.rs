@@ -1,5 +1,6 @@
-//! What the gates and the local storage cost, in processor time of the whole process: the least of
-//! seven runs. `cargo bench`. For the server as a whole against others, a load generator is needed.
+//! The cost of the gates and the local storage, in processor time of the whole process: the least
+//! of seven runs. `cargo bench`. For the server as a whole against others, a load generator is
+//! needed.
 
 #![allow(
     clippy::expect_used,

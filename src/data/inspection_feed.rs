@@ -10,7 +10,7 @@ use crate::{
     types::Staged,
 };
 
-/// What an inspector is handed at a time (measured: less and more cost up to half more).
+/// The most bytes of one piece for an inspector (measured: less and more cost up to half more).
 pub(super) const PIECE: usize = 64 << 10;
 
 /// Why inspectors are shown no more.
@@ -18,7 +18,7 @@ pub(super) const PIECE: usize = 64 << 10;
 pub enum FeedError {
     /// One of them refuses.
     Refused(Refusal),
-    /// What is staged cannot be read.
+    /// The staged bytes cannot be read.
     Unreadable(io::Error),
 }
 
@@ -34,10 +34,11 @@ impl From<io::Error> for FeedError {
     }
 }
 
-/// What the inspectors of an upload are shown: every byte of the file from the first one on.
+/// The bytes that the inspectors of an upload see: every byte of the file from the first one on.
 ///
-/// What was there before the transfer is read again from the disk, and so is what arrives meanwhile,
-/// until they have caught up; from then on they are handed what arrives.
+/// The bytes from before the transfer are read again from the disk, and so are those that arrive
+/// meanwhile, until the inspectors have caught up; from then on they are handed each piece as it
+/// arrives.
 pub struct InspectionFeed {
     position: Position,
     unjudged: Unjudged,

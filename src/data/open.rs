@@ -25,8 +25,9 @@ use crate::{
     types::PeerCertificate,
 };
 
-/// What rustls may hold on its way out: with the chunks of the pumps it costs least (measured: less
-/// costs a tenth more, more costs a quarter more, none at all holds the whole file in memory).
+/// The most bytes that rustls holds on their way out: with the chunks of the pumps this costs least
+/// (measured: less costs a tenth more, more costs a quarter more, none at all holds the whole file
+/// in memory).
 pub const BUFFER_LIMIT: usize = 256 << 10;
 
 /// How the next data connection comes about.
@@ -97,7 +98,7 @@ impl fmt::Display for Dropped {
 
 /// Everything that opening a data connection takes.
 pub struct Opening {
-    /// Who connects.
+    /// The side that connects.
     pub route: Route,
     /// The terms of the connection.
     pub terms: Terms,

@@ -13,7 +13,7 @@ pub struct Rate {
     paid: Mutex<Instant>,
 }
 
-/// What may be taken at once after a pause.
+/// The time whose bytes may be taken at once after a pause.
 const BURST: Duration = Duration::from_millis(250);
 
 impl Rate {

@@ -18,9 +18,9 @@ use tokio::{
     net::TcpStream,
 };
 
-/// What the buffer starts with: a small file needs no more.
+/// The size at first: a small file needs no more.
 const SMALL: usize = 16 << 10;
-/// What it grows to while the client keeps it full.
+/// The size that it grows to while the client keeps it full.
 const LARGE: usize = 256 << 10;
 
 /// Bytes that went over a socket, for STAT, and to tell a stalled transfer from a slow one.

@@ -13,7 +13,7 @@ use super::{
 use crate::{ftp::ascii::FromNetwork, gate::upload::Refusal, spool::Incoming};
 use bytes::{Bytes, BytesMut};
 
-/// What is written at a time.
+/// The pieces that are written at a time.
 const PIECES: usize = 4;
 
 /// Why an upload ended early.
@@ -50,13 +50,13 @@ impl From<FeedError> for UploadError {
 pub struct Receiver<'a> {
     /// Where the bytes go.
     pub upload: &'a mut Incoming,
-    /// Who looks at them.
+    /// The inspectors' feed.
     pub feed: &'a mut InspectionFeed,
     /// Bytes that the whole file may have; 0 is no limit.
     pub limit: u64,
     /// TYPE A.
     pub ascii: bool,
-    /// What slows it down.
+    /// The limits on its rate.
     pub rates: &'a [Arc<Rate>],
     /// How long the client may send nothing.
     pub stall_timeout: Duration,
@@ -64,7 +64,7 @@ pub struct Receiver<'a> {
     pub ending: &'a Ending,
     /// By ALLO.
     pub announced: Option<u64>,
-    /// What has arrived and is not staged yet.
+    /// The bytes that have arrived and are not staged yet.
     pub gathered: Gathered,
     /// Whether all has arrived, and is staged.
     pub complete: bool,
@@ -74,7 +74,7 @@ impl Receiver<'_> {
     /// Receives until the client ends the connection, and says how it did.
     ///
     /// # Errors
-    /// See [`UploadError`]. What arrived before is staged.
+    /// See [`UploadError`]. The bytes that arrived before are staged.
     pub async fn receive(&mut self, channel: &mut Channel) -> Result<End, UploadError> {
         let staged_before = self.upload.length();
         let mut arrived = 0;
@@ -214,7 +214,7 @@ impl Receiver<'_> {
     }
 }
 
-/// What has arrived and is not staged yet, in pieces of at most 64 KiB.
+/// The bytes that have arrived and are not staged yet, in pieces of at most 64 KiB.
 #[derive(Default)]
 pub struct Gathered {
     pieces: Vec<BytesMut>,

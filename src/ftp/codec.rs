@@ -60,7 +60,7 @@ impl LineDecoder {
 
     /// Appends received bytes.
     pub fn push(&mut self, bytes: &[u8]) {
-        // What is moved was paid for by what has gone, so the whole stays linear.
+        // The bytes that have gone pay for those that are moved, so the whole stays linear.
         if self.start > 0 && self.start >= self.buffer.len() / 2 {
             self.buffer.drain(..self.start);
             self.scanned -= self.start;

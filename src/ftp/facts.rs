@@ -37,8 +37,8 @@ impl Facts {
         Self(u16::MAX)
     }
 
-    /// The facts named in the argument of `OPTS MLST` (RFC 3659 §7.9), such as `type;size;`. What
-    /// is unknown is passed over, and no name at all switches every fact off.
+    /// The facts named in the argument of `OPTS MLST` (RFC 3659 §7.9), such as `type;size;`.
+    /// Unknown names are passed over, and no name at all switches every fact off.
     pub fn select(names: &str) -> Self {
         let wanted = |name: &str| {
             names
@@ -89,7 +89,7 @@ pub enum EntryKind {
     Parent,
 }
 
-/// What the client may do with an entry, for the `perm` fact. Nothing by default.
+/// The operations that an entry permits the client, for the `perm` fact. Nothing by default.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Allowed {
     /// List a directory (LIST, NLST, MLSD).

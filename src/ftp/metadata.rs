@@ -1,8 +1,8 @@
-//! What storage tells about a file, and listings show of it.
+//! The facts that storage tells about a file, and listings show of it.
 
 use std::time::SystemTime;
 
-/// What a name stands for.
+/// The kind of an entry.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Kind {
     /// A regular file.
@@ -15,10 +15,10 @@ pub enum Kind {
     Other,
 }
 
-/// What is known about a file or directory.
+/// The facts of a file or directory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Metadata {
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
     /// Its length in bytes.
     pub size: u64,
@@ -74,6 +74,6 @@ impl Metadata {
 pub struct Entry {
     /// The name, without a path.
     pub name: String,
-    /// What it stands for.
+    /// The facts of the entry.
     pub metadata: Metadata,
 }

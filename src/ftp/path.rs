@@ -237,7 +237,7 @@ mod tests {
         ] {
             let path = VirtualPath::parse(argument, &absolute(cwd)).unwrap();
             assert_eq!(path.as_str(), expected, "{argument:?} in {cwd}");
-            // What comes out is in normal form, and goes in unchanged.
+            // The result is in normal form, and goes in unchanged.
             assert_eq!(
                 VirtualPath::parse(path.as_str(), &absolute("/other")).unwrap(),
                 path

@@ -1,4 +1,4 @@
-//! What a client is told: a code and one or more lines.
+//! A reply to the client: a code and one or more lines.
 
 use super::text::push_line;
 

@@ -1,4 +1,4 @@
-//! Who logged in, and the most that they may do.
+//! The user that logged in, and the most that they may do.
 
 use std::{collections::BTreeMap, ops::BitOr, time::Duration};
 
@@ -6,7 +6,7 @@ use crate::ftp::path::VirtualPath;
 
 /// A logged-in user, as the accepting authentication plugin described it.
 ///
-/// What is `None` is left to the server's configuration.
+/// The server's configuration decides where a field is `None`.
 #[derive(Clone, Debug)]
 pub struct Account {
     /// The directory within the storage that the user sees as "/".

@@ -1,4 +1,4 @@
-//! Who a client is.
+//! The identity of a client.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{ftp::secret::Secret, types::BoxFuture};
 
-/// What the client has given so far.
+/// The credentials that the client has given so far.
 #[derive(Clone, Debug)]
 pub struct Credentials {
     /// From USER.
@@ -61,7 +61,7 @@ pub trait Authenticator: Send + Sync {
 /// The authenticators in the configured order.
 pub type Chain = [Named<dyn Authenticator>];
 
-/// What the chain says.
+/// The decision of the chain.
 #[derive(Debug)]
 pub enum LoginDecision {
     /// Logged in, by the plugin of this name, on these grounds.

@@ -53,7 +53,7 @@ pub enum Event<'a> {
     },
     /// A login was right by what is no longer in force.
     LoginOutdated {
-        /// What has changed.
+        /// The change.
         cause: &'a str,
     },
     /// The session of a user ended, however that came about.
@@ -112,7 +112,7 @@ pub enum Event<'a> {
     Denied {
         /// The contract's word for it.
         operation: &'static str,
-        /// What it was to be done to.
+        /// The path of the operation.
         path: &'a VirtualPath,
         /// None where it is to look as if nothing were there.
         reason: Option<&'a str>,
@@ -125,7 +125,7 @@ pub enum Event<'a> {
         operation: &'static str,
         /// Whether a transfer was to begin.
         transfer: bool,
-        /// What it was to be done to.
+        /// The path of the operation.
         path: &'a VirtualPath,
         /// The system's error.
         cause: &'a str,
@@ -141,7 +141,7 @@ pub enum Event<'a> {
     DataConnectionDropped {
         /// The other end.
         from: SocketAddr,
-        /// What it was for, where that is known.
+        /// The path of the transfer, where that is known.
         path: Option<&'a VirtualPath>,
         /// Why.
         cause: &'a dyn fmt::Display,
@@ -152,22 +152,22 @@ pub enum Event<'a> {
     UploadRefusedLate(&'a UploadRefused<'a>),
     /// A plugin could not decide.
     Faulted {
-        /// What it was to decide.
+        /// The operation that it was to decide.
         operation: &'static str,
-        /// What that was about, if it was about a path.
+        /// The path that it was asked about, if any.
         path: Option<&'a VirtualPath>,
         /// The upload that is refused for it.
         upload: Option<&'a UndecidedUpload<'a>>,
-        /// What went wrong.
+        /// The fault.
         fault: &'a Fault,
     },
     /// A plugin could not decide, and its configuration lets that pass.
     FaultPassed {
-        /// What the plugin is.
+        /// The kind of the plugin.
         kind: &'static str,
-        /// What it was asked about, if that is one path.
+        /// The path that it was asked about, if that is one.
         path: Option<&'a VirtualPath>,
-        /// What went wrong.
+        /// The fault.
         fault: &'a Fault,
     },
 }
@@ -192,13 +192,13 @@ pub struct Uploaded<'a> {
 pub struct Refused<'a> {
     /// The contract's word for it.
     pub operation: &'static str,
-    /// What it was to be done to.
+    /// The path of the operation.
     pub path: Option<&'a VirtualPath>,
     /// Of an upload, how long it was to be.
     pub bytes: Option<u64>,
     /// Why.
     pub cause: &'a str,
-    /// Who could do something about it.
+    /// The side that could do something about it.
     pub blame: Blame,
 }
 
@@ -214,7 +214,7 @@ pub struct TransferFailed<'a> {
     pub code: u16,
     /// For people.
     pub cause: &'a dyn fmt::Display,
-    /// Who could do something about it.
+    /// The side that could do something about it.
     pub blame: Blame,
     /// Whether there was a data connection.
     pub connected: bool,
@@ -274,7 +274,7 @@ impl Transfer {
     }
 }
 
-/// Who could do something about a failure.
+/// The side that could do something about a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blame {
     /// The client, or who keeps what is between.

@@ -11,9 +11,9 @@ use std::{
 
 use super::Fault;
 
-/// So many faults among the last 32 calls, and the plugin is unhealthy.
+/// The faults among the last 32 calls from which on the plugin is unhealthy.
 const UNHEALTHY: u32 = 5;
-/// So many calls without a fault, and it is healthy again.
+/// The calls without a fault after which it is healthy again.
 const RECOVERED: u32 = 8;
 
 /// One plugin's counters, for the life of the server: a reload takes them over by the name.
@@ -35,7 +35,7 @@ struct Recent {
     last: Option<Usage>,
 }
 
-/// What one call took.
+/// The time that one call took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Computing time.
@@ -61,7 +61,7 @@ pub struct Snapshot {
     pub unhealthy: bool,
     /// The last fault, and when it was.
     pub last_fault: Option<(SystemTime, Fault)>,
-    /// What the last call took.
+    /// The time that the last call took.
     pub last: Option<Usage>,
 }
 
@@ -78,15 +78,15 @@ impl PluginHealth {
         }
     }
 
-    /// What a call took, whatever came of it.
+    /// Records the time that a call took, whatever came of it.
     pub fn used(&self, usage: Usage) {
         let cpu = u64::try_from(usage.cpu.as_nanos()).unwrap_or(u64::MAX);
         self.cpu.fetch_add(cpu, Relaxed);
         self.recent().last = Some(usage);
     }
 
-    /// What came of a call. Whether the plugin is well is said when it changes, and not at each
-    /// fault.
+    /// Records the result of a call. Whether the plugin is well is said when it changes, and not at
+    /// each fault.
     pub fn note<T>(&self, result: &Result<T, Fault>) {
         self.calls.fetch_add(1, Relaxed);
         let mut recent = self.recent();

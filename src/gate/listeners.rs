@@ -23,7 +23,7 @@ use crate::{ftp::path::VirtualPath, types::BoxFuture};
 
 /// The most events of one call.
 const BATCH: usize = 256;
-/// What an event costs besides its text.
+/// The bytes that an event costs besides its text.
 const OVERHEAD: usize = 64;
 /// The waits before a batch is given again to a listener that said `unavailable`.
 const RETRIES: [Duration; 3] = [
@@ -75,14 +75,14 @@ enum Kind {
     TransferFailed,
     /// A plugin could not decide.
     Fault,
-    /// So many events were dropped, since this listener did not keep up.
+    /// Events were dropped, since this listener did not keep up.
     EventsDropped,
 }
 
-/// One event, as listeners get it. What does not apply is left out.
+/// One event, as listeners get it. Fields that do not apply are left out.
 #[derive(Clone, Debug, Serialize)]
 struct Record {
-    /// What happened.
+    /// The kind of the event.
     event: Kind,
     /// When, RFC 3339 in UTC.
     #[serde(serialize_with = "as_text")]
@@ -108,7 +108,7 @@ struct Record {
     /// The SHA-256 digest of an upload, where one was made.
     #[serde(skip_serializing_if = "Option::is_none")]
     sha256: Option<String>,
-    /// What was done, where the event alone does not say.
+    /// The operation, where the event alone does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     operation: Option<&'static str>,
     /// Why.
@@ -254,7 +254,7 @@ struct Queue {
     counts: Arc<Counts>,
 }
 
-/// What waits for one listener, and what could not.
+/// The events that wait for one listener, and those that were dropped.
 struct Counts {
     listener: Arc<str>,
     limit: usize,

@@ -27,7 +27,7 @@ pub use session::SessionInfo;
 pub struct Named<T: ?Sized> {
     /// The plugin's name, for logs.
     pub name: Arc<str>,
-    /// What a fault of this member means.
+    /// The meaning of a fault of this member.
     pub on_failure: OnFailure,
     /// The member itself.
     pub gate: Arc<T>,
@@ -48,7 +48,7 @@ impl<T: ?Sized> Clone for Named<T> {
 pub struct Fault {
     /// The plugin's name.
     pub plugin: Arc<str>,
-    /// What went wrong.
+    /// The kind of the fault.
     pub kind: FaultKind,
     /// For the log: the trap with its functions, the plugin's own text.
     pub text: String,
@@ -115,7 +115,7 @@ pub struct Gates {
 }
 
 impl Gates {
-    /// What a plugin is to decide, for people.
+    /// The decisions of a plugin, for people.
     #[must_use]
     pub fn decides(&self, plugin: &str) -> Vec<&'static str> {
         fn has<T: ?Sized>(chain: &[Named<T>], plugin: &str) -> bool {

@@ -1,4 +1,4 @@
-//! What a user may do to which path.
+//! The rights of a user to each path.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::{
 
 const PERMISSION_DENIED: &str = "Permission denied";
 
-/// What is to be done to a path.
+/// An operation on a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operation {
     /// Show the entry in a listing, or tell its facts.
@@ -77,7 +77,7 @@ impl Operation {
 /// One question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// What is to be done.
+    /// The operation.
     pub operation: Operation,
     /// To what, within the user's own tree.
     pub path: VirtualPath,
@@ -183,7 +183,7 @@ impl Policy {
         }
     }
 
-    /// What the account may do at most.
+    /// The most that the account may do.
     #[must_use]
     pub fn permissions(&self) -> Permissions {
         self.permissions

@@ -1,4 +1,4 @@
-//! What the gates are told of a session.
+//! The facts of a session for the gates.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -24,7 +24,7 @@ pub struct SessionInfo {
     pub user: Option<Arc<str>>,
     /// The virtual host that serves it.
     pub virtual_host: HostId,
-    /// Who logged in.
+    /// The account of the user that logged in.
     pub account: Option<Arc<Account>>,
 }
 

@@ -19,7 +19,7 @@ use crate::{
 /// Pieces that wait for an inspector. With 64 KiB each this bounds what an upload holds.
 const PIECES: usize = 3;
 
-/// What is uploaded.
+/// The facts of an upload.
 #[derive(Clone)]
 pub struct UploadFacts {
     /// Where it will be seen, within the user's own tree.
@@ -28,7 +28,7 @@ pub struct UploadFacts {
     pub mode: UploadMode,
     /// From ALLO.
     pub announced_size: Option<u64>,
-    /// What has been staged so far.
+    /// The bytes that have been staged so far.
     pub staged: Option<Arc<dyn Staged>>,
     /// Where the digest of the whole goes, should anybody make it.
     pub record: Record,
@@ -46,12 +46,12 @@ impl Record {
     }
 
     fn set(&self, digest: &str) {
-        // Whoever else has made it has made the same.
+        // A digest that was set first is the same.
         let _ = self.0.set(digest.to_owned());
     }
 }
 
-/// What the pump tells the inspectors. A sender dropped before `End` is an aborted transfer.
+/// A message of the pump to the inspectors. A sender dropped before `End` is an aborted transfer.
 #[derive(Clone, Debug)]
 enum Piece {
     Bytes(Bytes),
@@ -59,7 +59,7 @@ enum Piece {
     TooLarge,
 }
 
-/// Why there is no more to read. What the inspector then answers is ignored.
+/// Why there is no more to read. The inspector's answer is then ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interruption {
     /// The client aborted or vanished.
@@ -222,7 +222,7 @@ impl Approval {
     }
 }
 
-/// What an upload is approved by where the configuration says that a late verdict is not waited for.
+/// The approval of an upload where the configuration says that a late verdict is not waited for.
 pub struct Unjudged(Record);
 
 impl Unjudged {

@@ -15,9 +15,9 @@ use crate::plugin::{
 /// Custom sections in which bindings say what a module implements begin with this.
 const SECTION: &str = "component-type";
 
-/// Makes a component of a module. What it implements, the module says itself in a section that
-/// bindings for Rust and C leave there; for others `world` says it. A module made for WASI preview 1
-/// is adapted to 0.2.
+/// Makes a component of a module. The module itself says its world in a section that bindings for
+/// Rust and C leave there; for others `world` says it. A module made for WASI preview 1 is adapted
+/// to 0.2.
 ///
 /// # Errors
 /// For people: what is wrong with the module, and what to do.
@@ -52,7 +52,7 @@ pub fn componentize(module: &[u8], world: Option<&PluginKind>) -> Result<Vec<u8>
         .map_err(|error| explained(&format!("{error:#}"), world))
 }
 
-/// What matters of a module.
+/// The relevant facts of a module.
 struct Module {
     /// It says what it implements.
     described: bool,

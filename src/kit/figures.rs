@@ -1,4 +1,4 @@
-//! What many calls took.
+//! The figures of many calls.
 
 use std::time::Duration;
 

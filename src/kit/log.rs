@@ -19,7 +19,7 @@ const PLUGINS: &str = "portcullis::plugin::output";
 pub struct Line {
     /// How important it is.
     pub level: Level,
-    /// What it says.
+    /// The text of the line.
     pub text: String,
 }
 

@@ -1,5 +1,5 @@
-//! What the author of a plugin needs, apart from the command line: making a project, making a
-//! component of a module, and asking it without a server.
+//! The kit of a plugin's author, apart from the command line: making a project, making a component
+//! of a module, and asking it without a server.
 
 pub mod case;
 pub mod componentize;

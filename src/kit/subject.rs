@@ -26,13 +26,13 @@ pub struct Subject {
 /// A call that has ended.
 #[derive(Clone, Debug)]
 pub struct Ran {
-    /// What it came to.
+    /// The answer.
     pub answer: Answer,
-    /// What it took, where the plugin was reached at all.
+    /// The time that it took, where the plugin was reached at all.
     pub usage: Usage,
     /// From the question to the answer.
     pub wall: Duration,
-    /// What was logged.
+    /// The lines that were logged.
     pub log: Vec<Line>,
 }
 
@@ -70,7 +70,7 @@ impl Subject {
         })
     }
 
-    /// What it can be asked.
+    /// The kinds of question that it answers.
     pub fn kinds(&self) -> impl Iterator<Item = &'static PluginKind> {
         kinds(&self.asking.gates)
     }

@@ -1,4 +1,4 @@
-//! What the operator sees: the log.
+//! The operator's view: the log.
 
 pub mod escape;
 mod format;

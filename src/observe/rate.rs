@@ -20,13 +20,13 @@ const ADDRESSES: usize = 64;
 /// Lines of one kind.
 #[derive(Debug)]
 pub struct Rate {
-    /// What is counted, for the line that says how many there were.
+    /// The name of the events, for the line that says how many there were.
     what: &'static str,
     lines: u32,
     windows: Mutex<HashMap<Option<IpAddr>, Window>>,
 }
 
-/// What one address caused since its first line; None stands for all that are not told apart.
+/// The lines that one address caused since its first; None stands for all that are not told apart.
 #[derive(Debug, Default)]
 struct Window {
     told: u32,

@@ -23,7 +23,7 @@ const MAX_BCRYPT_COST: u32 = 16;
 /// The longest password that is looked at; some of the kinds take the square of its length.
 const MAX_PASSWORD: usize = 4096;
 
-/// What cannot be mistaken for another one.
+/// Characters that cannot be mistaken for another one.
 const ALPHABET: &[u8] = b"abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789";
 
 /// Hashes a password with Argon2id (19 MiB, 2 passes, 1 lane) and a salt of its own.

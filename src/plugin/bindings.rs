@@ -1,7 +1,7 @@
 //! The contract of `wit/` as Rust types: the one edge with generated code.
 //!
-//! What plugins import is generated once, in [`imports`]; the bindings of each world refer to it, so that one
-//! implementation serves all of them and a session is the same type everywhere.
+//! The imports of plugins are generated once, in [`imports`]; the bindings of each world refer to it,
+//! so that one implementation serves all of them and a session is the same type everywhere.
 
 #![allow(
     missing_docs,

@@ -18,7 +18,7 @@ use wasmtime::{Engine, component::Component};
 
 use crate::startup::Startup;
 
-/// What an entry begins with, followed by the digest of the rest.
+/// The beginning of an entry, followed by the digest of the rest.
 const MAGIC: &[u8; 16] = b"portcullis-code\x01";
 /// Entries that nobody asked for in this long are of versions that are gone.
 const FORGOTTEN: Duration = Duration::from_secs(60 * 24 * 60 * 60);

@@ -39,7 +39,7 @@ const DRAFTS: usize = 4 << 20;
 /// Bytes that a guest may hand over with one call of a function, and with its answer.
 const HOSTCALL: usize = 16 << 20;
 
-/// What belongs to one store, which lives for one call or, for path policy, one session.
+/// The data of one store, which lives for one call or, for path policy, one session.
 pub(super) struct Call {
     pub(super) plugin: Arc<Plugin>,
     pub(super) settings: Arc<Version>,
@@ -253,7 +253,7 @@ impl Call {
         }
     }
 
-    /// Whose turn it is that is waited for.
+    /// The address of the client, whose turn is waited for.
     pub(super) fn client(&self) -> std::net::IpAddr {
         self.facts.client.ip()
     }

@@ -1,4 +1,4 @@
-//! What one call may take: computing time, and time from end to end.
+//! The time that one call may take: computing time, and time from end to end.
 //!
 //! Computing time is what the thread has computed while it polled the call, measured around each
 //! poll by the thread's own clock: neither waiting counts, nor that the machine had other things to
@@ -66,7 +66,8 @@ impl Clock {
         self.paused.store(false, Relaxed);
     }
 
-    /// What follows is not the guest's doing: the client is waited for, or the server computes.
+    /// The time from here on is not the guest's doing: the client is waited for, or the server
+    /// computes.
     pub(super) fn pause(&self) {
         let computed = computed().saturating_sub(self.polled.load(Relaxed));
         self.spent.fetch_add(computed, Relaxed);
@@ -88,8 +89,8 @@ impl Clock {
         Duration::from_nanos(self.spent.load(Relaxed).saturating_add(current))
     }
 
-    /// What the call took from its beginning: computing time, and time from end to end without
-    /// pauses. For when it is over.
+    /// The time that the call took from its beginning: computing time, and time from end to end
+    /// without pauses. For when it is over.
     pub(super) fn taken(&self) -> (Duration, Duration) {
         let spent = self.spent_before.load(Relaxed) + self.spent.load(Relaxed);
         let gone = self.now().saturating_sub(self.started.load(Relaxed));
@@ -97,7 +98,7 @@ impl Clock {
         (Duration::from_nanos(spent), Duration::from_nanos(gone))
     }
 
-    /// What is left of `wall`; a pause stops the clock.
+    /// The rest of `wall`; a pause stops the clock.
     fn left(&self, wall: Duration) -> Duration {
         let now = if self.paused.load(Relaxed) {
             self.paused_at.load(Relaxed)
@@ -150,7 +151,7 @@ impl Clock {
     }
 }
 
-/// What this thread has computed since it began, in nanoseconds.
+/// The time that this thread has computed since it began, in nanoseconds.
 fn computed() -> u64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);

@@ -28,7 +28,7 @@ use crate::{
     types::UserId,
 };
 
-/// What all plugins share.
+/// The parts that all plugins share.
 pub(super) struct HostShared {
     pub(super) engine: Engine,
     pub(super) allocation: Allocation,
@@ -42,7 +42,7 @@ pub(super) struct HostShared {
     pub(super) state_file: Option<Arc<StateFile>>,
 }
 
-/// What outlives a reload.
+/// The parts that outlive a reload.
 struct Retained {
     state: Arc<PluginState>,
     health: Arc<PluginHealth>,
@@ -193,7 +193,7 @@ impl Plugin {
         store(&self.shared.engine, self, permit.clone(), settings, facts)
     }
 
-    /// What came of a call on `store`.
+    /// The result of a call on `store`.
     pub(super) fn conclude<T>(
         &self,
         store: &Store<Call>,

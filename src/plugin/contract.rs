@@ -19,7 +19,7 @@ use crate::config::Grants;
 
 /// The contract that this server speaks.
 pub const VERSION: &str = "0.1.0";
-/// What a component may export besides what it decides.
+/// The interface that a component may export besides that of its kind.
 const CHECK: &str = "settings-check";
 
 /// The function by which a module looks at its settings.
@@ -31,7 +31,7 @@ pub fn check_export() -> String {
 /// A component as the contract sees it.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// What it decides; `None` when it fits no world.
+    /// The kind of plugin; `None` when it fits no world.
     pub kind: Option<&'static PluginKind>,
     /// The kinds that it is of besides.
     pub besides: Vec<&'static PluginKind>,
@@ -39,15 +39,15 @@ pub struct Report {
     pub checks: bool,
     /// The version of the contract that it was built for.
     pub contract: Option<String>,
-    /// What it imports, and what that needs.
+    /// The imports, and the requirement of each.
     pub imports: Vec<(String, Requirement)>,
-    /// What it exports.
+    /// The exports.
     pub exports: Vec<String>,
     /// Bytes.
     pub size: usize,
     /// The digest that `sha256` in the configuration pins.
     pub sha256: String,
-    /// What made it, as far as it tells: "Rust 1.96.0".
+    /// The languages and tools that made it, as far as it tells: "Rust 1.96.0".
     pub made_by: Vec<String>,
     /// Why this server does not load it, for people.
     pub problems: Vec<String>,
@@ -188,7 +188,7 @@ pub fn inspect(bytes: &[u8]) -> Result<Report, LoadError> {
     let (imports, exports) = match decoded(bytes) {
         Some(names) => names,
         None => {
-            // What cannot be said in WIT; or an error, which the engine tells best.
+            // It cannot be said in WIT; or there is an error, which the engine tells best.
             let mut config = Config::new();
             config
                 .wasm_component_model(true)
@@ -237,7 +237,7 @@ pub(super) fn is_component(bytes: &[u8]) -> Result<(), String> {
     }
 }
 
-/// What is said of bytes that the engine does not take.
+/// The error for bytes that the engine does not take.
 pub(super) fn invalid(error: &wasmtime::Error) -> String {
     let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
     let causes = causes.join(": ");
@@ -373,7 +373,7 @@ fn joined(kinds: &[&PluginKind], by: &str, text: impl Fn(&PluginKind) -> String)
     texts.join(by)
 }
 
-/// What is wrong with a module that is a program.
+/// The error of a module that is a program.
 pub const COMMAND: &str = "is a program (it exports `_start`) and no library, so its language's \
     runtime would never be started: build it for Go with -buildmode=c-shared, for C with \
     -mexec-model=reactor, for Rust as a cdylib";

@@ -17,7 +17,7 @@ const FRAMES: usize = 16;
 /// The longest text.
 const TEXT: usize = 4 << 10;
 
-/// What kind of failure the error is, and what the log says of it.
+/// The kind of the failure, and the text for the log.
 pub(super) fn describe_error(error: &wasmtime::Error, call: &Call) -> (FaultKind, String) {
     let (kind, mut text) = kind(error, call);
     if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {

@@ -1,4 +1,4 @@
-//! What each import of a component needs: nothing, or a grant.
+//! The requirement of each import of a component: nothing, or a grant.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use crate::config::Grants;
 /// The contract's package.
 pub(super) const PACKAGE: &str = "portcullis:plugin";
 
-/// What an import needs.
+/// The requirement of an import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Requirement {
     /// Nothing: every plugin has it.

@@ -33,7 +33,7 @@ pub(super) enum Purpose {
 const PURPOSES: usize = 5;
 
 impl Purpose {
-    /// Whether users get shares. Who logs in may say any name.
+    /// Whether users get shares. At a login, the client may say any name.
     fn by_user(self) -> bool {
         matches!(self, Self::Policy | Self::Upload)
     }
@@ -239,8 +239,8 @@ struct Held {
 }
 
 impl InstanceLimiter {
-    /// So many, of which each purpose keeps a part, and so many bytes of memory. `load` come on top,
-    /// for what is being loaded.
+    /// Limits to `total` instances, of which each purpose keeps a part, and to `memory` bytes.
+    /// `load` come on top, for what is being loaded.
     pub(super) fn new(total: u32, load: u32, memory: u64) -> Self {
         let mut slots = Stock::new(total.into());
         slots.total += u64::from(load);

@@ -83,9 +83,9 @@ pub(super) use bind;
 
 /// One interface that a component exports, and the function in it.
 pub(super) trait Export: Bound {
-    /// What it is asked.
+    /// The question.
     type Question: Send;
-    /// What it says, in the contract's types.
+    /// The answer, in the contract's types.
     type Answer: Send;
 
     /// Calls the function.
@@ -103,7 +103,7 @@ pub(super) type MakeHandle<'a> = &'a mut dyn FnMut() -> wasmtime::Result<Val>;
 pub(super) trait World: Export {
     /// The row.
     const KIND: &'static PluginKind;
-    /// What an answer means to the server.
+    /// The answer's meaning to the server.
     type Outcome: Send;
     /// The gate that plugins of this kind answer.
     type Gate: ?Sized;

@@ -11,14 +11,14 @@ use crate::config::Instances;
 pub struct PluginKind {
     /// Its world in the contract, and its name for people.
     pub name: &'static str,
-    /// What it decides, for people.
+    /// The decision of this kind, for people.
     pub decides: &'static str,
     /// The interface that a component of this kind exports, and the function in it.
     pub interface: &'static str,
     pub(super) function: &'static str,
-    /// What a component of another kind does besides, where it may be of this one as well.
+    /// The words for a component of another kind that is of this one besides, where it may be.
     pub(super) besides: Option<&'static str>,
-    /// What its instances are for.
+    /// The purpose of its instances.
     pub(super) purpose: Purpose,
     /// Whether one session asks it so often that an instance is kept for it.
     pub(super) per_session: bool,

@@ -1,4 +1,4 @@
-//! What one instance may have: memory, tables, and what the server keeps on its behalf.
+//! The limits of one instance: memory, tables, and the memory that the server keeps on its behalf.
 
 use std::fmt;
 
@@ -36,7 +36,7 @@ impl Limiter {
         self.used
     }
 
-    /// What was denied first.
+    /// The first denial.
     pub(super) fn denied(&self) -> Option<Excess> {
         self.denied
     }

@@ -292,7 +292,7 @@ fn memories(component: &Component) -> Result<u32, LoadError> {
     Ok(memories.max(1))
 }
 
-/// What is said of a component whose functions have other types than the contract's.
+/// The error of a component whose functions have other types than the contract's.
 fn misfit(error: &wasmtime::Error) -> LoadError {
     let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
     let causes = causes.join(": ");

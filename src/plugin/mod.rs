@@ -105,8 +105,8 @@ pub struct Host {
 }
 
 impl Host {
-    /// A host; `cache` is the directory for compiled code, made with mode 0700. What plugins keep
-    /// in `state` is in memory, and in `state_file` if there is one.
+    /// A host; `cache` is the directory for compiled code, made with mode 0700. The `state` of
+    /// plugins is in memory, and in `state_file` if there is one.
     ///
     /// # Errors
     /// When there is no engine to be had, or the file cannot be opened.

@@ -1,4 +1,5 @@
-//! What a plugin says: lines in the server's log, and what it writes to stdout and stderr.
+//! The output of a plugin: lines in the server's log, and the bytes that it writes to stdout and
+//! stderr.
 
 use std::{
     borrow::Cow,
@@ -17,7 +18,7 @@ use wasmtime_wasi::{
 
 use crate::observe::escape;
 
-/// What a line costs besides its text, so that empty ones are bounded, too.
+/// The bytes that a line costs besides its text, so that empty ones are bounded, too.
 const OVERHEAD: u64 = 32;
 /// The longest line; what is longer is cut in pieces.
 const LINE: usize = 4 << 10;
@@ -46,7 +47,7 @@ pub(super) struct Output {
 struct Spoken {
     used: u64,
     dropped: bool,
-    /// What has not seen its newline yet.
+    /// The bytes that have not seen their newline yet.
     stdout: Vec<u8>,
     stderr: Vec<u8>,
     /// The last of stderr, for the fault.

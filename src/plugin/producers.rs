@@ -1,5 +1,5 @@
-//! What made a component: the custom sections `producers` of it and of all within, and the names of
-//! interpreters, which those do not tell.
+//! The tools that made a component: the custom sections `producers` of it and of all within, and
+//! the names of interpreters, which those do not tell.
 //!
 //! <https://github.com/WebAssembly/tool-conventions/blob/main/ProducersSection.md>
 
@@ -25,7 +25,7 @@ pub(super) fn of(bytes: &[u8]) -> Vec<String> {
     made_by
 }
 
-/// What names of modules and functions tell.
+/// Interpreters by the names of their modules and functions.
 const INTERPRETERS: [(&[u8], &str); 3] = [
     (b"libpython", "Python"),
     (b"quickjs", "JavaScript (QuickJS)"),
@@ -57,7 +57,7 @@ struct Found {
 }
 
 impl Found {
-    /// A module or a component. What is broken ends it, and what was found so far counts.
+    /// A module or a component. A broken part ends it, and the parts found so far count.
     fn binary(&mut self, bytes: &[u8], depth: usize) -> Option<()> {
         let (header, mut rest) = bytes.split_at_checked(8)?;
         let component = header.get(6) == Some(&1);

@@ -1,4 +1,4 @@
-//! What the handles in a guest's hands stand for.
+//! The types behind the handles in a guest's hands.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

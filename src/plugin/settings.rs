@@ -182,8 +182,8 @@ impl Settings {
         })
     }
 
-    /// The settings for a call that begins now. Whoever first finds a file changed reads it, and the
-    /// others wait for that; where it takes too long, they go on with what there is.
+    /// The settings for a call that begins now. The first call that finds a file changed reads it,
+    /// and the others wait for that; where it takes too long, they go on with what there is.
     pub(super) async fn current(&self) -> Arc<Version> {
         let version = self.version();
         if version.changed(&self.files).is_empty() {

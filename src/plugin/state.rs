@@ -16,7 +16,7 @@ use std::{
 
 use super::state_file::{Source, StateFile, Stored};
 
-/// What an entry costs besides its key and value.
+/// The bytes that an entry costs besides its key and value.
 const OVERHEAD: u64 = 64;
 /// How often expired entries are looked for at most.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -96,7 +96,8 @@ impl PluginState {
         }
     }
 
-    /// What the file has of the plugin, and changes go there. What is more than `limit` is dropped.
+    /// The state of the plugin in the file, where changes go as well. Entries beyond `limit` are
+    /// dropped.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -136,7 +137,7 @@ impl PluginState {
         Ok(state)
     }
 
-    /// A reload changed the limit. What is there stays.
+    /// A reload changed the limit. The entries that are there stay.
     pub(super) fn set_limit(&self, limit: u64) {
         self.limit.store(limit, Relaxed);
     }
@@ -373,7 +374,7 @@ impl Entry {
         }
     }
 
-    /// What a counter has come to; 0 where it is none.
+    /// The value of a counter; 0 where it is none.
     fn count(&self) -> i64 {
         let text = std::str::from_utf8(&self.value).unwrap_or_default();
         text.parse().unwrap_or(0)
@@ -466,7 +467,8 @@ mod tests {
         assert!(state.get("stranger 9999").is_some());
         let size = state.size();
         assert!(size.gave_way > 9_000 && size.bytes <= 10_000, "{size:?}");
-        // What gives way to nobody fills it up in the end, and then the sum is told and not kept.
+        // Entries that give way to nobody fill it up in the end, and then the sum is told and not
+        // kept.
         let refused = (0..1000).find(|n| state.add(format!("firm {n}"), 1, None) == Err(1));
         assert!(refused.is_some());
         state.clear();

@@ -1,4 +1,4 @@
-//! What `state` holds, on disk: `[state] file`.
+//! The entries of `state`, on disk: `[state] file`.
 //!
 //! Memory stays the truth. Changes are noted as they are made and written by a thread of its own, a
 //! transaction for all that has gathered, so that no plugin waits for the disk; a server that is
@@ -175,7 +175,7 @@ impl StateFile {
     /// # Errors
     /// For people.
     pub(super) fn read(&self, plugin: &str) -> Result<Vec<(String, Stored)>, String> {
-        // What was noted last belongs to it, too.
+        // The last changes belong to it, too.
         self.flush();
         self.shared
             .read(plugin)
@@ -251,7 +251,7 @@ impl Shared {
     fn run(&self) {
         loop {
             let mut pending = self.pending();
-            // What has failed is tried again, whether anything has changed or not.
+            // A failed change is tried again, whether anything has changed or not.
             while pending.changes.is_empty() && pending.failed.is_none() && !pending.ending {
                 let waited = self.changed.wait(pending);
                 pending = waited.unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! Who may open a session: so many in all, so many from one address.
+//! The admission of sessions: so many in all, so many from one address.
 
 use std::{
     collections::HashMap,

@@ -1,7 +1,7 @@
 //! The control socket, in the state directory: what `portcullis reload` and `status` talk to.
 //!
-//! One request and one answer for each connection, a JSON object in one line. Whoever can reach the
-//! socket owns the server: the directory and the socket are for the owner alone.
+//! One request and one answer for each connection, a JSON object in one line. Every process that
+//! can reach the socket owns the server: the directory and the socket are for the owner alone.
 
 use std::{
     fs, io,
@@ -51,7 +51,7 @@ pub fn socket(state: &Path) -> PathBuf {
     state.join(SOCKET)
 }
 
-/// What can be asked for.
+/// A request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "request")]
 pub enum Request {
@@ -84,13 +84,13 @@ pub enum Request {
     },
 }
 
-/// What is answered.
+/// An answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "answer")]
 pub enum Answer {
     /// It was done; in a line for people.
     Done {
-        /// What came of it.
+        /// The result.
         text: String,
     },
     /// It was not; in lines for people.
@@ -100,7 +100,7 @@ pub enum Answer {
     },
     /// How things are.
     Status(Box<Status>),
-    /// What is in quarantine, the oldest first.
+    /// The uploads in quarantine, the oldest first.
     Quarantined {
         /// All of it.
         uploads: Vec<QuarantinedUpload>,
@@ -179,7 +179,7 @@ pub struct Status {
 pub struct Broken {
     /// The storage's name.
     pub storage: String,
-    /// Who sent it; unknown of a small one that the server's own end broke off.
+    /// The user that sent it; unknown of a small one that the server's own end broke off.
     pub user: Option<String>,
     /// Where it was to be seen, from the storage's root on.
     pub path: Option<String>,

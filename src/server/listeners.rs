@@ -35,9 +35,10 @@ use crate::{
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
 
-/// What accepting takes.
+/// The state of accepting.
 pub(super) struct Acceptor {
-    /// What new sessions get; a reload replaces it. None when there are no new ones any more.
+    /// The generation of new sessions; a reload replaces it. None when there are no new ones any
+    /// more.
     generation: RwLock<Option<Arc<Generation>>>,
     pub(super) admission: Arc<Admission>,
     sessions: AtomicU64,
@@ -60,7 +61,7 @@ impl Acceptor {
         }
     }
 
-    /// What new sessions get from now on.
+    /// Sets the generation of new sessions from now on.
     pub(super) fn replace(&self, generation: Option<Arc<Generation>>) {
         *self
             .generation

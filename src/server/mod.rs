@@ -177,7 +177,7 @@ impl Server {
     /// Loads everything and listens.
     ///
     /// # Errors
-    /// What is wrong, with its place in the configuration.
+    /// The problem, with its place in the configuration.
     pub async fn start(mut loaded: Loaded) -> Result<Self, Problem> {
         let opened = open(&mut loaded, &Arc::new(Startup::real())).await?;
         let Some(control) = opened.control else {
@@ -415,7 +415,7 @@ pub struct Running {
     again: Arc<Reread>,
     /// Whether the end has begun, which a reload must not hold up.
     ending: watch::Sender<bool>,
-    /// What it was started with.
+    /// The configuration at the start.
     first: Config,
     /// Held by each session.
     alive: mpsc::WeakSender<()>,
@@ -424,7 +424,7 @@ pub struct Running {
     started: SystemTime,
 }
 
-/// What a reload replaces.
+/// The parts that a reload replaces.
 struct Current {
     loaded: Loaded,
     listeners: Vec<Serving>,
@@ -470,7 +470,7 @@ impl Current {
 impl Running {
     /// Takes no new sessions; says how long the others have.
     async fn stop(&self) -> Duration {
-        // Whoever reloads gives up, and the lock.
+        // A reload under way gives up, and the lock.
         self.ending.send_replace(true);
         let current = self.current.lock().await;
         current

@@ -14,7 +14,7 @@ const LONGEST_V1: usize = 107;
 const SIGNATURE_V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 /// The fixed part of version 2: signature, command, family, length.
 const FIXED_V2: usize = 16;
-/// What may follow it here: addresses and a few extensions.
+/// The most bytes that may follow it here: addresses and a few extensions.
 const LONGEST_V2: usize = 4096;
 
 /// Client and server as the balancer saw them; none when it speaks for itself (a health check).

@@ -1,4 +1,4 @@
-//! What a person decides about uploads in quarantine.
+//! The decisions of a person about uploads in quarantine.
 
 use std::sync::Arc;
 

@@ -24,7 +24,7 @@ impl Running {
     /// them, those that are there keep what they have. Says what came of it.
     ///
     /// # Errors
-    /// What is wrong, for people; nothing has changed then.
+    /// The problem, for people; nothing has changed then.
     pub(super) async fn reload(self: &Arc<Self>, why: &str) -> Result<String, String> {
         // One after the other.
         let mut current = self.current.lock().await;
@@ -194,7 +194,7 @@ pub(super) async fn follow_accounts(running: Arc<Running>) {
     }
 }
 
-/// What came of it, and what is not as it was at the start and takes one.
+/// The result of a reload, and the settings that are not as they were at the start and take a restart.
 fn summary(first: &Config, now: &Config) -> String {
     let counted = |count: usize, what: &str| match count {
         1 => format!("1 {what}"),

@@ -29,8 +29,8 @@ use crate::{
 /// How long a storage may take to be opened: what waits in its staging is looked through.
 const OPEN: Duration = Duration::from_secs(20);
 
-/// What outlives a reload: the plugin host with its engine, the users that are logged in, the
-/// storages with the uploads that are under way.
+/// The parts that outlive a reload: the plugin host with its engine, the users that are logged in,
+/// the storages with the uploads that are under way.
 pub struct Resources {
     host: Host,
     users: Arc<Users>,
@@ -98,7 +98,7 @@ impl Resources {
     /// Loads plugins, storages and certificates, and changes nothing yet.
     ///
     /// # Errors
-    /// What is wrong, with its place in the configuration.
+    /// The problem, with its place in the configuration.
     pub async fn prepare(
         &self,
         loaded: &Loaded,

@@ -26,7 +26,7 @@ use crate::{
 pub struct Accounts {
     sessions: Mutex<HashMap<u64, Arc<Entry>>>,
     next: AtomicU64,
-    /// What new sessions get. Weak, as it holds this.
+    /// The generation of new sessions. Weak, as it holds this.
     current: RwLock<Weak<Generation>>,
 }
 

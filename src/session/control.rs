@@ -223,7 +223,7 @@ impl Control {
 async fn records_until_the_end(wire: &mut Wire, tls: &mut ServerConnection) -> io::Result<()> {
     loop {
         let state = tls.process_new_packets().map_err(io::Error::other)?;
-        // What is still protected belongs to before.
+        // The bytes that are still protected belong to before.
         let mut rest = tls.reader().take(state.plaintext_bytes_to_read() as u64);
         io::copy(&mut rest, &mut io::sink())?;
         if state.peer_has_closed() {

@@ -1,4 +1,4 @@
-//! What the client hears when something fails: one place for all verbs.
+//! The replies to the client when something fails: one place for all verbs.
 
 use super::journal::Journal;
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
     storage::Error,
 };
 
-/// What of an operation failed on the way: the storage, or the gate before it.
+/// The part of an operation that failed on the way: the storage, or the gate before it.
 #[derive(Debug)]
 pub enum Failure {
     /// The storage.

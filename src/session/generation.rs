@@ -1,4 +1,4 @@
-//! What a reload replaces as a whole: the hosts, and what they have in common.
+//! The parts that a reload replaces as a whole: the hosts, and the state that they have in common.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -25,7 +25,7 @@ pub struct Generation {
     pub hosts: Hosts,
     /// Sessions and bandwidth of each user.
     pub users: Arc<Users>,
-    /// Who may log in now.
+    /// The turns of logins.
     pub logins: Arc<Turns>,
     /// All uploads together.
     pub upload_rate: Option<Arc<Rate>>,
@@ -33,7 +33,7 @@ pub struct Generation {
     pub download_rate: Option<Arc<Rate>>,
     /// Held by each session that began with it.
     pub sessions: Arc<()>,
-    /// What PASV says.
+    /// The addresses for the reply to PASV.
     advertised: Advertised,
 }
 

@@ -59,7 +59,7 @@ const SILENCE: Duration = Duration::from_secs(3600);
 
 /// A server without sockets, plugins and processes.
 pub struct Harness {
-    /// What new sessions get.
+    /// The generation of new sessions.
     pub generation: Arc<Generation>,
     /// Ends sessions as SIGTERM does.
     pub shutdown: watch::Sender<Shutdown>,
@@ -76,7 +76,7 @@ pub struct HostSetup {
     pub accounts: HashMap<String, (String, Account)>,
     /// Further members of its chains, behind the accounts.
     pub gates: Gates,
-    /// Who hears of what happens, besides the listeners of `gates`.
+    /// The observers of events, besides the listeners of `gates`.
     pub observers: Vec<Arc<dyn Observer>>,
 }
 
@@ -164,7 +164,7 @@ impl Harness {
         })
     }
 
-    /// What alice sees as "/".
+    /// The directory that alice sees as "/".
     #[must_use]
     pub fn home(&self) -> PathBuf {
         self.directory.path().join("files/alice")

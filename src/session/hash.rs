@@ -17,7 +17,7 @@ use crate::{
     storage::{self, Content},
 };
 
-/// What is read at a time.
+/// The most bytes of one read.
 const CHUNK: usize = 256 << 10;
 
 impl UserSession<'_> {

@@ -17,16 +17,16 @@ pub struct VirtualHost {
     pub config: config::Host,
     /// Its certificates.
     pub tls: Tls,
-    /// Who decides.
+    /// The gates.
     pub gates: Gates,
-    /// Who hears of what happens.
+    /// The observers of events.
     pub observers: Observers,
     /// By their names in the configuration.
     pub storages: BTreeMap<String, Arc<Storage>>,
 }
 
 impl VirtualHost {
-    /// What its users are known by.
+    /// The id that its users are known by.
     #[must_use]
     pub fn id(&self) -> &HostId {
         &self.config.id

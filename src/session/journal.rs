@@ -51,7 +51,7 @@ pub(super) struct Broken<'a> {
     pub(super) fault: Blame,
 }
 
-/// Who could do something about an error of the storage.
+/// The side that could do something about an error of the storage.
 pub(super) fn blame(error: &Error) -> Blame {
     match error {
         Error::Io(_) => Blame::System,

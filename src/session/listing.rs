@@ -27,7 +27,7 @@ use crate::{
     tls::session::Direction,
 };
 
-/// What is gathered before it is sent.
+/// The bytes that are gathered before they are sent.
 const CHUNK: usize = 48 << 10;
 /// Lines of STAT with a path: they go over the control connection.
 const STAT_LINES: usize = 1000;
@@ -43,11 +43,11 @@ pub(super) enum Form {
     Facts(Facts),
 }
 
-/// What is listed.
+/// The entries of a listing.
 enum Entries {
     /// A file, or a directory that was named itself.
     One(Entry),
-    /// What is in a directory.
+    /// The entries of a directory.
     Directory {
         path: VirtualPath,
         listing: Box<dyn Listing>,

@@ -80,7 +80,7 @@ pub struct Origin {
     pub id: Arc<str>,
     /// The client.
     pub client: SocketAddr,
-    /// What the client connected to.
+    /// The address that the client connected to.
     pub server: SocketAddr,
     /// Our end of the TCP connection: another one than `server` behind a proxy.
     pub local: SocketAddr,

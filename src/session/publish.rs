@@ -111,7 +111,7 @@ impl Upload {
             let Failed { upload, error } = *failed;
             self.journal.not_published(&path, bytes, &error);
             let reply = errors::storage(&error);
-            // What is over the quota would be kept in vain.
+            // An upload over the quota would be kept in vain.
             if !matches!(error, Error::Quota)
                 && let Some(upload) = upload
             {

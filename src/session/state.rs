@@ -47,13 +47,13 @@ impl LoginState {
 
 /// A user with a root.
 pub struct Active {
-    /// Who it is.
+    /// The user.
     pub id: UserId,
-    /// What the authenticator said of the user.
+    /// The account as the authenticator gave it.
     pub account: Arc<Account>,
     /// The user's files.
     pub tree: Arc<Tree>,
-    /// What the user may do to them.
+    /// The user's rights to them.
     pub policy: Arc<Policy>,
     /// One of the sessions of the same user.
     pub _membership: Membership,
@@ -63,9 +63,9 @@ pub struct Active {
     pub presence: Presence,
     /// The working directory.
     pub cwd: VirtualPath,
-    /// What slows uploads down.
+    /// The limits on the rate of uploads.
     pub upload_rates: Vec<Arc<Rate>>,
-    /// What slows downloads down.
+    /// The limits on the rate of downloads.
     pub download_rates: Vec<Arc<Rate>>,
 }
 
@@ -100,7 +100,7 @@ impl Drop for Presence {
     }
 }
 
-/// What a client has set for the transfers to come. AUTH and REIN reset it (RFC 4217 §4, RFC 959).
+/// The client's settings for the transfers to come. AUTH and REIN reset it (RFC 4217 §4, RFC 959).
 pub struct Parameters {
     /// TYPE A, the default (RFC 959 §5.1).
     pub ascii: bool,

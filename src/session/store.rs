@@ -120,7 +120,7 @@ impl UserSession<'_> {
             .await?;
         let mut incoming = tree.stage(&path, from).await?;
         if let Some(quota) = quota {
-            // What waits to be resumed counts, what is resumed now does not.
+            // Uploads that wait to be resumed count, the one that is resumed now does not.
             let used = match tree.usage().await {
                 Ok(used) => used.saturating_sub(replaced),
                 Err(error) => {
@@ -182,7 +182,7 @@ impl UserSession<'_> {
             match transfer.open().await {
                 Ok((channel, guard)) => upload.run(incoming, channel, guard).await,
                 Err(reply) => {
-                    // What an earlier attempt left is still good.
+                    // The bytes that an earlier attempt left are still good.
                     if incoming.length() > 0 {
                         let _ = incoming.keep().await;
                     }

@@ -70,7 +70,7 @@ impl Abort {
     }
 }
 
-/// What a transfer's work is given.
+/// The means of a transfer's work.
 pub(super) struct Transfer {
     opening: Opening,
     abort: Arc<Abort>,
@@ -306,7 +306,7 @@ impl Connection {
 }
 
 impl Handle {
-    /// What ends the work.
+    /// The abort that ends the work.
     pub(super) fn abort(&self) -> Arc<Abort> {
         self.abort.clone()
     }
@@ -373,7 +373,7 @@ impl Transfer {
     }
 }
 
-/// What can end a transfer from outside.
+/// The watch over the events that can end a transfer from outside.
 pub(super) struct Guard {
     pub(super) abort: Arc<Abort>,
     meter: Arc<Meter>,
@@ -416,7 +416,7 @@ impl Guard {
 async fn cut(shutdown: &mut watch::Receiver<Shutdown>) {
     let cutting = |shutdown: &Shutdown| *shutdown >= Shutdown::Cutting;
     if shutdown.wait_for(cutting).await.is_err() {
-        // Who would say so is gone with the server.
+        // The sender is gone with the server.
         std::future::pending::<()>().await;
     }
 }

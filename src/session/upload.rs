@@ -134,7 +134,7 @@ impl Upload {
             };
             let complete = receiver.complete;
             if received.is_err() {
-                // What cannot be staged cannot be kept.
+                // Bytes that cannot be staged cannot be kept.
                 let _ = receiver.give_up().await;
             }
             received.map(|received| (received, complete))

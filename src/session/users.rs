@@ -21,7 +21,7 @@ pub struct Users {
     shares: Mutex<HashMap<UserId, Weak<Share>>>,
 }
 
-/// What the sessions of one user have in common. It lasts as long as one of them.
+/// The state that the sessions of one user have in common. It lasts as long as one of them.
 pub struct Share {
     sessions: AtomicU32,
     /// Uploads of this user.

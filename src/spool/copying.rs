@@ -25,7 +25,7 @@ use crate::storage::{
 const STEP: u64 = 8 << 20;
 /// Up to this length, the copy is made before the transfer begins.
 const SMALL: u64 = 1 << 20;
-/// What is read at a time where the kernel cannot copy.
+/// The most bytes of one read where the kernel cannot copy.
 const BUFFER: usize = 256 << 10;
 
 /// How far it is.

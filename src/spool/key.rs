@@ -4,7 +4,7 @@ use aws_lc_rs::digest;
 
 use crate::types::UserId;
 
-/// What an upload is found by again.
+/// The key by which an upload is found again.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Key([u8; 32]);
 
@@ -28,7 +28,7 @@ impl Key {
         Self(key)
     }
 
-    /// What [`digits`](Self::digits) gave.
+    /// The key of the text that [`digits`](Self::digits) gave.
     pub(super) fn from_digits(text: &str) -> Option<Self> {
         let (digits, []) = text.as_bytes().as_chunks::<2>() else {
             return None;

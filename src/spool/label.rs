@@ -1,4 +1,4 @@
-//! Whose a broken upload is and where it was to be seen, kept beside it.
+//! The owner of a broken upload and the path where it was to be seen, kept beside it.
 
 use std::{
     io::{Read, Write},
@@ -17,7 +17,7 @@ use crate::{
 /// The most bytes of a label: a path, a name, and what stands around them.
 const LONGEST: u64 = 64 << 10;
 
-/// Whose an upload is, and where it was to be seen.
+/// The owner of an upload, and the path where it was to be seen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Label {
     pub(super) owner: String,
@@ -36,7 +36,7 @@ impl Label {
         }
     }
 
-    /// Whose it is.
+    /// The owner.
     pub(super) fn user(&self) -> UserId {
         UserId {
             host: self.host.clone(),
@@ -49,7 +49,7 @@ impl Label {
         self.owner == *user.name && self.host == user.host
     }
 
-    /// What its upload is found by again.
+    /// The key by which its upload is found again.
     pub(super) fn key(&self, storage: &str) -> Key {
         Key::new(storage, &self.user(), "", &self.path)
     }

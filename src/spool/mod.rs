@@ -1,4 +1,4 @@
-//! What happens to an upload until it is published, whatever keeps the files then.
+//! The stages of an upload until it is published, whatever keeps the files then.
 //!
 //! A [`Storage`] is named in the configuration: a backend, and a directory of this machine where uploads
 //! arrive, wait to be resumed, or are kept for a person. A [`Tree`] is what one account sees of it. The

@@ -36,8 +36,8 @@ static OPEN: Mutex<Vec<(Identity, Weak<Staging>)>> = Mutex::new(Vec::new());
 type Identity = (u64, u64);
 
 impl Staging {
-    /// Opens a directory that is there. What an earlier run of the storage has left becomes
-    /// resumable, unless it is older than `age`; a trial leaves all as it is.
+    /// Opens a directory that is there. The uploads that an earlier run of the storage has left
+    /// become resumable, unless they are older than `age`; a trial leaves all as it is.
     pub(super) fn open(
         path: &Path,
         storage: &str,

@@ -1,4 +1,4 @@
-//! What an upload began over, and whether that still lies there.
+//! The file over which an upload began, and whether that still lies there.
 //!
 //! A broken upload belongs to it: when another file lies at its name, or none does any more, nobody
 //! is told of it and nothing goes on from it. The name that it has in staging says so, so that it

@@ -43,8 +43,8 @@ pub(super) struct Spool {
 }
 
 impl Spool {
-    /// Chooses a directory from which the backend takes files. What an earlier run has left there
-    /// becomes resumable.
+    /// Chooses a directory from which the backend takes files. The uploads that an earlier run has
+    /// left there become resumable.
     pub(super) fn open(
         name: &str,
         config: &config::Storage,

@@ -305,12 +305,12 @@ impl Progress {
         self.claim.key
     }
 
-    /// Whose it is, and where it is to be seen.
+    /// The owner, and the path where it is to be seen.
     pub(super) fn label(&self) -> &Label {
         &self.claim.label
     }
 
-    /// So many bytes are there by now.
+    /// The file has `length` bytes by now.
     pub(super) fn grown(&mut self, length: u64) {
         self.length = length;
         if length >= LABELLED {

@@ -34,7 +34,7 @@ use crate::{
     types::{HostId, UploadMode},
 };
 
-/// What is read at a time.
+/// The most bytes of one read.
 const BUFFER: usize = 256 << 10;
 /// The longest note.
 const NOTE: u64 = 256 << 10;
@@ -43,11 +43,11 @@ const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
     .union(OFlags::CLOEXEC);
 
-/// What a person should know who looks at an upload in quarantine.
+/// The facts of an upload in quarantine for the person who looks at it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct QuarantineInfo {
-    /// Who sent it.
+    /// The user that sent it.
     pub user: String,
     /// The host that the user had logged in to.
     #[serde(default, skip_serializing_if = "HostId::is_unnamed")]
@@ -84,7 +84,7 @@ pub struct QuarantinedUpload {
     pub home: String,
     /// Bytes.
     pub size: u64,
-    /// What the session knew of it.
+    /// The facts that the session knew of it.
     #[serde(flatten)]
     pub note: QuarantineInfo,
 }
@@ -210,7 +210,7 @@ fn each(file: impl AsFd, length: u64, mut take: impl FnMut(&[u8]) -> Result<()>)
     Ok(())
 }
 
-/// What is there, the oldest first.
+/// The uploads in quarantine, the oldest first.
 pub(super) fn list(spool: &Spool) -> Result<Vec<QuarantinedUpload>> {
     let directory = match openat(CWD, &spool.quarantine, DIRECTORY, Mode::empty()) {
         Ok(directory) => directory,

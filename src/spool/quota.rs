@@ -15,7 +15,7 @@ use crate::storage::{Admission, Error, Home, Result};
 /// Others change files, too.
 const STALE: Duration = Duration::from_secs(300);
 
-/// What was counted, by home.
+/// The usage that was counted, by home.
 #[derive(Default)]
 pub(super) struct Usage {
     homes: Mutex<HashMap<Box<str>, Counted>>,
@@ -100,7 +100,7 @@ impl Usage {
         Ok(bytes)
     }
 
-    /// So many bytes went.
+    /// Files of so many bytes in all were removed.
     pub(super) fn removed(&self, home: &str, bytes: u64) {
         if let Some(counted) = self.homes().get_mut(home) {
             counted.bytes = counted.bytes.saturating_sub(bytes);

@@ -1,4 +1,5 @@
-//! What is under way in staging, and what waits there: known without asking the disk.
+//! The uploads that are under way in staging, and those that wait there: known without asking the
+//! disk.
 
 use std::{
     collections::{HashMap, HashSet},

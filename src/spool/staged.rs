@@ -14,7 +14,7 @@ use crate::{
     types::{BoxFuture, Staged},
 };
 
-/// What has been staged of an upload.
+/// The bytes that have been staged of an upload.
 pub(super) struct StagedContent {
     pub(super) file: Arc<OwnedFd>,
     /// To wait for its beginning, if that is being copied.

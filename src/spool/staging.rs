@@ -47,7 +47,7 @@ impl Staging {
     }
 
     pub(super) fn unlabel(&self, key: Key) {
-        // What is left of it, the next start removes.
+        // The next start removes a label that is left.
         let _ = unlinkat(&*self.directory, label_of(key), AtFlags::empty());
     }
 

@@ -1,4 +1,4 @@
-//! What one account sees of a storage.
+//! The files of a storage that one account sees.
 
 use std::{collections::HashMap, sync::Arc, time::SystemTime};
 
@@ -197,7 +197,7 @@ impl Tree {
     /// When it is not empty.
     pub async fn remove_directory(&self, path: &VirtualPath) -> Result<()> {
         self.home.remove_directory(path).await?;
-        // What waits to be published in it never will be.
+        // Uploads that wait to be published in it never will be.
         let within = format!("{}{path}", self.home_path);
         for name in self.spool.staging.waiting_in(&self.owner, &within) {
             if let Ok(path) = path.join(&name) {

@@ -259,7 +259,8 @@ impl StagedUpload {
             let (spool, mut progress) = (self.spool, self.progress);
             let owner = progress.label().user();
             progress.shorten()?;
-            // What a client is told that it may go on from is there after a power cut, too.
+            // The bytes from which a client is told that it may go on are there after a power cut,
+            // too.
             if spool.durable {
                 fdatasync(&*progress.file)?;
             }
@@ -301,7 +302,7 @@ impl StagedUpload {
             Err(Unpublished::Refused(_)) => {}
         }
         published?;
-        // What is left of an earlier attempt would else be taken for this file.
+        // The rest of an earlier attempt would else be taken for this file.
         let superseded = self.spool.staging.supersede(self.progress.key());
         superseded.map_err(Unpublished::Unconfirmed)
     }

@@ -1,4 +1,5 @@
-//! What waits in staging to be resumed: who sees it, how much of it there may be, and when it goes.
+//! The uploads that wait in staging to be resumed: who sees them, how many bytes of them there may
+//! be, and when they go.
 
 use std::{
     os::fd::OwnedFd,
@@ -30,8 +31,9 @@ use crate::{
 /// A broken upload that waits to be resumed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waiting {
-    /// Whose it is, and where it was to be seen, from the storage's root on. A small one that was
-    /// broken off by the server's own end has lost this, and is resumed by its owner all the same.
+    /// The owner, and the path where it was to be seen, from the storage's root on. A small one
+    /// that was broken off by the server's own end has lost this, and is resumed by its owner all
+    /// the same.
     pub label: Option<(UserId, String)>,
     /// Bytes that have arrived.
     pub size: u64,
@@ -40,7 +42,7 @@ pub struct Waiting {
 }
 
 impl Staging {
-    /// What waits, the newest first.
+    /// The uploads that wait, the newest first.
     pub(super) fn waiting(&self) -> Vec<Waiting> {
         let slots = locked(&self.slots);
         let waiting = slots.waiting.values().map(|part| Waiting {

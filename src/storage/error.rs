@@ -7,7 +7,7 @@ use crate::open_files;
 /// A result of this module.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why an operation on a storage failed. What the client hears is decided in `session`.
+/// Why an operation on a storage failed. The reply to the client is decided in `session`.
 #[derive(Debug)]
 pub enum Error {
     /// There is no such file or directory, or it lies outside of the tree.
@@ -49,7 +49,7 @@ pub enum Error {
     Changed,
     /// There is not as much to resume from as the client says.
     Offset {
-        /// What is there.
+        /// The bytes that are there.
         available: u64,
     },
     /// To be added to what is published, while a broken upload waits in its place.

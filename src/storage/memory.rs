@@ -124,7 +124,7 @@ impl Nodes {
         })
     }
 
-    /// What lies beneath a directory, by the path from there on.
+    /// The nodes beneath a directory, by the path from there on.
     fn beneath(&self, directory: &str) -> impl Iterator<Item = (&str, &Node)> {
         let all = self.by_path.iter();
         all.filter_map(move |(path, node)| {
@@ -235,7 +235,7 @@ impl Backend for Memory {
     }
 }
 
-/// What a path is kept by.
+/// The key that a path is kept by.
 fn key(prefix: &str, path: &VirtualPath) -> String {
     match path.is_root() {
         true => prefix.to_owned(),

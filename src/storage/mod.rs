@@ -1,8 +1,8 @@
 //! Where published files live.
 //!
 //! A [`Backend`] keeps the files of one storage; a [`Home`] is what it keeps beneath one directory, and
-//! nothing leads out of that. Nothing but a [`VirtualPath`] names a file. What is uploaded arrives
-//! elsewhere, in the `spool`, and becomes visible by [`Home::publish`] alone.
+//! nothing leads out of that. Nothing but a [`VirtualPath`] names a file. An upload arrives elsewhere,
+//! in the `spool`, and becomes visible by [`Home::publish`] alone.
 
 mod error;
 pub mod local;
@@ -28,7 +28,7 @@ use crate::{
     types::BoxFuture,
 };
 
-/// What a backend can do beyond keeping files.
+/// The capabilities of a backend beyond keeping files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
     /// Whether anything can be changed.
@@ -43,7 +43,7 @@ pub struct Capabilities {
 
 /// An engine that keeps the published files of one storage.
 pub trait Backend: Send + Sync {
-    /// What it can do.
+    /// Its capabilities.
     fn capabilities(&self) -> Capabilities;
     /// For people: where the files are.
     fn location(&self) -> &Path;
@@ -92,8 +92,8 @@ pub trait Home: Send + Sync {
     fn list<'a>(&'a self, path: &'a VirtualPath) -> BoxFuture<'a, Result<Box<dyn Listing>>>;
     /// Opens a regular file.
     fn open<'a>(&'a self, path: &'a VirtualPath) -> BoxFuture<'a, Result<Box<dyn Content>>>;
-    /// What an upload to `path` would begin over. At the end of a link it is what that leads to, within
-    /// the home.
+    /// The file over which an upload to `path` would begin. At the end of a link it is what that leads
+    /// to, within the home.
     fn find<'a>(&'a self, path: &'a VirtualPath) -> BoxFuture<'a, Result<Found>>;
     /// Takes a file over from the spool: it becomes visible at `path`, whole, durable as configured. A
     /// file there is replaced in the same instant, if the publication says so, else that is
@@ -131,12 +131,12 @@ pub trait Home: Send + Sync {
     fn available<'a>(&'a self, path: &'a VirtualPath) -> BoxFuture<'a, Result<u64>>;
 }
 
-/// What lies at a path, or that nothing does.
+/// The entry at a path, or that there is none.
 #[derive(Clone, Copy, Debug)]
 pub struct Found {
     /// Tells it from anything else that lies there at another time.
     pub identity: Identity,
-    /// What it is, and how long; nothing where nothing is.
+    /// The kind and the length of the entry; None where there is none.
     pub entry: Option<(Kind, u64)>,
 }
 

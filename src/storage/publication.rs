@@ -1,4 +1,4 @@
-//! What a backend is given to publish, and with what conditions.
+//! The file that a backend is given to publish, and the conditions of that.
 
 use std::{os::fd::OwnedFd, sync::Arc};
 
@@ -99,8 +99,8 @@ impl Publication {
 
 /// Counts what is published towards what the account may have.
 pub trait Admission: Send {
-    /// Takes room for the file in the place of one of `replaced` bytes. Whoever publishes at the same
-    /// time finds it taken. Asked again where another file has come to lie there meanwhile.
+    /// Takes room for the file in the place of one of `replaced` bytes. Others that publish at the
+    /// same time find it taken. Asked again where another file has come to lie there meanwhile.
     ///
     /// # Errors
     /// [`Error::Quota`].

@@ -99,7 +99,7 @@ pub fn verify(
         .map_err(|error| format!("none of tls.client-authorities vouches for it ({error})"))
 }
 
-/// What plugins are told of a certificate that has been verified.
+/// The facts of a verified certificate for plugins.
 #[must_use]
 pub fn describe(
     leaf: &CertificateDer<'_>,

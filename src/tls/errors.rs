@@ -1,4 +1,4 @@
-//! What goes wrong with TLS, in words: for the log, and for clients.
+//! Errors of TLS in words: for the log, and for clients.
 
 use std::{fmt, io};
 

@@ -25,7 +25,7 @@ use crate::{
     types::PeerCertificate,
 };
 
-/// What all sessions share.
+/// The parts that all sessions share.
 pub struct Tls {
     base: ServerConfig,
     clients: Arc<dyn ClientCertVerifier>,
@@ -36,12 +36,12 @@ pub struct Tls {
     pub warnings: Vec<Error>,
 }
 
-/// What is wrong with the TLS part of the configuration.
+/// An error in the TLS part of the configuration.
 #[derive(Clone, Debug)]
 pub struct Error {
     /// The key in the configuration.
     pub key: String,
-    /// What is wrong.
+    /// The error.
     pub text: String,
 }
 
@@ -67,7 +67,7 @@ impl Tls {
     /// or those that the first start made.
     ///
     /// # Errors
-    /// What cannot be read or used, with its key.
+    /// The file that cannot be read or used, with its key.
     pub fn new(config: &config::Tls, certificate: &Path, key: &Path) -> Result<Self, Error> {
         let provider = Arc::new(provider());
         let default = Identity::read(&provider, certificate, key, "tls")?;

@@ -35,7 +35,7 @@ pub fn is_there(directory: &Path) -> bool {
 }
 
 /// The certificate and the key in this directory, made if they are not there: for localhost and the
-/// name of this machine. What is there is never overwritten.
+/// name of this machine. A file that is there is never overwritten.
 ///
 /// # Errors
 /// When they cannot be written, or only the certificate is there.

@@ -45,7 +45,7 @@ pub struct SessionTls {
     version: OnceLock<ProtocolVersion>,
 }
 
-/// What a data connection's handshake proves.
+/// The proof that a data connection's handshake gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof {
     /// It resumed a ticket of this session: the same client, in TLS 1.2 and 1.3.
@@ -123,7 +123,7 @@ impl SessionTls {
             Direction::Send | Direction::Unknown => 2,
             Direction::Receive => 1,
         };
-        // What FileZilla offers on data connections.
+        // FileZilla offers this on data connections.
         data.alpn_protocols.push(b"ftp-data".to_vec());
         (Arc::new(data), issuer)
     }
@@ -139,14 +139,15 @@ impl SessionTls {
         self.version.get().copied()
     }
 
-    /// What the configuration asks of data connections.
+    /// The binding of data connections by the configuration.
     #[must_use]
     pub fn binding(&self) -> Binding {
         self.binding
     }
 }
 
-/// What a finished handshake on a data connection proves; `certificate` is the control connection's.
+/// The proof that a finished handshake on a data connection gives; `certificate` is the control
+/// connection's.
 #[must_use]
 pub fn proof(data: &ServerConnection, certificate: Option<&PeerCertificate>) -> Proof {
     if let Some(expected) = certificate
@@ -170,7 +171,7 @@ fn leaf(connection: &ServerConnection) -> Option<&CertificateDer<'static>> {
     connection.peer_certificates()?.first()
 }
 
-/// What the gates are told of a control connection's TLS.
+/// The facts of a control connection's TLS for the gates.
 #[must_use]
 pub fn facts(connection: &ServerConnection) -> (TlsFacts, Option<Arc<PeerCertificate>>) {
     let version = match connection.protocol_version() {

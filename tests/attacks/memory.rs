@@ -29,7 +29,7 @@ fn server() -> Server {
     server
 }
 
-/// Waits until no more than so much is resident. What is free goes back to the system after some
+/// Waits until no more than so much is resident. Free memory goes back to the system after some
 /// seconds.
 #[track_caller]
 fn comes_back(server: &Server, most: u64, when: &str) {

@@ -123,7 +123,7 @@ fn uploads_that_the_end_cuts_can_be_resumed() {
     }
 }
 
-/// What was broken by the end is there to be resumed after the next start.
+/// An upload that was broken by the end is there to be resumed after the next start.
 #[test]
 fn a_broken_upload_outlives_the_server() {
     let server = Setup::new()

@@ -65,7 +65,7 @@ fn secrets_are_private() {
     assert!(seen >= 2, "{seen}");
 }
 
-/// What the daemon does without any option, in an empty directory, with the documented file.
+/// The daemon starts without any option, in an empty directory, with the documented file.
 #[test]
 fn the_documented_configuration_starts_as_it_is() {
     let place = tempfile::tempdir().unwrap();

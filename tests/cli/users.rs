@@ -86,7 +86,7 @@ fn users_come_and_go_while_the_server_runs() {
     assert_eq!(mode & 0o077, 0, "{mode:o}");
 }
 
-/// What people wrote beside the entries stays.
+/// Comments of people beside the entries stay.
 #[test]
 fn comments_and_order_are_kept() {
     let setup = Setup::new();

@@ -1,4 +1,4 @@
-//! What an earlier version has left behind is taken over without loss.
+//! The files that an earlier version has left behind are taken over without loss.
 
 use std::{
     fs::{self, DirBuilder},

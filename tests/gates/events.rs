@@ -1,4 +1,4 @@
-//! Who hears of what has happened.
+//! The listeners of events.
 
 use serde_json::Value;
 
@@ -14,7 +14,7 @@ fn listening(more: &str) -> Setup {
     setup.users_plugin()
 }
 
-/// What the listener has logged so far.
+/// The events that the listener has logged so far.
 fn heard(server: &Server) -> Vec<Value> {
     let log = server.log();
     let events = log

@@ -1,4 +1,4 @@
-//! Path guards that fail. What they do goes by words in the last component of a path.
+//! Path guards that fail. Their faults go by words in the last component of a path.
 
 use std::{fs, io::Read};
 
@@ -11,7 +11,7 @@ use crate::{
 const FAULTS: &[&str] = &[
     "trap", "loop", "memory", "short", "long", "stack", "internal",
 ];
-/// What the log calls them.
+/// The log's names for them.
 const KINDS: &[&str] = &[
     "trap", "late", "too big", "nonsense", "nonsense", "trap", "internal",
 ];

@@ -1,4 +1,4 @@
-//! Inspectors that fail. What they do goes by the name of the file.
+//! Inspectors that fail. Their faults go by the name of the file.
 
 use std::{fs, path::Path};
 

@@ -7,7 +7,7 @@ use crate::{
     support::{Setup, USER},
 };
 
-/// What the start says of a component, which must be that it does not start.
+/// The error of a start with a component, which must be that it does not start.
 #[track_caller]
 fn refused(component: &str, more: &str) -> String {
     let setup = Setup::new()
@@ -44,7 +44,7 @@ fn a_component_of_another_version_is_named() {
     assert!(said.contains("0."), "which version it wants: {said}");
 }
 
-/// What is imported and not granted is named when it is loaded, with what to do.
+/// An import that is not granted is named when the component is loaded, with what to do.
 #[test]
 fn what_is_not_granted_is_named() {
     let said = refused(&built("wants-http"), "");
@@ -212,7 +212,7 @@ fn what_was_built_for_an_older_contract_loads_for_ever() {
         let case = text(&component.with_extension("toml"));
         let (status, said) = setup.run(&["plugin", "run", &text(component), "--case", &case]);
         assert_eq!(status, 0, "{}: {said}", component.display());
-        // Whoever has no settings abstains, allows, accepts or only listens.
+        // A plugin without settings abstains, allows, accepts or only listens.
         setup = setup.plugin(&format!("older-{index}"), &text(component), "");
     }
     let server = setup.users_plugin().start();
@@ -258,7 +258,7 @@ fn a_component_that_cannot_look_at_its_settings_says_so() {
     assert_eq!(server.log().matches("settings-check").count(), 1);
 }
 
-/// What is refused where nothing at all is granted is told once for each call, with the line to add.
+/// A refusal where nothing at all is granted is told once for each call, with the line to add.
 #[test]
 fn regression_a_forgotten_grant_is_told() {
     let mut server = Setup::new()

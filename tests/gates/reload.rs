@@ -209,7 +209,7 @@ fn state_survives_a_restart_where_there_is_a_file() {
             client.send(&format!("USER {USER}")).expect(331);
             client.send("PASS wrong").expect(530);
         }
-        // What happened in the last moment counts, too.
+        // Attempts of the last moment count, too.
         let server = server.restart(|| {});
         assert_eq!(attempt(&server, USER), if kept { 530 } else { 230 });
         if kept {

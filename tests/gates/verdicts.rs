@@ -40,7 +40,7 @@ fn a_late_verdict_is_waited_for() {
     server.wait_for_line(|line| line.contains("the verdict is late") && line.contains("slow"));
     client.store("STOR late-reject", b"content").expect(550);
     assert!(!server.home().join("late-reject").exists());
-    // What is not late is as ever.
+    // An upload whose verdict is not late is as ever.
     client.store("STOR other", b"content").expect(226);
 }
 
@@ -109,7 +109,8 @@ fn stat_tells_that_a_verdict_is_waited_for_and_abor_ends_that() {
     });
     client.send("ABOR").expect(426);
     client.reply().expect(226);
-    // What came can be sent to its end; were all of it told, clients would send nothing.
+    // The bytes that came can be sent to their end; were all of them told, clients would send
+    // nothing.
     client.send("SIZE loop").expect(213).saying("6");
     assert!(!server.home().join("loop").exists());
 }

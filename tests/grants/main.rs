@@ -1,5 +1,5 @@
-//! What plugins reach outside of their sandbox, and what they do not: over real connections to
-//! servers on this machine.
+//! The services that plugins reach outside of their sandbox, and those that they do not: over real
+//! connections to servers on this machine.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,

@@ -74,7 +74,7 @@ impl Plugin {
         Self(host().gates(&[plugin], &state).await.unwrap())
     }
 
-    /// What comes of an action.
+    /// The result of an action.
     pub async fn tries(&self, action: &str) -> String {
         let address = SocketAddr::from(([192, 0, 2, 7], 50_000));
         let session = Arc::new(SessionInfo {

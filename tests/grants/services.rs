@@ -23,7 +23,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::support::tls::Identity;
 
-/// What a server has seen.
+/// The state of a server.
 #[derive(Default)]
 pub struct Seen {
     pub connections: AtomicUsize,

@@ -84,7 +84,7 @@ fn a_silent_peer_costs_one_call_and_no_other_session() {
     assert!(line.contains("session="), "{line}");
 }
 
-/// What nobody writes to is waited for within the wall time, and not at the end either.
+/// A pipe that nobody writes to is waited for within the wall time, and not at the end either.
 #[test]
 fn a_pipe_in_a_directory_holds_up_nobody() {
     let setup = Setup::new();

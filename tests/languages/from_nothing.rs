@@ -116,7 +116,7 @@ fn an_exception_in_python_is_told_with_its_traceback() {
     crash("python", "app.py", before, raise, &said);
 }
 
-/// What somebody has who has installed what the README says.
+/// The tools of somebody who has installed what the README says.
 fn toolchain(shell: &mut Command, language: &str, project: &Path, place: &Path) {
     let bin = place.join("bin");
     fs::create_dir(&bin).unwrap();

@@ -33,7 +33,7 @@ fn from_elsewhere(to: SocketAddr) -> TcpStream {
     stream
 }
 
-/// What a connection gets that should get nothing.
+/// The bytes that a connection gets that should get none.
 fn loot(stream: TcpStream, tls: Option<&Tls>) -> Vec<u8> {
     let mut bytes = Vec::new();
     match tls {

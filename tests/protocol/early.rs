@@ -134,7 +134,7 @@ fn a_handshake_that_has_begun_is_done_before_150() {
         tls.write_tls(&mut stream).unwrap();
     }
     client.reply().expect(226);
-    // Who has not begun it is not waited for: twenty transfers would take four seconds.
+    // A client that has not begun it is not waited for: twenty transfers would take four seconds.
     let begun = Instant::now();
     for _ in 0..20 {
         client.retrieve("RETR file");

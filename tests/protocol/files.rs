@@ -1,4 +1,4 @@
-//! What the verbs do to files and directories.
+//! The effects of the verbs on files and directories.
 
 use std::{
     fs,
@@ -90,7 +90,7 @@ fn restart_both_ways() {
     let stream = client.open();
     client.send("RETR file").expect_one_of(&[550, 551, 554]);
     drop(stream);
-    // What is there stays up to the offset, and what comes replaces the rest.
+    // The file stays up to the offset, and the new bytes replace the rest.
     client.send("REST 150000").expect(350);
     client.store("STOR file", &bytes[150_000..]).expect(226);
     assert!(fs::read(server.home().join("file")).unwrap() == bytes);

@@ -269,7 +269,7 @@ fn random_bytes_end_in_order() {
         };
         let _ = client.try_write(crate::support::content(3000, seed));
         let _ = client.try_write("\r\nQUIT\r\n");
-        // What looks like telnet may have swallowed the QUIT.
+        // Bytes that look like telnet may have swallowed the QUIT.
         let _ = client.socket().shutdown(std::net::Shutdown::Write);
         client.rest();
     }

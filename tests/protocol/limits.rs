@@ -162,7 +162,7 @@ fn a_quota_is_not_exceeded() {
     client.send("SITE QUOTA").expect(200).saying("1000 of 1000");
     client.send("EPSV").expect(229);
     client.send("STOR more").expect(552).saying("quota of 1000");
-    // What is replaced does not count.
+    // The bytes of a replaced file do not count.
     client.store("STOR file", &[b'c'; 600]).expect(226);
     client.store("STOR file", &[b'c'; 601]).expect(552);
     assert_eq!(fs::read(home.join("file")).unwrap(), [b'c'; 600]);

@@ -82,7 +82,7 @@ fn nlst_has_names_alone() {
         !names.contains(&".hidden") && !names.contains(&"break"),
         "{names:?}"
     );
-    // What NLST gives can be given to RETR.
+    // The names of NLST can be given to RETR.
     for name in client.listing("NLST directory").split_terminator("\r\n") {
         let name = if name.contains('/') {
             name.into()

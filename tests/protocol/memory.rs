@@ -1,4 +1,4 @@
-//! What a session costs.
+//! The memory of a session.
 
 use crate::support::{Client, Server};
 
@@ -7,7 +7,7 @@ use crate::support::{Client, Server};
 fn idle_sessions_are_small() {
     const SESSIONS: usize = 200;
     let server = Server::start();
-    // What is made once, and by the first sessions alone.
+    // Memory that is taken once, and by the first sessions alone.
     let first: Vec<Client> = (0..20).map(|_| server.login()).collect();
     let before = server.resident();
     let idle: Vec<Client> = (0..SESSIONS).map(|_| server.login()).collect();

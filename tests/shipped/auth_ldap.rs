@@ -39,7 +39,7 @@ fn there() -> bool {
     installed("slapd", "slapd")
 }
 
-/// Who gets in and who does not, however users are found.
+/// The users that get in and those that do not, however users are found.
 fn check(server: &Server) {
     attempt(server, "bob", "bob").expect(230);
     attempt(server, "carol", "carol").expect(230);

@@ -14,7 +14,7 @@ use crate::{
     support::{PATIENCE, eicar, tls::hex},
 };
 
-/// What the signature by content finds, wherever it lies.
+/// The bytes that the signature by content finds, wherever they lie.
 pub const BAD: &[u8] = b"what portcullis looks for in its tests";
 
 /// A file that is found by its digest alone.
@@ -72,7 +72,8 @@ impl Clamd {
             let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
             format!("{}:{}", hex(digest.as_ref()), bytes.len())
         };
-        // What clamav calls hsb: digest, size, name, and the version from which `*` is meant.
+        // The format that clamav calls hsb: digest, size, name, and the version from which `*` is
+        // meant.
         let by_digest = format!(
             "{}:Tests.ByDigest:73\n{}:Tests.EICAR:73\n",
             digest(&bad_by_digest()),

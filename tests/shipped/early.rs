@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-/// What a service does once it has answered, with the body unread.
+/// The next step of a service once it has answered, with the body unread.
 #[derive(Clone, Copy)]
 pub enum Then {
     /// It closes, which resets the connection.

@@ -127,7 +127,7 @@ fn regression_a_full_state_shuts_nobody_out() {
         attempt(&server, &format!("stranger-{stranger}"), "wrong").expect(530);
     }
     server.wait_for_line(|line| line.contains("state is full"));
-    // Who guesses more often than others does not give way to them.
+    // A client that guesses more often than others does not give way to them.
     attempt(&server, USER, "wrong").expect(530);
     server.wait_for_line(|line| line.contains("is locked out for"));
     attempt(&server, USER, USER).expect(530);

@@ -1,5 +1,5 @@
-//! The plugins that ship, against the real thing: an HTTP server, a directory, clocks. What each of
-//! them decides is tested beside its sources.
+//! The plugins that ship, against the real thing: an HTTP server, a directory, clocks. The
+//! decisions of each are tested beside its sources.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,

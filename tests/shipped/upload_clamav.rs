@@ -72,7 +72,7 @@ fn resumed(client: &mut Client, name: &str, bytes: &[u8], from: usize) -> Reply 
     client.store(&format!("STOR {name}"), &bytes[from..])
 }
 
-/// What `portcullis status` knows of the plugin.
+/// The status of the plugin by `portcullis status`.
 fn status(server: &Server) -> serde_json::Value {
     let (code, said) = server.setup().run(&["status", "--json"]);
     assert_eq!(code, 0, "{said}");
@@ -108,7 +108,7 @@ fn clean_files_are_taken_and_infected_ones_never_seen() {
     }
     // One byte off is another digest.
     published(&server, &mut client, "other", &bad_by_digest()[1..]);
-    // What was there stays.
+    // The file that was there stays.
     client.store("STOR few", &eicar()).expect(550);
     assert_eq!(fs::read(server.home().join("few")).unwrap(), b"content");
     assert_eq!(status(&server)["faults"], 0);

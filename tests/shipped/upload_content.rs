@@ -55,7 +55,7 @@ fn made(program: &str, arguments: &[&str], place: &Path) -> Vec<u8> {
     bytes
 }
 
-/// What Python's zipfile makes, to a file or, with lengths behind the data, to a pipe.
+/// The archive that Python's zipfile makes, to a file or, with lengths behind the data, to a pipe.
 fn python(script: &str, place: &Path) -> Vec<u8> {
     let script = format!(
         "import io, zipfile\n\

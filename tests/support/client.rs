@@ -14,7 +14,7 @@ use super::{Data, PATIENCE, Tls};
 pub struct Client {
     stream: Stream,
     buffer: Vec<u8>,
-    /// What data connections offer; that of the control connection, unless a test says otherwise.
+    /// The TLS of data connections; that of the control connection, unless a test says otherwise.
     pub tls: Option<Tls>,
 }
 

@@ -66,8 +66,8 @@ impl Data {
         self.flush()
     }
 
-    /// The end of a file: close_notify, then FIN. What came meanwhile is not read, as many clients
-    /// do it.
+    /// The end of a file: close_notify, then FIN. The bytes that came meanwhile are not read, as
+    /// many clients do it.
     pub fn finish(mut self) -> io::Result<()> {
         if let Self::Tls(stream) = &mut self {
             stream.conn.send_close_notify();

@@ -1,4 +1,4 @@
-//! What every test needs: the real server in a directory of its own, and a small FTP client that
+//! The tools of every test: the real server in a directory of its own, and a small FTP client that
 //! does just what it is told, also what no good client would do.
 #![allow(dead_code, unused_imports)]
 

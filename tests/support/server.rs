@@ -113,7 +113,7 @@ impl Setup {
         command
     }
 
-    /// What one server has compiled, the next one need not.
+    /// The next server need not compile again what this one has compiled.
     fn keep_compiled(&self) {
         if self.warm {
             copy_entries(&self.state().join("cache"), &compiled());
@@ -345,7 +345,7 @@ fn compiled() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-plugins")
 }
 
-/// What something else has compiled, servers need not.
+/// Servers need not compile again what something else has compiled.
 pub fn keep_compiled(from: &Path) {
     copy_entries(from, &compiled());
 }
@@ -501,7 +501,7 @@ impl Server {
         self.state().join("tls/certificate.pem")
     }
 
-    /// What it was started with.
+    /// The setup that it was started with.
     pub fn setup(&self) -> &Setup {
         &self.setup
     }

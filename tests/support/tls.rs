@@ -1,4 +1,4 @@
-//! What the client offers, and authorities that sign certificates for tests.
+//! The certificates that the client offers, and authorities that sign certificates for tests.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! What is added to a file that is there: beside a copy of it, which costs nobody any waiting.
+//! Bytes that are added to a file that is there: beside a copy of it, which costs nobody any
+//! waiting.
 
 use std::{
     fs::{self, File},

@@ -1,4 +1,4 @@
-//! What fails under an upload while it runs: the client is told, nobody sees anything of it, and the
+//! Failures under an upload while it runs: the client is told, nobody sees anything of it, and the
 //! session goes on.
 
 use std::{
@@ -94,7 +94,7 @@ fn assert_expires(staging: &Path) {
     );
 }
 
-/// What was kept can be finished when the cause is gone.
+/// An upload that was kept can be finished when the cause is gone.
 #[track_caller]
 fn assert_goes_on(server: &Server, client: &mut Client) {
     let bytes = content(LENGTH, 1);
@@ -365,7 +365,7 @@ impl Drop for Mounted {
     }
 }
 
-/// What was removed gives its space back when the last one who looks at it has noticed.
+/// A removed file gives its space back when the last one who looks at it has noticed.
 #[track_caller]
 fn store_soon(client: &mut Client, command: &str, bytes: &[u8]) {
     eventually("there is space", || {

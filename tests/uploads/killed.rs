@@ -26,9 +26,9 @@ use crate::{
     support::{Client, Data, PATIENCE, Server, Tls, content, eicar, eventually},
 };
 
-/// Who writes. The homes are one, what they leave unfinished is each one's own.
+/// The users that write. The homes are one, what they leave unfinished is each one's own.
 const WRITERS: [&str; 3] = ["alice", "bob", "carol"];
-/// Who only looks, and so has nothing unfinished.
+/// A user that only looks, and so has nothing unfinished.
 const STRANGER: &str = "dave";
 /// Names that all of them write, only ever as a whole.
 const SHARED: [&str; 2] = ["shared-0", "shared-1"];
@@ -59,7 +59,7 @@ impl Random {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Record {
     number: u64,
-    /// What stands before it in the same file; 0 for nothing.
+    /// The number of the record before it in the same file; 0 for nothing.
     after: u64,
     refused: bool,
 }
@@ -85,7 +85,7 @@ fn record(name: &str, number: u64, after: u64, length: usize, refused: bool) -> 
     whole
 }
 
-/// What a file says about itself, or in what way it is torn.
+/// The records of a file, or in what way it is torn.
 fn parse(name: &str, mut bytes: &[u8]) -> Result<Vec<Record>, String> {
     let mut records: Vec<Record> = Vec::new();
     while !bytes.is_empty() {
@@ -181,8 +181,8 @@ impl Journal {
         self.accepted.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// What may be there: everything that was sent, but for what was refused, and for what 226 had
-    /// confirmed before another one began that 226 confirmed, too.
+    /// The numbers that may be there: everything that was sent, but for what was refused, and for
+    /// what 226 had confirmed before another one began that 226 confirmed, too.
     fn allowed(&self, name: &str) -> BTreeSet<u64> {
         let names = self.names.lock().unwrap();
         let Some(all) = names.get(name) else {
@@ -214,7 +214,7 @@ impl Journal {
     }
 }
 
-/// What one of them was about when the server went.
+/// The upload that one of them was about when the server went.
 #[derive(Clone)]
 struct Unfinished {
     name: String,
@@ -494,7 +494,7 @@ fn what_is_torn_is_noticed() {
     );
 }
 
-/// What a run has seen, to tell how much it says.
+/// The counts of a run, to tell how much it says.
 #[derive(Debug, Default)]
 struct Tally {
     unfinished: usize,

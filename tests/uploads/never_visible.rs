@@ -1,4 +1,4 @@
-//! What is refused is never seen: not for a moment, not by anybody who looks all the time.
+//! A refused upload is never seen: not for a moment, not by anybody who looks all the time.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,7 +19,7 @@ use crate::{
     support::{Client, Server, Tls, content, eicar, server::walk},
 };
 
-/// What the upload guard takes at most.
+/// The most bytes that the upload guard takes.
 const MOST: usize = 400_000;
 
 fn server() -> Server {
@@ -107,7 +107,7 @@ fn refused(client: &mut Client, number: usize, home: &Path, names: &Mutex<BTreeS
         1 => store(client, &format!("STOR {name}"), &infected(300_000, 0, seed)),
         2 => store(client, &format!("STOR {name}"), &infected(0, 390_000, seed)),
         3 => store(client, &format!("APPE {name}"), &infected(1000, 1000, seed)),
-        // What it is not.
+        // Content of another kind than the name says.
         4 => {
             name += ".png";
             store(
@@ -302,7 +302,8 @@ fn files(directory: &Path) -> Vec<String> {
     names
 }
 
-/// What is there for a moment alone does not escape: the watch that the test above relies on.
+/// A file that is there for a moment alone does not escape: the watch that the test above relies
+/// on.
 #[test]
 fn the_watch_sees_what_is_there_for_a_moment() {
     let place = tempfile::TempDir::new().unwrap();

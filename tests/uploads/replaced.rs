@@ -76,7 +76,7 @@ fn stor(client: &mut Client, _: &Server) -> Option<Vec<u8>> {
     Some(new)
 }
 
-/// What would show at once if it were written in place.
+/// A change that would show at once if it were written in place.
 fn stor_at_offset(client: &mut Client, server: &Server) -> Option<Vec<u8>> {
     let old = fs::read(server.home().join("file")).unwrap();
     let new = content(200_000, 12);

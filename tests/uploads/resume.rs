@@ -233,7 +233,8 @@ fn curl_in_ascii() {
     }
 }
 
-/// What a client can rely on that counts what it sends: SIZE is that of the wire, or not known.
+/// The size that a client can rely on that counts what it sends: SIZE is that of the wire, or not
+/// known.
 #[test]
 fn regression_size_of_a_broken_upload_in_ascii() {
     let server = setup().start();

@@ -1,4 +1,5 @@
-//! What is told of a path is so: no client hears a size that a download then contradicts.
+//! The facts that are told of a path are true: no client hears a size that a download then
+//! contradicts.
 
 use std::{fs, process::Command};
 
@@ -90,7 +91,7 @@ fn where_nothing_is_published_the_part_is_told() {
     client.send("SIZE file").expect(550);
 }
 
-/// Who may not download cannot be contradicted: such an account goes on where it was.
+/// An account that may not download cannot be contradicted: it goes on where it was.
 #[test]
 fn who_may_not_download_is_told_the_part() {
     let server = setup()

@@ -34,7 +34,7 @@ pub enum ParseError {
 }
 
 impl ParseError {
-    /// What the client hears.
+    /// The reply to the client.
     pub fn reply(&self) -> Reply {
         Reply::new(self.code(), self.to_string())
     }

@@ -1,4 +1,4 @@
-//! What a client asks for, as a value.
+//! The commands of a client, as values.
 //!
 //! All that is known of a verb stands in one row of [`VERBS`]; what it does stands in the session, in
 //! the match of its family.
@@ -244,14 +244,14 @@ pub enum Mdtm {
     Set {
         /// The time to set.
         time: Timestamp,
-        /// What follows it.
+        /// The path after the time.
         path: String,
         /// The whole argument, as a path.
         whole: String,
     },
 }
 
-/// What OPTS is about (RFC 2389 §4).
+/// The argument of OPTS (RFC 2389 §4).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Opts {
     /// `UTF8 ON` or `OFF` (also `UTF-8`): names are UTF-8 in any case.

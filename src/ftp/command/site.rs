@@ -10,7 +10,7 @@ use super::{
     argument::{Argument, Words},
 };
 
-/// What is asked for by SITE (RFC 959 §4.1.3).
+/// The argument of SITE (RFC 959 §4.1.3).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Site {
     /// `CHMOD 0644 path`: the permission bits, `0o7777` at most, and the path.

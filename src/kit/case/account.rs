@@ -23,7 +23,7 @@ const PERMISSIONS: [(&str, Permissions); 10] = [
     ("change-metadata", Permissions::CHANGE_METADATA),
 ];
 
-/// What is said of an account; what is not is its default, or is not compared.
+/// The expected facts of an account; a fact that is left out is its default, or is not compared.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct AccountFacts {
@@ -69,7 +69,7 @@ impl AccountFacts {
         })
     }
 
-    /// What the account has otherwise than it is said here, a line each.
+    /// The differences between the account and these facts, a line each.
     pub(super) fn compare(&self, found: &Account) -> Vec<String> {
         let mut differences = Vec::new();
         let mut compare = |key: &str, expected: Option<String>, found: Option<String>| {

@@ -1,9 +1,9 @@
-//! What a call should come to, and what it came to.
+//! The expected result of a call, and the result.
 
 use super::{Expect, form::Form};
 use crate::gate::{Account, Fault, FaultKind, path_policy::Decision};
 
-/// What came of a call.
+/// The result of a call.
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
     /// The outcome or verdict in the contract's word; "decided" and "ok" where there is no other;
@@ -11,13 +11,13 @@ pub struct Answer {
     pub word: &'static str,
     /// Why, or a challenge's prompt, or a failure's text.
     pub reason: Option<String>,
-    /// Who was let in.
+    /// The account that was let in.
     pub account: Option<Box<Account>>,
     /// Of accept-as.
     pub path: Option<String>,
     /// Of a path guard.
     pub decisions: Vec<Decision>,
-    /// What went wrong, if anything did.
+    /// The fault, if there was one.
     pub fault: Option<Fault>,
 }
 
@@ -59,7 +59,7 @@ impl From<Fault> for Answer {
     }
 }
 
-/// What any plugin may come to.
+/// The failures that any plugin may come to.
 const FAILURES: [&str; 3] = ["unavailable", "internal", "fault"];
 
 impl Expect {
@@ -95,7 +95,8 @@ impl Expect {
         Ok(())
     }
 
-    /// What is otherwise than expected, a line each. A failure that nobody expected is one.
+    /// The differences between the answer and the expected one, a line each. A failure that nobody
+    /// expected is one.
     #[must_use]
     pub fn compare(
         &self,

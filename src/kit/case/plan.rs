@@ -33,7 +33,7 @@ pub struct Plan {
     pub limits: PluginLimits,
     /// How long instances live.
     pub instances: Option<Instances>,
-    /// What is to be asked, in this order.
+    /// The questions, in this order.
     pub calls: Vec<Asked>,
     source: Document<Case>,
 }
@@ -47,9 +47,9 @@ pub struct Asked {
     pub session: Arc<SessionInfo>,
     /// The kind of plugin that is asked.
     pub kind: &'static PluginKind,
-    /// What is asked.
+    /// The question.
     pub question: Arc<dyn Question>,
-    /// What should come of it.
+    /// The expected answer.
     pub expect: Expect,
 }
 

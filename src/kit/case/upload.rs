@@ -158,7 +158,7 @@ impl Inspector for Watched {
     }
 }
 
-/// What was sent, for digests that are asked for late.
+/// The bytes that were sent, for digests that are asked for late.
 struct Content(Bytes);
 
 impl Staged for Content {

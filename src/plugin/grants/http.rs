@@ -1,4 +1,4 @@
-//! What a plugin may ask of the web: the grants behind `wasi:http`.
+//! HTTP requests of plugins: the grants behind `wasi:http`.
 //!
 //! The bindings hand each request to [`WasiHttpHooks::send_request`], which follows no redirect: a
 //! guest that does comes here again. HTTP/1.1, one connection for each request.

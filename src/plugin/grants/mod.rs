@@ -1,4 +1,4 @@
-//! What one plugin may reach outside of its sandbox, made ready when the plugin is loaded.
+//! The grants of one plugin outside of its sandbox, made ready when the plugin is loaded.
 //!
 //! WASI's sockets, files and variables are linked for every plugin and find here what is in them:
 //! nothing, unless it was granted. `wasi:http` and `wasi:tls` are linked for plugins with a grant.
@@ -38,7 +38,7 @@ pub(super) struct Granted {
     trust: Arc<Trust>,
 }
 
-/// Whose requests these are, for the log.
+/// The plugin and the session of a request, for the log.
 pub(super) struct Asker {
     pub(super) plugin: Arc<str>,
     pub(super) session: Arc<str>,
@@ -48,7 +48,7 @@ impl Granted {
     /// Opens the directories, reads the authorities and the variables. Blocks.
     ///
     /// # Errors
-    /// What is not there.
+    /// The grant whose target is not there.
     pub(super) fn new(grants: &Grants) -> Result<Self, LoadError> {
         let variable = |name: &String| Some((name.clone(), std::env::var(name).ok()?));
         Ok(Self {

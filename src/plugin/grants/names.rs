@@ -1,5 +1,5 @@
-//! What WASI refuses in silence, with a word of it in the log: looking up names, and directories where
-//! there are none.
+//! Refusals that WASI makes in silence, with a word of them in the log: looking up names, and
+//! directories where there are none.
 
 use wasmtime::component::{HasData, Linker, Resource};
 use wasmtime_wasi::{

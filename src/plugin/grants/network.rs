@@ -21,7 +21,7 @@ pub(super) struct Network {
     names: Mutex<Names>,
 }
 
-/// What names stood for, and when.
+/// The addresses of names, and the time of each look-up.
 type Names = HashMap<String, (Instant, Arc<[IpAddr]>)>;
 
 impl Network {
@@ -153,7 +153,7 @@ mod tests {
         ] {
             assert!(!connect(address).await, "{address}");
         }
-        // What it stood for then says nothing about now.
+        // An address from then says nothing about now.
         stood_for(Instant::now().checked_sub(FRESH * 2).unwrap());
         assert!(!connect("10.0.0.5:389").await);
     }

@@ -1,4 +1,4 @@
-//! What the log says of what a plugin tried and was not granted.
+//! The log's lines about attempts of a plugin that were not granted.
 
 use std::{
     collections::HashSet,
@@ -18,7 +18,7 @@ pub(in crate::plugin) struct Refusals(Mutex<Said>);
 
 struct Said {
     asker: Asker,
-    /// What was refused in this call.
+    /// The lines of refusals in this call.
     lines: HashSet<String>,
 }
 

@@ -9,7 +9,7 @@ use crate::plugin::{
     resources::{Account, to_contract},
 };
 
-/// What a number costs of the bytes that all accounts of a store may have.
+/// The cost of a number, of the bytes that all accounts of a store may have.
 const NUMBER: usize = 8;
 
 impl HostAccount for Call {

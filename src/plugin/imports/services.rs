@@ -1,4 +1,4 @@
-//! What every plugin has: the log, its settings, its state, and password hashing.
+//! The imports that every plugin has: the log, its settings, its state, and password hashing.
 
 use super::Result;
 use crate::gate::grounds::Setting;

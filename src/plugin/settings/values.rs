@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{Node, Version};
 
-/// What a key leads to: above a file or inside one.
+/// The place of a key: above a file or inside one.
 #[derive(Clone, Copy)]
 enum Located<'a> {
     Node(&'a Node),

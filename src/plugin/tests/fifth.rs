@@ -39,7 +39,7 @@ use crate::{
     types::BoxFuture,
 };
 
-/// What such a plugin would be in the contract.
+/// The interface of such a plugin in the contract.
 const WIT: &str = "
     package portcullis:plugin@0.1.0;
 

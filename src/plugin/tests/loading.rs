@@ -1,4 +1,4 @@
-//! What is loaded, and what is said of what is not.
+//! Components that are loaded, and the errors of those that are not.
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
@@ -60,7 +60,7 @@ async fn what_is_not_granted_comes_with_the_lines_to_add() {
     let lines =
         "\n    [plugin.grants]\n    tcp = [\"HOST:PORT\"]\n    dns = true  # where HOST is a name";
     assert!(ldap.text.ends_with(lines), "{ldap}");
-    // What libraries merely import is there, and closed.
+    // Interfaces that libraries merely import are there, and closed.
     let gates = fixture
         .gates(&[configured(component("wants-sockets"), "")])
         .await;
@@ -260,7 +260,7 @@ fn the_clock_keeps_no_engine() {
     panic!("somebody holds the engine");
 }
 
-/// What one host's clients do counts for no other.
+/// Attempts at one host count for no other.
 #[tokio::test]
 async fn hosts_have_states_of_their_own() {
     let fixture = Fixture::new();

@@ -1,4 +1,4 @@
-//! What HELP, FEAT and OPTS say, and that it is so.
+//! The replies to HELP, FEAT and OPTS, and that they are true.
 
 use super::{HostSetup, harness, required, tester::Tester};
 use crate::{config::Config, ftp::path::VirtualPath, session::harness::Harness};

@@ -1,4 +1,4 @@
-//! What an observer hears: each event once, with what it needs to know.
+//! The events of an observer: each one once, with all that it needs to know.
 
 use std::sync::{Arc, Mutex};
 

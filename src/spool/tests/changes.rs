@@ -165,7 +165,7 @@ async fn a_mounted_file_system() {
         command
             .args(["-t", "tmpfs", "-o", options, "tmpfs"])
             .arg(&mounted);
-        // What was removed may still be open for a moment, and the file system busy.
+        // Removed files may still be open for a moment, and the file system busy.
         let tried = (0..1000).any(|_| {
             std::thread::sleep(std::time::Duration::from_millis(10));
             command.status().unwrap().success()

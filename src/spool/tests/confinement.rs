@@ -132,7 +132,7 @@ async fn links_within_the_tree_work() {
         .set_times(&path("/down"), SystemTime::now(), None)
         .await;
     assert_error!(times, Error::Unsupported);
-    // What is renamed and removed is the link.
+    // The link itself is renamed and removed.
     fixture
         .tree
         .rename(&path("/a/b/up"), &path("/a/b/other"), false)

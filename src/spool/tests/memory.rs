@@ -130,7 +130,7 @@ async fn a_published_file_is_read_to_go_on_from() {
     let fixture = InMemory::new().await;
     let (old, more) = ("0123456789abcdef".repeat(1 << 18), "more".repeat(1000));
     fixture.put("/file", &old).await;
-    // What comes behind it is written while it is read.
+    // The bytes behind it are written while it is read.
     let mut part = fixture.stage("/file", StartAt::End, &more).await;
     assert_eq!(part.length(), (old.len() + more.len()) as u64);
     let at = old.len() as u64 - 4;

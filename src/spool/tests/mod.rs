@@ -71,7 +71,7 @@ impl Local {
     }
 }
 
-/// What an account sees of it.
+/// The files that an account sees of it.
 struct Files(Arc<Tree>);
 
 impl Deref for Files {
@@ -253,7 +253,7 @@ impl Fixture {
         fs::metadata(self.home().join(name)).unwrap().mode() & 0o7777
     }
 
-    /// What is in staging besides the lock, and the labels of what is there.
+    /// The names in staging besides the lock, and the labels of the uploads there.
     fn staged(&self) -> Vec<String> {
         let mut names: Vec<String> = fs::read_dir(self.local.staging())
             .unwrap()
@@ -271,7 +271,7 @@ impl Fixture {
         names
     }
 
-    /// What is in staging besides the lock.
+    /// The names in staging besides the lock.
     fn all_staged(&self) -> Vec<String> {
         let entries = fs::read_dir(self.local.staging()).unwrap();
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -331,7 +331,7 @@ impl Fixture {
     }
 }
 
-/// What a session knows of an upload to `path`.
+/// The facts that a session knows of an upload to `path`.
 fn note(path: &str) -> QuarantineInfo {
     QuarantineInfo {
         host: HostId::default(),

@@ -210,7 +210,7 @@ async fn nothing_goes_on_from_a_file_that_took_its_place_unseen() {
             let staged = fixture.tree.stage(&file, StartAt::Offset(10)).await;
             assert_error!(staged, Error::Changed);
         }
-        // Who asks knows what lies there, and can go on from that.
+        // A client that asks knows the file that lies there, and can go on from that.
         assert_eq!(fixture.waits("/file").await, None);
         let mut part = fixture.stage("/file", StartAt::Offset(2), "!").await;
         part.publish(&file, true).await.unwrap();

@@ -1,4 +1,4 @@
-//! What a person has to look at.
+//! Uploads that a person has to look at.
 
 use super::*;
 use data_encoding::HEXLOWER;

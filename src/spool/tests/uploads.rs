@@ -337,7 +337,7 @@ async fn two_uploads_to_one_path() {
     let file = path("/file");
     let mut one = fixture.stage("/file", StartAt::Start, "one").await;
     let mut two = fixture.stage("/file", StartAt::Start, "two").await;
-    // What either has sent so far is no base for a third.
+    // The bytes that either has sent so far are no base for a third.
     assert_error!(fixture.tree.stage(&file, StartAt::End).await, Error::Busy);
     assert_error!(
         fixture.tree.stage(&file, StartAt::Offset(1)).await,
@@ -419,7 +419,7 @@ async fn regression_a_published_upload_stays_whole_when_its_end_fails() {
     second.keep().await.unwrap();
     let mut staged = fixture.staged().into_iter();
     let later = staged.find(|name| name.ends_with(".part")).unwrap();
-    // What waits there cannot be removed.
+    // The upload that waits there cannot be removed.
     let later = fixture.local.staging().join(later);
     fs::remove_file(&later).unwrap();
     fs::create_dir(&later).unwrap();

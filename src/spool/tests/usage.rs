@@ -1,4 +1,4 @@
-//! What lies in a home.
+//! The usage of a home.
 
 use super::*;
 

@@ -113,7 +113,7 @@ async fn whose_it_is_outlives_a_restart() {
     assert_eq!(labels(&fixture.local), [None, None]);
     let part = fixture.tree.partial(&path("/two")).await.unwrap();
     assert_eq!(part.map(|part| part.size), Some(2));
-    // What is gone leaves no label behind.
+    // An upload that is gone leaves no label behind.
     fixture.tree.remove_file(&path("/one")).await.unwrap();
     let mut part = fixture.stage("/two", StartAt::Offset(2), "2").await;
     part.publish(&path("/two"), true).await.unwrap();

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// The kernel gives up with EAGAIN when something is renamed or mounted while it resolves a `..` of
-/// a link. Who can rename without pause must not hold a thread for ever.
+/// a link. A client that can rename without pause must not hold a thread for ever.
 const TRIES: usize = 100;
 
 const RESOLVE: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
@@ -207,7 +207,7 @@ impl AsFd for Directory {
     }
 }
 
-/// What a directory's handle is for.
+/// The purpose of a directory's handle.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {
     /// To change names in it.
@@ -250,8 +250,8 @@ pub(super) fn describe_link(facts: &Statx) -> Metadata {
     }
 }
 
-/// What a failed resolution means: EXDEV is a way out of the tree, ELOOP a magic link or a circle,
-/// and neither exists for the client.
+/// The meaning of a failed resolution: EXDEV is a way out of the tree, ELOOP a magic link or a
+/// circle, and neither exists for the client.
 fn unresolved(error: Errno) -> Error {
     match error {
         Errno::XDEV | Errno::LOOP => Error::NotFound,

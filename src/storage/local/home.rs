@@ -1,4 +1,4 @@
-//! What is beneath one directory of a storage.
+//! The files beneath one directory of a storage.
 
 use std::{borrow::Cow, sync::Arc, time::SystemTime};
 

@@ -21,7 +21,7 @@ use crate::{
     types::BoxFuture,
 };
 
-/// What the kernel fills at once: about 1000 names.
+/// The bytes that the kernel fills at once: about 1000 names.
 const BUFFER: usize = 32 << 10;
 /// A batch ends with the buffer in which this many are reached, so that a small directory is one
 /// trip to the pool, its end included.
@@ -134,7 +134,7 @@ impl Reader {
 
 impl Position {
     fn metadata(&self, name: &CStr) -> Option<Metadata> {
-        // What a network file system knows already is good enough for a listing.
+        // The attributes that a network file system knows already are good enough for a listing.
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_DONT_SYNC;
         let found = statx(&self.directory, name, flags, FACTS).ok()?;
         if kind(&found) != Kind::Link {

@@ -3,7 +3,8 @@
 //! Everything is opened beneath a handle of the home by the kernel (`confined_dir`), and one rename makes
 //! an upload visible (`publishing`).
 //!
-//! What the page cache answers is done on the runtime's threads, and what may wait on the pool's.
+//! Operations that the page cache answers are done on the runtime's threads, and those that may
+//! wait on the pool's.
 
 mod backend;
 mod confined_dir;

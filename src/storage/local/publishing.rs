@@ -37,7 +37,7 @@ impl Publishing {
             let changed = self.apply_metadata(old.as_ref())?;
             if durability != Durability::None {
                 let file = &*self.publication.file.handle;
-                // What has been set a moment ago is on the disk with `fsync` alone.
+                // Attributes that were set a moment ago are on the disk with `fsync` alone.
                 let synced = if changed {
                     fsync(file)
                 } else {

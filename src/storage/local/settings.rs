@@ -1,4 +1,4 @@
-//! What all homes of a storage have in common.
+//! The settings that all homes of a storage have in common.
 
 use std::{
     os::fd::AsFd,

@@ -1,5 +1,5 @@
-//! What a file is given besides its content, so that publishing it is like writing in place: access
-//! control lists, extended attributes, security labels.
+//! The attributes of a file besides its content, so that publishing it is like writing in place:
+//! access control lists, extended attributes, security labels.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 

@@ -24,7 +24,7 @@ use crate::ftp::metadata::{Kind, Metadata};
 /// From this size on, freeing a file is left to the pool.
 pub(crate) const LARGE: u64 = 64 << 20;
 
-/// What [`Metadata`] is made of.
+/// The fields that [`Metadata`] is made of.
 pub(crate) const FACTS: StatxFlags = StatxFlags::TYPE
     .union(StatxFlags::MODE)
     .union(StatxFlags::NLINK)

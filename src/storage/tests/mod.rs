@@ -1,4 +1,4 @@
-//! What every backend has to do: the same tests for all of them.
+//! The duties of every backend: the same tests for all of them.
 
 #![allow(
     clippy::expect_used,
@@ -39,7 +39,7 @@ const ALL: Capabilities = Capabilities {
     free_space: true,
 };
 
-/// What an object store can do.
+/// The capabilities of an object store.
 const FEW: Capabilities = Capabilities {
     writable: true,
     modes: false,

@@ -181,7 +181,7 @@ async fn an_identity_tells_versions_apart(subject: Subject) {
     assert_error!(directory.file(), Error::IsDirectory);
 }
 
-/// What was asked for, and what was told.
+/// The requests for room, and the count of publications.
 #[derive(Default)]
 struct Asked {
     replaced: Vec<u64>,
