@@ -1,4 +1,4 @@
-//! What the types cannot say: values that make no sense, alone or together.
+//! Checks beyond the types: values that make no sense, alone or together.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::types::{OnFailure, dns::is_dns_name};
 
-/// What was found, each with its key.
+/// The errors and warnings, each with its key.
 #[derive(Default)]
 pub struct Findings {
     pub errors: Vec<(String, String)>,

@@ -14,7 +14,7 @@ use super::{
 /// A file with its types, and the places of its keys.
 #[derive(Clone, Debug)]
 pub struct Document<T> {
-    /// What it says.
+    /// Its content.
     pub value: T,
     origins: Origins,
 }

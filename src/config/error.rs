@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, and where.
+//! Errors of a configuration, and their places.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ pub struct Problem {
     pub place: String,
     /// `limits.idle-timeout`; empty when no key is to blame.
     pub key: String,
-    /// What was expected, and what was found.
+    /// The message without place and key: mostly the expected value and the found one.
     pub text: String,
 }
 

@@ -4,8 +4,8 @@ use toml::Value;
 
 use super::path::{KeyPath, Step};
 
-/// What to say about `message`, which serde gave for `path`, where `value` was found, in a tree that
-/// has the keys `known`.
+/// Explains `message`, which serde gave for `path`, where `value` was found, in a tree that has the
+/// keys `known`.
 pub fn explain(
     message: &str,
     path: &KeyPath,

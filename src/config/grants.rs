@@ -1,4 +1,4 @@
-//! What a plugin may reach outside of itself: nothing, unless it is said here.
+//! The grants of a plugin: it reaches nothing outside of itself, unless it is said here.
 
 use std::{fmt, net::IpAddr, path::PathBuf, str::FromStr};
 
@@ -23,7 +23,7 @@ pub struct Grants {
     /// addresses, or to the networks that stand beside the URL.
     #[schemars(with = "Vec<value::Endpoint>")]
     pub tcp: Vec<Endpoint>,
-    /// What it may send HTTP requests to: URLs of scheme, host and port. Names must point to public
+    /// URLs of scheme, host and port that it may send HTTP requests to. Names must point to public
     /// addresses, or to the networks that stand beside the URL.
     #[schemars(with = "Vec<UrlOrTable>")]
     pub http: Vec<Service>,
@@ -62,12 +62,12 @@ pub struct Directory {
     pub host: PathBuf,
     /// The path that the plugin sees it as.
     pub guest: String,
-    /// What the plugin may do there.
+    /// The plugin's access to the directory.
     #[serde(default)]
     pub access: Access,
 }
 
-/// What a plugin may do with the files of a directory.
+/// A plugin's access to the files of a directory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Access {
@@ -187,8 +187,8 @@ pub struct Service {
 }
 
 impl Service {
-    /// What a request for this URL needs. `None` where there is no host, or more than host and
-    /// port, such as `user@host`.
+    /// The service that a request for this URL goes to. `None` where there is no host, or more than
+    /// host and port, such as `user@host`.
     #[must_use]
     pub fn of(uri: &Uri) -> Option<Self> {
         let (scheme, authority) = (uri.scheme()?, uri.authority()?);
@@ -198,7 +198,7 @@ impl Service {
             _ => return None,
         };
         let host = authority.host();
-        // What is no port is none to `http`, too: "host:" and "host:99999".
+        // `http` gives no port where the text is not one: "host:" and "host:99999".
         let rest = authority.as_str().strip_prefix(host)?;
         let port = match (rest, authority.port_u16()) {
             ("", _) => usual,

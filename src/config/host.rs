@@ -8,7 +8,7 @@ use crate::types::HostId;
 /// A virtual host, as configured. The configuration names one, which has all of these keys.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Host {
-    /// What its users are known by.
+    /// The key of what is kept for its users.
     pub id: HostId,
     /// Names that it answers to besides those of its certificates.
     pub names: Vec<String>,

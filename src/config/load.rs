@@ -27,13 +27,13 @@ pub struct Loaded {
     pub config: Config,
     /// The file that it came from, if any.
     pub file: Option<PathBuf>,
-    /// What is allowed, but dangerous.
+    /// Settings that are allowed, but dangerous.
     pub warnings: Vec<Problem>,
     origins: Origins,
     request: Request,
 }
 
-/// What was asked to be read.
+/// The arguments of [`load`], and the working directory.
 #[derive(Clone, Debug, Default)]
 struct Request {
     working: PathBuf,
@@ -45,9 +45,9 @@ struct Request {
 /// then applies each `KEY=VALUE` of `sets`, of which later ones win.
 ///
 /// The state directory is relative to the configuration file, and what the server keeps in it (the
-/// storages' directories) to the state directory. What the operator brings (certificates,
-/// components) is relative to the configuration file. A path given by `--set` takes the working
-/// directory for the configuration file's.
+/// storages' directories) to the state directory. The operator's own files (certificates, components)
+/// are relative to the configuration file. A path given by `--set` takes the working directory for
+/// the configuration file's.
 ///
 /// # Errors
 /// All that is wrong, each with its place.
@@ -279,8 +279,8 @@ impl From<Config> for Loaded {
     }
 }
 
-/// Gives the tree its types. What does not fit is noted and taken out, and the rest tried again, so
-/// that all of it is found at once.
+/// Gives the tree its types. A value that does not fit is noted and taken out, and the rest tried
+/// again, so that all errors are found at once.
 ///
 /// `known` are the keys of the whole tree, to say where one that is not known here belongs.
 pub(super) fn typed<T: DeserializeOwned>(

@@ -1,4 +1,4 @@
-//! What `config.toml` can say, as typed values.
+//! The keys of `config.toml` as typed values.
 //!
 //! [`Config`] is the one definition: a field is a key, its attributes are default, form, bounds and
 //! the mark that a change takes a restart, its doc comment is the text of the JSON [`schema()`] and of

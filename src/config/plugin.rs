@@ -45,7 +45,7 @@ pub struct Plugin {
     #[serde(default)]
     #[schemars(extend("pattern" = "^[0-9a-fA-F]{64}$"))]
     pub sha256: Option<String>,
-    /// What a fault of the plugin means.
+    /// The fate of an operation when the plugin fails.
     #[serde(default)]
     pub on_failure: OnFailure,
     /// The settings of the plugin itself; `{ file = "…" }` in them is read from the state directory
@@ -56,10 +56,10 @@ pub struct Plugin {
     /// How long an instance lives; unset, as suits what the plugin decides.
     #[serde(default)]
     pub instances: Option<Instances>,
-    /// What one call may take, and how many at once.
+    /// The limits of its calls and instances.
     #[serde(default)]
     pub limits: PluginLimits,
-    /// What it may reach outside of itself.
+    /// The resources outside of itself that it may use.
     #[serde(default)]
     pub grants: Grants,
 }

@@ -81,21 +81,21 @@ pub struct Data {
     #[serde(with = "value::Ports")]
     #[default((10_000, 30_000))]
     pub passive_ports: (u16, u16),
-    /// What PASV says; unset, the address that the client connected to. An IPv4 address or a DNS
-    /// name, looked up anew every minute.
+    /// The address that PASV tells: IPv4, or a DNS name that is looked up anew every minute. Unset, the
+    /// one that the client connected to.
     #[schemars(with = "Option<value::Address>")]
     pub advertise: Option<Advertise>,
     /// Whether PORT and EPRT work, to the client's own address, ports from 1024.
     pub active: bool,
 }
 
-/// What PASV tells clients to connect to.
+/// The address that PASV tells clients to connect to.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Advertise {
     /// This.
     Address(IpAddr),
-    /// What this name resolves to.
+    /// The address that this name resolves to.
     Name(String),
 }
 

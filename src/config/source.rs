@@ -1,4 +1,4 @@
-//! What the file and the command line say, merged, and where each key was said.
+//! The file and the command line, merged, and the place of each key.
 
 use std::{collections::BTreeMap, ops::Range, str::FromStr};
 
@@ -70,7 +70,7 @@ impl Source {
         })
     }
 
-    /// Applies one `--set KEY=VALUE`. What is no TOML value is taken as text.
+    /// Applies one `--set KEY=VALUE`. A value that is not TOML is taken as text.
     pub fn set(&mut self, argument: &str) -> Result<(), Problem> {
         let problem = |key: &str, text: String| Problem {
             place: format!("--set {key}"),
@@ -94,7 +94,7 @@ impl Source {
         Ok(())
     }
 
-    /// What `--set` gave for a key as it was typed, when it was read as something else than text:
+    /// The value of a key as it was typed after `--set`, if it was read as something else than text:
     /// `--set tls.minimum-version=1.2` is a number at first.
     pub fn as_typed(&self, path: &KeyPath) -> Option<Value> {
         let set = self.sets.iter().rev().find(|set| set.path == *path)?;
@@ -122,7 +122,7 @@ impl Source {
         Ok(keys.fold(path, |path, key| path.key(key)))
     }
 
-    /// What is to be changed in part has to be there: the default, where the file has nothing.
+    /// Puts in the default of a section that is to be changed in part, where the file has nothing.
     fn fill_in(&mut self, section: &str) {
         let default = match section {
             "plugin" => Value::Array(defaults::default_plugin_tables().map(Value::Table).to_vec()),

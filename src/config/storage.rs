@@ -88,7 +88,7 @@ pub struct Uploads {
     #[serde(with = "value::Time")]
     #[default(Duration::from_secs(30))]
     pub verdict_after: Duration,
-    /// What happens when a verdict is late.
+    /// The fate of an upload whose verdict is late.
     #[default(LateVerdict::Wait)]
     pub verdict_late: LateVerdict,
     /// How often the client is told, by another 150, that it is still waited for. 0: never.
@@ -110,7 +110,7 @@ pub enum UploadDigest {
     Sha256,
 }
 
-/// What happens when inspectors take longer than `verdict-after`.
+/// The fate of an upload whose inspectors take longer than `verdict-after`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum LateVerdict {

@@ -10,7 +10,7 @@ use super::*;
 const DOCUMENTED: &str = include_str!("../../../config.toml");
 const REFERENCE: &str = include_str!("../../../docs/reference.md");
 
-/// What this file, as an editor would say by the schema, has wrong.
+/// The errors of this file, as an editor would tell them by the schema.
 fn wrong(text: &str) -> Vec<String> {
     let table: toml::Table = text
         .parse()

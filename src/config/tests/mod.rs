@@ -16,7 +16,7 @@ fn read(text: &str, sets: &[&str]) -> Result<Loaded, ConfigError> {
     load::load_in(directory.path(), Some(Path::new("config.toml")), &sets)
 }
 
-/// What is said about this text, a line each.
+/// The errors of this text, a line each.
 fn complaints(text: &str, sets: &[&str]) -> Vec<String> {
     let error = read(text, sets).expect_err(text);
     error.to_string().lines().map(str::to_owned).collect()
