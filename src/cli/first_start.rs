@@ -1,4 +1,4 @@
-//! What a server that nobody has set up makes for itself, and tells.
+//! The first start: a server that nobody has set up makes what it needs, and tells of it.
 
 use std::{
     fmt::Write,
@@ -24,7 +24,7 @@ const USER: &str = "portcullis";
 /// Where its password is kept, in the state directory.
 const FIRST_USER: &str = "first-user.txt";
 
-/// What was found or made, for [`announce`].
+/// The files and the password that were found or made, for [`announce`].
 #[derive(Clone, Debug)]
 pub struct Info {
     /// The certificate that clients see.

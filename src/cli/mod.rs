@@ -125,7 +125,7 @@ impl fmt::Display for Failure {
 }
 
 impl Source {
-    /// What was said before the subcommand, then what was said after it.
+    /// The options before the subcommand, then those after it.
     fn then(mut self, later: Self) -> Self {
         self.config = later.config.or(self.config);
         self.sets.extend(later.sets);

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 
 use crate::observe::escape;
 
-/// Prints to standard output. Whoever has closed it does not want to read on.
+/// Prints to standard output. A reader that has closed it does not want to read on.
 pub fn print(text: &str) {
     let mut out = io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());

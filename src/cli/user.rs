@@ -48,7 +48,7 @@ pub enum Command {
     },
     /// Give a user another password
     Passwd {
-        /// Whose
+        /// The user
         name: String,
         /// Read the password from standard input instead of asking for it
         #[arg(long)]
@@ -58,21 +58,21 @@ pub enum Command {
     },
     /// Keep a user out, whose sessions end if the server runs
     Disable {
-        /// Whom
+        /// The user
         name: String,
         #[command(flatten)]
         source: Source,
     },
     /// Let a user in again
     Enable {
-        /// Whom
+        /// The user
         name: String,
         #[command(flatten)]
         source: Source,
     },
     /// Say the most that a user may do; sessions with other permissions end if the server runs
     Permissions {
-        /// Whose
+        /// The user
         name: String,
         /// All that the user may do
         #[arg(value_name = "P,…", value_delimiter = ',', required = true,
@@ -91,7 +91,7 @@ pub enum Command {
     },
     /// Remove a user; the files stay
     Remove {
-        /// Whom
+        /// The user
         name: String,
         #[command(flatten)]
         source: Source,
@@ -101,12 +101,12 @@ pub enum Command {
 #[derive(Args, Debug)]
 #[group(id = "new-user")]
 pub struct Add {
-    /// What the user logs in as
+    /// The name that the user logs in with
     name: String,
     /// Read the password from standard input instead of asking for it
     #[arg(long)]
     password_stdin: bool,
-    /// What the user sees as "/", within the storage [default: "/" and the name]
+    /// The directory that the user sees as "/", within the storage [default: "/" and the name]
     #[arg(long, value_name = "DIR")]
     home: Option<String>,
     /// A group, for the other plugins; as often as wanted
@@ -330,7 +330,7 @@ fn row(name: &str, user: &Value) -> [String; 5] {
     ]
 }
 
-/// What is in the file may have been written by anybody; no control character reaches a terminal.
+/// Escapes control characters, lest they reach a terminal: anybody may have written the file.
 fn printable(text: &str) -> String {
     text.chars()
         .flat_map(|c| {

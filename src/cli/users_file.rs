@@ -11,7 +11,7 @@ use toml_edit::{DocumentMut, Item, RawString, Table};
 use super::files;
 use crate::config::{Config, regular, toml_error};
 
-/// What stands on top of a new file.
+/// The comment on top of a new file.
 const HEAD: &str = "\
 # The users of this server, read anew whenever this file changes. `portcullis user` writes it; what
 # is written by hand stays. For each user, a table by the name:
@@ -33,7 +33,7 @@ const HEAD: &str = "\
 /// A user to be added.
 #[derive(Clone, Debug, Default)]
 pub struct NewUser {
-    /// What USER says.
+    /// The argument of USER.
     pub name: String,
     /// The password's hash.
     pub hash: String,
@@ -106,7 +106,7 @@ pub fn edit(
     files::replace(path, document.text()?.as_bytes())
 }
 
-/// What is in a file of users.
+/// The content of a file of users.
 pub enum Document {
     /// With its comments and its order.
     Toml(DocumentMut),
@@ -168,7 +168,7 @@ impl Document {
                 for (key, value) in user.fields() {
                     table.insert(key, Item::Value(value));
                 }
-                // What stands below the last user stays above the new one.
+                // Comments below the last user stay above the new one.
                 let trailing = document.trailing().as_str().unwrap_or_default().to_owned();
                 let gap = if trailing.is_empty() && document.is_empty() {
                     ""
@@ -260,7 +260,7 @@ impl Document {
     }
 }
 
-/// What stands between a user and the one above.
+/// The text between a user and the one above.
 fn prefix(document: &DocumentMut, name: &str) -> Option<String> {
     let (key, item) = document.get_key_value(name)?;
     let decor = match item {

@@ -17,7 +17,7 @@ use crate::{
 pub struct Arguments {
     /// The module: a .wasm file that a compiler made
     module: PathBuf,
-    /// What it implements, where the module does not say so itself (Go)
+    /// The kind that it implements, where the module does not say so itself (Go)
     #[arg(long)]
     world: Option<&'static PluginKind>,
     /// Where to write the component

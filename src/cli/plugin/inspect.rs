@@ -44,7 +44,7 @@ fn wrong(component: &dyn fmt::Display, error: &LoadError) -> Failure {
     Failure::Running(format!("{component}: {}", error.text))
 }
 
-/// What a plugin of the configuration is, may and has.
+/// Prints a plugin of the configuration and its component; checks its grants and its digest.
 fn configured(source: &Source, name: &str) -> Result<(), Failure> {
     let loaded = source.load()?;
     let plugins = &loaded.config.plugin;

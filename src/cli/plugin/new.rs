@@ -13,7 +13,7 @@ pub struct Arguments {
     /// The language
     #[arg(short, long)]
     language: Language,
-    /// What the plugin decides
+    /// The kind of the plugin
     #[arg(short, long)]
     kind: &'static PluginKind,
     /// The directory: not there yet, or empty

@@ -1,4 +1,4 @@
-//! What came of a case, for programs.
+//! The results of a case, for programs.
 
 use std::time::Duration;
 

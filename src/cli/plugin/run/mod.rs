@@ -35,7 +35,7 @@ const PATIENCE: Duration = Duration::from_millis(800);
 pub struct Arguments {
     /// The component: a .wasm file, or builtin:NAME
     component: String,
-    /// What to ask, and what to expect
+    /// The case: what to ask, and what to expect
     #[arg(long, value_name = "FILE")]
     case: PathBuf,
     /// Makes each call so often, once all have been made and looked at, and tells what it took
@@ -57,7 +57,7 @@ struct Done<'a> {
     repeated: Option<Repeated>,
 }
 
-/// What many calls took.
+/// The figures of a repeated call.
 struct Repeated {
     calls: u32,
     faults: u32,
@@ -202,7 +202,7 @@ fn cache() -> Option<PathBuf> {
     Some(caches?.join("portcullis"))
 }
 
-/// Whose fault it is: the case file's, or the component's.
+/// Tells an error of loading as the case file's fault, or as the component's.
 fn refused(arguments: &Arguments, plan: &Plan, error: &LoadError) -> Failure {
     match &*error.key {
         "component" => Failure::Running(format!("{}: {}", arguments.component, error.text)),

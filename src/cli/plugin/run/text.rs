@@ -1,4 +1,4 @@
-//! What came of a case, for people.
+//! The results of a case, for people.
 
 use std::{fmt::Write, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::{
     plugin,
 };
 
-/// What the component could have, and the case does not grant.
+/// The imports of the component that the case grants nothing for.
 pub fn nothing_granted(line: &str, imports: &[&str]) -> String {
     let imports = imports.join(", ");
     format!("nothing granted for {imports}: [grants] {line}\n")
