@@ -19,8 +19,7 @@ use crate::types::dns::is_host_name;
 pub struct Grants {
     /// Directories that it sees.
     pub directories: Vec<Directory>,
-    /// URLs of scheme, host and port that it may send HTTP requests to. Names must point to public
-    /// addresses, or to the networks that stand beside the URL.
+    /// Hosts and networks, each with a port, that it may open TCP connections to.
     #[schemars(with = "Vec<value::Endpoint>")]
     pub tcp: Vec<Endpoint>,
     /// URLs of scheme, host and port that it may send HTTP requests to. Names must point to public

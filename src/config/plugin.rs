@@ -41,7 +41,7 @@ pub struct Plugin {
     pub name: String,
     /// A file, relative to the configuration file, or `builtin:NAME`.
     pub component: String,
-    /// The fate of an operation when the plugin fails.
+    /// The component's digest, 64 hexadecimal digits: anything else is not loaded.
     #[serde(default)]
     #[schemars(extend("pattern" = "^[0-9a-fA-F]{64}$"))]
     pub sha256: Option<String>,

@@ -76,8 +76,7 @@ impl Server {
 #[derive(Clone, Debug, PartialEq, SmartDefault, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Data {
-    /// The address that PASV tells: IPv4, or a DNS name that is looked up anew every minute. Unset, the
-    /// one that the client connected to.
+    /// Ports for PASV and EPSV, both ends included; 0-0 lets the system choose.
     #[serde(with = "value::Ports")]
     #[default((10_000, 30_000))]
     pub passive_ports: (u16, u16),

@@ -80,7 +80,7 @@ pub enum PartialListing {
 #[derive(Clone, Copy, Debug, PartialEq, SmartDefault, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Uploads {
-    /// The fate of an upload whose verdict is late.
+    /// The digest that is made of every upload.
     #[default(UploadDigest::None)]
     pub digest: UploadDigest,
     /// How long inspectors may take after the last byte, until `verdict-late` says what happens. 0: no

@@ -12,7 +12,7 @@ use super::value;
 #[derive(Clone, Debug, PartialEq, SmartDefault, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Tls {
-    /// The oldest version of TLS that is spoken.
+    /// PEM chain; without it a self-signed one is made in the state directory.
     #[serde(with = "value::OptionalPath")]
     pub certificate: Option<PathBuf>,
     /// PEM key of `certificate`.
@@ -32,7 +32,7 @@ pub struct Tls {
     /// Whether a protected upload has to end with `close_notify`.
     #[default(CloseNotify::Prefer)]
     pub close_notify: CloseNotify,
-    /// The oldest version.
+    /// The oldest version of TLS that is spoken.
     #[default(TlsVersion::V1_2)]
     pub minimum_version: TlsVersion,
     /// Whether client certificates are asked for.
