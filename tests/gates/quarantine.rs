@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     built,
-    support::{Server, Setup, eventually},
+    support::{Server, Setup, content, eventually},
 };
 
 /// An inspector that puts into quarantine what is called so.
@@ -38,7 +38,12 @@ fn names_are_escaped_in_json_too() {
     let name = "quarantine-\u{202e}gpj.exe\u{2066}\u{200b}é";
     client.store(&format!("STOR {name}"), b"one").expect(550);
     let mut data = client.begin(&format!("STOR broken-{}", &name[11..]));
-    data.send(b"half").unwrap();
+    data.send(&content(1 << 20, 1)).unwrap();
+    // A session that ends before any of it has arrived has nothing to keep.
+    eventually("it has arrived", || {
+        let status = client.send("STAT").expect(213);
+        !status.text().contains(" 0 bytes")
+    });
     drop(client);
     drop(data);
     for (words, key) in [
