@@ -129,7 +129,7 @@ impl InspectionFeed {
         }
     }
 
-    /// So much is staged.
+    /// The staged upload has grown to this length.
     pub(super) async fn staged(&mut self, so_much: u64) -> Result<(), FeedError> {
         if let Position::Behind { task, length, .. } = &self.position {
             length.send_replace(so_much);
