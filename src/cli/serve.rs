@@ -31,13 +31,13 @@ pub fn run(source: &Source) -> Result<(), Failure> {
     let runtime = builder
         .build()
         .map_err(|error| format!("no threads to serve with: {error}"))?;
-    let ended = runtime.block_on(serve(loaded, &info));
+    let ended = runtime.block_on(serve(loaded, info));
     // A thread may wait for ever for a plugin's file (a pipe, say), and must not hold up the end.
     runtime.shutdown_timeout(LAST);
     ended
 }
 
-async fn serve(loaded: Loaded, info: &Info) -> Result<(), Failure> {
+async fn serve(loaded: Loaded, info: Info) -> Result<(), Failure> {
     let first = loaded.clone();
     let again = move || {
         let mut loaded = first.again().map_err(|error| error.to_string())?;
