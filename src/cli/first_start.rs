@@ -198,7 +198,10 @@ pub fn announce(info: Info, listening: &[Listening]) {
     output::print(&Zeroizing::new(text(info, listening)));
     if let (Some(path), Some(password)) = (&info.first_user, &info.password) {
         let curl = curl(info, listening, password.expose()).map(Zeroizing::new);
-        if let Err(error) = files::replace(path, note(password, curl.as_ref().map(|curl| curl.as_str())).as_bytes()) {
+        if let Err(error) = files::replace(
+            path,
+            note(password, curl.as_ref().map(|curl| curl.as_str())).as_bytes(),
+        ) {
             tracing::warn!(
                 error,
                 "the first user's file has no command to try the server with"

@@ -69,7 +69,11 @@ pub fn ensure_for(directory: &Path, addresses: &[IpAddr]) -> io::Result<(PathBuf
     // The key first: should the rest not happen, the next start goes on from there.
     let fresh = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(io::Error::other)?;
     let fresh = Zeroizing::new(fresh);
-    write_new(&key, Zeroizing::new(fresh.serialize_pem()).as_bytes(), 0o600)?;
+    write_new(
+        &key,
+        Zeroizing::new(fresh.serialize_pem()).as_bytes(),
+        0o600,
+    )?;
     let pem = Zeroizing::new(fs::read_to_string(&key)?);
     let pair = Zeroizing::new(KeyPair::from_pem(&pem).map_err(io::Error::other)?);
     let params = params(names(addresses)).map_err(io::Error::other)?;

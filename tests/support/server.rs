@@ -438,14 +438,16 @@ impl Server {
     fn listener(&mut self, tls: &str) -> SocketAddr {
         let tls = format!("tls={tls}");
         let line = self.wait_for_line(|line| {
-            line.contains("listening") && line.replace('"', "").contains(&tls)
+            let plain = line.replace("\":", "=").replace('"', "");
+            plain.contains("listening") && plain.contains(&tls)
         });
-        let address = line
+        let plain = line.replace("\":", "=").replace('"', "");
+        let address = plain
             .split("address=")
             .nth(1)
-            .and_then(|rest| rest.split_whitespace().next());
+            .and_then(|rest| rest.split([' ', ',', '}']).next());
         self.setup.keep_compiled();
-        address.unwrap().trim_matches('"').parse().unwrap()
+        address.unwrap().parse().unwrap()
     }
 
     /// A connection on which nothing has been said but the greeting.
