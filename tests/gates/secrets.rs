@@ -268,7 +268,6 @@ fn a_wrong_configuration_does_not_tell_them() {
         (format!("[carol]\npasword = \"{SETTING}\"\n"), "a key"),
         (format!("carol = \"{SETTING}\"\n"), "no table"),
         (format!("[carol]\npassword = {SETTING}\n"), "no quotes"),
-        (format!("[carol]\nhome = \"{SETTING}\"\n"), "a home"),
     ] {
         let setup = Setup::first().users_plugin();
         fs::create_dir_all(setup.state()).unwrap();
