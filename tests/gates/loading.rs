@@ -305,3 +305,29 @@ fn a_plain_module_is_told_what_to_do_with_it() {
     let said = refused(file.to_str().unwrap(), "");
     assert!(said.contains("portcullis plugin componentize"), "{said}");
 }
+
+/// A file of 200 MB is not read, let alone compiled.
+#[test]
+fn a_component_that_is_too_large_is_refused_before_it_is_read() {
+    let setup = Setup::new();
+    let file = setup.file("large.wasm", fs::read(built("faulty-guard")).unwrap());
+    let large = fs::OpenOptions::new().append(true).open(&file).unwrap();
+    large.set_len(200_000_000).unwrap();
+    let said = refused(file.to_str().unwrap(), "");
+    assert!(said.contains("large.wasm: it has 200000000 bytes"), "{said}");
+    assert!(said.contains("plugin-host.component-size"), "{said}");
+    let small = fs::metadata(built("faulty-guard")).unwrap().len();
+    for (most, code) in [(small - 1, 2), (small, 0)] {
+        let setup = Setup::new()
+            .set("plugin-host.component-size", &most.to_string())
+            .users_plugin()
+            .plugin("guard", &built("faulty-guard"), "");
+        let (status, said) = setup.run(&["check"]);
+        assert_eq!(status, code, "{said}");
+    }
+    for words in [["plugin", "inspect"], ["plugin", "run"]] {
+        let (status, said) = Setup::new().run(&[words[0], words[1], file.to_str().unwrap()]);
+        assert_ne!(status, 0, "{said}");
+        assert!(said.contains("200000000 bytes"), "{said}");
+    }
+}
