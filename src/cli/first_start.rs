@@ -159,7 +159,7 @@ fn first_user(state: &Path, users: &Path) -> Result<Option<Secret>, String> {
     users_file::edit(users, |document| {
         // Another server may have been quicker.
         if !users.exists() {
-            files::replace(&state.join(FIRST_USER), note(&password, None).as_bytes())?;
+            files::replace(&state.join(FIRST_USER), noted(&password, None).as_bytes())?;
             let (name, home) = (USER.to_owned(), format!("/{USER}"));
             document.add(&NewUser {
                 name,
@@ -175,7 +175,7 @@ fn first_user(state: &Path, users: &Path) -> Result<Option<Secret>, String> {
 }
 
 /// The text of the file that keeps the first user's password.
-fn note(password: &Secret, curl: Option<&str>) -> String {
+fn noted(password: &Secret, curl: Option<&str>) -> String {
     let mut text = format!(
         "The first user of this server. Remove this file when you have taken note, or the user by\n\
          `portcullis user remove {USER}`.\n\n\
@@ -193,9 +193,13 @@ fn note(password: &Secret, curl: Option<&str>) -> String {
 /// start, the password and a command to try it with.
 pub fn announce(info: &Info, listening: &[Listening]) {
     output::print(&text(info, listening));
+}
+
+/// After the first start, keeps the command beside the password.
+pub fn note(info: &Info, listening: &[Listening]) {
     if let (Some(path), Some(password)) = (&info.first_user, &info.password) {
         let curl = curl(info, listening, password.expose());
-        if let Err(error) = files::replace(path, note(password, curl.as_deref()).as_bytes()) {
+        if let Err(error) = files::replace(path, noted(password, curl.as_deref()).as_bytes()) {
             tracing::warn!(
                 error,
                 "the first user's file has no command to try the server with"
@@ -317,7 +321,7 @@ mod tests {
         let mut first = loaded(&state);
         let info = prepare(&mut first, &Startup::real()).unwrap();
         let password = info.password.clone().unwrap();
-        announce(&info, &listening());
+        note(&info, &listening());
         assert_eq!(
             first.config.tls.certificate,
             Some(state.join("tls/certificate.pem"))

@@ -16,6 +16,7 @@ mod logins;
 mod memory;
 mod open_files;
 mod uploads;
+mod walls;
 
 use support::Client;
 
