@@ -7,6 +7,7 @@
 pub mod allocator;
 pub mod cli;
 pub mod config;
+pub mod confine;
 pub mod data;
 pub mod fair;
 pub mod ftp;

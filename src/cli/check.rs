@@ -9,7 +9,12 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use super::{Failure, Source, files, first_start, output};
 use crate::{
     config::{Loaded, Problem},
-    plugin::trusted_cache,
+    confine::{Loader, privileges},
+    plugin::{
+        Tools,
+        compiler::{Compiler, Processes},
+        trusted_cache,
+    },
     server::{self, Tried},
     startup::Startup,
     tls::{self_signed, validity},
@@ -19,6 +24,10 @@ use crate::{
 /// Does what the start does, and undoes it; a running server goes on undisturbed.
 pub fn run(source: &Source) -> Result<(), Failure> {
     let mut loaded = source.load()?;
+    privileges::become_user(&mut loaded)
+        .map_err(|problem| Failure::Configuration(problem.to_string()))?;
+    let unreadable = privileges::unreadable(&loaded);
+    loaded.warnings.extend(unreadable);
     let startup = Startup::trial().map_err(|error| format!("no temporary directory: {error}"))?;
     let startup = Arc::new(startup);
     let tried = try_start(&mut loaded, &startup);
@@ -38,12 +47,17 @@ pub fn run(source: &Source) -> Result<(), Failure> {
 
 fn try_start(loaded: &mut Loaded, startup: &Arc<Startup>) -> Result<Tried, Problem> {
     first_start::prepare(loaded, startup)?;
+    let preopened = server::preopen(loaded, startup)?;
+    let tools = Tools {
+        compiler: Compiler::Processes(Processes::new(&loaded.config.plugin_host)),
+        loader: Loader::here(),
+    };
     let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build();
     let runtime = runtime.map_err(|error| loaded.problem("server.threads", error.to_string()))?;
-    let tried = runtime.block_on(server::try_start(loaded, startup));
+    let tried = runtime.block_on(server::try_start(loaded, preopened, tools, startup));
     // A thread may wait for a file system that hangs.
     runtime.shutdown_background();
     tried

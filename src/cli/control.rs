@@ -74,6 +74,10 @@ fn shown(status: &Status) -> String {
         let text = format!("{}, {} TLS", listening.address, listening.kind);
         rows.push(row("listener", text));
     }
+    rows.extend(status.walls.iter().map(|wall| {
+        let stands = if wall.stands { "" } else { "DOES NOT STAND: " };
+        row("wall", format!("{}: {stands}{}", wall.name, wall.text))
+    }));
     rows.push(row("sessions", status.sessions.to_string()));
     // The newest is the one above.
     rows.extend(status.generations.iter().skip(1).map(|one| {

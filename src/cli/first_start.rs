@@ -161,7 +161,7 @@ fn first_user(state: &Path, users: &Path) -> Result<Option<Secret>, String> {
     users_file::edit(users, |document| {
         // Another server may have been quicker.
         if !users.exists() {
-            files::replace(&state.join(FIRST_USER), note(&password, None).as_bytes())?;
+            files::replace(&state.join(FIRST_USER), noted(&password, None).as_bytes())?;
             let (name, home) = (USER.to_owned(), format!("/{USER}"));
             document.add(&NewUser {
                 name,
@@ -177,7 +177,7 @@ fn first_user(state: &Path, users: &Path) -> Result<Option<Secret>, String> {
 }
 
 /// The text of the file that keeps the first user's password.
-fn note(password: &Secret, curl: Option<&str>) -> Zeroizing<String> {
+fn noted(password: &Secret, curl: Option<&str>) -> Zeroizing<String> {
     let mut text = Zeroizing::new(format!(
         "The first user of this server. Remove this file when you have taken note, or the user by\n\
          `portcullis user remove {USER}`.\n\n\
@@ -194,14 +194,16 @@ fn note(password: &Secret, curl: Option<&str>) -> Zeroizing<String> {
 /// Tells on standard output where the server listens and where its things are; after the first
 /// start, the password and a command to try it with; the password is then forgotten.
 pub fn announce(info: Info, listening: &[Listening]) {
-    let info = &info;
-    output::print(&Zeroizing::new(text(info, listening)));
+    output::print(&Zeroizing::new(text(&info, listening)));
+    drop(info);
+}
+
+/// After the first start, keeps the command beside the password.
+pub fn note(info: &Info, listening: &[Listening]) {
     if let (Some(path), Some(password)) = (&info.first_user, &info.password) {
         let curl = curl(info, listening, password.expose()).map(Zeroizing::new);
-        if let Err(error) = files::replace(
-            path,
-            note(password, curl.as_ref().map(|curl| curl.as_str())).as_bytes(),
-        ) {
+        let curl = curl.as_ref().map(|curl| curl.as_str());
+        if let Err(error) = files::replace(path, noted(password, curl).as_bytes()) {
             tracing::warn!(
                 error,
                 "the first user's file has no command to try the server with"
@@ -323,7 +325,7 @@ mod tests {
         let mut first = loaded(&state);
         let info = prepare(&mut first, &Startup::real()).unwrap();
         let password = info.password.clone().unwrap();
-        announce(info.clone(), &listening());
+        note(&info, &listening());
         assert_eq!(
             first.config.tls.certificate,
             Some(state.join("tls/certificate.pem"))

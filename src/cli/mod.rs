@@ -17,7 +17,10 @@ use std::{fmt, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{ConfigError, Loaded, load, state as state_directory};
+use crate::{
+    config::{ConfigError, Loaded, load, state as state_directory},
+    plugin::compiler,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -94,6 +97,20 @@ enum Command {
     /// Make plugins, try them, and look at them
     #[command(subcommand)]
     Plugin(plugin::Command),
+    /// Beside a server: has plugins compiled
+    #[command(name = compiler::SUPERVISE, hide = true)]
+    SuperviseCompiling {
+        engine: String,
+        timeout: String,
+        cache: PathBuf,
+    },
+    /// Beside a server: compiles one plugin
+    #[command(name = compiler::COMPILE, hide = true)]
+    CompileComponent {
+        engine: String,
+        timeout: String,
+        allocation: String,
+    },
 }
 
 /// Why a command failed: which exit status it has.
@@ -175,6 +192,22 @@ fn run(line: CommandLine) -> Result<(), Failure> {
         Some(Command::State(command)) => state::run(source, command),
         Some(Command::User(command)) => user::run(source, command),
         Some(Command::Plugin(command)) => plugin::run(source, command),
+        Some(Command::SuperviseCompiling {
+            engine,
+            timeout,
+            cache,
+        }) => {
+            let processes = compiler::Processes::parse(&engine, &timeout)?;
+            compiler::supervise(&processes, &cache).map_err(|error| error.to_string().into())
+        }
+        Some(Command::CompileComponent {
+            engine,
+            timeout,
+            allocation,
+        }) => {
+            let processes = compiler::Processes::parse(&engine, &timeout)?;
+            Ok(compiler::work(&processes, &allocation)?)
+        }
     }
 }
 

@@ -1,15 +1,21 @@
 //! `portcullis serve`.
 
-use std::{env, os::unix::process::CommandExt, process, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::runtime;
 
 use super::{
     Failure, Source,
     first_start::{self, Info},
-    output,
 };
-use crate::{config::Loaded, server::Server, startup::Startup};
+use crate::{
+    config::{Loaded, Problem},
+    confine::{self, Confinement, Reach, privileges},
+    observe,
+    plugin::{Host, compiler::Compiler},
+    server::{self, Preopened, Server},
+    startup::Startup,
+};
 
 /// How long threads that do blocking work get when all else has ended.
 const LAST: Duration = Duration::from_secs(5);
@@ -17,11 +23,14 @@ const LAST: Duration = Duration::from_secs(5);
 /// Serves until a signal ends it.
 pub fn run(source: &Source) -> Result<(), Failure> {
     let mut loaded = source.load()?;
-    without_backtraces();
-    // Dropped last.
-    let _flush = crate::observe::init(&loaded.config.log).map_err(Failure::Configuration)?;
-    let info = first_start::prepare(&mut loaded, &Startup::real())
-        .map_err(|problem| Failure::Configuration(problem.to_string()))?;
+    // Dropped last. The walls are to be around its thread, too, so that this starts later.
+    let mut log = observe::init(&loaded.config.log).map_err(Failure::Configuration)?;
+    let prepared = prepare(&mut loaded);
+    let prepared = prepared.map_err(|problem| Failure::Configuration(problem.to_string()))?;
+    // From here on there may be threads.
+    log.start()
+        .map_err(|error| format!("the log cannot be written: {error}"))?;
+    observe::give_memory_back();
 
     let mut builder = runtime::Builder::new_multi_thread();
     builder.enable_all().thread_name("portcullis");
@@ -31,13 +40,49 @@ pub fn run(source: &Source) -> Result<(), Failure> {
     let runtime = builder
         .build()
         .map_err(|error| format!("no threads to serve with: {error}"))?;
-    let ended = runtime.block_on(serve(loaded, info));
+    let ended = runtime.block_on(serve(loaded, prepared));
     // A thread may wait for ever for a plugin's file (a pipe, say), and must not hold up the end.
     runtime.shutdown_timeout(LAST);
     ended
 }
 
-async fn serve(loaded: Loaded, info: Info) -> Result<(), Failure> {
+/// All that is there before the first thread is started.
+struct Prepared {
+    info: Info,
+    preopened: Preopened,
+    compiler: Compiler,
+    confinement: Confinement,
+}
+
+/// Becomes the user that serves, opens what takes more than serving does, and builds the walls.
+fn prepare(loaded: &mut Loaded) -> Result<Prepared, Problem> {
+    privileges::become_user(loaded)?;
+    loaded.warnings.extend(privileges::unreadable(loaded));
+    let startup = Arc::new(Startup::real());
+    let info = first_start::prepare(loaded, &startup)?;
+    let preopened = server::preopen(loaded, &startup)?;
+    if let Some(file) = &loaded.config.state.file {
+        Host::make_state_file(file).map_err(|error| error.problem(loaded))?;
+    }
+    let cache = loaded.config.server.compiled();
+    Host::make_cache(&cache);
+    first_start::note(&info, &preopened.listening());
+    let unconfined = |error: std::io::Error| {
+        let text = format!("the process cannot be confined: {error}");
+        loaded.problem("server", text)
+    };
+    let compiler = Compiler::start(&loaded.config.plugin_host, &cache).map_err(unconfined)?;
+    let reach = Reach::of(loaded, preopened.storages());
+    let confinement = confine::confine(&loaded.config, reach).map_err(unconfined)?;
+    Ok(Prepared {
+        info,
+        preopened,
+        compiler,
+        confinement,
+    })
+}
+
+async fn serve(loaded: Loaded, prepared: Prepared) -> Result<(), Failure> {
     let first = loaded.clone();
     let again = move || {
         let mut loaded = first.again().map_err(|error| error.to_string())?;
@@ -49,34 +94,17 @@ async fn serve(loaded: Loaded, info: Info) -> Result<(), Failure> {
             .map_err(|problem| problem.to_string())?;
         Ok(loaded)
     };
-    let server = Server::start(loaded).await;
+    let Prepared {
+        info,
+        preopened,
+        compiler,
+        confinement,
+    } = prepared;
+    let server = Server::start(loaded, preopened, compiler, confinement).await;
     let server = server.map_err(|problem| Failure::Configuration(problem.to_string()))?;
     first_start::announce(info, &server.listening());
     server
         .run(Box::new(again))
         .await
         .map_err(|error| Failure::Running(error.to_string()))
-}
-
-/// Starts the program anew if it would note the stack of each error that it meets: a plugin's
-/// faults are errors, and noting their stacks costs more than all the rest. `RUST_BACKTRACE` asks
-/// for that, `RUST_LIB_BACKTRACE` turns it off again, panics excepted; and a program cannot safely
-/// change its own environment.
-fn without_backtraces() {
-    let asked = env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
-    if !asked || env::var_os("RUST_LIB_BACKTRACE").is_some() {
-        return;
-    }
-    let mut arguments = env::args_os();
-    let (Some(name), Ok(program)) = (arguments.next(), env::current_exe()) else {
-        return;
-    };
-    let error = process::Command::new(program)
-        .arg0(name)
-        .args(arguments)
-        .env("RUST_LIB_BACKTRACE", "0")
-        .exec();
-    output::warning(&format!(
-        "errors will be slow, with RUST_BACKTRACE set: {error}"
-    ));
 }

@@ -47,10 +47,12 @@ pub use error::{ConfigError, Problem};
 pub use grants::Grants;
 pub use host::Host;
 pub use load::{Loaded, load, state};
-pub use plugin::{Instances, Plugin, PluginHost, PluginLimits};
+pub use plugin::{Engine, Instances, Plugin, PluginHost, PluginLimits, file_setting};
 pub use reference::reference;
 pub use schema::{restart, schema};
-pub use server::{AccountChange, Advertise, Data, Limits, Log, LogFormat, Server};
+pub use server::{
+    AccountChange, Advertise, Data, Landlock, Limits, Log, LogFormat, Seccomp, Server,
+};
 pub(crate) use source::toml_error;
 pub use storage::{LateVerdict, OddNames, PartialListing, State, Storage, UploadDigest, Uploads};
 pub use tls::{Binding, ClientCertificates, CloseNotify, Identity, Tls, TlsVersion};

@@ -1,6 +1,10 @@
 //! `[plugin-host]` and `[[plugin]]`.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -36,6 +40,25 @@ pub struct PluginHost {
     #[serde(with = "value::Size")]
     #[default(8 << 20)]
     pub event_queue: u64,
+    /// How components are run.
+    #[schemars(extend("x-restart" = true))]
+    #[default(Engine::Native)]
+    pub engine: Engine,
+    /// How long a component may take to be compiled, by a process that is ended then.
+    #[schemars(range(min = 1))]
+    #[serde(with = "value::Time")]
+    #[default(Duration::from_secs(300))]
+    pub compile_timeout: Duration,
+}
+
+/// How components are run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Engine {
+    /// Compiled to the machine's own code.
+    Native,
+    /// Interpreted, without executable memory (wasmtime's Pulley).
+    Pulley,
 }
 
 /// `[[plugin]]`
@@ -67,6 +90,41 @@ pub struct Plugin {
     /// The resources outside of itself that it may use.
     #[serde(default)]
     pub grants: Grants,
+}
+
+impl Plugin {
+    /// The files in its settings, relative ones in `state`.
+    #[must_use]
+    pub fn setting_files(&self, state: &Path) -> Vec<PathBuf> {
+        fn collect(value: &toml::Value, files: &mut Vec<PathBuf>, state: &Path) {
+            if let Some(file) = file_setting(value) {
+                return files.push(state.join(file));
+            }
+            match value {
+                toml::Value::Table(table) => {
+                    table
+                        .values()
+                        .for_each(|value| collect(value, files, state));
+                }
+                toml::Value::Array(list) => {
+                    list.iter().for_each(|value| collect(value, files, state));
+                }
+                _ => {}
+            }
+        }
+        let mut files = Vec::new();
+        for value in self.settings.values() {
+            collect(value, &mut files, state);
+        }
+        files
+    }
+}
+
+/// The file whose content a setting stands for: `{ file = "…" }`.
+#[must_use]
+pub fn file_setting(value: &toml::Value) -> Option<&str> {
+    let table = value.as_table().filter(|table| table.len() == 1)?;
+    table.get("file")?.as_str()
 }
 
 /// How long an instance of a plugin lives.

@@ -50,6 +50,46 @@ pub struct Server {
     /// Threads that serve clients. 0: one for each core.
     #[schemars(range(max = 1024), extend("x-restart" = true))]
     pub threads: usize,
+    /// The user that serves, by name or uid: a server that root starts becomes this user before it
+    /// opens anything, and keeps but the right to bind its listeners until it has.
+    #[schemars(extend("x-restart" = true))]
+    pub user: Option<String>,
+    /// The group that serves, by name or gid; unset, the user's own.
+    #[schemars(extend("x-restart" = true))]
+    pub group: Option<String>,
+    /// Whether root may serve addresses other than loopback ones.
+    #[schemars(extend("x-restart" = true))]
+    pub allow_root: bool,
+    /// The answer to system calls that serving does not take (seccomp(2)).
+    #[schemars(extend("x-restart" = true))]
+    #[default(Seccomp::Enforce)]
+    pub seccomp: Seccomp,
+    /// Whether files and ports that the configuration does not name are out of reach (landlock(7)).
+    #[schemars(extend("x-restart" = true))]
+    #[default(Landlock::Enforce)]
+    pub landlock: Landlock,
+}
+
+/// The answer to system calls that serving does not take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Seccomp {
+    /// The process ends at those that only an intruder makes; the others fail, and the log says so.
+    Enforce,
+    /// They are done, and the kernel's audit log says so.
+    Log,
+    /// They are done.
+    Off,
+}
+
+/// Whether files and ports that the configuration does not name are out of reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Landlock {
+    /// As far as the kernel can.
+    Enforce,
+    /// Not at all.
+    Off,
 }
 
 /// The end of a session whose account has changed.

@@ -1,6 +1,6 @@
 //! `[tls]`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -43,6 +43,30 @@ pub struct Tls {
     pub client_authorities: Option<PathBuf>,
     /// Whether CCC may take TLS off the control connection.
     pub allow_ccc: bool,
+}
+
+impl Tls {
+    /// The files that it names, each with its key.
+    pub fn files(&self) -> impl Iterator<Item = (String, &Path)> {
+        let own = [
+            ("tls.certificate", &self.certificate),
+            ("tls.key", &self.key),
+            ("tls.client-authorities", &self.client_authorities),
+        ];
+        let own = own
+            .into_iter()
+            .filter_map(|(key, path)| Some((key.to_owned(), path.as_deref()?)));
+        let hosts = self.host.iter().enumerate().flat_map(|(index, host)| {
+            [
+                (
+                    format!("tls.host[{index}].certificate"),
+                    host.certificate.as_path(),
+                ),
+                (format!("tls.host[{index}].key"), host.key.as_path()),
+            ]
+        });
+        own.chain(hosts)
+    }
 }
 
 /// `[[tls.host]]`

@@ -20,9 +20,9 @@ use self::{
 pub use self::{rate::Rate, sessions::SessionLog, writer::Flush};
 use crate::config::{Log, LogFormat};
 
-/// Sends log lines to standard error, as configured. A thread of its own writes them: what it
-/// cannot write is dropped and counted. The last lines are written when the value is dropped that
-/// this returns.
+/// Sends log lines to standard error, as configured. A thread of its own writes them, once it is
+/// started: what it cannot write is dropped and counted. The last lines are written when the value is
+/// dropped that this returns.
 ///
 /// Text from clients and plugins goes into fields as strings, which are written quoted. In all values
 /// what steers a terminal is escaped, and what is long is cut: no name can forge a line.
@@ -34,7 +34,7 @@ pub fn init(config: &Log) -> Result<Flush, String> {
         .map_err(|error| format!("log.level: {error}: expected a level such as \"info\""))?;
     let registry = tracing_subscriber::registry().with(filter);
     let (writer, flush) =
-        Writer::start().map_err(|error| format!("the log cannot be written: {error}"))?;
+        Writer::new().map_err(|error| format!("the log cannot be written: {error}"))?;
     let result = match config.format {
         LogFormat::Text => registry
             .with(
@@ -58,4 +58,11 @@ pub fn init(config: &Log) -> Result<Flush, String> {
     // The one that is there writes to standard error itself, and would wait for its reader.
     panic::set_hook(Box::new(|info| tracing::error!("{info}")));
     Ok(flush)
+}
+
+/// Has memory that is free given back to the system by and by, on a thread of the allocator.
+pub fn give_memory_back() {
+    if let Err(error) = tikv_jemalloc_ctl::background_thread::write(true) {
+        tracing::warn!(%error, "free memory is given back only where the server allocates");
+    }
 }

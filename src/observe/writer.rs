@@ -31,7 +31,11 @@ pub(super) struct Writer(Arc<Lines>);
 
 /// Kept until the end of the program: dropped, it waits a moment until the last lines are written.
 #[must_use]
-pub struct Flush(Writer);
+pub struct Flush {
+    writer: Writer,
+    /// Until there is a thread.
+    to: Option<File>,
+}
 
 #[derive(Default)]
 struct Lines {
@@ -50,23 +54,40 @@ struct Backlog {
 }
 
 impl Writer {
-    /// Begins to write to standard error.
+    /// Lines for standard error.
     ///
     /// # Errors
-    /// When there is no standard error, or no thread.
-    pub(super) fn start() -> io::Result<(Self, Flush)> {
+    /// When there is none.
+    pub(super) fn new() -> io::Result<(Self, Flush)> {
         // Without the lock of `io::stderr`, which others would wait for as well.
         let to = File::from(io::stderr().as_fd().try_clone_to_owned()?);
-        Self::over(to)
+        Ok(Self::over(to))
     }
 
-    fn over(to: impl Write + AsFd + Send + 'static) -> io::Result<(Self, Flush)> {
+    fn over(to: File) -> (Self, Flush) {
         let writer = Self(Arc::default());
-        let lines = writer.0.clone();
+        let flush = Flush {
+            writer: writer.clone(),
+            to: Some(to),
+        };
+        (writer, flush)
+    }
+}
+
+impl Flush {
+    /// Begins to write: until now lines have waited.
+    ///
+    /// # Errors
+    /// When there is no thread.
+    pub fn start(&mut self) -> io::Result<()> {
+        let Some(to) = self.to.take() else {
+            return Ok(());
+        };
+        let lines = self.writer.0.clone();
         thread::Builder::new()
             .name("log".into())
             .spawn(move || lines.write(to))?;
-        Ok((writer.clone(), Flush(writer)))
+        Ok(())
     }
 }
 
@@ -143,7 +164,9 @@ fn write(to: &mut (impl Write + AsFd), mut line: &[u8]) -> io::Result<()> {
 
 impl Drop for Flush {
     fn drop(&mut self) {
-        let lines = &self.0.0;
+        // What there was to say before the start failed.
+        let _ = self.start();
+        let lines = &self.writer.0;
         let deadline = Instant::now() + LAST;
         let mut state = lines.state();
         while state.writing || !state.waiting.is_empty() {
@@ -188,7 +211,8 @@ mod tests {
     #[test]
     fn lines_that_nobody_reads_are_dropped_and_counted() {
         let (mut read, write) = io::pipe().unwrap();
-        let (mut writer, flush) = Writer::over(write).unwrap();
+        let (mut writer, mut flush) = Writer::over(std::os::fd::OwnedFd::from(write).into());
+        flush.start().unwrap();
         let line = [b'x'; 999].iter().chain(b"\n").copied().collect::<Vec<_>>();
         let all = 4 * WAITING / line.len();
         for _ in 0..all {
@@ -213,7 +237,8 @@ mod tests {
     #[test]
     fn the_end_waits_for_the_last_line() {
         let (mut read, write) = io::pipe().unwrap();
-        let (mut writer, flush) = Writer::over(write).unwrap();
+        let (mut writer, mut flush) = Writer::over(std::os::fd::OwnedFd::from(write).into());
+        flush.start().unwrap();
         writer.write_all(b"last\n").unwrap();
         drop(flush);
         let mut bytes = [0; 5];

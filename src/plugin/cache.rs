@@ -30,6 +30,32 @@ pub(super) struct Cache {
     directory: Option<PathBuf>,
 }
 
+/// The name of an entry: the component, and everything about the engine that compiled code depends on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Key(String);
+
+impl Key {
+    /// Of a component for an engine.
+    pub(super) fn new(engine: &Engine, component: &[u8]) -> Self {
+        let mut hasher = Sha256(Context::new(&SHA256));
+        hasher.write(component);
+        hasher.write_u64(component.len() as u64);
+        engine.precompile_compatibility_hash().hash(&mut hasher);
+        Self(HEXLOWER.encode(hasher.0.finish().as_ref()))
+    }
+
+    /// From another process.
+    pub(super) fn parse(text: &[u8]) -> Option<Self> {
+        let digest = HEXLOWER.decode(text).ok()?;
+        (digest.len() == SHA256_OUTPUT_LEN).then(|| Self(HEXLOWER.encode(&digest)))
+    }
+
+    /// For another process.
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
 impl Cache {
     /// A cache in `directory`, which is made when it is not there.
     pub(super) fn new(directory: &Path) -> Self {
@@ -45,23 +71,32 @@ impl Cache {
         }
     }
 
-    /// The component, from the cache or compiled. Blocks, for seconds where an interpreter is inside.
-    ///
-    /// # Errors
-    /// When the bytes are no component that the engine takes.
-    pub(super) fn component(&self, engine: &Engine, bytes: &[u8]) -> wasmtime::Result<Component> {
-        let Some(directory) = &self.directory else {
-            return Component::new(engine, bytes);
-        };
-        let path = directory.join(format!("{}.cwasm", key(engine, bytes)));
-        if let Some(component) = read(engine, &path) {
-            return Ok(component);
+    /// The one in a directory that is there, if it can be trusted.
+    pub(super) fn open(directory: &Path) -> Self {
+        let trusted = trusted(directory).is_ok();
+        Self {
+            directory: trusted.then(|| directory.to_owned()),
         }
-        let code = engine.precompile_component(bytes)?;
-        if let Err(error) = write(directory, &path, &code) {
+    }
+
+    /// The component of a key, if its entry is whole. Anything else is a miss.
+    pub(super) fn component(&self, engine: &Engine, key: &Key) -> Option<Component> {
+        read(engine, &self.path(key)?)
+    }
+
+    /// Keeps compiled code.
+    pub(super) fn keep(&self, key: &Key, code: &[u8]) {
+        let (Some(directory), Some(path)) = (&self.directory, self.path(key)) else {
+            return;
+        };
+        if let Err(error) = write(directory, &path, code) {
             tracing::warn!(path = %path.display(), %error, "the compiled plugin could not be kept");
         }
-        deserialize(engine, &code)
+    }
+
+    fn path(&self, key: &Key) -> Option<PathBuf> {
+        let directory = self.directory.as_ref()?;
+        Some(directory.join(format!("{}.cwasm", key.0)))
     }
 }
 
@@ -118,15 +153,6 @@ pub fn trusted(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The name of an entry: the content, and everything about the engine that compiled code depends on.
-fn key(engine: &Engine, bytes: &[u8]) -> String {
-    let mut hasher = Sha256(Context::new(&SHA256));
-    hasher.write(bytes);
-    hasher.write_u64(bytes.len() as u64);
-    engine.precompile_compatibility_hash().hash(&mut hasher);
-    HEXLOWER.encode(hasher.0.finish().as_ref())
-}
-
 struct Sha256(Context);
 
 impl Hasher for Sha256 {
@@ -140,7 +166,6 @@ impl Hasher for Sha256 {
     }
 }
 
-/// An entry, when it is whole. Anything else is a miss.
 fn read(engine: &Engine, path: &Path) -> Option<Component> {
     let mut file = File::open(path).ok()?;
     let mut entry = Vec::new();
@@ -167,7 +192,7 @@ fn read(engine: &Engine, path: &Path) -> Option<Component> {
 /// Takes compiled code into the engine: a copy of the very bytes that were checked, not a mapping of
 /// a file that could change afterwards.
 #[allow(unsafe_code, reason = "the only way to use compiled code")]
-fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
+pub(super) fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
     // SAFETY: wasmtime wants to be given nothing but its own output. The bytes come from
     // `precompile_component`, just now or by way of a directory that only this user can write to,
     // under a digest that rules out accidents; version and settings are compared by wasmtime.

@@ -246,7 +246,7 @@ pub(super) fn invalid(error: &wasmtime::Error) -> String {
         true => format!(
             "its compiled code cannot be run, since the system does not let this process make memory \
              executable, which plugins take: MemoryDenyWriteExecute= of a systemd unit forbids it, or \
-             SELinux (execmem), or another sandbox ({causes})"
+             SELinux (execmem), or another sandbox; plugin-host.engine = \"pulley\" does without ({causes})"
         ),
         false => format!("this is not a valid component: {causes}"),
     }

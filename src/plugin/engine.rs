@@ -6,6 +6,8 @@ use wasmtime::{
     Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails,
 };
 
+use crate::config;
+
 /// How often the epoch advances: the grain in which computing time is checked, and the longest that
 /// a guest keeps other tasks of its thread waiting.
 const TICK: Duration = Duration::from_millis(10);
@@ -24,6 +26,12 @@ pub(super) const TABLES: u32 = 10;
 
 /// Elements of one table: the functions of SpiderMonkey are some 20,000.
 pub(super) const TABLE_ELEMENTS: usize = 50_000;
+
+/// The interpreter's target that fits the machine.
+#[cfg(target_endian = "little")]
+const PULLEY: &str = "pulley64";
+#[cfg(target_endian = "big")]
+const PULLEY: &str = "pulley64be";
 
 /// How instances get their memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +54,23 @@ impl Allocation {
     }
 }
 
+impl Allocation {
+    /// For another process.
+    pub(super) fn number(self) -> u8 {
+        match self {
+            Self::Pool => 0,
+            Self::SmallPool => 1,
+            Self::OnDemand => 2,
+        }
+    }
+
+    /// That of a number.
+    pub(super) fn of(number: u8) -> Option<Self> {
+        let all = [Self::Pool, Self::SmallPool, Self::OnDemand];
+        all.into_iter().find(|one| one.number() == number)
+    }
+}
+
 impl fmt::Display for Allocation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
@@ -60,8 +85,15 @@ impl fmt::Display for Allocation {
 ///
 /// # Errors
 /// When not even the plainest engine can be made, or there is no thread for the clock.
-pub(super) fn engine(instances: u32) -> wasmtime::Result<(Engine, Allocation)> {
-    let pooled = |allocation| Ok((Engine::new(&config(instances, allocation))?, allocation));
+pub(super) fn engine(
+    instances: u32,
+    kind: config::Engine,
+) -> wasmtime::Result<(Engine, Allocation)> {
+    let pooled = |allocation| {
+        let mut config = config(allocation, kind)?;
+        pool(&mut config, instances, allocation);
+        Ok((Engine::new(&config)?, allocation))
+    };
     let made = pooled(Allocation::Pool).or_else(|error: wasmtime::Error| {
         tracing::warn!(%error, instances,
             "there is not enough address space for 4 GiB a plugin instance: plugins get 256 MiB at \
@@ -81,8 +113,20 @@ pub(super) fn engine(instances: u32) -> wasmtime::Result<(Engine, Allocation)> {
     Ok((engine, allocation))
 }
 
-fn config(instances: u32, allocation: Allocation) -> Config {
+/// An engine that compiles for those of this kind, and runs nothing.
+///
+/// # Errors
+/// When it cannot be made.
+pub(super) fn compiling(allocation: Allocation, kind: config::Engine) -> wasmtime::Result<Engine> {
+    Engine::new(&config(allocation, kind)?)
+}
+
+/// All that compiled code depends on.
+fn config(allocation: Allocation, kind: config::Engine) -> wasmtime::Result<Config> {
     let mut config = Config::new();
+    if kind == config::Engine::Pulley {
+        config.target(PULLEY)?;
+    }
     config
         .wasm_component_model(true)
         // Calls are plain ones: without the component model's own tasks a call is cheaper.
@@ -115,8 +159,15 @@ fn config(instances: u32, allocation: Allocation) -> Config {
         Allocation::OnDemand => {
             // Address space is scarce, or this would be a pool: a memory moves when it grows.
             config.memory_reservation(0).memory_guard_size(64 << 10);
-            return config;
         }
+    }
+    Ok(config)
+}
+
+/// Gives instances their memory from a pool, where there is one.
+fn pool(config: &mut Config, instances: u32, allocation: Allocation) {
+    if allocation == Allocation::OnDemand {
+        return;
     }
     let slot = usize::try_from(allocation.slot()).unwrap_or(usize::MAX);
     let mut pool = PoolingAllocationConfig::default();
@@ -142,7 +193,6 @@ fn config(instances: u32, allocation: Allocation) -> Config {
         .linear_memory_keep_resident(0)
         .table_keep_resident(16 << 10);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
-    config
 }
 
 /// Advances the epoch for as long as somebody else holds the engine.
@@ -158,4 +208,26 @@ fn tick(engine: &Engine) -> wasmtime::Result<()> {
             }
         })?;
     Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+
+    use super::*;
+
+    /// Code that one process compiles is what the other takes.
+    #[test]
+    fn compiled_code_does_not_depend_on_the_pool() {
+        let hash = |engine: &Engine| {
+            let mut hasher = DefaultHasher::new();
+            engine.precompile_compatibility_hash().hash(&mut hasher);
+            hasher.finish()
+        };
+        for kind in [config::Engine::Native, config::Engine::Pulley] {
+            let (running, allocation) = engine(20, kind).unwrap();
+            assert_eq!(hash(&running), hash(&compiling(allocation, kind).unwrap()));
+        }
+    }
 }

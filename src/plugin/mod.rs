@@ -10,6 +10,7 @@ mod cache;
 mod call;
 mod clock;
 mod compiled;
+pub mod compiler;
 mod component;
 pub mod contract;
 mod engine;
@@ -43,6 +44,7 @@ use std::{borrow::Cow, collections::HashSet, fmt, path::Path, sync::Arc, time::S
 use wasmtime::component::{HasSelf, Linker};
 
 pub use cache::{directory as cache_directory, trusted as trusted_cache};
+pub use compiled::Tools;
 pub use contract::{Report, inspect};
 pub use fault::spread;
 pub use import_policy::Requirement;
@@ -115,7 +117,34 @@ impl Host {
         cache: &Path,
         state_file: Option<&Path>,
     ) -> Result<Self, LoadError> {
-        Self::of(&load::HOSTED, config, cache, state_file)
+        Self::with(config, cache, state_file, Tools::default())
+    }
+
+    /// The same in a process that compiles and loads elsewhere.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with(
+        config: &config::PluginHost,
+        cache: &Path,
+        state_file: Option<&Path>,
+        tools: Tools,
+    ) -> Result<Self, LoadError> {
+        Self::of(&load::HOSTED, config, cache, state_file, tools)
+    }
+
+    /// Makes the directory for compiled code where it is not there, or cannot be trusted.
+    pub fn make_cache(directory: &Path) {
+        let _ = cache::Cache::new(directory);
+    }
+
+    /// Makes the file for `state` where it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn make_state_file(path: &Path) -> Result<(), LoadError> {
+        let made = state_file::StateFile::make(path);
+        made.map_err(|text| LoadError::new("state.file", text))
     }
 
     /// A host of these kinds of plugins.
@@ -124,12 +153,14 @@ impl Host {
         config: &config::PluginHost,
         cache: &Path,
         state_file: Option<&Path>,
+        tools: Tools,
     ) -> Result<Self, LoadError> {
         let instances = config.instances.max(FEWEST);
         let failed =
             |error: wasmtime::Error| LoadError::new("plugin-host.instances", format!("{error:#}"));
         let (engine, allocation) =
-            engine::engine(instances.saturating_add(engine::MEMORIES)).map_err(failed)?;
+            engine::engine(instances.saturating_add(engine::MEMORIES), config.engine)
+                .map_err(failed)?;
         let mut linker = Linker::new(&engine);
         // All of WASI 0.2 but HTTP; `grants` says what is in it.
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(failed)?;
@@ -138,7 +169,7 @@ impl Host {
             .map_err(failed)?;
         let kinds = hosted.iter().map(|hosted| hosted.kind).collect();
         let cache = cache::Cache::new(cache);
-        let library = compiled::Library::new(engine.clone(), cache, kinds);
+        let library = compiled::Library::new((engine.clone(), allocation), cache, tools, kinds);
         let state_file = state_file.map(state_file::StateFile::open).transpose();
         let state_file = state_file.map_err(|text| LoadError::new("state.file", text))?;
         let verifier = crate::passwords::Verifier::start().map_err(|error| {

@@ -21,6 +21,7 @@ use serde_json::Value;
 
 use super::settings_file::{self, Stamp};
 use crate::{
+    config::file_setting,
     gate::grounds::{self, Reads, Seen, Setting},
     types::BoxFuture,
 };
@@ -305,12 +306,12 @@ fn reread(plugin: &str, old: &Version, paths: &[PathBuf], changed: &[usize]) -> 
 }
 
 fn node(value: &toml::Value, state: &Path, files: &mut Vec<PathBuf>) -> Node {
+    if let Some(file) = file_setting(value) {
+        files.push(state.join(file));
+        return Node::File(files.len() - 1);
+    }
     match value {
         toml::Value::Table(table) => {
-            if let (1, Some(toml::Value::String(file))) = (table.len(), table.get("file")) {
-                files.push(state.join(file));
-                return Node::File(files.len() - 1);
-            }
             let entries = table.iter();
             Node::Table(
                 entries

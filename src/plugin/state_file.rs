@@ -10,7 +10,7 @@
 
 use std::{
     collections::HashMap,
-    fs::OpenOptions,
+    fs::{File, OpenOptions},
     mem,
     os::unix::fs::OpenOptionsExt,
     path::Path,
@@ -111,22 +111,17 @@ impl StateFile {
     pub(super) fn open(path: &Path) -> Result<Self, String> {
         let name = path.display().to_string();
         let path = path.to_owned();
-        let open = move || {
-            let wanted = match path.exists() {
-                true => Wanted::Write,
-                false => Wanted::Make,
-            };
-            let file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .mode(0o600)
-                .open(&path)
-                .map_err(|error| explain(error, &path, wanted))?;
-            database(FileBackend::new(file)?)
-        };
+        let open = move || database(FileBackend::new(file(&path)?)?);
         Self::with(Box::new(open), RETRY).map_err(|error| format!("{name}: {error}"))
+    }
+
+    /// Makes the file if it is not there: afterwards its directory may be out of reach.
+    ///
+    /// # Errors
+    /// That it cannot be opened, for people.
+    pub(super) fn make(path: &Path) -> Result<(), String> {
+        let made = file(path).map(drop);
+        made.map_err(|error| format!("{}: {}", path.display(), redb::Error::from(error)))
     }
 
     /// Finds out whether [`open`](Self::open) would succeed, and makes nothing.
@@ -378,6 +373,21 @@ impl Shared {
         }
         Ok(values)
     }
+}
+
+fn file(path: &Path) -> std::io::Result<File> {
+    let wanted = match path.exists() {
+        true => Wanted::Write,
+        false => Wanted::Make,
+    };
+    let opened = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path);
+    opened.map_err(|error| explain(error, path, wanted))
 }
 
 fn database(backend: impl StorageBackend) -> Result<Database, redb::Error> {

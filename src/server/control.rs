@@ -9,7 +9,7 @@ use std::{
         fd::AsRawFd,
         unix::{
             fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
-            net::UnixStream,
+            net::{UnixListener, UnixStream},
         },
     },
     path::{Path, PathBuf},
@@ -21,7 +21,6 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::UnixListener,
     time::timeout,
 };
 
@@ -29,6 +28,7 @@ pub use super::generations::GenerationUse;
 use super::{Listening, Running};
 use crate::{
     config::Loaded,
+    confine::Wall,
     gate::health::Snapshot,
     plugin::Taken,
     spool::QuarantinedUpload,
@@ -81,6 +81,12 @@ pub enum Request {
         plugin: String,
         /// One key; all of them otherwise.
         key: Option<String>,
+    },
+    /// Do what an intruder would do.
+    #[cfg(feature = "misbehave")]
+    Misbehave {
+        /// The deed, and what it is done to.
+        deed: Vec<String>,
     },
 }
 
@@ -171,6 +177,9 @@ pub struct Status {
     /// The directories that uploads wait in, links resolved.
     #[serde(default)]
     pub staging: Vec<PathBuf>,
+    /// The walls around the process.
+    #[serde(default)]
+    pub walls: Vec<Wall>,
 }
 
 /// A broken upload that waits to be resumed.
@@ -279,12 +288,17 @@ fn found(loaded: &Loaded, startup: &Startup, path: &Path) -> io::Result<()> {
 /// The listening socket.
 pub(super) struct Control {
     socket: UnixListener,
-    path: PathBuf,
 }
 
-impl Drop for Control {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
+/// Removes the socket, at the end of the server.
+pub(super) fn remove(running: &Running) {
+    let path = socket(&running.first.server.state);
+    let removed = running
+        .confinement
+        .loader
+        .run(move || fs::remove_file(path));
+    if let Err(error) = removed.and_then(|removed| removed) {
+        tracing::debug!(%error, "the control socket stays, though nobody answers");
     }
 }
 
@@ -325,14 +339,20 @@ impl Control {
             _ => {}
         }
         let socket = UnixListener::bind(&short.path).map_err(about)?;
+        socket.set_nonblocking(true).map_err(about)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(about)?;
-        Ok(Some(Self { socket, path }))
+        Ok(Some(Self { socket }))
     }
 
     /// Answers until it is aborted.
     pub(super) async fn serve(self, running: Arc<Running>) {
+        let socket = self.socket.try_clone();
+        let socket = match socket.and_then(tokio::net::UnixListener::from_std) {
+            Ok(socket) => socket,
+            Err(error) => return tracing::error!(%error, "the control socket"),
+        };
         loop {
-            match self.socket.accept().await {
+            match socket.accept().await {
                 Ok((stream, _)) => {
                     let running = running.clone();
                     tokio::spawn(async move {
@@ -363,6 +383,8 @@ async fn answer(mut stream: tokio::net::UnixStream, running: &Arc<Running>) -> i
         Ok(Request::Status) => Answer::Status(Box::new(running.status().await)),
         Ok(Request::States) => running.states(),
         Ok(Request::ClearState { plugin, key }) => running.clear_state(&plugin, key.as_deref()),
+        #[cfg(feature = "misbehave")]
+        Ok(Request::Misbehave { deed }) => super::misbehave::answer(&deed),
         Ok(request) => running.quarantine(request).await,
         Err(error) => Answer::Failed {
             text: format!("the request is not understood: {error}"),
@@ -408,8 +430,9 @@ impl Running {
                 .resources
                 .storages()
                 .iter()
-                .map(|(_, storage)| storage.staging().to_owned())
+                .map(|(_, (_, storage))| storage.staging().to_owned())
                 .collect(),
+            walls: self.confinement.walls.clone(),
         }
     }
 
@@ -449,7 +472,7 @@ impl Running {
 
     fn broken_uploads(&self) -> Vec<Broken> {
         let mut all = Vec::new();
-        for (storage, local) in self.resources.storages() {
+        for (storage, (_, local)) in self.resources.storages() {
             all.extend(local.waiting().into_iter().map(|waiting| {
                 let (user, path) = waiting.label.unzip();
                 Broken {

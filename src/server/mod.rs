@@ -4,6 +4,8 @@ mod admission;
 pub mod control;
 mod generations;
 mod listeners;
+#[cfg(feature = "misbehave")]
+mod misbehave;
 mod proxy;
 mod quarantine;
 mod reload;
@@ -22,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use socket2::Socket;
 use tokio::{
     net::TcpListener,
+    runtime,
     sync::{mpsc, watch},
     task::JoinHandle,
     time::sleep,
@@ -32,12 +35,14 @@ use self::{
     control::Control,
     generations::Generations,
     listeners::Acceptor,
-    resources::{Prepared, PreparedHost, Resources},
+    resources::{Prepared, PreparedHost, Resources, Storages, open_storages},
     signal::Sign,
 };
 use crate::{
     config::{Config, Loaded, Problem},
+    confine::{self, Confinement, Loader},
     open_files,
+    plugin::{Tools, compiler::Compiler},
     session::{Shutdown, generation::Generation},
     spool::Storage,
     startup::{Startup, overlap},
@@ -56,6 +61,7 @@ pub type Reread = Box<dyn Fn() -> Result<Loaded, String> + Send + Sync>;
 /// A server that listens, and does not serve yet.
 pub struct Server {
     loaded: Loaded,
+    confinement: Confinement,
     generation: Arc<Generation>,
     listeners: Vec<Bound>,
     resources: Resources,
@@ -99,37 +105,77 @@ impl fmt::Display for TlsStart {
     }
 }
 
-/// All that a configuration names, opened.
-struct Opened {
+/// Things that take more rights than serving does, opened before the walls are built.
+pub struct Preopened {
     /// None where a server runs already, of which this is a trial.
     control: Option<Control>,
-    resources: Resources,
-    prepared: Prepared,
     addresses: Vec<Taken>,
-    told: mpsc::Receiver<()>,
+    storages: Storages,
 }
 
-/// Opens all that the configuration names, in earnest or as a trial: everything that can fail when a
-/// server starts. Warnings go to those of `loaded`.
-async fn open(loaded: &mut Loaded, startup: &Arc<Startup>) -> Result<Opened, Problem> {
+impl Preopened {
+    /// The storages, and how they are configured.
+    #[must_use]
+    pub fn storages(&self) -> &Storages {
+        &self.storages
+    }
+
+    /// The addresses, with the ports that the system chose.
+    #[must_use]
+    pub fn listening(&self) -> Vec<Listening> {
+        self.addresses.iter().map(Taken::listening).collect()
+    }
+}
+
+/// Opens them, in earnest or as a trial.
+///
+/// # Errors
+/// The problem, with its place in the configuration.
+pub fn preopen(loaded: &mut Loaded, startup: &Arc<Startup>) -> Result<Preopened, Problem> {
     open_files::raise();
     let control = Control::listen(loaded, startup)
         .map_err(|error| loaded.problem("server.state", error.to_string()))?;
-    let (ended, told) = mpsc::channel(1);
-    let resources = Resources::new(loaded, ended, startup)?;
-    let prepared = resources.prepare(loaded, startup).await?;
-    let addresses = take(loaded, addresses(&loaded.config), startup)?;
-    loaded.warnings.extend(prepared.warnings.iter().cloned());
+    let runtime = runtime::Builder::new_current_thread().enable_time().build();
+    let runtime = runtime.map_err(|error| loaded.problem("server.threads", error.to_string()))?;
+    let storages = runtime.block_on(open_storages(loaded, &Storages::new(), startup));
+    // A thread may wait for a file system that hangs.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    let storages = storages?;
+    let addresses = take(loaded, addresses(&loaded.config), startup, &Loader::here())?;
     // A running server's transfers have some of the ports.
     if startup.running().is_none() {
         let ports = warnings::passive_ports(loaded);
         loaded.warnings.extend(ports);
     }
-    Ok(Opened {
+    Ok(Preopened {
         control,
+        addresses,
+        storages,
+    })
+}
+
+/// The rest of what a configuration names, opened.
+struct Opened {
+    resources: Resources,
+    prepared: Prepared,
+    told: mpsc::Receiver<()>,
+}
+
+/// Opens the rest of what the configuration names, in earnest or as a trial. Together with
+/// [`preopen`] that is everything that can fail when a server starts. Warnings go to those of `loaded`.
+async fn open(
+    loaded: &mut Loaded,
+    storages: Storages,
+    tools: Tools,
+    startup: &Arc<Startup>,
+) -> Result<Opened, Problem> {
+    let (ended, told) = mpsc::channel(1);
+    let resources = Resources::new(loaded, storages, tools, ended, startup)?;
+    let prepared = resources.prepare(loaded, startup).await?;
+    loaded.warnings.extend(prepared.warnings.iter().cloned());
+    Ok(Opened {
         resources,
         prepared,
-        addresses,
         told,
     })
 }
@@ -149,11 +195,16 @@ pub struct Tried {
 ///
 /// # Errors
 /// The problem that the start would name.
-pub async fn try_start(loaded: &mut Loaded, startup: &Arc<Startup>) -> Result<Tried, Problem> {
-    let opened = open(loaded, startup).await?;
+pub async fn try_start(
+    loaded: &mut Loaded,
+    preopened: Preopened,
+    tools: Tools,
+    startup: &Arc<Startup>,
+) -> Result<Tried, Problem> {
+    let opened = open(loaded, preopened.storages, tools, startup).await?;
     let name = warnings::advertise(loaded).await;
     loaded.warnings.extend(name);
-    let listening = opened.addresses.iter().map(|taken| {
+    let listening = preopened.addresses.iter().map(|taken| {
         let (address, kind) = (taken.configured, taken.kind);
         (Listening { address, kind }, taken.socket.is_none())
     });
@@ -178,16 +229,28 @@ impl Server {
     ///
     /// # Errors
     /// The problem, with its place in the configuration.
-    pub async fn start(mut loaded: Loaded) -> Result<Self, Problem> {
-        let opened = open(&mut loaded, &Arc::new(Startup::real())).await?;
-        let Some(control) = opened.control else {
+    pub async fn start(
+        mut loaded: Loaded,
+        preopened: Preopened,
+        compiler: Compiler,
+        confinement: Confinement,
+    ) -> Result<Self, Problem> {
+        let tools = Tools {
+            compiler,
+            loader: confinement.loader.clone(),
+        };
+        let storages = preopened.storages;
+        let opened = open(&mut loaded, storages, tools, &Arc::new(Startup::real())).await?;
+        let Some(control) = preopened.control else {
             return Err(loaded.problem("server.state", "it cannot be had"));
         };
-        let listeners = listen(&loaded, opened.addresses)?;
+        let listeners = listen(&loaded, preopened.addresses)?;
+        confinement.tell();
         warnings::tell(&loaded);
         let generation = opened.resources.generation(&loaded, opened.prepared);
         Ok(Self {
             loaded,
+            confinement,
             generation,
             listeners,
             resources: opened.resources,
@@ -212,6 +275,7 @@ impl Server {
     pub async fn run(self, again: Reread) -> io::Result<()> {
         let Self {
             loaded,
+            confinement,
             generation,
             listeners,
             resources,
@@ -232,6 +296,7 @@ impl Server {
             )),
             resources,
             again: Arc::new(again),
+            confinement,
             ending: watch::Sender::new(false),
             first: loaded.config.clone(),
             alive: alive.downgrade(),
@@ -253,6 +318,7 @@ impl Server {
         let expiry = tokio::spawn(expire(running.clone()));
         let accounts = tokio::spawn(reload::follow_accounts(running.clone()));
         let control = tokio::spawn(control.serve(running.clone()));
+        let refused = tokio::spawn(confine::follow_refused());
         let signal = loop {
             match signals.next().await {
                 Sign::Stop(signal) => break signal,
@@ -271,6 +337,7 @@ impl Server {
         expiry.abort();
         accounts.abort();
         control.abort();
+        refused.abort();
         let _ = shutdown.send(Shutdown::Draining);
         let ended = tokio::select! {
             _ = gone.recv() => true,
@@ -292,6 +359,7 @@ impl Server {
             () = signals.stop() => tracing::warn!("another signal: sessions are given up"),
         }
         let _ = (expiry.await, accounts.await, control.await);
+        control::remove(&running);
         // With it goes the last that keeps listeners waiting for events.
         let host = running.resources.host();
         drop(running);
@@ -303,6 +371,21 @@ impl Server {
         // Last, since listeners keep things, too.
         let _ = tokio::task::spawn_blocking(move || host.flush()).await;
         Ok(())
+    }
+}
+
+impl Taken {
+    fn listening(&self) -> Listening {
+        let address = self
+            .socket
+            .as_ref()
+            .and_then(|socket| socket.local_addr().ok());
+        Listening {
+            address: address
+                .and_then(|address| address.as_socket())
+                .unwrap_or(self.configured),
+            kind: self.kind,
+        }
     }
 }
 
@@ -327,8 +410,9 @@ struct Taken {
 fn bind(
     loaded: &Loaded,
     addresses: impl IntoIterator<Item = (SocketAddr, TlsStart)>,
+    loader: &Loader,
 ) -> Result<Vec<Bound>, Problem> {
-    listen(loaded, take(loaded, addresses, &Startup::real())?)
+    listen(loaded, take(loaded, addresses, &Startup::real(), loader)?)
 }
 
 /// Takes these of the addresses that the configuration names.
@@ -336,6 +420,7 @@ fn take(
     loaded: &Loaded,
     addresses: impl IntoIterator<Item = (SocketAddr, TlsStart)>,
     startup: &Startup,
+    loader: &Loader,
 ) -> Result<Vec<Taken>, Problem> {
     let mut all: Vec<Taken> = Vec::new();
     for (configured, kind) in addresses {
@@ -349,7 +434,10 @@ fn take(
             let text = format!("{configured}: {key} takes it, as {}", other.configured);
             return Err(problem(text));
         }
-        let socket = match listeners::bind(configured) {
+        let socket = match loader
+            .run(move || listeners::bind(configured))
+            .and_then(|bound| bound)
+        {
             Ok(socket) => Some(socket),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && startup.has(configured) => {
                 None
@@ -413,6 +501,7 @@ pub struct Running {
     generations: Generations,
     resources: Resources,
     again: Arc<Reread>,
+    confinement: Confinement,
     /// Whether the end has begun, which a reload must not hold up.
     ending: watch::Sender<bool>,
     /// The configuration at the start.
@@ -486,7 +575,7 @@ impl Running {
 async fn expire(running: Arc<Running>) {
     loop {
         sleep(EXPIRY).await;
-        for (_, storage) in running.resources.storages() {
+        for (_, (_, storage)) in running.resources.storages() {
             match storage.expire().await {
                 Ok(0) => {}
                 Ok(removed) => tracing::info!(removed, root = %storage.root().display(),

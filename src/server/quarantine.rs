@@ -33,7 +33,7 @@ impl Running {
 
     async fn quarantined(&self) -> Result<Vec<QuarantinedUpload>, String> {
         let mut all = Vec::new();
-        for (name, storage) in self.resources.storages() {
+        for (name, (_, storage)) in self.resources.storages() {
             let held = storage.quarantined().await;
             all.extend(held.map_err(|error| format!("storage.{name}: {error}"))?);
         }
@@ -89,7 +89,7 @@ impl Running {
     }
 
     async fn storage_of(&self, id: &str) -> Result<Arc<Storage>, String> {
-        for (name, storage) in self.resources.storages() {
+        for (name, (_, storage)) in self.resources.storages() {
             let held = storage.quarantined().await;
             let held = held.map_err(|error| format!("storage.{name}: {error}"))?;
             if held.iter().any(|held| held.id == id) {

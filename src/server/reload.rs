@@ -10,6 +10,7 @@ use tokio::time::{sleep, timeout};
 use super::{Bound, Current, Listening, Running, Serving, addresses, bind, listeners, warnings};
 use crate::{
     config::{self, Config, Loaded, Problem},
+    confine::{Reach, privileges},
     session::{accounts, generation::Generation},
     startup::{Startup, overlap},
 };
@@ -95,6 +96,9 @@ impl Running {
             let text = "the state directory cannot be changed while the server runs";
             return Err(loaded.problem("server.state", text).to_string());
         }
+        self.within_walls(&loaded)
+            .map_err(|problem| problem.to_string())?;
+        let loader = &self.confinement.loader;
         let wanted: Vec<_> = addresses(&loaded.config).collect();
         let serving = current.listeners.iter();
         let already: Vec<_> = serving
@@ -109,7 +113,7 @@ impl Running {
             listeners.any(|serving| overlap(*address, serving.listening.address))
         });
         let text = |problem: Problem| problem.to_string();
-        let mut bound = bind(&loaded, free).map_err(text)?;
+        let mut bound = bind(&loaded, free, loader).map_err(text)?;
         let startup = Arc::new(Startup::real());
         let prepared = self
             .resources
@@ -125,7 +129,7 @@ impl Running {
                     goes(serving) && taken.iter().any(|(new, _)| overlap(*new, address))
                 })
                 .await;
-            match bind(&loaded, taken) {
+            match bind(&loaded, taken, loader) {
                 Ok(more) => bound.extend(more),
                 Err(problem) => {
                     self.restore(current, &closed);
@@ -140,6 +144,15 @@ impl Running {
         Ok((loaded, generation, bound))
     }
 
+    /// Whether the walls, which stand since the start, leave room for this configuration.
+    fn within_walls(&self, loaded: &Loaded) -> Result<(), Problem> {
+        privileges::root_may_serve(loaded)?;
+        match &self.confinement.reach {
+            Some(reach) => reach.covers(&Reach::of(loaded, &self.resources.storages()), loaded),
+            None => Ok(()),
+        }
+    }
+
     /// Listens again on what was closed for nothing.
     fn restore(&self, current: &mut Current, closed: &[Serving]) {
         let Some(alive) = self.alive.upgrade() else {
@@ -147,7 +160,9 @@ impl Running {
         };
         for serving in closed {
             let Listening { address, kind } = serving.listening;
-            match listeners::bind(address).and_then(listeners::listen) {
+            let loader = &self.confinement.loader;
+            let bound = loader.run(move || listeners::bind(address));
+            match bound.and_then(|bound| bound).and_then(listeners::listen) {
                 Ok(socket) => {
                     let configured = serving.configured;
                     let bound = Bound {

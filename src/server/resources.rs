@@ -14,7 +14,7 @@ use crate::{
     fair::Turns,
     gate::{Gates, event::Observers, listeners::Listeners},
     observe::SessionLog,
-    plugin::{Host, cache_directory},
+    plugin::{Host, Tools, cache_directory},
     session::{
         generation::Generation,
         host::{Hosts, VirtualHost},
@@ -29,13 +29,16 @@ use crate::{
 /// How long a storage may take to be opened: what waits in its staging is looked through.
 const OPEN: Duration = Duration::from_secs(20);
 
+/// Storages that are open, and how they are configured, by their names.
+pub type Storages = BTreeMap<String, (Configured, Arc<Storage>)>;
+
 /// The parts that outlive a reload: the plugin host with its engine, the users that are logged in,
 /// the storages with the uploads that are under way.
 pub struct Resources {
     host: Host,
     users: Arc<Users>,
     logins: Arc<Turns>,
-    storages: Mutex<BTreeMap<String, (Configured, Arc<Storage>)>>,
+    storages: Mutex<Storages>,
     /// Dropped when all events have been told.
     ended: mpsc::Sender<()>,
 }
@@ -44,7 +47,7 @@ pub struct Resources {
 pub struct Prepared {
     pub default: PreparedHost,
     pub others: Vec<PreparedHost>,
-    pub storages: BTreeMap<String, (Configured, Arc<Storage>)>,
+    pub storages: Storages,
     /// Things that work, and may not for long.
     pub warnings: Vec<Problem>,
 }
@@ -70,6 +73,8 @@ impl Resources {
     /// When there is no engine to be had.
     pub fn new(
         loaded: &Loaded,
+        storages: Storages,
+        tools: Tools,
         ended: mpsc::Sender<()>,
         startup: &Startup,
     ) -> Result<Self, Problem> {
@@ -82,7 +87,7 @@ impl Resources {
         {
             Host::try_state_file(path, startup).map_err(|error| error.problem(loaded))?;
         }
-        let host = Host::new(&config.plugin_host, &cache, state_file);
+        let host = Host::with(&config.plugin_host, &cache, state_file, tools);
         Ok(Self {
             host: host.map_err(|error| error.problem(loaded))?,
             users: Arc::default(),
@@ -90,7 +95,7 @@ impl Resources {
                 config.limits.concurrent_logins,
                 config.limits.waiting_logins,
             ),
-            storages: Mutex::default(),
+            storages: Mutex::new(storages),
             ended,
         })
     }
@@ -113,7 +118,7 @@ impl Resources {
         let mut prepared = Prepared {
             default,
             others,
-            storages: self.open(loaded, startup).await?,
+            storages: open_storages(loaded, &self.storages(), startup).await?,
             warnings: Vec::new(),
         };
         let warnings = prepared.hosts().flat_map(|host| &host.tls.warnings);
@@ -178,48 +183,6 @@ impl Resources {
         Arc::new(Generation::new(config.clone(), hosts, users, logins))
     }
 
-    /// The storages, of which those that stay where they are go on with their uploads.
-    async fn open(
-        &self,
-        loaded: &Loaded,
-        startup: &Arc<Startup>,
-    ) -> Result<BTreeMap<String, (Configured, Arc<Storage>)>, Problem> {
-        let before = self.opened().clone();
-        let mut storages = BTreeMap::new();
-        for (name, storage) in &loaded.config.storage {
-            let stays =
-                |old: &Configured| old.root == storage.root && old.staging == storage.staging;
-            let local = match before.get(name) {
-                Some((old, local)) if old == storage => local.clone(),
-                Some((old, local)) if stays(old) => {
-                    let (local, storage) = (local.clone(), storage.clone());
-                    beside(loaded, name, move || local.with(&storage)).await?
-                }
-                _ => {
-                    let taken = before.iter().find(|(other, (old, _))| {
-                        *other == name && storage.staging.is_none()
-                            || storage.staging.is_some() && old.staging == storage.staging
-                    });
-                    if let Some((other, _)) = taken {
-                        let text = format!(
-                            "uploads of [storage.{other}] may be under way in its staging: this \
-                             takes a restart, or another `staging`"
-                        );
-                        return Err(loaded.storage_problem(name, "root", text));
-                    }
-                    let state = loaded.config.server.state.clone();
-                    let (name, storage) = (name.clone(), storage.clone());
-                    let startup = startup.clone();
-                    let own = name.clone();
-                    let open = move || Storage::open(&own, &storage, &state, &startup);
-                    beside(loaded, &name, open).await?
-                }
-            };
-            storages.insert(name.clone(), (storage.clone(), local));
-        }
-        Ok(storages)
-    }
-
     /// The users that are logged in.
     pub fn users(&self) -> &Arc<Users> {
         &self.users
@@ -230,18 +193,57 @@ impl Resources {
         self.host.clone()
     }
 
-    /// The storages that there are now, by name.
-    pub fn storages(&self) -> Vec<(String, Arc<Storage>)> {
-        let storages = self.opened();
-        let storages = storages
-            .iter()
-            .map(|(name, (_, local))| (name.clone(), local.clone()));
-        storages.collect()
+    /// The storages that there are now.
+    pub fn storages(&self) -> Storages {
+        self.opened().clone()
     }
 
-    fn opened(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, (Configured, Arc<Storage>)>> {
+    fn opened(&self) -> std::sync::MutexGuard<'_, Storages> {
         self.storages.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The storages, of which those that stay where they are go on with their uploads.
+///
+/// # Errors
+/// The problem, with its place in the configuration.
+pub async fn open_storages(
+    loaded: &Loaded,
+    before: &Storages,
+    startup: &Arc<Startup>,
+) -> Result<Storages, Problem> {
+    let mut storages = BTreeMap::new();
+    for (name, storage) in &loaded.config.storage {
+        let stays = |old: &Configured| old.root == storage.root && old.staging == storage.staging;
+        let local = match before.get(name) {
+            Some((old, local)) if old == storage => local.clone(),
+            Some((old, local)) if stays(old) => {
+                let (local, storage) = (local.clone(), storage.clone());
+                beside(loaded, name, move || local.with(&storage)).await?
+            }
+            _ => {
+                let taken = before.iter().find(|(other, (old, _))| {
+                    *other == name && storage.staging.is_none()
+                        || storage.staging.is_some() && old.staging == storage.staging
+                });
+                if let Some((other, _)) = taken {
+                    let text = format!(
+                        "uploads of [storage.{other}] may be under way in its staging: this \
+                         takes a restart, or another `staging`"
+                    );
+                    return Err(loaded.storage_problem(name, "root", text));
+                }
+                let state = loaded.config.server.state.clone();
+                let (name, storage) = (name.clone(), storage.clone());
+                let startup = startup.clone();
+                let own = name.clone();
+                let open = move || Storage::open(&own, &storage, &state, &startup);
+                beside(loaded, &name, open).await?
+            }
+        };
+        storages.insert(name.clone(), (storage.clone(), local));
+    }
+    Ok(storages)
 }
 
 /// Opens a storage on a thread of the pool, as its file system may hang.

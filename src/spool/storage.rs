@@ -165,4 +165,10 @@ impl Storage {
     pub fn staging(&self) -> &Path {
         &self.spool.path
     }
+
+    /// Where uploads are kept for a person to look at.
+    #[must_use]
+    pub fn quarantine_path(&self) -> &Path {
+        &self.spool.quarantine
+    }
 }

@@ -17,6 +17,7 @@ mod memory;
 mod open_files;
 mod plugins;
 mod uploads;
+mod walls;
 
 use support::Client;
 

@@ -221,7 +221,7 @@ fn addresses_that_cannot_be_had() {
         ),
     ] {
         let setup = Setup::new().unset(&format!("server.{kind}"));
-        let setup = setup.tables(&format!("[server]\n{kind} = {list}"));
+        let setup = setup.tables(&format!("[server]\nallow-root = true\n{kind} = {list}"));
         fails_alike(&setup, &format!("server.{kind}[{index}]"), words);
     }
 }
@@ -627,9 +627,9 @@ fn an_address_that_the_running_server_gives_up_is_free() {
     let free = TcpListener::bind("0.0.0.0:0").unwrap();
     let port = free.local_addr().unwrap().port();
     drop(free);
-    let setup = Setup::new()
-        .unset("server.listen")
-        .tables(&format!("[server]\nlisten = [\"0.0.0.0:{port}\"]"));
+    let setup = Setup::new().unset("server.listen").tables(&format!(
+        "[server]\nallow-root = true\nlisten = [\"0.0.0.0:{port}\"]"
+    ));
     let server = setup.start_with(|line| line.contains("Portcullis is ready"));
     let config = server.state().with_file_name("config.toml");
     let text = fs::read_to_string(&config)

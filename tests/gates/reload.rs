@@ -345,7 +345,7 @@ fn an_address_may_give_way_to_a_wider_one_and_back() {
     drop(free);
     let listen = |lines: &str| {
         format!(
-            "[server]\n{lines}\n[[plugin]]\nname = \"users\"\ncomponent = \"builtin:users\"\n\
+            "[server]\nallow-root = true\n{lines}\n[[plugin]]\nname = \"users\"\ncomponent = \"builtin:users\"\n\
             settings = {{ users = {{ file = \"users.toml\" }} }}\n"
         )
     };

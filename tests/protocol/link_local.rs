@@ -35,6 +35,7 @@ fn a_link_local_client_gets_its_data_connections() {
 #[ignore = "run by a_link_local_client_gets_its_data_connections, in a network of its own"]
 fn in_a_network_of_its_own() {
     let server = Setup::new()
+        .set("server.allow-root", "true")
         .set("server.listen", r#"["[fe80::7%1]:0"]"#)
         .set("data.active", "true")
         .start();

@@ -31,6 +31,8 @@ pub struct Setup {
     warm: bool,
     unprivileged: bool,
     limit: Option<u64>,
+    no_executable_memory: bool,
+    nobodys: bool,
 }
 
 impl Setup {
@@ -49,6 +51,8 @@ impl Setup {
             warm: true,
             unprivileged: false,
             limit: None,
+            no_executable_memory: false,
+            nobodys: false,
         };
         setup
             .set("server.listen", r#"["127.0.0.1:0"]"#)
@@ -76,7 +80,7 @@ impl Setup {
 
     /// Gives a file or directory, and all in it, to the user of [`unprivileged`](Self::unprivileged).
     pub fn own(&self, path: &Path) {
-        if !self.unprivileged {
+        if !self.unprivileged && !self.nobodys {
             return;
         }
         std::os::unix::fs::lchown(path, Some(NOBODY), Some(NOBODY)).unwrap();
@@ -85,6 +89,18 @@ impl Setup {
                 self.own(&entry.unwrap().path());
             }
         }
+    }
+
+    /// Leaves its files to the user "nobody", whom it is to become.
+    pub fn unprivileged_files(mut self) -> Self {
+        self.nobodys = true;
+        self.cold()
+    }
+
+    /// Runs it where no memory becomes executable, as with MemoryDenyWriteExecute= of systemd.
+    pub fn no_executable_memory(mut self) -> Self {
+        self.no_executable_memory = true;
+        self
     }
 
     /// Lets it have this many files open.
@@ -97,6 +113,13 @@ impl Setup {
     fn program(&self) -> Command {
         let binary = env!("CARGO_BIN_EXE_portcullis");
         let mut words: Vec<String> = Vec::new();
+        if self.no_executable_memory {
+            // prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN)
+            let script = "import ctypes, os, sys\n\
+                          ctypes.CDLL(None).prctl(65, 1, 0, 0, 0)\n\
+                          os.execvp(sys.argv[1], sys.argv[1:])";
+            words.extend(["python3".into(), "-c".into(), script.into()]);
+        }
         if let Some(limit) = self.limit {
             words.extend(["prlimit".into(), format!("--nofile={limit}:{limit}")]);
         }
@@ -186,7 +209,8 @@ impl Setup {
     pub fn command(&self, words: &[&str]) -> Command {
         let config = self.file("config.toml", &self.tables);
         fs::create_dir_all(self.state()).unwrap();
-        if self.unprivileged {
+        if self.unprivileged || self.nobodys {
+            self.own(self.directory.path());
             self.own(&config);
             self.own(&self.state());
         }

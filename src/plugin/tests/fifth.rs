@@ -256,7 +256,14 @@ fn namer(name: &Function) -> Vec<u8> {
 fn fixture(name: &Function) -> (Fixture, config::Plugin) {
     let mut fixture = Fixture::new();
     let cache = fixture.directory.path().join("cache");
-    fixture.host = Host::of(&FIVE, &config::PluginHost::default(), &cache, None).unwrap();
+    fixture.host = Host::of(
+        &FIVE,
+        &config::PluginHost::default(),
+        &cache,
+        None,
+        crate::plugin::Tools::default(),
+    )
+    .unwrap();
     let file = fixture.directory.path().join("namer.wasm");
     std::fs::write(&file, namer(name)).unwrap();
     let plugin = configured(file.to_str().unwrap().into(), "");

@@ -248,7 +248,7 @@ fn inspection_tells_all() {
 /// The engine of a host that is gone is gone, and the thread of its clock with it.
 #[test]
 fn the_clock_keeps_no_engine() {
-    let (engine, _) = crate::plugin::engine::engine(16).unwrap();
+    let (engine, _) = crate::plugin::engine::engine(16, config::Engine::Native).unwrap();
     let weak = engine.weak();
     drop(engine);
     for _ in 0..100 {

@@ -1,0 +1,329 @@
+//! The files and ports that a configuration takes: all others are out of reach.
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use crate::{
+    config::{self, Advertise, Grants, Loaded, Problem, grants},
+    spool::Storage,
+};
+
+/// Storages that are open, and how they are configured, by their names.
+type Storages = BTreeMap<String, (config::Storage, Arc<Storage>)>;
+
+/// Read to find out about the machine.
+const MACHINE: [&str; 5] = [
+    "/proc/self",
+    "/proc/meminfo",
+    "/proc/cpuinfo",
+    "/sys/fs/cgroup",
+    // For errors that name users.
+    "/etc/passwd",
+];
+/// The authorities that the system trusts, with what the entries in it lead to.
+const AUTHORITIES: [&str; 6] = [
+    "/etc/ssl",
+    "/etc/pki",
+    "/etc/ca-certificates",
+    "/usr/share/ca-certificates",
+    "/usr/local/share/ca-certificates",
+    "/var/lib/ca-certificates",
+];
+/// Read to look up names. Programs replace some of these files.
+const NAMES: [&str; 4] = [
+    "/etc",
+    "/run/systemd/resolve",
+    "/run/resolvconf",
+    "/run/NetworkManager",
+];
+
+/// What may be done with files. Nothing is ever executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Access {
+    /// Read, and list.
+    Read,
+    /// Make, change and remove files and directories, too.
+    Write,
+}
+
+/// The files and ports within the walls.
+#[derive(Clone, Debug, Default)]
+pub struct Reach {
+    state: PathBuf,
+    /// With the key that names them.
+    files: BTreeMap<(PathBuf, Access), String>,
+    /// Files that may be links to other directories.
+    links: Vec<PathBuf>,
+    /// Ports for data connections that clients open.
+    bind: Vec<(RangeInclusive<u16>, String)>,
+    /// Ports of what the server connects to.
+    connect: Vec<(RangeInclusive<u16>, String)>,
+}
+
+impl Reach {
+    /// Of a configuration; `storages` are those that are open. Looks at no file.
+    #[must_use]
+    pub fn of(loaded: &Loaded, storages: &Storages) -> Self {
+        let config = &loaded.config;
+        let mut reach = Self {
+            state: config.server.state.clone(),
+            ..Self::default()
+        };
+        for path in MACHINE {
+            reach.system(path);
+        }
+        reach.directory(Path::new("/dev/null"), Access::Write, "");
+        let state = &config.server.state;
+        reach.directory(state, Access::Read, "server.state");
+        if let Some(file) = &loaded.file {
+            reach.file(file, "--config");
+        }
+        for (name, storage) in &config.storage {
+            let key = |name_of: &str| format!("storage.{name}.{name_of}");
+            reach.directory(&storage.root, Access::Write, &key("root"));
+            match storages.get(name) {
+                Some((old, opened))
+                    if old.root == storage.root && old.staging == storage.staging =>
+                {
+                    reach.directory(opened.staging(), Access::Write, &key("staging"));
+                    reach.directory(opened.quarantine_path(), Access::Write, &key("quarantine"));
+                }
+                _ => {}
+            }
+            let named = [
+                ("staging", &storage.staging),
+                ("quarantine", &storage.quarantine),
+            ];
+            for (name, path) in named {
+                if let Some(path) = path {
+                    reach.directory(path, Access::Write, &key(name));
+                }
+            }
+        }
+        if let Some(file) = &config.state.file {
+            reach.directory(file, Access::Write, "state.file");
+        }
+        let tls = &config.tls;
+        for (key, file) in tls.files() {
+            reach.file(file, &key);
+        }
+        for (index, plugin) in config.plugin.iter().enumerate() {
+            let key = |name: &str| format!("plugin[{index}].{name}");
+            if !plugin.component.starts_with("builtin:") {
+                reach.file(Path::new(&plugin.component), &key("component"));
+            }
+            for file in plugin.setting_files(state) {
+                reach.file(&file, &key("settings"));
+            }
+            reach.grants(&plugin.grants, &key("grants"));
+        }
+        let data = &config.data;
+        let (first, last) = data.passive_ports;
+        reach.bind(first..=last, "data.passive-ports");
+        if data.active {
+            reach.bind(0..=0, "data.active");
+            reach.connect(1024..=u16::MAX, "data.active");
+        }
+        if let Some(Advertise::Name(_)) = &data.advertise {
+            reach.names("data.advertise");
+        }
+        reach
+    }
+
+    fn grants(&mut self, grants: &Grants, key: &str) {
+        for directory in &grants.directories {
+            let access = match directory.access {
+                grants::Access::Read => Access::Read,
+                grants::Access::Write => Access::Write,
+            };
+            self.directory(&directory.host, access, key);
+        }
+        if let Some(file) = &grants.authorities {
+            self.file(file, key);
+        }
+        for endpoint in &grants.tcp {
+            self.connect(endpoint.port..=endpoint.port, key);
+        }
+        for service in &grants.http {
+            self.connect(service.port..=service.port, key);
+        }
+        let names = grants
+            .tcp
+            .iter()
+            .any(|endpoint| matches!(endpoint.place, grants::Place::Name(_)));
+        if names || grants.dns || !grants.http.is_empty() {
+            self.names(key);
+        }
+        if !grants.tcp.is_empty() || !grants.http.is_empty() {
+            for path in AUTHORITIES {
+                self.system(path);
+            }
+            for name in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
+                if let Some(path) = env::var_os(name) {
+                    self.directory(Path::new(&path), Access::Read, name);
+                }
+            }
+        }
+    }
+
+    /// Looks up names: by UDP, which is free, and by TCP where an answer is long.
+    fn names(&mut self, key: &str) {
+        self.connect(53..=53, key);
+        for path in NAMES {
+            self.system(path);
+        }
+    }
+
+    fn bind(&mut self, ports: RangeInclusive<u16>, key: &str) {
+        self.bind.push((ports, key.to_owned()));
+    }
+
+    fn connect(&mut self, ports: RangeInclusive<u16>, key: &str) {
+        self.connect.push((ports, key.to_owned()));
+    }
+
+    fn system(&mut self, path: &str) {
+        self.directory(Path::new(path), Access::Read, "");
+    }
+
+    /// A file that others replace: its directory.
+    fn file(&mut self, file: &Path, key: &str) {
+        if let Some(directory) = file.parent() {
+            self.directory(directory, Access::Read, key);
+            self.links.push(file.to_owned());
+        }
+    }
+
+    fn directory(&mut self, path: &Path, access: Access, key: &str) {
+        let entry = self.files.entry((path.to_owned(), access));
+        entry.or_insert(key.to_owned());
+    }
+
+    /// The state directory.
+    pub(super) fn state(&self) -> &Path {
+        &self.state
+    }
+
+    /// The files and directories, with those that links lead to now.
+    pub(super) fn files(&self) -> impl Iterator<Item = (PathBuf, Access)> {
+        let links = self
+            .links
+            .iter()
+            .filter_map(|file| fs::canonicalize(file).ok());
+        let links = links.filter_map(|file| Some((file.parent()?.to_owned(), Access::Read)));
+        self.files.keys().cloned().chain(links)
+    }
+
+    /// Ports to be bound, each once.
+    pub(super) fn bound(&self) -> Vec<u16> {
+        ports(&self.bind)
+    }
+
+    /// Ports to be connected to, each once.
+    pub(super) fn connected(&self) -> Vec<u16> {
+        ports(&self.connect)
+    }
+
+    /// Whether all of `new` is within these walls, which stand since the start.
+    ///
+    /// # Errors
+    /// With the key that names something beyond them.
+    pub fn covers(&self, new: &Self, loaded: &Loaded) -> Result<(), Problem> {
+        let beyond = |key: &str, what: String| {
+            let text = format!(
+                "{what} was not in the configuration at the start, and has been out of this \
+                 process's reach since (server.landlock): restart the server"
+            );
+            loaded.problem(key, text)
+        };
+        for ((path, access), key) in &new.files {
+            let within =
+                |(old, allowed): &&(PathBuf, Access)| path.starts_with(old) && allowed >= access;
+            // Of the system's own some are not there; the state file stays that of the start.
+            if !key.is_empty() && key != "state.file" && !self.files.keys().any(|old| within(&old))
+            {
+                return Err(beyond(key, path.display().to_string()));
+            }
+        }
+        for (old, new) in [(&self.bind, &new.bind), (&self.connect, &new.connect)] {
+            for (range, key) in new {
+                let within = |(old, _): &(RangeInclusive<u16>, String)| {
+                    old.contains(range.start()) && old.contains(range.end())
+                };
+                if !old.iter().any(within) {
+                    let what = match range.start() == range.end() {
+                        true => format!("port {}", range.start()),
+                        false => format!("ports {}-{}", range.start(), range.end()),
+                    };
+                    return Err(beyond(key, what));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn ports(ranges: &[(RangeInclusive<u16>, String)]) -> Vec<u16> {
+    let mut ports: Vec<u16> = ranges.iter().flat_map(|(range, _)| range.clone()).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    ports
+}
+
+#[cfg(test)]
+#[allow(clippy::indexing_slicing, clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn reach(change: impl FnOnce(&mut Config)) -> (Reach, Loaded) {
+        let mut config = Config::default();
+        config.server.state = "/state".into();
+        change(&mut config);
+        let loaded = Loaded::from(config);
+        (Reach::of(&loaded, &Storages::new()), loaded)
+    }
+
+    #[test]
+    fn a_reload_stays_within_the_walls_of_the_start() {
+        let (start, _) = reach(|_| {});
+        let covered = |change: fn(&mut Config)| {
+            let (new, loaded) = reach(change);
+            start.covers(&new, &loaded).map_err(|problem| problem.key)
+        };
+        assert_eq!(covered(|_| {}), Ok(()));
+        assert_eq!(
+            covered(|config| config.data.passive_ports = (10_100, 10_200)),
+            Ok(())
+        );
+        let wider = covered(|config| config.data.passive_ports = (9_000, 10_200));
+        assert_eq!(wider, Err("data.passive-ports".into()));
+        assert_eq!(
+            covered(|config| config.data.active = true),
+            Err("data.active".into())
+        );
+        let key = |config: &mut Config| config.tls.key = Some("/elsewhere/key.pem".into());
+        assert_eq!(covered(key), Err("tls.key".into()));
+        let state = |config: &mut Config| config.tls.key = Some("/state/deep/key.pem".into());
+        assert_eq!(covered(state), Ok(()));
+        let grant = |config: &mut Config| {
+            let endpoint = "127.0.0.1:389".parse().unwrap();
+            config.plugin[0].grants.tcp.push(endpoint);
+        };
+        assert_eq!(covered(grant), Err("plugin[0].grants".into()));
+        let storage = |config: &mut Config| {
+            let storage = config::Storage {
+                root: "/state/files/more".into(),
+                ..config::Storage::default()
+            };
+            config.storage.insert("more".into(), storage);
+        };
+        // All storages are written to, and the default one's root is within these walls.
+        assert_eq!(covered(storage), Ok(()));
+    }
+}
