@@ -446,6 +446,7 @@ fn keys_that_take_a_restart_are_told_when_they_change() {
         "limits.waiting-logins",
         "log.format",
         "log.level",
+        "plugin-host.component-size",
         "plugin-host.instances",
         "plugin-host.memory",
         "server.state",
