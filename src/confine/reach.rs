@@ -165,7 +165,7 @@ impl Reach {
             }
             for name in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
                 if let Some(path) = env::var_os(name) {
-                    self.directory(Path::new(&path), Access::Read, name);
+                    self.directory(Path::new(&path), Access::Read, key);
                 }
             }
         }

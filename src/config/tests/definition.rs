@@ -446,10 +446,17 @@ fn keys_that_take_a_restart_are_told_when_they_change() {
         "limits.waiting-logins",
         "log.format",
         "log.level",
+        "plugin-host.compile-timeout",
+        "plugin-host.engine",
         "plugin-host.instances",
         "plugin-host.memory",
+        "server.allow-root",
+        "server.group",
+        "server.landlock",
+        "server.seccomp",
         "server.state",
         "server.threads",
+        "server.user",
         "state.file",
     ];
     assert!(marked.iter().eq(expected), "{marked:?}");
