@@ -73,6 +73,7 @@ fn session() -> Arc<SessionInfo> {
         host: None,
         tls: None,
         certificate: None,
+        known: true,
         user: Some("alice".into()),
         virtual_host: HostId::default(),
         account: Some(Arc::new(Account::new(path("/alice")))),

@@ -10,6 +10,8 @@ use super::{
     files, output,
     users_file::{self, NewUser},
 };
+use zeroize::Zeroizing;
+
 use crate::{
     config::{Config, Loaded, Problem},
     ftp::secret::Secret,
@@ -175,14 +177,14 @@ fn first_user(state: &Path, users: &Path) -> Result<Option<Secret>, String> {
 }
 
 /// The text of the file that keeps the first user's password.
-fn noted(password: &Secret, curl: Option<&str>) -> String {
-    let mut text = format!(
+fn noted(password: &Secret, curl: Option<&str>) -> Zeroizing<String> {
+    let mut text = Zeroizing::new(format!(
         "The first user of this server. Remove this file when you have taken note, or the user by\n\
          `portcullis user remove {USER}`.\n\n\
          user      {USER}\n\
          password  {}\n",
         password.expose()
-    );
+    ));
     if let Some(curl) = curl {
         let _ = write!(text, "\n{curl}\n");
     }
@@ -190,16 +192,18 @@ fn noted(password: &Secret, curl: Option<&str>) -> String {
 }
 
 /// Tells on standard output where the server listens and where its things are; after the first
-/// start, the password and a command to try it with.
-pub fn announce(info: &Info, listening: &[Listening]) {
-    output::print(&text(info, listening));
+/// start, the password and a command to try it with; the password is then forgotten.
+pub fn announce(info: Info, listening: &[Listening]) {
+    output::print(&Zeroizing::new(text(&info, listening)));
+    drop(info);
 }
 
 /// After the first start, keeps the command beside the password.
 pub fn note(info: &Info, listening: &[Listening]) {
     if let (Some(path), Some(password)) = (&info.first_user, &info.password) {
-        let curl = curl(info, listening, password.expose());
-        if let Err(error) = files::replace(path, noted(password, curl.as_deref()).as_bytes()) {
+        let curl = curl(info, listening, password.expose()).map(Zeroizing::new);
+        let curl = curl.as_ref().map(|curl| curl.as_str());
+        if let Err(error) = files::replace(path, noted(password, curl).as_bytes()) {
             tracing::warn!(
                 error,
                 "the first user's file has no command to try the server with"

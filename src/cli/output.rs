@@ -1,13 +1,19 @@
 //! Text for people: tables, and colours where there is a terminal.
 
-use std::io::{self, IsTerminal, Write};
+use std::{
+    fs::File,
+    io::{self, IsTerminal, Write},
+    os::fd::AsFd,
+};
 
 use crate::observe::escape;
 
 /// Prints to standard output. A reader that has closed it does not want to read on.
 pub fn print(text: &str) {
-    let mut out = io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    let out = io::stdout().lock();
+    // Not by its buffer, which would keep it: the first user's password is printed.
+    let direct = out.as_fd().try_clone_to_owned().map(File::from);
+    let _ = direct.and_then(|mut direct| direct.write_all(text.as_bytes()));
 }
 
 /// Prints errors, a line each. Indented lines belong to the one before, as they are.

@@ -102,7 +102,7 @@ async fn serve(loaded: Loaded, prepared: Prepared) -> Result<(), Failure> {
     } = prepared;
     let server = Server::start(loaded, preopened, compiler, confinement).await;
     let server = server.map_err(|problem| Failure::Configuration(problem.to_string()))?;
-    first_start::announce(&info, &server.listening());
+    first_start::announce(info, &server.listening());
     server
         .run(Box::new(again))
         .await

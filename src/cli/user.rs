@@ -12,6 +12,8 @@ use super::{
     Failure, Source, files, output,
     users_file::{self, NewUser},
 };
+use zeroize::Zeroizing;
+
 use crate::{config::Loaded, ftp::secret::Secret, passwords};
 
 const PERMISSIONS: [&str; 13] = [
@@ -394,11 +396,11 @@ fn hashed(password: &Secret) -> Result<String, String> {
 
 fn password(from_stdin: bool) -> Result<Secret, String> {
     if from_stdin {
-        let mut text = String::new();
+        let mut text = Zeroizing::new(String::new());
         io::stdin()
             .read_to_string(&mut text)
             .map_err(|error| format!("no password: {error}"))?;
-        let line = text.strip_suffix('\n').unwrap_or(&text);
+        let line = text.strip_suffix('\n').unwrap_or(text.as_str());
         return Ok(Secret::new(line.strip_suffix('\r').unwrap_or(line)));
     }
     let ask = |prompt: &str| {

@@ -12,7 +12,11 @@ pub fn explain(
     value: Option<&Value>,
     known: fn() -> Vec<String>,
 ) -> String {
-    let found = value.map_or_else(String::new, |value| format!(", found {}", describe(value)));
+    let found = value.map_or_else(String::new, |value| match path.is_of_a_plugin() {
+        // It may be a password.
+        true if value.is_str() => ", found a string".to_owned(),
+        _ => format!(", found {}", describe(value)),
+    });
     if message.starts_with("unknown field") {
         return unknown(path, &alternatives(message), known);
     }

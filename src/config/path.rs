@@ -42,6 +42,12 @@ impl KeyPath {
         Self(steps)
     }
 
+    /// Whether it is among the settings of a plugin.
+    pub fn is_of_a_plugin(&self) -> bool {
+        let settings = Step::Key("settings".to_owned());
+        self.0.first() == Some(&Step::Key("plugin".to_owned())) && self.0.contains(&settings)
+    }
+
     /// The table, or the array, that this is in.
     pub fn parent(&self) -> Option<Self> {
         let (_, above) = self.0.split_last()?;

@@ -26,6 +26,11 @@ pub struct PluginHost {
     #[schemars(extend("x-restart" = true))]
     #[serde(with = "value::OptionalSize")]
     pub memory: Option<u64>,
+    /// The largest component, in bytes: a larger file is not read.
+    #[schemars(range(min = 1), extend("x-restart" = true))]
+    #[serde(with = "value::Size")]
+    #[default(64 << 20)]
+    pub component_size: u64,
     /// How long a session keeps its path guards when it asks nothing.
     #[serde(with = "value::Time")]
     #[default(Duration::from_secs(10))]

@@ -25,8 +25,16 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// # Errors
 /// When it is none, is too large, cannot be read, or cannot be read in time.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    read_at_most(path, LARGEST)
+}
+
+/// The same of a file that is to have `most` bytes at most; of a larger one nothing is read.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_at_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let path = path.to_owned();
-    within(DEADLINE, "read", move || read_at_once(&path))
+    within(DEADLINE, "read", move || read_at_once(&path, most))
 }
 
 /// The same of a file that has to be UTF-8.
@@ -91,15 +99,23 @@ pub fn open(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-fn read_at_once(path: &Path) -> io::Result<Vec<u8>> {
+fn read_at_once(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let too_large = |bytes: u64| {
+        let text = format!("it has {bytes} bytes, and {most} is the most");
+        Err(io::Error::new(io::ErrorKind::FileTooLarge, text))
+    };
     let file = open(path)?;
-    let mut content = Vec::new();
-    file.take(LARGEST + 1).read_to_end(&mut content)?;
-    if content.len() as u64 > LARGEST {
-        let text = format!("more than {LARGEST} bytes");
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
+    let length = file.metadata()?.len();
+    if length > most {
+        return too_large(length);
     }
-    Ok(content)
+    // It may grow while it is read.
+    let mut content = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
+    file.take(most.saturating_add(1)).read_to_end(&mut content)?;
+    match content.len() as u64 {
+        length if length > most => too_large(length),
+        _ => Ok(content),
+    }
 }
 
 #[cfg(test)]
@@ -119,6 +135,9 @@ mod tests {
         symlink("file", &link).unwrap();
         assert_eq!(read(&file).unwrap(), b"content");
         assert_eq!(read(&link).unwrap(), b"content");
+        assert_eq!(read_at_most(&file, 7).unwrap(), b"content");
+        let error = read_at_most(&file, 6).unwrap_err();
+        assert_eq!(error.to_string(), "it has 7 bytes, and 6 is the most");
         let pipe = directory.path().join("pipe");
         mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
         for other in [&pipe, directory.path(), Path::new("/dev/zero")] {

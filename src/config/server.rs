@@ -229,6 +229,8 @@ pub struct Log {
     #[schemars(extend("x-restart" = true))]
     #[default(LogFormat::Text)]
     pub format: LogFormat,
+    /// Whether lines about logins name users that nobody knows: some of these names are passwords.
+    pub unknown_users: bool,
 }
 
 /// How log lines look.

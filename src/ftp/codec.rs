@@ -2,18 +2,19 @@
 
 use std::fmt;
 
-use super::secret::wipe;
+use zeroize::{Zeroize, Zeroizing};
+
+use super::secret::Line;
 
 /// Takes bytes as they come and gives whole lines, without the telnet sequences.
 ///
 /// FTP speaks just enough telnet to be interrupted (RFC 959 §4.1.3): sequences are skipped and
 /// never answered (RFC 1123 §4.1.2.12), and `IAC IAC` is the byte 0xFF.
-#[derive(Debug)]
 pub struct LineDecoder {
     limit: usize,
     telnet: Telnet,
     /// Decoded bytes. A line feed in it always ends a line.
-    buffer: Vec<u8>,
+    buffer: Zeroizing<Vec<u8>>,
     /// Where the next line begins.
     start: usize,
     /// No line feed lies before this.
@@ -51,7 +52,7 @@ impl LineDecoder {
         Self {
             limit,
             telnet: Telnet::Data,
-            buffer: Vec::new(),
+            buffer: Zeroizing::default(),
             start: 0,
             scanned: 0,
             skipped: 0,
@@ -66,7 +67,14 @@ impl LineDecoder {
             self.scanned -= self.start;
             self.start = 0;
         }
-        self.buffer.reserve(bytes.len());
+        let needed = self.buffer.len() + bytes.len();
+        if needed > self.buffer.capacity() {
+            // Not grown in place, which would leave a copy behind.
+            let capacity = needed.max(2 * self.buffer.capacity());
+            let mut larger = Zeroizing::new(Vec::with_capacity(capacity));
+            larger.extend_from_slice(&self.buffer);
+            self.buffer = larger;
+        }
         for byte in bytes {
             self.decode(*byte);
         }
@@ -81,7 +89,7 @@ impl LineDecoder {
         clippy::should_implement_trait,
         reason = "a None is not the end: more bytes may come"
     )]
-    pub fn next(&mut self) -> Result<Option<Vec<u8>>, LineTooLong> {
+    pub fn next(&mut self) -> Result<Option<Line>, LineTooLong> {
         let fresh = self.buffer.get(self.scanned..).unwrap_or_default();
         let Some(offset) = fresh.iter().position(|byte| *byte == b'\n') else {
             self.scanned = self.buffer.len();
@@ -96,9 +104,8 @@ impl LineDecoder {
         if content.len() > self.limit {
             return Err(LineTooLong);
         }
-        let content = content.to_vec();
-        // The line may have been a PASS.
-        wipe(line);
+        let content = Line::new(content);
+        line.zeroize();
         self.start = end + 1;
         self.scanned = self.start;
         self.release();
@@ -127,7 +134,6 @@ impl LineDecoder {
 
     /// Forgets everything that waits.
     pub fn clear(&mut self) {
-        wipe(&mut self.buffer);
         *self = Self::new(self.limit);
     }
 
@@ -172,7 +178,7 @@ impl LineDecoder {
     /// An idle session keeps no buffer.
     fn release(&mut self) {
         if self.start == self.buffer.len() {
-            self.buffer = Vec::new();
+            self.buffer = Zeroizing::default();
             self.start = 0;
             self.scanned = 0;
         }
@@ -199,7 +205,8 @@ mod tests {
     const LIMIT: usize = 64;
 
     fn lines(decoder: &mut LineDecoder) -> Vec<Vec<u8>> {
-        std::iter::from_fn(|| decoder.next().unwrap()).collect()
+        let next = || decoder.next().unwrap().map(|line| line.to_vec());
+        std::iter::from_fn(next).collect()
     }
 
     /// Decodes the input in one piece, in every two pieces, and byte by byte.
@@ -353,7 +360,7 @@ mod tests {
             let mut decoder = LineDecoder::new(LIMIT);
             decoder.push(b"\xff\xf4\xff\xf2AUTH TLS\r\n");
             assert!(!decoder.is_empty());
-            assert_eq!(decoder.next().unwrap().unwrap(), b"AUTH TLS");
+            assert_eq!(*decoder.next().unwrap().unwrap(), *b"AUTH TLS");
             assert!(decoder.is_empty());
             assert_eq!(decoder.buffered(), 0);
             decoder.push(behind);
@@ -378,7 +385,7 @@ mod tests {
     fn lines_that_were_given_are_wiped() {
         let mut decoder = LineDecoder::new(LIMIT);
         decoder.push(b"PASS hunter2\r\nNOOP\r\n");
-        assert_eq!(decoder.next().unwrap().unwrap(), b"PASS hunter2");
+        assert_eq!(*decoder.next().unwrap().unwrap(), *b"PASS hunter2");
         assert!(!decoder.buffer.windows(7).any(|window| window == b"hunter2"));
     }
 

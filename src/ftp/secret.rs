@@ -2,29 +2,24 @@
 
 use std::fmt;
 
+use zeroize::Zeroizing;
+
 /// A password: it prints as `***`, and its memory is overwritten when it is dropped.
 ///
 /// Safe Rust cannot promise that the compiler kept no other copy; it does promise that this one is
 /// gone before the allocator gets the memory back.
 #[derive(Clone)]
-pub struct Secret(String);
+pub struct Secret(Zeroizing<String>);
 
 impl Secret {
     /// Takes a text into custody.
     pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self(Zeroizing::new(text.into()))
     }
 
     /// The text itself, for the one place that checks it.
     pub fn expose(&self) -> &str {
         &self.0
-    }
-}
-
-impl Drop for Secret {
-    fn drop(&mut self) {
-        let mut bytes = std::mem::take(&mut self.0).into_bytes();
-        wipe(&mut bytes);
     }
 }
 
@@ -54,10 +49,29 @@ impl fmt::Display for Secret {
     }
 }
 
-/// Overwrites bytes that held a secret, in a way that is not optimised away.
-pub fn wipe(bytes: &mut [u8]) {
-    bytes.fill(0);
-    std::hint::black_box(bytes);
+/// A line of the control connection, without its end: it may be a PASS, so it is kept as a [`Secret`] is.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Line(Zeroizing<Vec<u8>>);
+
+impl Line {
+    /// Takes a copy.
+    pub fn new(bytes: &[u8]) -> Self {
+        Self(Zeroizing::new(bytes.to_vec()))
+    }
+}
+
+impl std::ops::Deref for Line {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("***")
+    }
 }
 
 #[cfg(test)]
@@ -71,6 +85,7 @@ mod tests {
             format!("{secret} {secret:?} {:?}", Some(&secret)),
             "*** *** Some(***)"
         );
+        assert_eq!(format!("{:?}", Line::new(b"PASS hunter2")), "***");
         assert_eq!(secret.expose(), "hunter2");
     }
 
@@ -80,12 +95,5 @@ mod tests {
         for other in ["", "b", "aa", "A"] {
             assert_ne!(Secret::new("a"), Secret::new(other));
         }
-    }
-
-    #[test]
-    fn wiping_leaves_zeros() {
-        let mut bytes = *b"hunter2";
-        wipe(&mut bytes);
-        assert_eq!(bytes, [0; 7]);
     }
 }

@@ -22,6 +22,9 @@ pub struct SessionInfo {
     pub certificate: Option<Arc<PeerCertificate>>,
     /// The name given with USER, also before it is proven.
     pub user: Option<Arc<str>>,
+    /// Whether the name is told in the log: a user has it, or the configuration says so. A name that
+    /// nobody has may be a password.
+    pub known: bool,
     /// The virtual host that serves it.
     pub virtual_host: HostId,
     /// The account of the user that logged in.
@@ -38,6 +41,12 @@ impl SessionInfo {
         })
     }
 
+    /// The user's name for the log.
+    #[must_use]
+    pub fn told_user(&self) -> Option<&str> {
+        self.user.as_deref().filter(|_| self.known)
+    }
+
     /// The facts for a call that is about no session; `id` stands for it in the log.
     #[must_use]
     pub fn nobody(id: &str) -> Arc<Self> {
@@ -49,6 +58,7 @@ impl SessionInfo {
             host: None,
             tls: None,
             certificate: None,
+            known: true,
             user: None,
             virtual_host: HostId::default(),
             account: None,
@@ -60,7 +70,7 @@ impl SessionInfo {
 macro_rules! line {
     ($level:ident, $facts:expr, $($fields:tt)*) => {
         tracing::$level!(session = &*$facts.id, client = %$facts.client,
-            user = $facts.user.as_deref(), $($fields)*)
+            user = $facts.told_user(), $($fields)*)
     };
 }
 pub(crate) use line;

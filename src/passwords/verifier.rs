@@ -127,6 +127,7 @@ impl Shared {
             // A defect met by one hash is no reason for the thread to end.
             let verified = std::panic::catch_unwind(std::panic::AssertUnwindSafe(verify));
             memory.wipe();
+            wipe_stack();
             let verified = verified.unwrap_or_else(|_| Err("verifying it panicked".into()));
             let _ = job.verified.send(verified);
         }
@@ -155,6 +156,13 @@ impl Shared {
             }
         }
     }
+}
+
+/// Overwrites the stack that a call used which the caller has just done: hash functions keep blocks of
+/// the password there.
+#[inline(never)]
+fn wipe_stack() {
+    std::hint::black_box(&mut [0_u8; 64 << 10]);
 }
 
 /// The memory that Argon2 fills.

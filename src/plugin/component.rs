@@ -36,6 +36,8 @@ pub(super) struct HostShared {
     pub(super) instances: InstanceLimiter,
     pub(super) verifier: Verifier,
     pub(super) library: Library,
+    /// The largest component, in bytes.
+    pub(super) component_size: u64,
     /// By the plugins' names: a reload takes over what is there.
     kept: Mutex<HashMap<String, Retained>>,
     /// Where their state outlives the server.
@@ -55,6 +57,7 @@ impl HostShared {
         linker: Linker<Call>,
         instances: InstanceLimiter,
         library: Library,
+        component_size: u64,
         state_file: Option<StateFile>,
         verifier: Verifier,
     ) -> Self {
@@ -65,6 +68,7 @@ impl HostShared {
             instances,
             verifier,
             library,
+            component_size,
             kept: Mutex::default(),
             state_file: state_file.map(Arc::new),
         }

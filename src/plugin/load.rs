@@ -1,6 +1,6 @@
 //! From a `[[plugin]]` of the configuration to a gate.
 
-use std::{borrow::Cow, path::Path, sync::Arc, time::Instant};
+use std::{borrow::Cow, io, path::Path, sync::Arc, time::Instant};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::HEXLOWER;
@@ -208,7 +208,7 @@ fn load(
     configured: &config::Plugin,
     state: &Path,
 ) -> Result<Loaded, LoadError> {
-    let bytes = bytes(&configured.component)?;
+    let bytes = bytes(&configured.component, shared.component_size)?;
     // Before anything looks at the bytes.
     if let Some(pinned) = &configured.sha256 {
         let sha256 = HEXLOWER.encode(digest(&SHA256, &bytes).as_ref());
@@ -258,14 +258,20 @@ struct Loaded {
     granted: Granted,
 }
 
-/// The component of a `[[plugin]]`.
+/// The component of a `[[plugin]]`, where it has at most `most` bytes.
 ///
 /// # Errors
-/// When the file cannot be read, or no component of that name ships.
-pub fn bytes(component: &str) -> Result<Cow<'static, [u8]>, LoadError> {
+/// When the file cannot be read, is too large, or no component of that name ships.
+pub fn bytes(component: &str, most: u64) -> Result<Cow<'static, [u8]>, LoadError> {
     let Some(name) = component.strip_prefix("builtin:") else {
-        let read = regular::read(Path::new(component)).map(Cow::Owned);
-        return read.map_err(|error| LoadError::component(format!("{component}: {error}")));
+        let read = regular::read_at_most(Path::new(component), most).map(Cow::Owned);
+        return read.map_err(|error| {
+            let key = match error.kind() {
+                io::ErrorKind::FileTooLarge => ": see plugin-host.component-size",
+                _ => "",
+            };
+            LoadError::component(format!("{component}: {error}{key}"))
+        });
     };
     let builtin = BUILTIN.iter().find(|(builtin, _)| *builtin == name);
     builtin

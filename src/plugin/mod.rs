@@ -186,7 +186,14 @@ impl Host {
         // One instance that is being loaded comes on top.
         let limiter = instance_limiter::InstanceLimiter::new(instances, engine::MEMORIES, memory);
         let shared = component::HostShared::new(
-            engine, allocation, linker, limiter, library, state_file, verifier,
+            engine,
+            allocation,
+            linker,
+            limiter,
+            library,
+            config.component_size,
+            state_file,
+            verifier,
         );
         Ok(Self {
             shared: Arc::new(shared),

@@ -94,6 +94,7 @@ fn session(user: &str) -> Arc<SessionInfo> {
         host: None,
         tls: None,
         certificate: None,
+        known: true,
         user: Some(user.into()),
         virtual_host: HostId::default(),
         account: Some(Arc::new(Account::new(VirtualPath::root()))),

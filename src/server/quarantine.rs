@@ -107,6 +107,7 @@ fn session_of(note: &QuarantineInfo) -> SessionInfo {
     let nobody = SessionInfo::nobody(&note.session);
     SessionInfo {
         client: note.client.parse().unwrap_or(nobody.client),
+        known: true,
         user: Some(note.user.as_str().into()),
         virtual_host: note.host.clone(),
         ..SessionInfo::clone(&nobody)

@@ -106,6 +106,7 @@ impl Connection {
             host: None,
             tls: None,
             certificate: None,
+            known: false,
             user: None,
             virtual_host: host.id().clone(),
             account: None,
@@ -209,12 +210,8 @@ impl Connection {
     }
 
     pub(super) async fn send(&mut self, reply: Reply) -> io::Result<()> {
-        tracing::trace!(
-            session = self.id(),
-            code = reply.code(),
-            text = reply.text(),
-            "reply"
-        );
+        // Its text may repeat the client's: a password in place of a command, say.
+        tracing::trace!(session = self.id(), code = reply.code(), "reply");
         self.control.send(&reply).await
     }
 

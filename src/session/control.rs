@@ -19,11 +19,12 @@ use tokio::{
     time::timeout,
 };
 use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
+use zeroize::Zeroize;
 
 use super::wire::Wire;
 use crate::{
     config::TlsVersion,
-    ftp::{codec::LineDecoder, reply::Reply},
+    ftp::{codec::LineDecoder, reply::Reply, secret::Line},
     tls::{SessionTls, errors::HandshakeError},
 };
 
@@ -80,7 +81,7 @@ impl Control {
     ///
     /// # Errors
     /// See [`ReadError`]; the session is over then.
-    pub async fn line(&mut self) -> Result<Vec<u8>, ReadError> {
+    pub async fn line(&mut self) -> Result<Line, ReadError> {
         loop {
             if let Some(line) = self.decoder.next().map_err(|_| ReadError::TooLong)? {
                 return Ok(line);
@@ -106,7 +107,9 @@ impl Control {
             let mut buffer = ReadBuf::uninit(&mut bytes);
             ready!(stream.poll_read(context, &mut buffer))?;
             decoder.push(buffer.filled());
-            Poll::Ready(Ok(buffer.filled().len()))
+            let length = buffer.filled().len();
+            buffer.filled_mut().zeroize();
+            Poll::Ready(Ok(length))
         })
         .await
     }

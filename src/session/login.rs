@@ -49,7 +49,9 @@ impl Session {
                 .answer(Reply::new(530, "Logged in already; REIN comes first"))
                 .await;
         }
-        self.connection.facts_mut().user = Some(user.as_str().into());
+        let known = self.connection.generation.config.log.unknown_users;
+        let facts = self.connection.facts_mut();
+        (facts.user, facts.known) = (Some(user.as_str().into()), known);
         self.state = LoginState::Identified { user: user.clone() };
         if self.connection.facts.certificate.is_some() {
             let credentials = Credentials {
@@ -163,6 +165,7 @@ impl Session {
                 self.enter(user, *account, &by, grounds, 230).await
             }
             LoginDecision::Challenged(prompt) => {
+                self.connection.facts_mut().known = true;
                 let password = credentials.password.unwrap_or_else(|| Secret::new(""));
                 self.state = LoginState::Challenged {
                     user: credentials.user,
@@ -175,7 +178,10 @@ impl Session {
                 };
                 self.answer(Reply::new(332, prompt)).await
             }
-            LoginDecision::Denied(why) => self.failed(&why, begun).await,
+            LoginDecision::Denied(why) => {
+                self.connection.facts_mut().known = true;
+                self.failed(&why, begun).await
+            }
             LoginDecision::Unknown => {
                 let why = "no authenticator knows the user";
                 self.failed(why, begun).await
@@ -230,6 +236,7 @@ impl Session {
         grounds: Grounds,
         code: u16,
     ) -> io::Result<Next> {
+        self.connection.facts_mut().known = true;
         let id = UserId {
             host: self.connection.facts.virtual_host.clone(),
             name: user.into(),

@@ -68,6 +68,7 @@ use crate::{
         help,
         path::VirtualPath,
         reply::Reply,
+        secret::Line,
     },
     gate::session::line,
     tls,
@@ -125,7 +126,7 @@ enum Next {
 
 /// How a wait for the next command ended.
 enum Wake {
-    Line(Vec<u8>),
+    Line(Line),
     Refused,
     Timeout,
     Shutdown,

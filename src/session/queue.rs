@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use crate::ftp::secret::Line;
+
 /// Bytes of all lines that wait. One line has no more.
 const BYTES: usize = 64 << 10;
 
@@ -24,7 +26,7 @@ pub(super) struct Queue {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Waiting {
     /// To be executed.
-    Line(Vec<u8>),
+    Line(Line),
     /// There was no room for it: to be answered, and not executed.
     Refused,
 }
@@ -41,14 +43,14 @@ pub(super) enum Turn {
 }
 
 enum Entry {
-    Line(Vec<u8>),
+    Line(Line),
     Noops(u64),
     Refused(u64),
 }
 
 impl Queue {
     /// Takes a line. Up to `capacity` lines are kept.
-    pub(super) fn push(&mut self, line: Vec<u8>, turn: Turn, capacity: usize) {
+    pub(super) fn push(&mut self, line: Line, turn: Turn, capacity: usize) {
         if self.quits {
             return;
         }
@@ -75,11 +77,12 @@ impl Queue {
     /// The next one.
     pub(super) fn pop(&mut self) -> Option<Waiting> {
         let (count, waiting) = match self.entries.front_mut()? {
-            Entry::Noops(count) => (count, Waiting::Line(b"NOOP".to_vec())),
+            Entry::Noops(count) => (count, Waiting::Line(Line::new(b"NOOP"))),
             Entry::Refused(count) => (count, Waiting::Refused),
-            Entry::Line(line) => {
-                let line = std::mem::take(line);
-                self.entries.pop_front();
+            Entry::Line(_) => {
+                let Some(Entry::Line(line)) = self.entries.pop_front() else {
+                    return None;
+                };
                 self.lines -= 1;
                 self.bytes -= line.len();
                 // It is the last one.
@@ -115,7 +118,7 @@ mod tests {
             Some("NOOP" | "noop") => Turn::Counted,
             _ => Turn::Own,
         };
-        queue.push(line.into(), turn, capacity);
+        queue.push(Line::new(line.as_bytes()), turn, capacity);
     }
 
     fn rest(queue: &mut Queue) -> Vec<String> {
@@ -164,7 +167,7 @@ mod tests {
         for line in ["1", "2", "3"] {
             push(&mut queue, line, 2);
         }
-        assert_eq!(queue.pop(), Some(Waiting::Line(b"1".to_vec())));
+        assert_eq!(queue.pop(), Some(Waiting::Line(Line::new(b"1"))));
         // There is room, and yet not before the others' turn.
         push(&mut queue, "4", 2);
         assert_eq!(rest(&mut queue), ["2", "-", "-"]);

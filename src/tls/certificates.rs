@@ -10,6 +10,7 @@ use rustls::{
     sign::CertifiedKey,
 };
 use x509_parser::{extensions::GeneralName, prelude::*};
+use zeroize::Zeroizing;
 
 use super::{Error, validity};
 use crate::config::regular;
@@ -54,7 +55,9 @@ impl Identity {
             Error::file(setting, "certificate", certificate, &text)
         });
         let warnings = warnings.collect();
-        let pem = regular::read(key).map_err(|error| Error::file(setting, "key", key, &error))?;
+        let pem = regular::read(key)
+            .map(Zeroizing::new)
+            .map_err(|error| Error::file(setting, "key", key, &error))?;
         let private = PrivateKeyDer::from_pem_slice(&pem)
             .map_err(|error| Error::file(setting, "key", key, &error))?;
         let signing = provider

@@ -14,6 +14,8 @@ use rcgen::{
     PKCS_ECDSA_P256_SHA256,
 };
 
+use zeroize::Zeroizing;
+
 use crate::types::dns::is_dns_name;
 
 /// Where it is, in the state directory.
@@ -66,10 +68,16 @@ pub fn ensure_for(directory: &Path, addresses: &[IpAddr]) -> io::Result<(PathBuf
     }
     // The key first: should the rest not happen, the next start goes on from there.
     let fresh = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(io::Error::other)?;
-    write_new(&key, fresh.serialize_pem().as_bytes(), 0o600)?;
-    let pair = KeyPair::from_pem(&fs::read_to_string(&key)?).map_err(io::Error::other)?;
+    let fresh = Zeroizing::new(fresh);
+    write_new(
+        &key,
+        Zeroizing::new(fresh.serialize_pem()).as_bytes(),
+        0o600,
+    )?;
+    let pem = Zeroizing::new(fs::read_to_string(&key)?);
+    let pair = Zeroizing::new(KeyPair::from_pem(&pem).map_err(io::Error::other)?);
     let params = params(names(addresses)).map_err(io::Error::other)?;
-    let made = params.self_signed(&pair).map_err(io::Error::other)?;
+    let made = params.self_signed(&*pair).map_err(io::Error::other)?;
     write_new(&certificate, made.pem().as_bytes(), 0o644)?;
     Ok((certificate, key))
 }

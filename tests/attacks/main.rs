@@ -15,6 +15,7 @@ mod support;
 mod logins;
 mod memory;
 mod open_files;
+mod plugins;
 mod uploads;
 mod walls;
 

@@ -305,3 +305,98 @@ fn a_plain_module_is_told_what_to_do_with_it() {
     let said = refused(file.to_str().unwrap(), "");
     assert!(said.contains("portcullis plugin componentize"), "{said}");
 }
+
+/// A file of 200 MB is not read, let alone compiled.
+#[test]
+fn a_component_that_is_too_large_is_refused_before_it_is_read() {
+    let setup = Setup::new();
+    let file = setup.file("large.wasm", fs::read(built("faulty-guard")).unwrap());
+    let large = fs::OpenOptions::new().append(true).open(&file).unwrap();
+    large.set_len(200_000_000).unwrap();
+    let said = refused(file.to_str().unwrap(), "");
+    assert!(said.contains("large.wasm: it has 200000000 bytes"), "{said}");
+    assert!(said.contains("plugin-host.component-size"), "{said}");
+    let small = fs::metadata(built("faulty-guard")).unwrap().len();
+    for (most, code) in [(small - 1, 2), (small, 0)] {
+        let setup = Setup::new()
+            .set("plugin-host.component-size", &most.to_string())
+            .users_plugin()
+            .plugin("guard", &built("faulty-guard"), "");
+        let (status, said) = setup.run(&["check"]);
+        assert_eq!(status, code, "{said}");
+    }
+    for words in [["plugin", "inspect"], ["plugin", "run"]] {
+        let (status, said) = Setup::new().run(&[words[0], words[1], file.to_str().unwrap()]);
+        assert_ne!(status, 0, "{said}");
+        assert!(said.contains("200000000 bytes"), "{said}");
+    }
+}
+
+/// A component of `functions` functions, each with so many instructions, which take the compiler long: all of
+/// them go through a few hundred variables.
+fn slow(functions: u32, instructions: u32) -> Vec<u8> {
+    use wasm_encoder::{
+        CodeSection, Component, Function, FunctionSection, Module, ModuleSection, TypeSection, ValType,
+    };
+    const VARIABLES: u32 = 300;
+    let mut types = TypeSection::new();
+    let (mut kinds, mut code) = (FunctionSection::new(), CodeSection::new());
+    types.ty().function([ValType::I64], [ValType::I64]);
+    for number in 0..functions {
+        kinds.function(0);
+        let mut function = Function::new([(VARIABLES, ValType::I64)]);
+        let mut body = function.instructions();
+        let mut state = number.wrapping_mul(0x9e37_79b9) | 1;
+        for _ in 0..instructions / 8 {
+            state ^= state << 13;
+            state ^= state >> 17;
+            state ^= state << 5;
+            let (from, to) = (state % VARIABLES, (state >> 16) % VARIABLES);
+            body.block(wasm_encoder::BlockType::Empty)
+                .local_get(from)
+                .local_get(to)
+                .i64_mul()
+                .local_tee(to)
+                .i32_wrap_i64()
+                .br_if(0)
+                .end();
+        }
+        body.local_get(1).end();
+        code.function(&function);
+    }
+    let mut module = Module::new();
+    module.section(&types).section(&kinds).section(&code);
+    let mut component = Component::new();
+    component.section(&ModuleSection(&module));
+    component.finish()
+}
+
+/// For a look at what compiling costs: `cargo test --test gates -- --ignored --nocapture what_compiling_costs`.
+#[test]
+#[ignore = "it takes minutes"]
+fn what_compiling_costs() {
+    for (functions, instructions) in [(100, 10_000), (1000, 10_000), (10, 1_000_000), (100, 100_000)] {
+        let setup = Setup::new().cold();
+        let bytes = slow(functions, instructions);
+        let file = setup.file("slow.wasm", &bytes);
+        let setup = setup.users_plugin().plugin("slow", file.to_str().unwrap(), "");
+        let begun = std::time::Instant::now();
+        let mut child = setup.command(&["check"]).spawn().unwrap();
+        let (mut most, mut left) = (String::new(), 600 * 20);
+        while child.try_wait().unwrap().is_none() && left > 0 {
+            let status = fs::read_to_string(format!("/proc/{}/status", child.id()));
+            let status = status.unwrap_or_default();
+            if let Some(line) = status.lines().find(|line| line.starts_with("VmHWM")) {
+                most = line.to_owned();
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            left -= 1;
+        }
+        let _ = child.kill();
+        eprintln!(
+            "{functions} functions of {instructions}: {} bytes, {:?}, {most}",
+            bytes.len(),
+            begun.elapsed()
+        );
+    }
+}

@@ -23,6 +23,7 @@ mod loading;
 mod quarantine;
 mod refusals;
 mod reload;
+mod secrets;
 mod settings;
 mod shipped;
 mod verdicts;

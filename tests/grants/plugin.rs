@@ -84,6 +84,7 @@ impl Plugin {
             host: None,
             tls: None,
             certificate: None,
+            known: true,
             user: None,
             virtual_host: portcullis::types::HostId::default(),
             account: None,

@@ -55,14 +55,16 @@ fn control_bytes_in_names_and_passwords_are_501() {
 
 #[test]
 fn what_a_name_holds_is_escaped_in_the_log() {
-    let server = Server::start();
+    let mut server = Setup::new().set("log.unknown-users", "true").start();
     let mut client = server.secure(&Tls::new());
     client
         .send("USER %n%s listening address=1.2.3.4:5 tls=explicit")
         .expect(331);
     client.send("PASS x").expect(530);
+    server.wait_for_line(|line| line.contains("login failed"));
     let log = server.log();
     let forged = log.lines().filter(|line| line.contains("1.2.3.4:5"));
+    assert_ne!(forged.clone().count(), 0, "{log}");
     for line in forged {
         assert!(
             line.contains("\"%n%s") || line.contains("%n%s listening"),
@@ -70,6 +72,28 @@ fn what_a_name_holds_is_escaped_in_the_log() {
         );
         assert!(!line.trim_start().starts_with("listening"), "{line}");
     }
+}
+
+/// It may be a password.
+#[test]
+fn a_name_that_nobody_has_is_not_in_the_log() {
+    let server = Server::start();
+    let mut client = server.secure(&Tls::new());
+    client.send("USER whom-nobody-knows").expect(331);
+    client.send("PASS x").expect(530);
+    client.send(&format!("USER {USER}")).expect(331);
+    client.send("PASS whom-nobody-knows").expect(530);
+    let failed = || server.log().matches("login failed").count();
+    eventually("both are in the log", || failed() == 2);
+    let log = server.log();
+    assert!(!log.contains("nobody-knows"), "{log}");
+    let known = format!("user=\"{USER}\"");
+    let failed: Vec<bool> = log
+        .lines()
+        .filter(|line| line.contains("login failed"))
+        .map(|line| line.contains(&known))
+        .collect();
+    assert_eq!(failed, [false, true], "{log}");
 }
 
 #[test]

@@ -462,14 +462,16 @@ impl Server {
     fn listener(&mut self, tls: &str) -> SocketAddr {
         let tls = format!("tls={tls}");
         let line = self.wait_for_line(|line| {
-            line.contains("listening") && line.replace('"', "").contains(&tls)
+            let plain = line.replace("\":", "=").replace('"', "");
+            plain.contains("listening") && plain.contains(&tls)
         });
-        let address = line
+        let plain = line.replace("\":", "=").replace('"', "");
+        let address = plain
             .split("address=")
             .nth(1)
-            .and_then(|rest| rest.split_whitespace().next());
+            .and_then(|rest| rest.split([' ', ',', '}']).next());
         self.setup.keep_compiled();
-        address.unwrap().trim_matches('"').parse().unwrap()
+        address.unwrap().parse().unwrap()
     }
 
     /// A connection on which nothing has been said but the greeting.
@@ -552,6 +554,45 @@ impl Server {
         self.child.id()
     }
 
+    /// How often each of these lies in its memory; `None` where the system does not let others look.
+    pub fn in_memory(&self, needles: &[&[u8]]) -> Option<Vec<usize>> {
+        use std::os::unix::fs::FileExt;
+        let maps = fs::read_to_string(format!("/proc/{}/maps", self.id())).ok()?;
+        let memory = fs::File::open(format!("/proc/{}/mem", self.id())).ok()?;
+        let mut found = vec![0; needles.len()];
+        let longest = needles.iter().map(|needle| needle.len()).max().unwrap();
+        let mut piece = vec![0; 4 << 20];
+        let mut read_anything = false;
+        for line in maps.lines() {
+            let mut words = line.split_whitespace();
+            let (range, mode) = (words.next().unwrap(), words.next().unwrap());
+            // What cannot be written holds what files have.
+            if !mode.starts_with("rw") {
+                continue;
+            }
+            let (from, to) = range.split_once('-').unwrap();
+            let [mut from, to] = [from, to].map(|text| u64::from_str_radix(text, 16).unwrap());
+            while from < to {
+                let length = usize::try_from((to - from).min(piece.len() as u64)).unwrap();
+                let Ok(read) = memory.read_at(&mut piece[..length], from) else {
+                    break;
+                };
+                read_anything = true;
+                for (count, needle) in found.iter_mut().zip(needles) {
+                    *count += occurrences(&piece[..read], needle);
+                }
+                // A needle may lie across two pieces; none is counted twice but for chance.
+                let step = if from + (read as u64) < to {
+                    read.saturating_sub(longest).max(1)
+                } else {
+                    read
+                };
+                from += step as u64;
+            }
+        }
+        read_anything.then_some(found)
+    }
+
     /// Bytes of its memory that are resident.
     pub fn resident(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
@@ -616,6 +657,17 @@ impl Drop for Server {
             eprint!("{text}");
         }
     }
+}
+
+/// How often `needle` lies in `bytes`.
+pub fn occurrences(bytes: &[u8], needle: &[u8]) -> usize {
+    let mut count = 0;
+    let mut rest = bytes;
+    // By the C library, which is quick in tests, too.
+    while rest.skip_until(needle[0]).unwrap() > 0 {
+        count += usize::from(rest.starts_with(&needle[1..]));
+    }
+    count
 }
 
 fn wait(child: &mut Child) -> Option<ExitStatus> {

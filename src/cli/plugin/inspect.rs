@@ -1,10 +1,10 @@
 //! `portcullis plugin`.
 
-use std::{fmt, fs, path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use super::{Failure, Source, files, output};
 use crate::{
-    config::{Instances, Plugin},
+    config::{Instances, Plugin, PluginHost, regular},
     plugin::{LoadError, PluginKind, Report, bytes, inspect},
     types::OnFailure,
 };
@@ -34,7 +34,9 @@ pub fn run(source: Source, command: Command) -> Result<(), Failure> {
         return configured(&source.then(later), &name);
     }
     let file = file.unwrap_or_default();
-    let bytes = fs::read(&file).map_err(|error| files::failed(&file, "read", &error))?;
+    let most = PluginHost::default().component_size;
+    let bytes = regular::read_at_most(&file, most);
+    let bytes = bytes.map_err(|error| files::failed(&file, "read", &error))?;
     let report = inspect(&bytes).map_err(|error| wrong(&file.display(), &error))?;
     output::print(&report.to_string());
     Ok(())
@@ -55,7 +57,7 @@ fn configured(source: &Source, name: &str) -> Result<(), Failure> {
         return Err(Failure::Configuration(text));
     };
     let component = &plugin.component;
-    let report = bytes(component).and_then(|bytes| inspect(&bytes));
+    let report = bytes(component, loaded.config.plugin_host.component_size).and_then(|bytes| inspect(&bytes));
     let report = report.map_err(|error| wrong(component, &error))?;
     output::print(&output::table(&rows(plugin, &report)));
     output::print(&report.to_string());

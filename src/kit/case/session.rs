@@ -52,11 +52,13 @@ impl Session {
             host: self.host.clone(),
             tls: self.tls(),
             certificate,
+            known: true,
             user: self.user.as_deref().map(Arc::from),
             virtual_host: HostId::default(),
             account: None,
         };
         let after = SessionInfo {
+            known: true,
             user: Some(self.user.as_deref().unwrap_or("demo").into()),
             virtual_host: HostId::default(),
             account: Some(Arc::new(account)),

@@ -19,6 +19,7 @@ use tracing_subscriber::{layer::SubscriberExt, util::SubscriberInitExt};
 
 use super::{Failure, output};
 use crate::{
+    config::PluginHost,
     kit::{
         case::{self, Asked, Plan},
         figures::Figures,
@@ -99,7 +100,8 @@ async fn calls(
     let subject = load(arguments, plan, log).await?;
     let loaded = began.elapsed();
     fits(arguments, plan, &subject)?;
-    let report = plugin::bytes(&arguments.component).and_then(|bytes| plugin::inspect(&bytes));
+    let size = PluginHost::default().component_size;
+    let report = plugin::bytes(&arguments.component, size).and_then(|bytes| plugin::inspect(&bytes));
     if let Ok(report) = report
         && !arguments.json
     {
