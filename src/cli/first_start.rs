@@ -52,11 +52,11 @@ pub fn prepare(loaded: &mut Loaded, startup: &Startup) -> Result<Info, Problem> 
     let state = loaded.config.server.state.clone();
     make_directory(loaded, startup, "server.state", &state)?;
 
-    let self_signed = loaded.config.tls.certificate.is_none();
+    let self_signed = loaded.config.tls.certificate.is_empty();
     if self_signed {
         let (certificate, key) = certificate(loaded, startup)?;
-        loaded.config.tls.certificate = Some(certificate);
-        loaded.config.tls.key = Some(key);
+        loaded.config.tls.certificate = vec![certificate];
+        loaded.config.tls.key = vec![key];
     }
 
     let password = match missing_users(&loaded.config) {
@@ -70,7 +70,7 @@ pub fn prepare(loaded: &mut Loaded, startup: &Startup) -> Result<Info, Problem> 
         .get("default")
         .or_else(|| config.storage.values().next());
     Ok(Info {
-        certificate: config.tls.certificate.clone().unwrap_or_default(),
+        certificate: config.tls.certificate.first().cloned().unwrap_or_default(),
         self_signed,
         users: users_file::path(config).ok(),
         files: storage.map(|storage| storage.root.clone()),

@@ -24,6 +24,7 @@ pub mod regular;
 mod schema;
 mod server;
 mod source;
+mod stamp;
 mod storage;
 #[cfg(test)]
 #[allow(
@@ -52,6 +53,7 @@ pub use reference::reference;
 pub use schema::{restart, schema};
 pub use server::{AccountChange, Advertise, Data, Limits, Log, LogFormat, Server};
 pub(crate) use source::toml_error;
+pub use stamp::Stamp;
 pub use storage::{LateVerdict, OddNames, PartialListing, State, Storage, UploadDigest, Uploads};
 pub use tls::{Binding, ClientCertificates, CloseNotify, Identity, Tls, TlsVersion};
 

@@ -19,8 +19,9 @@ use std::{
 
 use serde_json::Value;
 
-use super::settings_file::{self, Stamp};
+use super::settings_file;
 use crate::{
+    config::Stamp,
     gate::grounds::{self, Reads, Seen, Setting},
     types::BoxFuture,
 };

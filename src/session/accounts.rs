@@ -203,6 +203,9 @@ impl Entry {
         if let Some(change) = self.grounds.change(&current.gates) {
             return Some(change);
         }
+        if let Some(change) = self.certificate_change(current) {
+            return Some(change);
+        }
         if Arc::ptr_eq(&self.host, current) {
             return None;
         }
@@ -215,13 +218,17 @@ impl Entry {
                 Some(_) => format!("the storage {storage} is another one"),
             });
         }
-        if self.grounds.certificate()
-            && let Some(certificate) = &self.facts.certificate
-            && let Err(error) = current.tls.verify(certificate)
-        {
-            return Some(format!("the client's certificate: {error}"));
-        }
         None
+    }
+
+    /// Why the client's certificate would not be taken now: it is revoked, or, where it decided on the
+    /// login or nobody is let in without one, nobody vouches for it.
+    fn certificate_change(&self, current: &VirtualHost) -> Option<String> {
+        let certificate = self.facts.certificate.as_ref()?;
+        let rejected = current.tls.verify(certificate).err()?;
+        let counts =
+            rejected.revoked || self.grounds.certificate() || current.tls.requires_certificates();
+        counts.then(|| format!("the client's certificate: {}", rejected.text))
     }
 }
 
@@ -253,11 +260,12 @@ pub(super) fn ends(user: Option<&Active>) -> impl Future<Output = Arc<str>> + Se
     }
 }
 
-/// Names the plugins' files that are followed: a number for each authenticator, which changes with
-/// them.
+/// Names the files that are followed: a number for each host's lists of revoked certificates and for
+/// each authenticator, which changes with them.
 pub async fn follow(generation: &Generation) -> Vec<u64> {
     let mut revisions = Vec::new();
     for host in generation.hosts.iter() {
+        revisions.push(host.tls.in_force().revision());
         for member in &host.gates.authenticators {
             revisions.push(member.gate.follow().await);
         }

@@ -103,7 +103,7 @@ fn errors_name_file_line_and_key() {
         ),
         (
             "[[tls.host]]\ncertificate = 5\nkey = \"key.pem\"\n",
-            "config.toml:2: tls.host[0].certificate: expected a path, found the integer 5",
+            "config.toml:2: tls.host[0].certificate: expected a path, or an array of paths, found the integer 5",
         ),
     ] {
         assert_eq!(complaints(text, &[]), [expected], "{text}");
@@ -377,7 +377,7 @@ fn paths_are_relative_to_what_they_belong_to() {
         config.storage["default"].staging.as_deref(),
         Some(Path::new("/elsewhere"))
     );
-    assert_eq!(config.tls.certificate, Some(etc.join("c.pem")));
+    assert_eq!(config.tls.certificate, [etc.join("c.pem")]);
     assert_eq!(config.tls.key.as_deref(), Some(Path::new("/k.pem")));
     assert_eq!(Path::new(&config.plugin[0].component), etc.join("a.wasm"));
     let grants = &config.plugin[0].grants;
