@@ -15,7 +15,7 @@ use rustls::{
 };
 use x509_parser::{extensions::GeneralName, prelude::*};
 
-use super::{Error, key_of, validity};
+use super::{Error, key_of, pem_error, validity};
 use crate::config::regular;
 
 /// The certificates of one table of the configuration, of which a client gets the first that it can
@@ -93,7 +93,7 @@ impl Identity {
         let pem = regular::read(certificate).map_err(|error| bad_chain(&error))?;
         let chain = CertificateDer::pem_slice_iter(&pem)
             .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| bad_chain(&error))?;
+            .map_err(|error| bad_chain(&pem_error(&error)))?;
         let Some(leaf) = chain.first() else {
             return Err(bad_chain(&"no certificate in it"));
         };
@@ -104,7 +104,8 @@ impl Identity {
         });
         let warnings = warnings.collect();
         let pem = regular::read(key).map_err(|error| bad_key(&error))?;
-        let private = PrivateKeyDer::from_pem_slice(&pem).map_err(|error| bad_key(&error))?;
+        let private =
+            PrivateKeyDer::from_pem_slice(&pem).map_err(|error| bad_key(&pem_error(&error)))?;
         let signing = provider
             .key_provider
             .load_private_key(private)

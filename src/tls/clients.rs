@@ -19,7 +19,7 @@ use rustls::{
 };
 use x509_parser::prelude::*;
 
-use super::{Error, validity};
+use super::{Error, pem_error, validity};
 use crate::{
     config::{self, ClientCertificates, regular},
     types::PeerCertificate,
@@ -75,7 +75,7 @@ impl Authorities {
         let mut over = Vec::new();
         let pem = regular::read(file).map_err(|error| error.to_string())?;
         for certificate in CertificateDer::pem_slice_iter(&pem) {
-            let certificate = certificate.map_err(|error| error.to_string())?;
+            let certificate = certificate.map_err(|error| pem_error(&error))?;
             over.extend(validity::warning(&certificate));
             if let Ok((_, facts)) = X509Certificate::from_der(&certificate) {
                 let (subject, key) = (facts.subject(), facts.public_key().raw);

@@ -18,6 +18,7 @@ use std::{fmt, path::Path, sync::Arc};
 use rustls::{
     ProtocolVersion,
     crypto::{CryptoProvider, aws_lc_rs as crypto},
+    pki_types::pem,
 };
 
 use self::{certificates::Certificates, clients::Authorities};
@@ -148,6 +149,24 @@ impl Tls {
     #[must_use]
     pub fn knows(&self, host: &str) -> bool {
         self.in_force.current().resolver.knows(host)
+    }
+}
+
+/// An error of a PEM file in words.
+fn pem_error(error: &pem::Error) -> String {
+    let text = String::from_utf8_lossy;
+    match error {
+        pem::Error::MissingSectionEnd { end_marker } => format!(
+            "it ends within a section: -----END {}----- is missing",
+            text(end_marker)
+        ),
+        pem::Error::IllegalSectionStart { line } => {
+            format!("no section of PEM begins with {:?}", text(line))
+        }
+        pem::Error::Base64Decode(_) => {
+            "a section of it is damaged: between BEGIN and END has to be base64".to_owned()
+        }
+        other => other.to_string(),
     }
 }
 

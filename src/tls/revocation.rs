@@ -14,7 +14,7 @@ use super::{
     Error,
     clients::Authorities,
     der::{Signature, Signed},
-    key_of,
+    key_of, pem_error,
     validity::{self, Period},
 };
 use crate::config::regular;
@@ -147,7 +147,7 @@ fn parse(content: Vec<u8>) -> Result<Vec<CertificateRevocationListDer<'static>>,
     }
     let lists = CertificateRevocationListDer::pem_slice_iter(&content);
     let lists = lists.collect::<Result<Vec<_>, _>>();
-    let lists = lists.map_err(|error| error.to_string())?;
+    let lists = lists.map_err(|error| pem_error(&error))?;
     match lists.is_empty() {
         true => Err("no revocation list in it (BEGIN X509 CRL)".to_owned()),
         false => Ok(lists),

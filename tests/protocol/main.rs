@@ -25,5 +25,7 @@ mod login;
 mod memory;
 mod proxy;
 mod publication;
+mod revocation;
+mod stapling;
 mod tls;
 mod transfers;
