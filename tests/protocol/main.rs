@@ -28,4 +28,5 @@ mod publication;
 mod revocation;
 mod stapling;
 mod tls;
+mod tls_scan;
 mod transfers;
