@@ -26,6 +26,7 @@ mod memory;
 mod proxy;
 mod publication;
 mod revocation;
+mod side_by_side;
 mod stapling;
 mod tls;
 mod tls_scan;

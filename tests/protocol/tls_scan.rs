@@ -6,41 +6,18 @@ use std::{
     process::{Command, Stdio},
 };
 
-use rcgen::{PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256};
-use rustls::{CipherSuite, HandshakeKind, SignatureScheme};
+use rustls::SignatureScheme;
 
+use super::side_by_side::{SUITES_12, side_by_side};
 use crate::support::{
-    Authority, Client, Data, Server, Setup, Tls, USER, Version,
+    Server, Tls, Version,
     hello::{Answer, Hello, SCHEMES, ServerHello, answer, ask, connect, record},
     program::installed,
-    tls::{Identity, VERSIONS},
 };
 
-const SUITES_12: [u16; 6] = [0xc02b, 0xc02c, 0xc02f, 0xc030, 0xcca8, 0xcca9];
 const SUITES_13: [u16; 3] = [0x1301, 0x1302, 0x1303];
 const PROTOCOL_VERSION: u8 = 70;
 const BOTH: [bool; 2] = [false, true];
-
-/// An RSA and an ECDSA certificate side by side, in this order.
-fn side_by_side(order: [usize; 2], host: Option<&str>) -> (Setup, [Identity; 2]) {
-    let authority = Authority::new();
-    let name = host.unwrap_or("localhost");
-    let both = [
-        authority.server(name, &PKCS_RSA_SHA256),
-        authority.server(name, &PKCS_ECDSA_P256_SHA256),
-    ];
-    let setup = Setup::new();
-    let (mut certificates, mut keys) = (Vec::new(), Vec::new());
-    for index in order {
-        let identity = &both[index];
-        certificates.push(setup.file(&format!("{index}.pem"), &identity.certificate_pem));
-        keys.push(setup.file(&format!("{index}.key"), &identity.key_pem));
-    }
-    let setup = setup
-        .set("tls.certificate", &format!("{certificates:?}"))
-        .set("tls.key", &format!("{keys:?}"));
-    (setup, both)
-}
 
 fn server() -> Server {
     side_by_side([0, 1], None).0.start()
@@ -399,6 +376,8 @@ fn malformed_hellos_end_with_an_alert() {
                 Answer::Alert(_) => {}
                 // Names that are none may be passed over (RFC 6066 §3).
                 Answer::Hello(_) if what.starts_with("a name") => {}
+                // The alert may be lost where bytes are left that nobody reads.
+                Answer::Closed if bytes.len() > 16_000 => {}
                 other => panic!("{what}: {other:?}"),
             }
         }
@@ -423,155 +402,4 @@ fn malformed_hellos_end_with_an_alert() {
     server.login().send("NOOP").expect(200);
     assert!(server.is_running());
     assert!(!server.log().contains("panicked"), "{}", server.log());
-}
-
-/// Each client gets the first certificate that it can verify, by what its hello says; also one that
-/// knows RSA alone and names no host.
-#[test]
-fn the_certificate_is_one_that_the_client_can_verify() {
-    let rsa: &[u16] = &[0x0401, 0x0501, 0x0804];
-    let (ecdsa, all): (&[u16], &[u16]) = (&[0x0403], &[0x0403, 0x0401, 0x0804]);
-    let suites_of =
-        |kind: usize| -> &[u16] { [&[0xc02f, 0xc030, 0xcca8], &[0xc02b, 0xc02c, 0xcca9]][kind] };
-    for order in [[0, 1], [1, 0]] {
-        let (setup, both) = side_by_side(order, Some("ftp.example"));
-        // The same beside it, for another name.
-        let (other, two) = side_by_side(order, Some("two.example"));
-        let table = |index: usize, kind: &str| {
-            let name = format!("two-{index}.{kind}");
-            let text = match kind {
-                "pem" => &two[index].certificate_pem,
-                _ => &two[index].key_pem,
-            };
-            setup.file(&name, text)
-        };
-        // Two tables of one name are side by side, too.
-        let tables = order.map(|index| {
-            let (certificate, key) = (table(index, "pem"), table(index, "key"));
-            format!("[[tls.host]]\ncertificate = {certificate:?}\nkey = {key:?}\n")
-        });
-        drop(other);
-        let server = setup.tables(&tables.concat()).start();
-        for implicit in BOTH {
-            for (name, both) in [
-                (None, &both),
-                (Some("ftp.example"), &both),
-                (Some("unknown.example"), &both),
-                (Some("two.example"), &two),
-            ] {
-                for (schemes, suites, expected) in [
-                    (rsa, &SUITES_12[..], 0),
-                    (ecdsa, &SUITES_12, 1),
-                    (all, &SUITES_12, order[0]),
-                    // In TLS 1.2 the suites say it, too.
-                    (all, suites_of(0), 0),
-                    (all, suites_of(1), 1),
-                ] {
-                    let mut hello = Hello::v12(suites).schemes(schemes);
-                    if let Some(name) = name {
-                        hello = hello.host(name.as_bytes());
-                    }
-                    let found = chosen(ask(&server, implicit, &hello.bytes())).unwrap();
-                    let expected = &both[expected].certificate;
-                    assert!(
-                        found.certificate == expected[..],
-                        "{name:?} {schemes:x?} {suites:x?}"
-                    );
-                }
-            }
-        }
-        use SignatureScheme as Is;
-        for version in VERSIONS {
-            for (schemes, expected) in [
-                (&[Is::RSA_PSS_SHA256, Is::RSA_PKCS1_SHA256][..], 0),
-                (&[Is::ECDSA_NISTP256_SHA256], 1),
-                (&[Is::ECDSA_NISTP256_SHA256, Is::RSA_PSS_SHA256], order[0]),
-            ] {
-                let tls = Tls::only(version, None, Some(schemes)).host("ftp.example");
-                let mut client = server.login_as(USER, &tls);
-                let shown = client.connection().peer_certificates().unwrap()[0].clone();
-                assert_eq!(shown, both[expected].certificate, "{version:?} {schemes:?}");
-                client.store("STOR file", b"content").expect(226);
-            }
-        }
-        // RSA for certificates alone, as TLS 1.3 has it: the other one signs the handshake.
-        let schemes = [Is::RSA_PKCS1_SHA256, Is::ECDSA_NISTP256_SHA256];
-        let client =
-            server.secure(&Tls::only(Version::V13, None, Some(&schemes)).host("ftp.example"));
-        let shown = client.connection().peer_certificates().unwrap()[0].clone();
-        assert_eq!(shown, both[1].certificate);
-        let suites = [CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384];
-        let client = server.secure(&Tls::suites(Version::V12, &suites));
-        let suite = client.connection().negotiated_cipher_suite().unwrap();
-        assert_eq!(suite.suite(), suites[0]);
-    }
-}
-
-/// A control connection begins anew, whatever ticket its client has, and a data connection takes no ticket
-/// of another run or of a session under another name.
-#[test]
-fn tickets_lead_into_no_other_session_run_or_host() {
-    let names = ["one.example", "two.example"];
-    let identities = names.map(Identity::server);
-    let setup = Setup::new();
-    let [first, second] = [0, 1].map(|index| {
-        let identity = &identities[index];
-        let certificate = setup.file(&format!("{index}.pem"), &identity.certificate_pem);
-        let key = setup.file(&format!("{index}.key"), &identity.key_pem);
-        (certificate, key)
-    });
-    let host = format!(
-        "[[tls.host]]\ncertificate = {:?}\nkey = {:?}\n",
-        second.0, second.1
-    );
-    let mut server = setup
-        .set("tls.certificate", &format!("{:?}", first.0))
-        .set("tls.key", &format!("{:?}", first.1))
-        .set("tls.data-binding", r#""require""#)
-        .set("limits.data-timeout", r#""2s""#)
-        .tables(&host)
-        .start();
-    std::fs::write(server.home().join("file"), "content").unwrap();
-    let begin = |server: &Server, tls: &Tls| {
-        let mut client = server.connect();
-        client.send("AUTH TLS").expect(234);
-        client.handshake(tls).unwrap();
-        // With it come the tickets.
-        client.send("NOOP").expect(200);
-        let kind = client.connection().handshake_kind();
-        assert_ne!(kind, Some(HandshakeKind::Resumed));
-        client
-    };
-    let steals = |client: &mut Client, tls: &Tls| {
-        let stream = client.open();
-        client.send("RETR file").expect_one_of(&[125, 150]);
-        let mut loot = Vec::new();
-        if let Ok(mut data) = Data::tls(stream, tls) {
-            assert!(!data.is_resumed());
-            let _ = data.read_to_end(&mut loot);
-        }
-        assert_eq!(loot, b"");
-        client.reply().expect(522);
-    };
-    for version in VERSIONS {
-        let tls = Tls::version(version).apart();
-        for _ in 0..3 {
-            drop(begin(&server, &tls));
-        }
-        let [one, two] = names.map(|name| tls.apart().host(name));
-        let mut session = server.login_as(USER, &one);
-        drop(begin(&server, &two));
-        // By the other's ticket under its own name, and under the name of the one.
-        steals(&mut session, &two);
-        steals(&mut session, &two.host(names[0]));
-        assert_eq!(session.retrieve("RETR file"), b"content");
-
-        let before = tls.apart().host(names[0]);
-        drop(begin(&server, &before));
-        server = server.restart(|| {});
-        let mut session = server.login_as(USER, &one);
-        steals(&mut session, &before);
-        assert_eq!(session.retrieve("RETR file"), b"content");
-        drop(begin(&server, &before));
-    }
 }
