@@ -320,9 +320,9 @@ mod tests {
         announce(&info, &listening());
         assert_eq!(
             first.config.tls.certificate,
-            Some(state.join("tls/certificate.pem"))
+            [state.join("tls/certificate.pem")]
         );
-        assert_eq!(first.config.tls.key, Some(state.join("tls/key.pem")));
+        assert_eq!(first.config.tls.key, [state.join("tls/key.pem")]);
         let mode =
             |path: &str| fs::metadata(state.join(path)).unwrap().permissions().mode() & 0o777;
         assert_eq!(
@@ -365,8 +365,8 @@ mod tests {
     fn what_the_operator_brings_is_used() {
         let directory = tempfile::tempdir().unwrap();
         let mut own = loaded(&directory.path().join("var"));
-        own.config.tls.certificate = Some("/etc/cert.pem".into());
-        own.config.tls.key = Some("/etc/key.pem".into());
+        own.config.tls.certificate = vec!["/etc/cert.pem".into()];
+        own.config.tls.key = vec!["/etc/key.pem".into()];
         let users = directory.path().join("elsewhere.toml");
         let setting = toml::Table::from_iter([("file".to_owned(), users.to_str().unwrap().into())]);
         own.config.plugin[0]

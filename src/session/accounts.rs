@@ -19,6 +19,7 @@ use crate::{
     config::AccountChange,
     ftp::reply::Reply,
     gate::{SessionInfo, grounds::Grounds, session::line},
+    tls::Rejected,
 };
 
 /// All of them.
@@ -112,6 +113,10 @@ impl Accounts {
         self.sessions().insert(number, entry.clone());
         if let Some(current) = self.current() {
             entry.judge(&current);
+            // Nobody begins with it, whatever becomes of those who are there.
+            if let Some(cause) = entry.revoked(&current) {
+                entry.verdict.send_replace(Verdict::Ends(cause.into()));
+            }
         }
         Standing {
             accounts: self.clone(),
@@ -224,12 +229,26 @@ impl Entry {
     /// Why the client's certificate would not be taken now: it is revoked, or, where it decided on the
     /// login or nobody is let in without one, nobody vouches for it.
     fn certificate_change(&self, current: &VirtualHost) -> Option<String> {
-        let certificate = self.facts.certificate.as_ref()?;
-        let rejected = current.tls.verify(certificate).err()?;
+        let rejected = self.rejected(current)?;
         let counts =
             rejected.revoked || self.grounds.certificate() || current.tls.requires_certificates();
-        counts.then(|| format!("the client's certificate: {}", rejected.text))
+        counts.then(|| in_words(&rejected))
     }
+
+    /// The same of one that is revoked.
+    fn revoked(&self, current: &Generation) -> Option<String> {
+        let rejected = self.rejected(current.hosts.by_id(self.host.id())?)?;
+        rejected.revoked.then(|| in_words(&rejected))
+    }
+
+    fn rejected(&self, current: &VirtualHost) -> Option<Rejected> {
+        let certificate = self.facts.certificate.as_ref()?;
+        current.tls.verify(certificate).err()
+    }
+}
+
+fn in_words(rejected: &Rejected) -> String {
+    format!("the client's certificate: {}", rejected.text)
 }
 
 /// The last reply of a session that ends, as its account is not what it was.

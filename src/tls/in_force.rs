@@ -80,7 +80,7 @@ impl InForce {
         let responses = tables.iter().flat_map(|table| table.responses.clone());
         let staples_watched = Watched::new(responses.collect());
         let staples = read_staples(&tables, &provider)?;
-        let clients = verifier(authorities.as_ref(), &lists)?;
+        let clients = verifier(authorities.as_ref(), &mut lists)?;
         let resolver = resolver(&tables, &staples);
         let current = current(&provider, minimum_version, clients, resolver)?;
         Ok(Self {
@@ -131,7 +131,7 @@ impl InForce {
         if watched.changed() {
             let authorities = self.authorities.as_ref();
             let read = read_lists(&watched.files, authorities)
-                .and_then(|new| Ok((verifier(authorities, &new)?, new)));
+                .and_then(|mut new| Ok((verifier(authorities, &mut new)?, new)));
             match read {
                 Ok((clients, new)) => {
                     watched.succeeded();
@@ -221,14 +221,15 @@ fn read_lists(files: &[PathBuf], authorities: Option<&Authorities>) -> Result<Li
     }
 }
 
+/// With the lists, of which no other copy is kept.
 fn verifier(
     authorities: Option<&Authorities>,
-    lists: &Lists,
+    lists: &mut Lists,
 ) -> Result<Arc<dyn ClientCertVerifier>, Error> {
     let Some(authorities) = authorities else {
         return Ok(WebPkiClientVerifier::no_client_auth());
     };
-    let built = authorities.verifier(lists.lists.clone());
+    let built = authorities.verifier(std::mem::take(&mut lists.lists));
     built.map_err(|error| Error {
         key: format!("tls.{}", revocation::KEY),
         text: error.to_string(),

@@ -248,3 +248,70 @@ fn public_key(certificate: &CertificateDer<'_>) -> Option<SubjectPublicKeyInfoDe
 fn hex(bytes: &[u8]) -> String {
     data_encoding::HEXUPPER.encode(bytes)
 }
+
+#[cfg(test)]
+#[allow(clippy::indexing_slicing, clippy::unwrap_used)]
+mod tests {
+    use std::sync::Arc;
+
+    use data_encoding::BASE64;
+    use rustls::{crypto::aws_lc_rs, pki_types::PrivatePkcs8KeyDer};
+
+    use super::*;
+
+    // A response by a responder of the authority, as `openssl ocsp` has made it on 2026-11-27, and the
+    // certificate that it is about.
+    const RESPONSE: &str = "\
+        MIICawoBAKCCAmQwggJgBgkrBgEFBQcwAQEEggJRMIICTTCBiKEOMAwxCjAIBgNVBAMMAXIYDzIwMjYxMTI3MDcy\
+        NzE4WjBlMGMwOzAJBgUrDgMCGgUABBT86EnClSPn7LxENAL8GHHCj+kDUQQU/C9MytTPQc3wRuSF2/6z83eJkrwC\
+        AhABgAAYDzIwMjYxMTI3MDcyNzE4WqARGA8yMDI2MTEzMDA3MjcxOFowCgYIKoZIzj0EAwIDSQAwRgIhAJFN3vhx\
+        OWvMbguK99TGEvz3MJnbZavguk7nMwhTDkECAiEA55qf/2SpWeeGS4w6RJY/cX0TZAsL43vyUVHgkqUQv9igggFn\
+        MIIBYzCCAV8wggEFoAMCAQICAhACMAoGCCqGSM49BAMCMAwxCjAIBgNVBAMMAUEwHhcNMjYxMTI3MDcyNzE4WhcN\
+        MjYxMjI3MDcyNzE4WjAMMQowCAYDVQQDDAFyMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAERrtrf3xtTKG2DxD6\
+        PdGa5tIwBxlQbGFh8Kwv1dHeDR6mFLkUP17LHsN3KrK+vJellkgBoL9Qq4sdo+09tQPaEaNXMFUwEwYDVR0lBAww\
+        CgYIKwYBBQUHAwkwHQYDVR0OBBYEFP2U+YCuIKZ96/nB0h+wc0n2lMboMB8GA1UdIwQYMBaAFPwvTMrUz0HN8Ebk\
+        hdv+s/N3iZK8MAoGCCqGSM49BAMCA0gAMEUCIQCPu8dzPmnFar2baOG6EAHTNlpwRTyzEQlEBG4RYAs6sQIgQUXf\
+        coSYYjorBuTkDLMPrjW10LX4VsRmB8t2IaI1hdI=";
+    const LEAF: &str = "\
+        MIH/MIGnAgIQATAKBggqhkjOPQQDAjAMMQowCAYDVQQDDAFBMB4XDTI2MTEyNzA3MjcxOFoXDTI2MTIyNzA3Mjcx\
+        OFowDDEKMAgGA1UEAwwBbDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABEHRVs2ony08KM0ryGyCPEEo5gF0CoFR\
+        Jo2Mu4Sdox1P3rJr1s1BwW15hJxS8vqZaSzSpiha8IFkuPC94oqzqkQwCgYIKoZIzj0EAwIDRwAwRAIgSddM11aR\
+        ZqWHEwVFXPCCqH49GzINvD+Yhdvj+EyfwPUCIGyYnPwj8m59c4WAIWDteol6d2DXs+kB4M8BaAUN8VbH";
+    const AUTHORITY: &str = "\
+        MIIBbTCCAROgAwIBAgIUNd6irWbfNkh2ASCw+XEnAE6gimgwCgYIKoZIzj0EAwIwDDEKMAgGA1UEAwwBQTAeFw0y\
+        NjExMjcwNzI3MThaFw0yNjEyMjcwNzI3MThaMAwxCjAIBgNVBAMMAUEwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC\
+        AAQ21w3vArkqNQ61lMsaJs6xu7rHgxDnoFGFfur9nmT43GMbJkWN/0344iVAj7ln8j71DaiWByQtOHfu2txNgt/A\
+        o1MwUTAdBgNVHQ4EFgQU/C9MytTPQc3wRuSF2/6z83eJkrwwHwYDVR0jBBgwFoAU/C9MytTPQc3wRuSF2/6z83eJ\
+        krwwDwYDVR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNIADBFAiEAzzRUc8Y/+jBf0R9OCHKqzwIqcNm6JocPNymI\
+        lNAtTesCIFV5M/AZdh5jyhSW+0F6Hu3Dy/5lzOWUY6arwVklD2nP";
+    const MADE: i64 = 1_795_766_400;
+
+    fn certified() -> CertifiedKey {
+        let key = rcgen::KeyPair::generate().unwrap().serialize_der();
+        let key = aws_lc_rs::sign::any_supported_type(&PrivatePkcs8KeyDer::from(key).into());
+        let chain = [LEAF, AUTHORITY].map(|text| BASE64.decode(text.as_bytes()).unwrap().into());
+        CertifiedKey::new(chain.to_vec(), key.unwrap())
+    }
+
+    #[test]
+    fn whatever_is_changed_in_a_response_it_is_refused_or_the_same() {
+        let certified = Arc::new(certified());
+        let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms;
+        let good = BASE64.decode(RESPONSE.as_bytes()).unwrap();
+        let check = |bytes: &[u8]| Staple::check(bytes, &[&certified], &algorithms, MADE);
+        let until = check(&good).unwrap().until;
+        assert!(until.is_some_and(|until| (MADE..MADE + 4 * 86_400).contains(&until)));
+        for at in 0..good.len() {
+            assert!(check(&good[..at]).is_err(), "cut at {at}");
+            for change in [1, 0x80, 0xff] {
+                let mut changed = good.clone();
+                changed[at] ^= change;
+                if let Ok(staple) = check(&changed) {
+                    assert_eq!(staple.until, until, "{at} ^ {change}");
+                }
+            }
+        }
+        let late = Staple::check(&good, &[&certified], &algorithms, MADE + 9 * 86_400);
+        assert!(late.is_err_and(|text| text.starts_with("it expired on 2026-11-30")));
+    }
+}

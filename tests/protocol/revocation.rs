@@ -3,11 +3,14 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
     time::{Duration, SystemTime},
 };
 
 use crate::support::{
-    Authority, Client, Server, Setup, Tls, USER, Version, eventually, tls::VERSIONS,
+    Authority, Client, Server, Setup, Tls, USER, Version, eventually,
+    program::{self, installed},
+    tls::VERSIONS,
 };
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -197,6 +200,95 @@ fn a_session_ends_when_its_certificate_is_revoked() {
     }
 }
 
+/// The handshake was before, and the login comes after: nobody begins with a revoked certificate.
+#[test]
+fn nobody_logs_in_with_a_certificate_that_was_revoked_meanwhile() {
+    for change in ["end", "keep"] {
+        let authority = Authority::new();
+        let bob = authority.client("bob");
+        let (setup, files) = setup("optional", &[&authority], &[&authority.revokes(&[]).pem]);
+        let server = setup
+            .set("server.account-change", &format!("{change:?}"))
+            .start();
+        let tls = Tls::certificate(Version::V13, &bob);
+        let (mut first, mut second) = (server.secure(&tls), server.secure(&tls));
+        replace(&files[0], authority.revokes(&[&bob.serial]).pem);
+        eventually("it is revoked", || !works(&server, &tls));
+        first.send("USER bob").expect(421);
+        second.send(&format!("USER {USER}")).expect(331);
+        second.send(&format!("PASS {USER}")).expect(421);
+    }
+}
+
+/// As `openssl ca` makes them.
+#[test]
+fn lists_that_openssl_makes() {
+    if !installed("openssl") {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let run = |text: &str| {
+        let mut command = Command::new("sh");
+        program::run(command.args(["-ec", text]).current_dir(directory.path()))
+    };
+    let (made, said) = run("
+        cat > ca.conf <<END
+        [ca]
+        default_ca = it
+        [it]
+        database = index.txt
+        serial = serial
+        crlnumber = number
+        new_certs_dir = .
+        certificate = ca.pem
+        private_key = ca.key
+        default_md = sha256
+        default_days = 20
+        default_crl_days = 20
+        policy = policy
+        unique_subject = no
+        [policy]
+        commonName = supplied
+END
+        touch index.txt; echo 1000 > serial; echo 01 > number
+        openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -subj /CN=Authority -days 30
+        for name in alice bob; do
+            openssl req -newkey rsa:2048 -nodes -keyout $name.key -out $name.csr -subj /CN=$name
+            openssl ca -batch -config ca.conf -in $name.csr -out $name.pem -notext
+        done
+        openssl ca -config ca.conf -revoke bob.pem
+        openssl ca -config ca.conf -gencrl -out list.pem
+        openssl crl -in list.pem -text -out text.pem
+        openssl crl -in list.pem -outform der -out list.der
+        sed -i /crlnumber/d ca.conf
+        openssl ca -config ca.conf -gencrl -out old.pem
+    ");
+    assert!(made, "{said}");
+    let path = |name: &str| format!("{:?}", directory.path().join(name));
+    let setup = |list: &str| {
+        Setup::new()
+            .set("tls.client-certificates", r#""required""#)
+            .set("tls.client-authorities", &path("ca.pem"))
+            .set("tls.client-revocation", &path(list))
+    };
+    for list in ["list.pem", "list.der", "text.pem"] {
+        let server = setup(list).start();
+        let shakes = |name: &str| {
+            let (_, said) = run(&format!(
+                "echo QUIT | openssl s_client -connect {} -starttls ftp -cert {name}.pem \
+                 -key {name}.key -crlf -ign_eof 2>&1",
+                server.address
+            ));
+            said.contains("221 ")
+        };
+        assert!(shakes("alice"), "{list}: {}", server.log());
+        assert!(!shakes("bob"), "{list}: {}", server.log());
+    }
+    let (status, said) = setup("old.pem").run(&["check"]);
+    assert_eq!(status, 2, "{said}");
+    assert!(said.contains("it is of version 1 of CRLs"), "{said}");
+}
+
 /// Each control connection has ticket keys of its own, so that a new one is always verified.
 #[test]
 fn a_ticket_from_before_the_revocation_is_of_no_use() {
@@ -339,28 +431,20 @@ fn lists_that_do_not_do_are_refused_with_file_and_key() {
             "0.crl: no revocation list in it",
         ),
     ] {
-        let (setup, files) = setup("required", &[&authority, &other], &lists);
+        let (setup, _) = setup("required", &[&authority, &other], &lists);
         for words in [&["check"][..], &[]] {
             let (status, said) = setup.run(words);
             assert_eq!(status, 2, "{said}");
             assert!(said.contains(key) && said.contains(why), "{said}");
         }
-        fs::write(&files[0], &good.pem).unwrap();
-        let both = vec![
-            files[0].clone(),
-            setup.file("good.crl", other.revokes(&[]).pem),
-        ];
-        let server = setup
-            .set("tls.client-revocation", &format!("{both:?}"))
-            .start();
-        fs::write(&both[1], lists[lists.len() - 1]).unwrap();
-        if lists.len() == 1 {
-            let (status, said) = server.setup().run(&["reload"]);
-            assert_eq!(status, 2, "{said}");
-            assert!(said.contains("tls.client-revocation"), "{said}");
-        }
     }
-    let missing = setup("required", &[&authority], &[]).0;
+    let (setup, files) = setup("required", &[&authority], &[&good.pem]);
+    let server = setup.start();
+    fs::write(&files[0], &stranger).unwrap();
+    let (status, said) = server.setup().run(&["reload"]);
+    assert_eq!(status, 2, "{said}");
+    assert!(said.contains("has not been signed by CN=One"), "{said}");
+    let missing = super::revocation::setup("required", &[&authority], &[]).0;
     let missing = missing.set("tls.client-revocation", r#"["nowhere.crl"]"#);
     let (status, said) = missing.run(&["check"]);
     assert_eq!(status, 2, "{said}");
