@@ -168,10 +168,12 @@ pub fn verify(
         Ok(_) => Ok(()),
         Err(rustls::Error::InvalidCertificate(CertificateError::Revoked)) => {
             let subject = &certificate.subject;
-            rejected(
-                true,
-                format!("{subject} is revoked (tls.client-revocation)"),
-            )
+            let or = match certificate.intermediates.is_empty() {
+                true => "",
+                false => ", or an authority between,",
+            };
+            let text = format!("{subject}{or} is revoked (tls.client-revocation)");
+            rejected(true, text)
         }
         Err(error) => {
             let text = format!("none of tls.client-authorities vouches for it ({error})");

@@ -27,6 +27,9 @@ use super::{
 };
 use crate::config::{Stamp, TlsVersion, regular};
 
+/// What becomes of a file that will not do.
+const LAST_GOOD: &str = "the last good one stays in force";
+
 /// All that does not change, and how it stands with what does.
 pub struct InForce {
     provider: Arc<CryptoProvider>,
@@ -134,22 +137,19 @@ impl InForce {
                 .and_then(|mut new| Ok((verifier(authorities, &mut new)?, new)));
             match read {
                 Ok((clients, new)) => {
-                    watched.succeeded();
-                    if new.digest.as_ref() != lists.digest.as_ref() {
-                        let now = self.current();
-                        self.replace(clients, now.resolver)?;
+                    let mended = watched.succeeded();
+                    let changed = new.digest.as_ref() != lists.digest.as_ref();
+                    if changed {
+                        self.replace(clients, self.current().resolver)?;
                         *lists = new;
                         self.revision.fetch_add(1, Relaxed);
-                        if tell {
-                            let files = watched.names();
-                            tracing::info!(
-                                files,
-                                "the lists of revoked certificates are read anew"
-                            );
-                        }
+                    }
+                    if tell && (changed || mended) {
+                        let files = watched.names();
+                        tracing::info!(files, "the lists of revoked certificates are read anew");
                     }
                 }
-                Err(error) => watched.failed(&error, tell),
+                Err(error) => watched.failed(&error, LAST_GOOD, tell),
             }
         }
         if tell {
@@ -164,16 +164,23 @@ impl InForce {
         let mut guard = lock(&self.staples);
         let (watched, staples) = &mut *guard;
         let mut new = staples.clone();
+        let mut mended = false;
         if watched.changed() {
             match read_staples(&self.tables, &self.provider) {
                 Ok(read) => {
-                    watched.succeeded();
+                    mended = watched.succeeded();
                     new = read;
                 }
-                Err(error) => watched.failed(&error, tell),
+                Err(error) => {
+                    let rest = match staples.is_empty() {
+                        true => "nothing is stapled",
+                        false => LAST_GOOD,
+                    };
+                    watched.failed(&error, rest, tell);
+                }
             }
         }
-        if tell && new != *staples {
+        if tell && (mended || new != *staples) {
             tracing::info!(files = watched.names(), "the OCSP responses are read anew");
         }
         let now = validity::now();
@@ -335,12 +342,14 @@ impl Watched {
         true
     }
 
-    fn succeeded(&mut self) {
-        self.problem = None;
+    /// They do; whether the log says that they do not.
+    fn succeeded(&mut self) -> bool {
+        self.problem.take().is_some_and(|(_, told)| told)
     }
 
-    /// Says so once, and not the first time: a file that is being written to is whole a moment later.
-    fn failed(&mut self, error: &Error, tell: bool) {
+    /// Says so once, and what is in force then; not the first time, as a file that is being written to is
+    /// whole a moment later.
+    fn failed(&mut self, error: &Error, rest: &str, tell: bool) {
         let text = error.to_string();
         let (again, told) = match &self.problem {
             Some((before, told)) => (*before == text, *before == text && *told),
@@ -348,7 +357,7 @@ impl Watched {
         };
         let tells = tell && again && !told;
         if tells {
-            tracing::error!("{text}; the last good one stays in force");
+            tracing::error!("{text}; {rest}");
         }
         self.problem = Some((text, told || tells));
     }

@@ -138,6 +138,10 @@ fn a_changed_list_is_in_force_soon_and_a_broken_one_is_not() {
     }
     fs::remove_file(file).unwrap();
     server.wait_for_line(|line| line.contains(kept) && line.contains("No such file"));
+    let anew = "the lists of revoked certificates are read anew";
+    let before = lines(&server, anew);
+    fs::write(file, &revoked.pem).unwrap();
+    eventually("it is said", || lines(&server, anew) > before);
     assert!(!works(&server, &bob));
     fs::write(file, &nobody.pem).unwrap();
     eventually("all is well again", || works(&server, &bob));
@@ -326,6 +330,7 @@ fn configurations_that_a_reload_has_replaced_are_followed_too() {
     old.send("AUTH TLS").expect(234);
     assert!(old.handshake(&tls).is_err());
     let told = "the lists of revoked certificates are read anew";
+    eventually("it is said", || lines(&server, told) > 0);
     assert_eq!(lines(&server, told), 1, "{}", server.log());
 }
 
@@ -461,6 +466,7 @@ fn check_warns_of_lists_that_are_over_or_soon_will_be() {
     let over = authority.list(&[], at - DAY * 40, at - DAY * 10).pem;
     let soon = other.list(&[], at - DAY * 25, at + DAY * 5).pem;
     let (setup, _) = setup("required", &[&authority, &other], &[&over, &soon]);
+    setup.warm_up();
     let (status, said) = setup.run(&["check"]);
     assert_eq!(status, 0, "{said}");
     for (key, text) in [
@@ -480,6 +486,7 @@ fn check_warns_of_lists_that_are_over_or_soon_will_be() {
     let fine = other.list(&[], at - DAY, at + DAY * 6).pem;
     let all = authority.revokes(&[]).pem + &fine;
     let setup = super::revocation::setup("required", &[&authority, &other], &[&all]).0;
+    setup.warm_up();
     let (status, said) = setup.run(&["check"]);
     assert_eq!(status, 0, "{said}");
     assert!(!said.contains("the list of"), "{said}");

@@ -145,6 +145,7 @@ fn a_response_that_does_not_do_is_refused_with_file_and_key() {
         }
     }
     fs::write(&file, &good).unwrap();
+    setup.warm_up();
     assert_eq!(setup.run(&["check"]).0, 0);
     let server = setup.start();
     fs::write(&file, of(Status::Revoked, -DAY, Some(DAY))).unwrap();
@@ -178,6 +179,7 @@ fn a_changed_response_is_stapled_soon_and_one_that_expires_is_not_any_more() {
         server.wait_for_line(|line| line.contains(kept) && line.contains(why));
         assert_eq!(stapled(&server, &tls), first, "{why}");
     }
+    assert_eq!(count(&server, kept), 2, "{}", server.log());
     // In as short a time it is over.
     replace(&file, &of(6));
     let told = "it has expired, and is not stapled any more";
@@ -185,12 +187,7 @@ fn a_changed_response_is_stapled_soon_and_one_that_expires_is_not_any_more() {
     assert_eq!(stapled(&server, &tls), b"");
     replace(&file, &second);
     eventually("there is a newer one", || stapled(&server, &tls) == second);
-    assert_eq!(
-        (count(&server, told), count(&server, kept)),
-        (1, 2),
-        "{}",
-        server.log()
-    );
+    assert_eq!(count(&server, told), 1, "{}", server.log());
 }
 
 /// Responses as `openssl ocsp` makes them, by a responder that the authority has authorised, and the
