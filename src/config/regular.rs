@@ -111,7 +111,8 @@ fn read_at_once(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     }
     // It may grow while it is read.
     let mut content = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
-    file.take(most.saturating_add(1)).read_to_end(&mut content)?;
+    file.take(most.saturating_add(1))
+        .read_to_end(&mut content)?;
     match content.len() as u64 {
         length if length > most => too_large(length),
         _ => Ok(content),

@@ -106,9 +106,8 @@ fn tables(notify: &str) -> String {
         ),
         ("faulty-inspector", built("faulty-inspector"), String::new()),
     ] {
-        text += &format!(
-            "[[plugin]]\nname = {name:?}\ncomponent = {component:?}\n{settings}{limits}"
-        );
+        text +=
+            &format!("[[plugin]]\nname = {name:?}\ncomponent = {component:?}\n{settings}{limits}");
     }
     text
 }

@@ -314,7 +314,10 @@ fn a_component_that_is_too_large_is_refused_before_it_is_read() {
     let large = fs::OpenOptions::new().append(true).open(&file).unwrap();
     large.set_len(200_000_000).unwrap();
     let said = refused(file.to_str().unwrap(), "");
-    assert!(said.contains("large.wasm: it has 200000000 bytes"), "{said}");
+    assert!(
+        said.contains("large.wasm: it has 200000000 bytes"),
+        "{said}"
+    );
     assert!(said.contains("plugin-host.component-size"), "{said}");
     let small = fs::metadata(built("faulty-guard")).unwrap().len();
     for (most, code) in [(small - 1, 2), (small, 0)] {
@@ -336,7 +339,8 @@ fn a_component_that_is_too_large_is_refused_before_it_is_read() {
 /// them go through a few hundred variables.
 fn slow(functions: u32, instructions: u32) -> Vec<u8> {
     use wasm_encoder::{
-        CodeSection, Component, Function, FunctionSection, Module, ModuleSection, TypeSection, ValType,
+        CodeSection, Component, Function, FunctionSection, Module, ModuleSection, TypeSection,
+        ValType,
     };
     const VARIABLES: u32 = 300;
     let mut types = TypeSection::new();
@@ -375,11 +379,18 @@ fn slow(functions: u32, instructions: u32) -> Vec<u8> {
 #[test]
 #[ignore = "it takes minutes"]
 fn what_compiling_costs() {
-    for (functions, instructions) in [(100, 10_000), (1000, 10_000), (10, 1_000_000), (100, 100_000)] {
+    for (functions, instructions) in [
+        (100, 10_000),
+        (1000, 10_000),
+        (10, 1_000_000),
+        (100, 100_000),
+    ] {
         let setup = Setup::new().cold();
         let bytes = slow(functions, instructions);
         let file = setup.file("slow.wasm", &bytes);
-        let setup = setup.users_plugin().plugin("slow", file.to_str().unwrap(), "");
+        let setup = setup
+            .users_plugin()
+            .plugin("slow", file.to_str().unwrap(), "");
         let begun = std::time::Instant::now();
         let mut child = setup.command(&["check"]).spawn().unwrap();
         let (mut most, mut left) = (String::new(), 600 * 20);

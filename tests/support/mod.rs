@@ -4,6 +4,7 @@
 
 pub mod client;
 pub mod data;
+pub mod hello;
 pub mod program;
 pub mod server;
 pub mod tls;

@@ -57,7 +57,8 @@ fn configured(source: &Source, name: &str) -> Result<(), Failure> {
         return Err(Failure::Configuration(text));
     };
     let component = &plugin.component;
-    let report = bytes(component, loaded.config.plugin_host.component_size).and_then(|bytes| inspect(&bytes));
+    let report = bytes(component, loaded.config.plugin_host.component_size)
+        .and_then(|bytes| inspect(&bytes));
     let report = report.map_err(|error| wrong(component, &error))?;
     output::print(&output::table(&rows(plugin, &report)));
     output::print(&report.to_string());

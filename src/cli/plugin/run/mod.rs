@@ -101,7 +101,8 @@ async fn calls(
     let loaded = began.elapsed();
     fits(arguments, plan, &subject)?;
     let size = PluginHost::default().component_size;
-    let report = plugin::bytes(&arguments.component, size).and_then(|bytes| plugin::inspect(&bytes));
+    let report =
+        plugin::bytes(&arguments.component, size).and_then(|bytes| plugin::inspect(&bytes));
     if let Ok(report) = report
         && !arguments.json
     {
