@@ -11,7 +11,10 @@ use std::{
 
 use rustix::process::geteuid;
 
-use crate::support::{Server, Setup};
+use crate::support::{
+    Server, Setup,
+    program::{installed, run},
+};
 
 /// Permission denied, as files and ports say it.
 const DENIED: &str = "Permission denied";
@@ -487,4 +490,32 @@ fn plugins_work_without_executable_memory() {
     for words in ["MemoryDenyWriteExecute", "plugin-host.engine"] {
         assert!(said.contains(words), "{words}: {said}");
     }
+}
+
+/// The unit for systemd holds what the server cannot: as systemd itself judges it.
+#[test]
+fn the_unit_is_tight() {
+    if !installed("systemd-analyze") {
+        return;
+    }
+    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/portcullis.service");
+    let analyze = |words: &[&str]| {
+        let mut command = std::process::Command::new("systemd-analyze");
+        run(command.args(words).arg(&unit))
+    };
+    let (_, said) = analyze(&["security", "--offline=true", "--no-pager"]);
+    let figure = said
+        .lines()
+        .find_map(|line| line.split("exposure level for").nth(1));
+    let figure = figure
+        .and_then(|text| text.split_whitespace().nth(1))
+        .unwrap();
+    assert!(figure.parse::<f64>().unwrap() <= 2.0, "{said}");
+    // Nothing in it is unknown, but the program, which is not installed where tests run.
+    let (_, said) = analyze(&["verify"]);
+    let lines = said
+        .lines()
+        .filter(|line| line.contains("portcullis.service"));
+    let mut lines = lines.filter(|line| !line.contains("is not executable"));
+    assert_eq!(lines.next(), None, "{said}");
 }

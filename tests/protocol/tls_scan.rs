@@ -1,5 +1,5 @@
 //! TLS as a scanner sees it: what is offered alone, one after the other, and what is accepted is exactly
-//! what docs/security.md names.
+//! what docs/tls.md names.
 
 use std::{
     io::{Read, Write},
