@@ -106,7 +106,9 @@ fn the_supervisor_is_within_walls_and_goes_with_the_server() {
     assert!(status.contains("NoNewPrivs:\t1"), "{status}");
     // Nothing of the server but the socket between them; whoever runs the tests may leave it more.
     let files = fs::read_dir(format!("/proc/{id}/fd")).unwrap().flatten();
-    let files: BTreeSet<_> = files.filter_map(|file| fs::read_link(file.path()).ok()).collect();
+    let files: BTreeSet<_> = files
+        .filter_map(|file| fs::read_link(file.path()).ok())
+        .collect();
     let own = |start: &str| {
         let count = |file: &&PathBuf| file.to_string_lossy().starts_with(start);
         files.iter().filter(count).count()

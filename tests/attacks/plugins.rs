@@ -21,7 +21,7 @@ const HONEST: usize = 100;
 /// Sessions at a time that have the plugin fail.
 const HOSTILE: usize = 4;
 /// How long each way to fail goes on.
-const PHASE: Duration = Duration::from_secs(2);
+const PHASE: Duration = Duration::from_millis(1500);
 
 /// The ways to fail of each kind of plugin, by the name of a user, a file and an upload.
 const AUTHENTICATOR: &[&str] = &["trap", "loop", "memory", "stack", "flood", "accounts"];
@@ -79,7 +79,7 @@ fn built(name: &str) -> String {
 /// The tables of the configuration; `notify` is how the listener fails.
 fn tables(notify: &str) -> String {
     // A machine on which all tests run at once is no reason for an honest call to be late.
-    let limits = "limits.cpu-time = \"1s\"\nlimits.wall-time = \"30s\"\n\
+    let limits = "limits.cpu-time = \"200ms\"\nlimits.wall-time = \"30s\"\n\
                   limits.pool-wait = \"30s\"\nlimits.memory = \"16MiB\"\n";
     let mut text = String::new();
     for (name, component, settings) in [
@@ -165,13 +165,33 @@ fn hostile(server: &Server, plugin: &str, mode: &str, over: &AtomicBool) -> usiz
         while !over.load(Relaxed) {
             let reply = match plugin {
                 "guard" => client.send(&format!("SIZE {mode}")),
-                _ => client.store(&format!("STOR {mode}"), b"content"),
+                // It may fail before the transfer begins.
+                _ => {
+                    let mut data = client.open();
+                    let reply = client.send(&format!("STOR {mode}"));
+                    if reply.code == 150 {
+                        let _ = std::io::Write::write_all(&mut data, b"content");
+                        drop(data);
+                        client.reply()
+                    } else {
+                        reply
+                    }
+                }
             };
             reply.expect(451);
             failed += 1;
         }
     }
     failed
+}
+
+/// Ends the sessions, also where something else has failed.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
 }
 
 /// Has another configuration read.
@@ -190,6 +210,7 @@ fn run(server: &Server, waits: &Waits) -> Vec<String> {
     let sessions = HONEST * scale();
     let mut phases = vec!["nothing fails".to_owned()];
     std::thread::scope(|scope| {
+        let stopping = Stop(&stop);
         let begin = |number| {
             let stop = &stop;
             scope.spawn(move || honest(server, number, waits, stop))
@@ -215,10 +236,11 @@ fn run(server: &Server, waits: &Waits) -> Vec<String> {
                 waits.phase.store(phases.len() - 1, Relaxed);
                 let over = AtomicBool::new(false);
                 let failed: usize = std::thread::scope(|scope| {
+                    let ending = Stop(&over);
                     let begin = |_| scope.spawn(|| hostile(server, plugin, mode, &over));
                     let hostile: Vec<_> = (0..HOSTILE * scale()).map(begin).collect();
                     std::thread::sleep(PHASE);
-                    over.store(true, Relaxed);
+                    drop(ending);
                     hostile.into_iter().map(|one| one.join().unwrap()).sum()
                 });
                 assert!(
@@ -229,7 +251,7 @@ fn run(server: &Server, waits: &Waits) -> Vec<String> {
                 assert_eq!(ended, 0, "{plugin}: {mode}: sessions that broke off");
             }
         }
-        stop.store(true, Relaxed);
+        drop(stopping);
         for one in honest {
             one.join().expect("none is refused, and none breaks off");
         }

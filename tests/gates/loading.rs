@@ -328,9 +328,7 @@ fn a_component_that_is_too_large_is_refused_before_it_is_read() {
         let (status, said) = setup.run(&["check"]);
         assert_eq!(status, code, "{said}");
     }
-    for words in [["plugin", "inspect"], ["plugin", "run"]] {
-        let (status, said) = Setup::new().run(&[words[0], words[1], file.to_str().unwrap()]);
-        assert_ne!(status, 0, "{said}");
-        assert!(said.contains("200000000 bytes"), "{said}");
-    }
+    let (status, said) = Setup::new().run(&["plugin", "inspect", file.to_str().unwrap()]);
+    assert_ne!(status, 0, "{said}");
+    assert!(said.contains("200000000 bytes"), "{said}");
 }
