@@ -283,6 +283,9 @@ mod tests {
     fn reach(change: impl FnOnce(&mut Config)) -> (Reach, Loaded) {
         let mut config = Config::default();
         config.server.state = "/state".into();
+        for storage in config.storage.values_mut() {
+            storage.root = "/state/files".into();
+        }
         change(&mut config);
         let loaded = Loaded::from(config);
         (Reach::of(&loaded, &Storages::new()), loaded)

@@ -450,6 +450,7 @@ fn keys_that_take_a_restart_are_told_when_they_change() {
         "log.format",
         "log.level",
         "plugin-host.compile-timeout",
+        "plugin-host.component-size",
         "plugin-host.engine",
         "plugin-host.instances",
         "plugin-host.memory",
