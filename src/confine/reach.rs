@@ -311,6 +311,9 @@ mod tests {
         );
         let key = |config: &mut Config| config.tls.key = vec!["/elsewhere/key.pem".into()];
         assert_eq!(covered(key), Err("tls.key".into()));
+        let list =
+            |config: &mut Config| config.tls.client_revocation = vec!["/elsewhere/list".into()];
+        assert_eq!(covered(list), Err("tls.client-revocation".into()));
         let state = |config: &mut Config| config.tls.key = vec!["/state/deep/key.pem".into()];
         assert_eq!(covered(state), Ok(()));
         let grant = |config: &mut Config| {
