@@ -57,7 +57,6 @@ impl HostShared {
         linker: Linker<Call>,
         instances: InstanceLimiter,
         library: Library,
-        component_size: u64,
         state_file: Option<StateFile>,
         verifier: Verifier,
     ) -> Self {
@@ -68,7 +67,7 @@ impl HostShared {
             instances,
             verifier,
             library,
-            component_size,
+            component_size: u64::MAX,
             kept: Mutex::default(),
             state_file: state_file.map(Arc::new),
         }

@@ -185,16 +185,10 @@ impl Host {
         };
         // One instance that is being loaded comes on top.
         let limiter = instance_limiter::InstanceLimiter::new(instances, engine::MEMORIES, memory);
-        let shared = component::HostShared::new(
-            engine,
-            allocation,
-            linker,
-            limiter,
-            library,
-            config.component_size,
-            state_file,
-            verifier,
+        let mut shared = component::HostShared::new(
+            engine, allocation, linker, limiter, library, state_file, verifier,
         );
+        shared.component_size = config.component_size;
         Ok(Self {
             shared: Arc::new(shared),
             hosted,
