@@ -134,7 +134,8 @@ fn certificates(loaded: &Loaded, startup: &Startup) -> Vec<String> {
             describe(certificate)
         }
     });
-    let others = tls.host.iter().map(|host| describe(&host.certificate));
+    let others = tls.host.iter().flat_map(|host| &host.certificate);
+    let others = others.map(|certificate| describe(certificate));
     first.chain(others).collect()
 }
 

@@ -54,11 +54,11 @@ pub fn prepare(loaded: &mut Loaded, startup: &Startup) -> Result<Info, Problem> 
     let state = loaded.config.server.state.clone();
     make_directory(loaded, startup, "server.state", &state)?;
 
-    let self_signed = loaded.config.tls.certificate.is_none();
+    let self_signed = loaded.config.tls.certificate.is_empty();
     if self_signed {
         let (certificate, key) = certificate(loaded, startup)?;
-        loaded.config.tls.certificate = Some(certificate);
-        loaded.config.tls.key = Some(key);
+        loaded.config.tls.certificate = vec![certificate];
+        loaded.config.tls.key = vec![key];
     }
 
     let password = match missing_users(&loaded.config) {
@@ -72,7 +72,7 @@ pub fn prepare(loaded: &mut Loaded, startup: &Startup) -> Result<Info, Problem> 
         .get("default")
         .or_else(|| config.storage.values().next());
     Ok(Info {
-        certificate: config.tls.certificate.clone().unwrap_or_default(),
+        certificate: config.tls.certificate.first().cloned().unwrap_or_default(),
         self_signed,
         users: users_file::path(config).ok(),
         files: storage.map(|storage| storage.root.clone()),
@@ -328,9 +328,9 @@ mod tests {
         note(&info, &listening());
         assert_eq!(
             first.config.tls.certificate,
-            Some(state.join("tls/certificate.pem"))
+            [state.join("tls/certificate.pem")]
         );
-        assert_eq!(first.config.tls.key, Some(state.join("tls/key.pem")));
+        assert_eq!(first.config.tls.key, [state.join("tls/key.pem")]);
         let mode =
             |path: &str| fs::metadata(state.join(path)).unwrap().permissions().mode() & 0o777;
         assert_eq!(
@@ -373,8 +373,8 @@ mod tests {
     fn what_the_operator_brings_is_used() {
         let directory = tempfile::tempdir().unwrap();
         let mut own = loaded(&directory.path().join("var"));
-        own.config.tls.certificate = Some("/etc/cert.pem".into());
-        own.config.tls.key = Some("/etc/key.pem".into());
+        own.config.tls.certificate = vec!["/etc/cert.pem".into()];
+        own.config.tls.key = vec!["/etc/key.pem".into()];
         let users = directory.path().join("elsewhere.toml");
         let setting = toml::Table::from_iter([("file".to_owned(), users.to_str().unwrap().into())]);
         own.config.plugin[0]

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use super::{
@@ -88,29 +88,32 @@ fn server(config: &Config, findings: &mut Findings) {
 
 fn tls(config: &Config, findings: &mut Findings) {
     let tls = &config.tls;
-    match (&tls.certificate, &tls.key) {
-        (Some(_), None) => findings.error(
-            "tls.certificate",
-            "tls.key is missing: a certificate needs its key",
-        ),
-        (None, Some(_)) => findings.error(
-            "tls.key",
-            "tls.certificate is missing: a key needs its certificate",
-        ),
-        (None, None) => {
-            let all = config
-                .server
-                .listen
-                .iter()
-                .chain(&config.server.listen_implicit);
-            if all.into_iter().any(|address| !address.ip().is_loopback()) {
-                findings.warn(
-                    "tls.certificate",
-                    "not set, so clients from elsewhere see a self-signed certificate that they cannot verify",
-                );
-            }
+    pairs("tls", &tls.certificate, &tls.key, findings);
+    for (index, host) in tls.host.iter().enumerate() {
+        let table = format!("tls.host[{index}]");
+        pairs(&table, &host.certificate, &host.key, findings);
+        if host.certificate.is_empty() {
+            findings.error(
+                format!("{table}.certificate"),
+                "expected a path, found none",
+            );
         }
-        (Some(_), Some(_)) => {}
+    }
+    if tls.certificate.is_empty() {
+        if !tls.ocsp_response.is_empty() {
+            findings.error(
+                "tls.ocsp-response",
+                "tls.certificate is missing: nothing to staple the response to",
+            );
+        }
+        let server = &config.server;
+        let mut all = server.listen.iter().chain(&server.listen_implicit);
+        if all.any(|address| !address.ip().is_loopback()) {
+            findings.warn(
+                "tls.certificate",
+                "not set, so clients from elsewhere see a self-signed certificate that they cannot verify",
+            );
+        }
     }
     match (tls.client_certificates, &tls.client_authorities) {
         (ClientCertificates::Optional | ClientCertificates::Required, None) => findings.error(
@@ -122,6 +125,12 @@ fn tls(config: &Config, findings: &mut Findings) {
             "has no effect while tls.client-certificates is \"off\"",
         ),
         _ => {}
+    }
+    if !tls.client_revocation.is_empty() && tls.client_certificates == ClientCertificates::Off {
+        findings.warn(
+            "tls.client-revocation",
+            "has no effect while tls.client-certificates is \"off\"",
+        );
     }
     if !tls.required {
         findings.warn(
@@ -152,6 +161,29 @@ fn tls(config: &Config, findings: &mut Findings) {
             "tls.allow-ccc",
             "is on: after CCC, commands and replies cross the network in the clear, and can be changed on the way",
         );
+    }
+}
+
+/// Each certificate needs its key.
+fn pairs(table: &str, certificates: &[PathBuf], keys: &[PathBuf], findings: &mut Findings) {
+    let (certificate, key) = (format!("{table}.certificate"), format!("{table}.key"));
+    match (certificates.len(), keys.len()) {
+        (one, other) if one == other => {}
+        (_, 0) => {
+            let text = format!("{key} is missing: a certificate needs its key");
+            findings.error(certificate, text);
+        }
+        (0, _) => {
+            let text = format!("{certificate} is missing: a key needs its certificate");
+            findings.error(key, text);
+        }
+        (certificates, keys) => findings.error(
+            &key,
+            format!(
+                "expected one key for each certificate, in the same order: found {keys} for \
+                 {certificates}"
+            ),
+        ),
     }
 }
 

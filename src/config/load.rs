@@ -234,22 +234,8 @@ impl Loaded {
             .file
             .iter_mut()
             .for_each(|file| join(state, file));
-        let tls = &mut config.tls;
-        tls.certificate
-            .iter_mut()
-            .for_each(|path| join(base("tls.certificate"), path));
-        tls.key
-            .iter_mut()
-            .for_each(|path| join(base("tls.key"), path));
-        tls.client_authorities
-            .iter_mut()
-            .for_each(|path| join(base("tls.client-authorities"), path));
-        for (index, host) in tls.host.iter_mut().enumerate() {
-            join(
-                base(&format!("tls.host[{index}].certificate")),
-                &mut host.certificate,
-            );
-            join(base(&format!("tls.host[{index}].key")), &mut host.key);
+        for (key, paths) in config.tls.paths() {
+            paths.iter_mut().for_each(|path| join(base(&key), path));
         }
         for (index, plugin) in config.plugin.iter_mut().enumerate() {
             if !plugin.component.is_empty() && !plugin.component.starts_with("builtin:") {

@@ -24,6 +24,7 @@ pub mod regular;
 mod schema;
 mod server;
 mod source;
+mod stamp;
 mod storage;
 #[cfg(test)]
 #[allow(
@@ -54,6 +55,7 @@ pub use server::{
     AccountChange, Advertise, Data, Landlock, Limits, Log, LogFormat, Seccomp, Server,
 };
 pub(crate) use source::toml_error;
+pub use stamp::Stamp;
 pub use storage::{LateVerdict, OddNames, PartialListing, State, Storage, UploadDigest, Uploads};
 pub use tls::{Binding, ClientCertificates, CloseNotify, Identity, Tls, TlsVersion};
 

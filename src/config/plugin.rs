@@ -45,7 +45,7 @@ pub struct PluginHost {
     #[default(Engine::Native)]
     pub engine: Engine,
     /// How long a component may take to be compiled, by a process that is ended then.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1), extend("x-restart" = true))]
     #[serde(with = "value::Time")]
     #[default(Duration::from_secs(300))]
     pub compile_timeout: Duration,

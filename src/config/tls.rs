@@ -1,6 +1,6 @@
 //! `[tls]`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,12 +12,16 @@ use super::value;
 #[derive(Clone, Debug, PartialEq, SmartDefault, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Tls {
-    /// PEM chain; without it a self-signed one is made in the state directory.
-    #[serde(with = "value::OptionalPath")]
-    pub certificate: Option<PathBuf>,
-    /// PEM key of `certificate`.
-    #[serde(with = "value::OptionalPath")]
-    pub key: Option<PathBuf>,
+    /// PEM chain, or several with keys of different kinds, of which each client gets the first that it can
+    /// verify; without it a self-signed one is made in the state directory.
+    #[serde(with = "value::Paths")]
+    pub certificate: Vec<PathBuf>,
+    /// PEM key of `certificate`, or one for each, in the same order.
+    #[serde(with = "value::Paths")]
+    pub key: Vec<PathBuf>,
+    /// Files of OCSP responses (DER), each stapled to the certificate that it is about.
+    #[serde(with = "value::Paths")]
+    pub ocsp_response: Vec<PathBuf>,
     /// More certificates, chosen by the name that the client asks for (SNI).
     pub host: Vec<Identity>,
     /// Whether logging in takes TLS (RFC 4217 §9).
@@ -41,44 +45,53 @@ pub struct Tls {
     /// PEM file of authorities that client certificates are verified against.
     #[serde(with = "value::OptionalPath")]
     pub client_authorities: Option<PathBuf>,
+    /// Files of revocation lists (CRLs, PEM or DER) that client certificates are looked up in: one of each
+    /// authority.
+    #[serde(with = "value::Paths")]
+    pub client_revocation: Vec<PathBuf>,
     /// Whether CCC may take TLS off the control connection.
     pub allow_ccc: bool,
-}
-
-impl Tls {
-    /// The files that it names, each with its key.
-    pub fn files(&self) -> impl Iterator<Item = (String, &Path)> {
-        let own = [
-            ("tls.certificate", &self.certificate),
-            ("tls.key", &self.key),
-            ("tls.client-authorities", &self.client_authorities),
-        ];
-        let own = own
-            .into_iter()
-            .filter_map(|(key, path)| Some((key.to_owned(), path.as_deref()?)));
-        let hosts = self.host.iter().enumerate().flat_map(|(index, host)| {
-            [
-                (
-                    format!("tls.host[{index}].certificate"),
-                    host.certificate.as_path(),
-                ),
-                (format!("tls.host[{index}].key"), host.key.as_path()),
-            ]
-        });
-        own.chain(hosts)
-    }
 }
 
 /// `[[tls.host]]`
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Identity {
-    /// PEM chain. Its DNS names are what SNI is compared with.
-    #[serde(with = "value::FilePath")]
-    pub certificate: PathBuf,
-    /// PEM key.
-    #[serde(with = "value::FilePath")]
-    pub key: PathBuf,
+    /// PEM chain, or several as in `tls.certificate`. Their DNS names are what SNI is compared with.
+    #[serde(with = "value::Paths")]
+    pub certificate: Vec<PathBuf>,
+    /// PEM key, or one for each chain.
+    #[serde(with = "value::Paths")]
+    pub key: Vec<PathBuf>,
+    /// Files of OCSP responses (DER), as in `tls.ocsp-response`.
+    #[serde(default, with = "value::Paths")]
+    pub ocsp_response: Vec<PathBuf>,
+}
+
+impl Tls {
+    /// All paths, each key with its own: they are relative to the file that they stand in.
+    pub fn paths(&mut self) -> impl Iterator<Item = (String, &mut [PathBuf])> {
+        let own = [
+            ("tls.certificate", self.certificate.as_mut_slice()),
+            ("tls.key", &mut self.key),
+            ("tls.ocsp-response", &mut self.ocsp_response),
+            (
+                "tls.client-authorities",
+                self.client_authorities.as_mut_slice(),
+            ),
+            ("tls.client-revocation", &mut self.client_revocation),
+        ];
+        let own = own.map(|(key, paths)| (key.to_owned(), paths));
+        let hosts = self.host.iter_mut().enumerate().flat_map(|(index, host)| {
+            let key = |name: &str| format!("tls.host[{index}].{name}");
+            [
+                (key("certificate"), host.certificate.as_mut_slice()),
+                (key("key"), &mut host.key),
+                (key("ocsp-response"), &mut host.ocsp_response),
+            ]
+        });
+        own.into_iter().chain(hosts)
+    }
 }
 
 /// How a data connection shows that it belongs to its session.

@@ -1,11 +1,11 @@
 //! Types for `#[serde(with = "…")]` and `#[schemars(with = "…")]`: they read and write a field, and
 //! say its form in the JSON schema.
 
-use std::{borrow::Cow, fmt, marker::PhantomData, time::Duration};
+use std::{borrow::Cow, fmt, marker::PhantomData, path::PathBuf, time::Duration};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{
-    Deserializer, Serialize, Serializer,
+    Deserialize, Deserializer, Serialize, Serializer,
     de::{Error, SeqAccess, Unexpected, Visitor},
 };
 use serde_json::Value;
@@ -81,6 +81,63 @@ impl<F: Form> JsonSchema for Optional<F> {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         Quantity::<F>::json_schema(generator)
+    }
+}
+
+/// Paths: one, or an array of them.
+pub enum Paths {}
+
+impl Paths {
+    /// For `#[serde(with = "…")]`.
+    pub fn deserialize<'de, D: Deserializer<'de>>(source: D) -> Result<Vec<PathBuf>, D::Error> {
+        source.deserialize_any(PathsVisitor)
+    }
+
+    /// For `#[serde(with = "…")]`.
+    pub fn serialize<S: Serializer>(paths: &[PathBuf], target: S) -> Result<S::Ok, S::Error> {
+        match paths {
+            [one] => PathForm::write(one).serialize(target),
+            more => target.collect_seq(more.iter().map(PathForm::write)),
+        }
+    }
+}
+
+struct PathsVisitor;
+
+impl<'de> Visitor<'de> for PathsVisitor {
+    type Value = Vec<PathBuf>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a path, or an array of paths")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+        let path = PathForm::from_text(text);
+        let path = path.ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))?;
+        Ok(vec![path])
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut paths = Vec::new();
+        while let Some(OnePath(path)) = list.next_element()? {
+            paths.push(path);
+        }
+        Ok(paths)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct OnePath(#[serde(with = "FilePath")] PathBuf);
+
+impl JsonSchema for Paths {
+    fn schema_name() -> Cow<'static, str> {
+        "paths".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let one = FilePath::json_schema(generator);
+        json_schema!({ "anyOf": [one, { "type": "array", "items": one }] })
     }
 }
 

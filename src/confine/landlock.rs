@@ -84,17 +84,8 @@ fn build(reach: &Reach, whom: Whom) -> Result<RestrictionStatus, RulesetError> {
 fn rights(access: Access, directory: bool) -> BitFlags<AccessFs> {
     let rights = match access {
         Access::Read => AccessFs::ReadFile | AccessFs::ReadDir,
-        Access::Write => {
-            AccessFs::ReadFile
-                | AccessFs::ReadDir
-                | AccessFs::WriteFile
-                | AccessFs::Truncate
-                | AccessFs::MakeReg
-                | AccessFs::MakeDir
-                | AccessFs::RemoveFile
-                | AccessFs::RemoveDir
-                | AccessFs::Refer
-        }
+        // Links, pipes and devices that are there can be renamed; the calls that make them are refused.
+        Access::Write => AccessFs::from_all(NEWEST) & !(AccessFs::Execute | AccessFs::IoctlDev),
     };
     match directory {
         true => rights,

@@ -108,9 +108,8 @@ impl Reach {
         if let Some(file) = &config.state.file {
             reach.directory(file, Access::Write, "state.file");
         }
-        let tls = &config.tls;
-        for (key, file) in tls.files() {
-            reach.file(file, &key);
+        for (key, files) in config.tls.clone().paths() {
+            files.iter().for_each(|file| reach.file(file, &key));
         }
         for (index, plugin) in config.plugin.iter().enumerate() {
             let key = |name: &str| format!("plugin[{index}].{name}");
@@ -165,7 +164,7 @@ impl Reach {
             }
             for name in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
                 if let Some(path) = env::var_os(name) {
-                    self.directory(Path::new(&path), Access::Read, name);
+                    self.directory(Path::new(&path), Access::Read, key);
                 }
             }
         }
@@ -284,6 +283,9 @@ mod tests {
     fn reach(change: impl FnOnce(&mut Config)) -> (Reach, Loaded) {
         let mut config = Config::default();
         config.server.state = "/state".into();
+        for storage in config.storage.values_mut() {
+            storage.root = "/state/files".into();
+        }
         change(&mut config);
         let loaded = Loaded::from(config);
         (Reach::of(&loaded, &Storages::new()), loaded)
@@ -307,9 +309,12 @@ mod tests {
             covered(|config| config.data.active = true),
             Err("data.active".into())
         );
-        let key = |config: &mut Config| config.tls.key = Some("/elsewhere/key.pem".into());
+        let key = |config: &mut Config| config.tls.key = vec!["/elsewhere/key.pem".into()];
         assert_eq!(covered(key), Err("tls.key".into()));
-        let state = |config: &mut Config| config.tls.key = Some("/state/deep/key.pem".into());
+        let list =
+            |config: &mut Config| config.tls.client_revocation = vec!["/elsewhere/list".into()];
+        assert_eq!(covered(list), Err("tls.client-revocation".into()));
+        let state = |config: &mut Config| config.tls.key = vec!["/state/deep/key.pem".into()];
         assert_eq!(covered(state), Ok(()));
         let grant = |config: &mut Config| {
             let endpoint = "127.0.0.1:389".parse().unwrap();

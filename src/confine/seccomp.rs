@@ -49,7 +49,7 @@ static SERVING: LazyLock<Vec<(&str, i64)>> = LazyLock::new(|| {
         SYS_getdents64 SYS_fcntl SYS_flock SYS_fsync SYS_fdatasync SYS_sync_file_range SYS_syncfs
         SYS_ftruncate SYS_truncate SYS_fallocate SYS_fadvise64 SYS_readahead SYS_copy_file_range
         SYS_sendfile SYS_splice SYS_mkdirat SYS_unlinkat SYS_renameat SYS_renameat2 SYS_linkat
-        SYS_symlinkat SYS_fchmod SYS_fchmodat SYS_fchmodat2 SYS_fchown SYS_fchownat SYS_utimensat SYS_umask
+        SYS_fchmod SYS_fchmodat SYS_fchmodat2 SYS_fchown SYS_fchownat SYS_utimensat SYS_umask
         SYS_getxattr SYS_fgetxattr SYS_lgetxattr SYS_listxattr SYS_flistxattr SYS_llistxattr
         SYS_setxattr SYS_fsetxattr SYS_lsetxattr SYS_removexattr SYS_fremovexattr SYS_lremovexattr
         SYS_dup SYS_dup3 SYS_pipe2 SYS_getcwd SYS_memfd_create

@@ -19,9 +19,9 @@ use std::{
 
 use serde_json::Value;
 
-use super::settings_file::{self, Stamp};
+use super::settings_file;
 use crate::{
-    config::file_setting,
+    config::{Stamp, file_setting},
     gate::grounds::{self, Reads, Seen, Setting},
     types::BoxFuture,
 };

@@ -1,69 +1,13 @@
 //! One file of a plugin's settings: read whole, TOML or JSON by its name's ending.
 
-use std::{
-    fs,
-    io::Read,
-    os::unix::fs::MetadataExt,
-    path::Path,
-    time::{Duration, SystemTime},
-};
+use std::{io::Read, path::Path};
 
 use serde_json::Value;
 
-use crate::config::{regular, toml_error};
+use crate::config::{Stamp, regular, toml_error};
 
 /// The largest file that is read.
 const LARGEST: u64 = 256 << 20;
-
-/// A file that was written to less than this before it was read may be written to again without its
-/// times telling: the clock of file systems is that coarse.
-const SETTLED: Duration = Duration::from_millis(50);
-
-/// By what a change is seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stamp {
-    /// There is no such file.
-    Missing,
-    /// It was written to just now: it counts as changed.
-    Unsettled,
-    /// Device, inode, size, and the times of its content and its inode.
-    Seen(u64, u64, u64, (i64, i64), (i64, i64)),
-}
-
-impl Stamp {
-    /// The stamp of the file as it is.
-    pub(super) fn of(path: &Path) -> Self {
-        fs::metadata(path).map_or(Self::Missing, |metadata| Self::new(&metadata))
-    }
-
-    /// Whether the file is still the same.
-    pub(super) fn still_holds(self, path: &Path) -> bool {
-        self == fs::metadata(path).map_or(Self::Missing, |metadata| Self::seen(&metadata))
-    }
-
-    fn new(metadata: &fs::Metadata) -> Self {
-        let age = metadata
-            .modified()
-            .ok()
-            .map(|at| SystemTime::now().duration_since(at));
-        match age {
-            Some(Ok(age)) if age < SETTLED => Self::Unsettled,
-            _ => Self::seen(metadata),
-        }
-    }
-
-    fn seen(metadata: &fs::Metadata) -> Self {
-        let content = (metadata.mtime(), metadata.mtime_nsec());
-        let inode = (metadata.ctime(), metadata.ctime_nsec());
-        Self::Seen(
-            metadata.dev(),
-            metadata.ino(),
-            metadata.len(),
-            content,
-            inode,
-        )
-    }
-}
 
 /// Reads and parses a file.
 ///

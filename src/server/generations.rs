@@ -50,6 +50,12 @@ impl Generations {
         used.collect()
     }
 
+    /// Those that are in use, the newest last.
+    pub(super) fn living(&self) -> Vec<Arc<Generation>> {
+        let all = self.all();
+        all.iter().filter_map(|(_, one)| one.upgrade()).collect()
+    }
+
     fn all(&self) -> MutexGuard<'_, Vec<(SystemTime, Weak<Generation>)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

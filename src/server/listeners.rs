@@ -102,7 +102,8 @@ pub(super) fn explain(address: SocketAddr, error: &io::Error) -> String {
         io::ErrorKind::AddrInUse => "another process has this address and port".to_owned(),
         io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
         io::ErrorKind::PermissionDenied => format!(
-            "{} may not listen on port {}: ports below 1024 take root or CAP_NET_BIND_SERVICE",
+            "{} may not listen on port {}: ports below 1024 take root or CAP_NET_BIND_SERVICE, of \
+             which a server lets go once it has started, so that a new one takes a restart",
             access::user(geteuid().as_raw()),
             address.port()
         ),

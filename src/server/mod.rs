@@ -317,6 +317,7 @@ impl Server {
         drop(alive);
         let expiry = tokio::spawn(expire(running.clone()));
         let accounts = tokio::spawn(reload::follow_accounts(running.clone()));
+        let certificates = tokio::spawn(reload::follow_certificates(running.clone()));
         let control = tokio::spawn(control.serve(running.clone()));
         let refused = tokio::spawn(confine::follow_refused());
         let signal = loop {
@@ -336,6 +337,7 @@ impl Server {
         let drain = running.stop().await;
         expiry.abort();
         accounts.abort();
+        certificates.abort();
         control.abort();
         refused.abort();
         let _ = shutdown.send(Shutdown::Draining);
@@ -358,7 +360,12 @@ impl Server {
             () = sleep(CUT), if !ended => tracing::warn!(limit = ?CUT, "sessions were given up"),
             () = signals.stop() => tracing::warn!("another signal: sessions are given up"),
         }
-        let _ = (expiry.await, accounts.await, control.await);
+        let _ = (
+            expiry.await,
+            accounts.await,
+            certificates.await,
+            control.await,
+        );
         control::remove(&running);
         // With it goes the last that keeps listeners waiting for events.
         let host = running.resources.host();

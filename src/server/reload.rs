@@ -17,8 +17,10 @@ use crate::{
 
 /// How long it may take to read the configuration, of which each file has its own deadline.
 const READ: Duration = Duration::from_secs(20);
-/// How often the files are looked at that accounts are in.
+/// How often the files are looked at that accounts, revoked certificates and OCSP responses are in.
 const FOLLOW: Duration = Duration::from_secs(1);
+/// How long it may take to look at those of certificates.
+const LOOK: Duration = Duration::from_secs(20);
 
 impl Running {
     /// Reads configuration, certificates and components again; sessions that begin from now on use
@@ -205,6 +207,39 @@ pub(super) async fn follow_accounts(running: Arc<Running>) {
         if !before.0.ptr_eq(&generation) || before.1 != files {
             running.judge().await;
             before = (generation, files);
+        }
+    }
+}
+
+/// Looks at the files of revoked certificates and of OCSP responses, also of configurations that a reload
+/// has replaced, as their sessions may begin TLS anew.
+pub(super) async fn follow_certificates(running: Arc<Running>) {
+    loop {
+        sleep(FOLLOW).await;
+        let mut followed = Vec::new();
+        let generations = running.generations.living();
+        for (index, generation) in generations.iter().enumerate() {
+            let is_newest = index + 1 == generations.len();
+            let hosts = generation.hosts.iter().map(|host| host.tls.in_force());
+            let hosts = hosts.filter(|one| !one.follows_nothing());
+            followed.extend(hosts.map(|one| (one.clone(), is_newest)));
+        }
+        // A file system that hangs must not keep a configuration.
+        drop(generations);
+        if followed.is_empty() {
+            continue;
+        }
+        let looking = tokio::task::spawn_blocking(move || {
+            followed.iter().for_each(|(one, tell)| one.follow(*tell));
+        });
+        tokio::pin!(looking);
+        if timeout(LOOK, &mut looking).await.is_err() {
+            tracing::warn!(
+                limit = ?LOOK,
+                "revocation lists and OCSP responses cannot be looked at: does their file system \
+                 hang?"
+            );
+            let _ = looking.await;
         }
     }
 }

@@ -133,14 +133,14 @@ impl Resources {
         loaded: &Loaded,
         config: config::Host,
     ) -> Result<PreparedHost, Problem> {
-        let (Some(certificate), Some(key)) = (&config.tls.certificate, &config.tls.key) else {
+        if config.tls.certificate.is_empty() {
             let text = "no certificate is named, and none was made";
             return Err(loaded.problem("tls.certificate", text));
-        };
+        }
         let tls = {
-            let (tls, certificate, key) = (config.tls.clone(), certificate.clone(), key.clone());
+            let tls = config.tls.clone();
             // Reading files blocks.
-            let read = tokio::task::spawn_blocking(move || Tls::new(&tls, &certificate, &key));
+            let read = tokio::task::spawn_blocking(move || Tls::new(&tls));
             read.await
                 .map_err(|error| loaded.problem("tls.certificate", error.to_string()))?
         };

@@ -19,6 +19,7 @@ use crate::{
     config::AccountChange,
     ftp::reply::Reply,
     gate::{SessionInfo, grounds::Grounds, session::line},
+    tls::Rejected,
 };
 
 /// All of them.
@@ -112,6 +113,10 @@ impl Accounts {
         self.sessions().insert(number, entry.clone());
         if let Some(current) = self.current() {
             entry.judge(&current);
+            // Nobody begins with it, whatever becomes of those who are there.
+            if let Some(cause) = entry.revoked(&current) {
+                entry.verdict.send_replace(Verdict::Ends(cause.into()));
+            }
         }
         Standing {
             accounts: self.clone(),
@@ -203,6 +208,9 @@ impl Entry {
         if let Some(change) = self.grounds.change(&current.gates) {
             return Some(change);
         }
+        if let Some(change) = self.certificate_change(current) {
+            return Some(change);
+        }
         if Arc::ptr_eq(&self.host, current) {
             return None;
         }
@@ -215,14 +223,36 @@ impl Entry {
                 Some(_) => format!("the storage {storage} is another one"),
             });
         }
-        if self.grounds.certificate()
-            && let Some(certificate) = &self.facts.certificate
-            && let Err(error) = current.tls.verify(certificate)
-        {
-            return Some(format!("the client's certificate: {error}"));
-        }
         None
     }
+
+    /// Why the client's certificate would not be taken now: it is revoked, or, where it decided on the
+    /// login or nobody is let in without one, nobody vouches for it.
+    fn certificate_change(&self, current: &VirtualHost) -> Option<String> {
+        let rejected = self.rejected(current)?;
+        let counts =
+            rejected.revoked || self.grounds.certificate() || current.tls.requires_certificates();
+        counts.then(|| in_words(&rejected))
+    }
+
+    /// The same of one that is revoked.
+    fn revoked(&self, current: &Generation) -> Option<String> {
+        let rejected = self.rejected(current.hosts.by_id(self.host.id())?)?;
+        rejected.revoked.then(|| in_words(&rejected))
+    }
+
+    fn rejected(&self, current: &VirtualHost) -> Option<Rejected> {
+        let certificate = self.facts.certificate.as_ref()?;
+        // The handshake has done it.
+        if std::ptr::eq(&*self.host, current) && current.tls.in_force().revision() == 0 {
+            return None;
+        }
+        current.tls.verify(certificate).err()
+    }
+}
+
+fn in_words(rejected: &Rejected) -> String {
+    format!("the client's certificate: {}", rejected.text)
 }
 
 /// The last reply of a session that ends, as its account is not what it was.
@@ -253,11 +283,12 @@ pub(super) fn ends(user: Option<&Active>) -> impl Future<Output = Arc<str>> + Se
     }
 }
 
-/// Names the plugins' files that are followed: a number for each authenticator, which changes with
-/// them.
+/// Names the files that are followed: a number for each host's lists of revoked certificates and for
+/// each authenticator, which changes with them.
 pub async fn follow(generation: &Generation) -> Vec<u64> {
     let mut revisions = Vec::new();
     for host in generation.hosts.iter() {
+        revisions.push(host.tls.in_force().revision());
         for member in &host.gates.authenticators {
             revisions.push(member.gate.follow().await);
         }

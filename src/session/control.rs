@@ -11,7 +11,7 @@ use std::{
 };
 
 use rustls::{
-    ServerConnection,
+    AlertDescription, InvalidMessage, ServerConnection,
     server::{Acceptor, ClientHello},
 };
 use tokio::{
@@ -167,7 +167,18 @@ impl Control {
         let (mut first, mut minimum) = (Vec::new(), minimum);
         let handshake = async {
             first = wire.peek(1).await?.to_owned();
-            let hello = LazyConfigAcceptor::new(Acceptor::default(), wire).await?;
+            let mut acceptor = LazyConfigAcceptor::new(Acceptor::default(), wire);
+            let hello = match (&mut acceptor).await {
+                Ok(hello) => hello,
+                Err(error) => {
+                    if let Some(alert) = alert(&error)
+                        && let Some(mut wire) = acceptor.take_io()
+                    {
+                        wire.write_all(&alert).await?;
+                    }
+                    return Err(error);
+                }
+            };
             let tls = choose(&hello.client_hello())?;
             minimum = tls.minimum_version();
             hello.into_stream(tls.control()).await
@@ -219,6 +230,21 @@ impl Control {
         };
         let _ = timeout(Duration::from_secs(1), shutdown).await;
     }
+}
+
+/// The alert for a first message of which rustls sends none (RFC 8446 §6).
+fn alert(error: &io::Error) -> Option<[u8; 7]> {
+    let description = match error.get_ref()?.downcast_ref()? {
+        rustls::Error::InvalidMessage(InvalidMessage::HandshakePayloadTooLarge) => {
+            AlertDescription::DecodeError
+        }
+        rustls::Error::InappropriateMessage { .. }
+        | rustls::Error::InappropriateHandshakeMessage { .. } => {
+            AlertDescription::UnexpectedMessage
+        }
+        _ => return None,
+    };
+    Some([21, 3, 3, 0, 2, 2, description.into()])
 }
 
 /// Reads record by record: what a client sends in the clear behind its `close_notify` must not

@@ -212,13 +212,14 @@ fn build(
     storages: &BTreeMap<String, Arc<Storage>>,
 ) -> io::Result<VirtualHost> {
     let HostSetup {
-        config,
+        mut config,
         accounts,
         mut gates,
         mut observers,
     } = setup;
     let (certificate, key) = self_signed::ensure(&directory.path().join("tls"))?;
-    let tls = Tls::new(&config.tls, &certificate, &key).map_err(io::Error::other)?;
+    (config.tls.certificate, config.tls.key) = (vec![certificate], vec![key]);
+    let tls = Tls::new(&config.tls).map_err(io::Error::other)?;
     gates.authenticators.push(Named {
         name: "accounts".into(),
         on_failure: OnFailure::Deny,

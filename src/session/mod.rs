@@ -379,6 +379,8 @@ impl Session {
     async fn any(&mut self, command: Any) -> io::Result<Next> {
         let reply = match command {
             Any::Quit => {
+                // From the reply on, its port is for others.
+                self.connection.parameters.route = None;
                 self.send(Reply::new(221, "Goodbye")).await?;
                 return Ok(Next::Close);
             }

@@ -1,9 +1,13 @@
 //! The server's certificates, and which one a client gets.
 
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use rustls::{
-    InconsistentKeys,
+    CipherSuite, InconsistentKeys, SignatureScheme,
     crypto::CryptoProvider,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     server::{ClientHello, ResolvesServerCert},
@@ -12,12 +16,59 @@ use rustls::{
 use x509_parser::{extensions::GeneralName, prelude::*};
 use zeroize::Zeroizing;
 
-use super::{Error, validity};
+use super::{Error, key_of, pem_error, validity};
 use crate::config::regular;
+
+/// The certificates of one table of the configuration, of which a client gets the first that it can
+/// verify.
+pub struct Certificates {
+    /// The table's name in the configuration.
+    pub(super) setting: String,
+    pub(super) identities: Vec<Identity>,
+    /// Files of OCSP responses to them.
+    pub(super) responses: Vec<PathBuf>,
+}
+
+impl Certificates {
+    /// Reads chains and their keys, which `setting` has in this order.
+    ///
+    /// # Errors
+    /// As [`Identity::read`].
+    pub fn read(
+        provider: &CryptoProvider,
+        setting: &str,
+        certificates: &[PathBuf],
+        keys: &[PathBuf],
+        responses: &[PathBuf],
+    ) -> Result<Self, Error> {
+        let pairs = certificates.iter().zip(keys).enumerate();
+        let identities = pairs.map(|(index, (certificate, key))| {
+            let of = |key| key_of(key, certificates.len(), index);
+            let place = Place {
+                table: setting,
+                certificate: of("certificate"),
+                key: of("key"),
+            };
+            Identity::read(provider, certificate, key, &place)
+        });
+        Ok(Self {
+            setting: setting.to_owned(),
+            identities: identities.collect::<Result<_, _>>()?,
+            responses: responses.to_vec(),
+        })
+    }
+}
+
+/// Where the configuration names a certificate and its key.
+struct Place<'a> {
+    table: &'a str,
+    certificate: String,
+    key: String,
+}
 
 /// A certificate chain, its key, and the names that it is for.
 pub struct Identity {
-    key: Arc<CertifiedKey>,
+    pub(super) key: Arc<CertifiedKey>,
     /// DNS names in lower case, "*.example.com" among them.
     pub names: Vec<String>,
     /// Certificates of the chain that are not valid, or soon will not be.
@@ -25,54 +76,47 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Reads a PEM chain and the PEM key of its first certificate; `setting` names where the
-    /// configuration says so.
+    /// Reads a PEM chain and the PEM key of its first certificate.
     ///
     /// # Errors
     /// Unreadable or empty files, a key that does not fit.
-    pub fn read(
+    fn read(
         provider: &CryptoProvider,
         certificate: &Path,
         key: &Path,
-        setting: &str,
+        place: &Place<'_>,
     ) -> Result<Self, Error> {
-        let pem = regular::read(certificate)
-            .map_err(|error| Error::file(setting, "certificate", certificate, &error))?;
+        let bad_chain = |error: &dyn std::fmt::Display| {
+            Error::file(place.table, &place.certificate, certificate, error)
+        };
+        let bad_key =
+            |error: &dyn std::fmt::Display| Error::file(place.table, &place.key, key, error);
+        let pem = regular::read(certificate).map_err(|error| bad_chain(&error))?;
         let chain = CertificateDer::pem_slice_iter(&pem)
             .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| Error::file(setting, "certificate", certificate, &error))?;
+            .map_err(|error| bad_chain(&pem_error(&error)))?;
         let Some(leaf) = chain.first() else {
-            return Err(Error::file(
-                setting,
-                "certificate",
-                certificate,
-                &"no certificate in it",
-            ));
+            return Err(bad_chain(&"no certificate in it"));
         };
         let names = dns_names(leaf);
         let warnings = chain.iter().filter_map(validity::warning).map(|text| {
             let text = format!("{text}: clients refuse what has expired, and a renewed one takes effect with a reload");
-            Error::file(setting, "certificate", certificate, &text)
+            bad_chain(&text)
         });
         let warnings = warnings.collect();
         let pem = regular::read(key)
             .map(Zeroizing::new)
-            .map_err(|error| Error::file(setting, "key", key, &error))?;
-        let private = PrivateKeyDer::from_pem_slice(&pem)
-            .map_err(|error| Error::file(setting, "key", key, &error))?;
+            .map_err(|error| bad_key(&error))?;
+        let private =
+            PrivateKeyDer::from_pem_slice(&pem).map_err(|error| bad_key(&pem_error(&error)))?;
         let signing = provider
             .key_provider
             .load_private_key(private)
-            .map_err(|error| Error::file(setting, "key", key, &error))?;
+            .map_err(|error| bad_key(&error))?;
         let certified = CertifiedKey::new(chain, signing);
-        certified.keys_match().map_err(|error| {
-            Error::file(
-                setting,
-                "key",
-                key,
-                &misfit(&certified, certificate, &error),
-            )
-        })?;
+        certified
+            .keys_match()
+            .map_err(|error| bad_key(&misfit(&certified, certificate, &error)))?;
         Ok(Self {
             key: Arc::new(certified),
             names,
@@ -120,32 +164,44 @@ fn dns_names(leaf: &CertificateDer<'_>) -> Vec<String> {
             GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
             _ => None,
         });
-    names.collect()
+    let mut names: Vec<_> = names.collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
-/// Chooses by SNI among several certificates; the first is for everybody else.
+/// Chooses by SNI, and by the signatures that a client can verify.
 #[derive(Debug)]
 pub struct Resolver {
-    default: Arc<CertifiedKey>,
-    by_name: HashMap<String, Arc<CertifiedKey>>,
+    default: Vec<Arc<CertifiedKey>>,
+    by_name: HashMap<String, Vec<Arc<CertifiedKey>>>,
 }
 
 impl Resolver {
-    /// `default` serves clients that name no host, or one that nobody has.
+    /// The first certificates serve clients that name no host, or one that nobody has. `staple` gives the
+    /// OCSP response to a certificate, by the places of its table and of itself in that.
     #[must_use]
-    pub fn new(default: Identity, others: Vec<Identity>) -> Self {
-        let mut by_name = HashMap::new();
-        for identity in std::iter::once(&default).chain(&others) {
-            for name in &identity.names {
-                by_name
-                    .entry(name.clone())
-                    .or_insert_with(|| identity.key.clone());
+    pub fn new(tables: &[Certificates], staple: impl Fn(usize, usize) -> Option<Vec<u8>>) -> Self {
+        let mut default = Vec::new();
+        let mut by_name: HashMap<String, Vec<Arc<CertifiedKey>>> = HashMap::new();
+        for (table, certificates) in tables.iter().enumerate() {
+            for (index, identity) in certificates.identities.iter().enumerate() {
+                let key = match staple(table, index) {
+                    None => identity.key.clone(),
+                    ocsp => Arc::new(CertifiedKey {
+                        ocsp,
+                        ..CertifiedKey::clone(&identity.key)
+                    }),
+                };
+                for name in &identity.names {
+                    by_name.entry(name.clone()).or_default().push(key.clone());
+                }
+                if table == 0 {
+                    default.push(key);
+                }
             }
         }
-        Self {
-            default: default.key,
-            by_name,
-        }
+        Self { default, by_name }
     }
 
     /// Whether one of the certificates is for this host.
@@ -154,7 +210,7 @@ impl Resolver {
         self.find(&host.to_ascii_lowercase()).is_some()
     }
 
-    fn find(&self, host: &str) -> Option<&Arc<CertifiedKey>> {
+    fn find(&self, host: &str) -> Option<&Vec<Arc<CertifiedKey>>> {
         let wildcard = || {
             let (_, parent) = host.split_once('.')?;
             self.by_name.get(&format!("*.{parent}"))
@@ -165,8 +221,35 @@ impl Resolver {
 
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        // rustls hands over names in lower case.
+        // rustls hands over names in lower case, and of TLS 1.2 those schemes alone that a suite of the
+        // client goes with.
         let named = hello.server_name().and_then(|name| self.find(name));
-        Some(named.unwrap_or(&self.default).clone())
+        let candidates = named.unwrap_or(&self.default);
+        let first = |schemes: &[SignatureScheme]| {
+            let mut all = candidates.iter();
+            all.find(|one| one.key.choose_scheme(schemes).is_some())
+        };
+        let all = hello.signature_schemes();
+        let mut schemes = all.to_vec();
+        if hello.cipher_suites().iter().any(is_tls13) {
+            schemes.retain(|scheme| !is_for_certificates_alone(*scheme));
+        }
+        // Where none fits, the handshake fails for that reason.
+        let chosen = first(&schemes).or_else(|| first(all));
+        chosen.or(candidates.first()).cloned()
     }
+}
+
+/// RFC 8446 §B.4
+fn is_tls13(suite: &CipherSuite) -> bool {
+    u16::from(*suite) >> 8 == 0x13
+}
+
+/// In TLS 1.3 these sign certificates, and no handshake (RFC 8446 §4.2.3).
+fn is_for_certificates_alone(scheme: SignatureScheme) -> bool {
+    use SignatureScheme as Is;
+    matches!(
+        scheme,
+        Is::RSA_PKCS1_SHA1 | Is::RSA_PKCS1_SHA256 | Is::RSA_PKCS1_SHA384 | Is::RSA_PKCS1_SHA512
+    )
 }

@@ -125,6 +125,11 @@ fn in_words(error: &Error) -> String {
         Error::InvalidCertificate(error) => {
             format!("the client's certificate {}", certificate(error))
         }
+        Error::InvalidCertRevocationList(_) => {
+            "the client's certificate cannot be looked up: the list of its authority is not one that \
+             this authority may sign, or has signed (tls.client-revocation)"
+                .into()
+        }
         Error::NoApplicationProtocol => "the client wants another protocol than FTP (ALPN)".into(),
         Error::DecryptError => {
             "a record does not decrypt: it was changed on the way, or the keys differ".into()
@@ -171,7 +176,14 @@ fn certificate(error: &CertificateError) -> &'static str {
             "is not valid yet"
         }
         CertificateError::UnknownIssuer => "is signed by no authority of tls.client-authorities",
-        CertificateError::Revoked => "is revoked",
+        CertificateError::Revoked => "is revoked (tls.client-revocation)",
+        CertificateError::UnknownRevocationStatus => {
+            "cannot be looked up: tls.client-revocation has no list of the authority that signed it"
+        }
+        CertificateError::ExpiredRevocationList
+        | CertificateError::ExpiredRevocationListContext { .. } => {
+            "cannot be looked up: the list of its authority has expired (tls.client-revocation)"
+        }
         CertificateError::BadSignature => "has a wrong signature",
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             "is not one for clients (extended key usage)"

@@ -2,7 +2,11 @@
 
 pub mod certificates;
 pub mod clients;
+mod der;
 pub mod errors;
+mod in_force;
+mod ocsp;
+mod revocation;
 pub mod self_signed;
 pub mod session;
 mod session_cache;
@@ -12,14 +16,13 @@ pub mod validity;
 use std::{fmt, path::Path, sync::Arc};
 
 use rustls::{
-    ProtocolVersion, ServerConfig,
+    ProtocolVersion,
     crypto::{CryptoProvider, aws_lc_rs as crypto},
-    server::{NoServerSessionStorage, danger::ClientCertVerifier},
-    version::{TLS12, TLS13},
+    pki_types::pem,
 };
 
-use self::certificates::{Identity, Resolver};
-pub use self::session::SessionTls;
+use self::{certificates::Certificates, clients::Authorities};
+pub use self::{clients::Rejected, in_force::InForce, session::SessionTls};
 use crate::{
     config::{self, TlsVersion},
     types::PeerCertificate,
@@ -27,12 +30,10 @@ use crate::{
 
 /// The parts that all sessions share.
 pub struct Tls {
-    base: ServerConfig,
-    clients: Arc<dyn ClientCertVerifier>,
-    resolver: Arc<Resolver>,
+    in_force: Arc<InForce>,
     binding: config::Binding,
     minimum_version: TlsVersion,
-    /// Certificates whose time is over, or soon over, each with its key in the configuration.
+    /// Certificates and lists whose time is over, or soon over, each with its key in the configuration.
     pub warnings: Vec<Error>,
 }
 
@@ -63,49 +64,41 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 impl Tls {
-    /// Reads certificates, keys and authorities. `certificate` and `key` are the configured ones,
-    /// or those that the first start made.
+    /// Reads certificates, keys and authorities, and what there is to them.
     ///
     /// # Errors
     /// The file that cannot be read or used, with its key.
-    pub fn new(config: &config::Tls, certificate: &Path, key: &Path) -> Result<Self, Error> {
+    pub fn new(config: &config::Tls) -> Result<Self, Error> {
         let provider = Arc::new(provider());
-        let default = Identity::read(&provider, certificate, key, "tls")?;
-        let mut others = Vec::new();
+        let mut tables = vec![Certificates::read(
+            &provider,
+            "tls",
+            &config.certificate,
+            &config.key,
+            &config.ocsp_response,
+        )?];
         for (index, host) in config.host.iter().enumerate() {
             let setting = format!("tls.host[{index}]");
-            others.push(Identity::read(
-                &provider,
-                &host.certificate,
-                &host.key,
-                &setting,
-            )?);
+            let (certificates, keys) = (&host.certificate, &host.key);
+            let responses = &host.ocsp_response;
+            let read = Certificates::read(&provider, &setting, certificates, keys, responses);
+            tables.push(read?);
         }
-        let mut warnings: Vec<Error> = std::iter::once(&default)
-            .chain(&others)
+        let identities = tables.iter().flat_map(|table| &table.identities);
+        let mut warnings: Vec<Error> = identities
             .flat_map(|identity| identity.warnings.iter().cloned())
             .collect();
-        let resolver = Arc::new(Resolver::new(default, others));
-        let versions = match config.minimum_version {
-            TlsVersion::V1_2 => &[&TLS13, &TLS12][..],
-            TlsVersion::V1_3 => &[&TLS13][..],
-        };
-        let clients = clients::verifier(config, &provider, &mut warnings)?;
-        let mut base = ServerConfig::builder_with_provider(provider.clone())
-            .with_protocol_versions(versions)
-            .map_err(|error| Error {
-                key: "tls".into(),
-                text: error.to_string(),
-            })?
-            .with_client_cert_verifier(clients.clone())
-            .with_cert_resolver(resolver.clone());
-        // Tickets alone, but for what each session remembers for itself.
-        base.session_storage = Arc::new(NoServerSessionStorage {});
-        base.ignore_client_order = true;
+        let authorities = Authorities::read(config, &provider, &mut warnings)?;
+        let in_force = InForce::new(
+            provider,
+            config.minimum_version,
+            tables,
+            authorities,
+            &config.client_revocation,
+            &mut warnings,
+        )?;
         Ok(Self {
-            base,
-            clients,
-            resolver,
+            in_force: Arc::new(in_force),
             binding: config.data_binding,
             minimum_version: config.minimum_version,
             warnings,
@@ -117,15 +110,28 @@ impl Tls {
     /// # Errors
     /// When the system has no random numbers.
     pub fn session(&self) -> Result<SessionTls, rustls::Error> {
-        SessionTls::new(&self.base, self.binding, self.minimum_version)
+        let current = self.in_force.current();
+        SessionTls::new(&current.base, self.binding, self.minimum_version)
+    }
+
+    /// The part that follows its files.
+    #[must_use]
+    pub fn in_force(&self) -> &Arc<InForce> {
+        &self.in_force
     }
 
     /// Whether a client's certificate, which was verified at some time, would be so now.
     ///
     /// # Errors
-    /// For the log: why not.
-    pub fn verify(&self, certificate: &PeerCertificate) -> Result<(), String> {
-        clients::verify(&*self.clients, certificate)
+    /// Why not.
+    pub fn verify(&self, certificate: &PeerCertificate) -> Result<(), Rejected> {
+        clients::verify(&*self.in_force.current().clients, certificate)
+    }
+
+    /// Whether there is no session without a client's certificate.
+    #[must_use]
+    pub fn requires_certificates(&self) -> bool {
+        self.in_force.current().clients.client_auth_mandatory()
     }
 
     /// Whether a control connection that was negotiated for another host would have been taken here. A
@@ -136,13 +142,39 @@ impl Tls {
             TlsVersion::V1_2 => true,
             TlsVersion::V1_3 => negotiated.version() == Some(ProtocolVersion::TLSv1_3),
         };
-        new_enough && negotiated.binding() == self.binding && !self.clients.client_auth_mandatory()
+        new_enough && negotiated.binding() == self.binding && !self.requires_certificates()
     }
 
     /// Whether one of the certificates is for this host.
     #[must_use]
     pub fn knows(&self, host: &str) -> bool {
-        self.resolver.knows(host)
+        self.in_force.current().resolver.knows(host)
+    }
+}
+
+/// An error of a PEM file in words.
+fn pem_error(error: &pem::Error) -> String {
+    let text = String::from_utf8_lossy;
+    match error {
+        pem::Error::MissingSectionEnd { end_marker } => format!(
+            "it ends within a section: -----END {}----- is missing",
+            text(end_marker)
+        ),
+        pem::Error::IllegalSectionStart { line } => {
+            format!("no section of PEM begins with {:?}", text(line))
+        }
+        pem::Error::Base64Decode(_) => {
+            "a section of it is damaged: between BEGIN and END has to be base64".to_owned()
+        }
+        other => other.to_string(),
+    }
+}
+
+/// The name of one of so many values of a key: the key itself where there is one alone.
+fn key_of(key: &str, count: usize, index: usize) -> String {
+    match count {
+        1 => key.to_owned(),
+        _ => format!("{key}[{index}]"),
     }
 }
 

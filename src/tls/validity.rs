@@ -9,35 +9,74 @@ const DAY: i64 = 86_400;
 /// From here on an end is near: ACME clients have renewed by then.
 const SOON: i64 = 30 * DAY;
 
-/// Why a certificate is worth a warning: "CN=example expires on 2026-12-01, in 5 days".
+/// A time that something is valid for, in seconds since 1970.
+#[derive(Clone, Debug)]
+pub(super) struct Period {
+    /// Of what it is the time.
+    pub subject: String,
+    pub begin: i64,
+    pub end: i64,
+    /// How long before its end that is near.
+    pub soon: i64,
+}
+
+impl Period {
+    /// Whether it is over.
+    pub fn is_over(&self, now: i64) -> bool {
+        now > self.end
+    }
+
+    /// Why it is worth a warning: "CN=example expires on 2026-12-01, in 5 days".
+    pub fn warning(&self, now: i64) -> Option<String> {
+        let Self { begin, end, .. } = *self;
+        let says = if now < begin {
+            format!("is not valid before {}", day(begin))
+        } else if self.is_over(now) {
+            format!("expired on {}", day(end))
+        } else if end - now < self.soon {
+            let days = match (end - now) / DAY {
+                0 => "within a day".to_owned(),
+                1 => "in 1 day".to_owned(),
+                days => format!("in {days} days"),
+            };
+            format!("expires on {}, {days}", day(end))
+        } else {
+            return None;
+        };
+        Some(format!("{} {says}", self.subject))
+    }
+}
+
+/// The time, in seconds since 1970.
+pub(super) fn now() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.ok()
+        .and_then(|now| i64::try_from(now.as_secs()).ok())
+        .unwrap_or_default()
+}
+
+/// How long before the end of a list of revoked certificates that is near: a third of its time, as the
+/// next one is made long before, three days at least.
+pub(super) fn soon_for_list(begin: i64, end: i64) -> i64 {
+    ((end - begin) / 3).clamp(3 * DAY, SOON)
+}
+
+/// Why a certificate is worth a warning.
 #[must_use]
 pub fn warning(der: &CertificateDer<'_>) -> Option<String> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
-    warning_at(der, i64::try_from(now.as_secs()).ok()?)
+    warning_at(der, now())
 }
 
 fn warning_at(der: &CertificateDer<'_>, now: i64) -> Option<String> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
     let validity = certificate.validity();
-    let (begin, end) = (
-        validity.not_before.timestamp(),
-        validity.not_after.timestamp(),
-    );
-    let says = if now < begin {
-        format!("is not valid before {}", day(begin))
-    } else if now > end {
-        format!("expired on {}", day(end))
-    } else if end - now < SOON {
-        let days = match (end - now) / DAY {
-            0 => "within a day".to_owned(),
-            1 => "in 1 day".to_owned(),
-            days => format!("in {days} days"),
-        };
-        format!("expires on {}, {days}", day(end))
-    } else {
-        return None;
+    let period = Period {
+        subject: certificate.subject().to_string(),
+        begin: validity.not_before.timestamp(),
+        end: validity.not_after.timestamp(),
+        soon: SOON,
     };
-    Some(format!("{} {says}", certificate.subject()))
+    period.warning(now)
 }
 
 /// "2026-12-01"

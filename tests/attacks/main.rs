@@ -12,6 +12,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod compiling;
 mod logins;
 mod memory;
 mod open_files;

@@ -11,7 +11,10 @@ use std::{
 
 use rustix::process::geteuid;
 
-use crate::support::{Server, Setup};
+use crate::support::{
+    Server, Setup,
+    program::{installed, run},
+};
 
 /// Permission denied, as files and ports say it.
 const DENIED: &str = "Permission denied";
@@ -411,6 +414,46 @@ fn root_becomes_the_user_that_serves() {
     assert!(said.contains("user nobody (uid 65534) serves"), "{said}");
 }
 
+/// What a service manager has given it goes, too.
+#[test]
+fn rights_from_a_service_manager_are_let_go() {
+    if !geteuid().is_root() {
+        return eprintln!("LEFT OUT: it takes root to start a server as a service manager does");
+    }
+    let port = (900..1023)
+        .rev()
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    let setup = Setup::new().unset("server.listen-implicit").as_a_service();
+    let setup = setup.tables("[server]\nlisten-implicit = []\n");
+    let setup = setup.set(
+        "server.listen",
+        &format!("[\"127.0.0.1:{}\"]", port.unwrap()),
+    );
+    let server = setup.start_with(|line| line.contains("listening"));
+    for (name, status) in threads(&server) {
+        assert_eq!(status["Uid"].split(' ').next().unwrap(), NOBODY.to_string());
+        for set in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
+            assert_eq!(status[set], "0000000000000000", "{name}: {set}");
+        }
+    }
+    // A listener that takes what has been let go of takes a restart.
+    let lower = port.unwrap() - 1;
+    let mut command = server.setup().command(&["reload"]);
+    let lines = format!("[server]\nlisten-implicit = [\"127.0.0.1:{lower}\"]\n");
+    let config = server.state().with_file_name("config.toml");
+    fs::write(&config, lines).unwrap();
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    for words in [
+        "server.listen-implicit[0]",
+        "CAP_NET_BIND_SERVICE",
+        "takes a restart",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+}
+
 #[test]
 fn users_that_cannot_serve() {
     let fails = |setup: Setup, words: &[&str]| {
@@ -487,4 +530,68 @@ fn plugins_work_without_executable_memory() {
     for words in ["MemoryDenyWriteExecute", "plugin-host.engine"] {
         assert!(said.contains(words), "{words}: {said}");
     }
+}
+
+/// The unit for systemd holds what the server cannot: as systemd itself judges it.
+#[test]
+fn the_unit_is_tight() {
+    if !installed("systemd-analyze") {
+        return;
+    }
+    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/portcullis.service");
+    let analyze = |words: &[&str]| {
+        let mut command = std::process::Command::new("systemd-analyze");
+        run(command.args(words).arg(&unit))
+    };
+    let (_, said) = analyze(&["security", "--offline=true", "--no-pager"]);
+    let figure = said
+        .lines()
+        .find_map(|line| line.split("exposure level for").nth(1));
+    let figure = figure
+        .and_then(|text| text.split_whitespace().nth(1))
+        .unwrap();
+    assert!(figure.parse::<f64>().unwrap() <= 2.0, "{said}");
+    // Nothing in it is unknown, but the program, which is not installed where tests run.
+    let (_, said) = analyze(&["verify"]);
+    let lines = said
+        .lines()
+        .filter(|line| line.contains("portcullis.service"));
+    let mut lines = lines.filter(|line| !line.contains("is not executable"));
+    assert_eq!(lines.next(), None, "{said}");
+}
+
+/// The unit starts under a systemd, serves on port 21, reloads and stops.
+#[test]
+fn the_unit_serves_under_systemd() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let results = tempfile::tempdir().unwrap();
+    let mut start = std::process::Command::new(root.join("tests/attacks/systemd/start"));
+    start.arg(env!("CARGO_BIN_EXE_portcullis"));
+    start
+        .arg(root.join("packaging/portcullis.service"))
+        .arg(results.path());
+    let output = start.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    if output.status.code() == Some(75) {
+        return eprintln!("LEFT OUT: no systemd can be started here: {said}");
+    }
+    assert!(output.status.success(), "{output:?}");
+    let read = |name: &str| fs::read_to_string(results.path().join(name)).unwrap_or_default();
+    let (check, status) = (read("check"), read("status"));
+    for line in [
+        "ActiveState=active",
+        "Uid:\t989\t989\t989\t989",
+        "CapEff:\t0000000000000000",
+        "NoNewPrivs:\t1",
+        "content",
+        "reload: 0",
+        "stop: 0 success",
+    ] {
+        assert!(
+            check.lines().any(|said| said == line),
+            "{line}: {check}\n{status}\n{}",
+            read("server")
+        );
+    }
+    assert!(!status.contains("DOES NOT STAND"), "{status}");
 }

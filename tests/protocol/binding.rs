@@ -5,8 +5,11 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpStream},
 };
 
+use rustls::HandshakeKind;
+
 use crate::support::{
-    Client, Data, PATIENCE, Server, Setup, Tls, USER, Version, client, tls::VERSIONS,
+    Client, Data, PATIENCE, Server, Setup, Tls, USER, Version, client,
+    tls::{Identity, VERSIONS},
 };
 
 fn server(binding: &str) -> Server {
@@ -348,5 +351,74 @@ fn regression_data_connections_of_tls_1_2_hand_out_no_tickets() {
             drop(stream);
             client.reply();
         }
+    }
+}
+
+/// A control connection begins anew, whatever ticket its client has, and a data connection takes no ticket
+/// of another run or of a session under another name.
+#[test]
+fn tickets_lead_into_no_other_session_run_or_host() {
+    let names = ["one.example", "two.example"];
+    let identities = names.map(Identity::server);
+    let setup = Setup::new();
+    let [first, second] = [0, 1].map(|index| {
+        let identity = &identities[index];
+        let certificate = setup.file(&format!("{index}.pem"), &identity.certificate_pem);
+        let key = setup.file(&format!("{index}.key"), &identity.key_pem);
+        (certificate, key)
+    });
+    let host = format!(
+        "[[tls.host]]\ncertificate = {:?}\nkey = {:?}\n",
+        second.0, second.1
+    );
+    let mut server = setup
+        .set("tls.certificate", &format!("{:?}", first.0))
+        .set("tls.key", &format!("{:?}", first.1))
+        .set("tls.data-binding", r#""require""#)
+        .set("limits.data-timeout", r#""2s""#)
+        .tables(&host)
+        .start();
+    std::fs::write(server.home().join("file"), "content").unwrap();
+    let begin = |server: &Server, tls: &Tls| {
+        let mut client = server.connect();
+        client.send("AUTH TLS").expect(234);
+        client.handshake(tls).unwrap();
+        // With it come the tickets.
+        client.send("NOOP").expect(200);
+        let kind = client.connection().handshake_kind();
+        assert_ne!(kind, Some(HandshakeKind::Resumed));
+        client
+    };
+    let steals = |client: &mut Client, tls: &Tls| {
+        let stream = client.open();
+        client.send("RETR file").expect_one_of(&[125, 150]);
+        let mut loot = Vec::new();
+        if let Ok(mut data) = Data::tls(stream, tls) {
+            assert!(!data.is_resumed());
+            let _ = data.read_to_end(&mut loot);
+        }
+        assert_eq!(loot, b"");
+        client.reply().expect(522);
+    };
+    for version in VERSIONS {
+        let tls = Tls::version(version).apart();
+        for _ in 0..3 {
+            drop(begin(&server, &tls));
+        }
+        let [one, two] = names.map(|name| tls.apart().host(name));
+        let mut session = server.login_as(USER, &one);
+        drop(begin(&server, &two));
+        // By the other's ticket under its own name, and under the name of the one.
+        steals(&mut session, &two);
+        steals(&mut session, &two.host(names[0]));
+        assert_eq!(session.retrieve("RETR file"), b"content");
+
+        let before = tls.apart().host(names[0]);
+        drop(begin(&server, &before));
+        server = server.restart(|| {});
+        let mut session = server.login_as(USER, &one);
+        steals(&mut session, &before);
+        assert_eq!(session.retrieve("RETR file"), b"content");
+        drop(begin(&server, &before));
     }
 }

@@ -3,12 +3,15 @@
 #![allow(dead_code, unused_imports)]
 
 pub mod client;
+pub mod component;
 pub mod data;
+pub mod hello;
 pub mod program;
 pub mod server;
 pub mod tls;
 
 pub use client::{Client, Reply};
+pub use component::slow_component;
 pub use data::{Data, read_all};
 pub use server::{Server, Setup, USER};
 pub use tls::{Authority, Tls, Version};

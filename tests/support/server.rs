@@ -33,6 +33,7 @@ pub struct Setup {
     limit: Option<u64>,
     no_executable_memory: bool,
     nobodys: bool,
+    may_bind: bool,
 }
 
 impl Setup {
@@ -53,6 +54,7 @@ impl Setup {
             limit: None,
             no_executable_memory: false,
             nobodys: false,
+            may_bind: false,
         };
         setup
             .set("server.listen", r#"["127.0.0.1:0"]"#)
@@ -97,6 +99,13 @@ impl Setup {
         self.cold()
     }
 
+    /// Runs it as a service manager does: as another user, who may bind low ports, and whose programs get
+    /// no new rights.
+    pub fn as_a_service(mut self) -> Self {
+        self.may_bind = true;
+        self.unprivileged()
+    }
+
     /// Runs it where no memory becomes executable, as with MemoryDenyWriteExecute= of systemd.
     pub fn no_executable_memory(mut self) -> Self {
         self.no_executable_memory = true;
@@ -126,6 +135,17 @@ impl Setup {
         if self.unprivileged {
             let (user, group) = (format!("--reuid={NOBODY}"), format!("--regid={NOBODY}"));
             words.extend(["setpriv".into(), user, group, "--clear-groups".into()]);
+            if self.may_bind {
+                words.extend(
+                    [
+                        "--inh-caps=-all,+net_bind_service",
+                        "--ambient-caps=-all,+net_bind_service",
+                        "--bounding-set=-all,+net_bind_service",
+                        "--no-new-privs",
+                    ]
+                    .map(String::from),
+                );
+            }
         }
         words.push(match self.unprivileged {
             true => reachable(Path::new(binary)).display().to_string(),

@@ -213,6 +213,7 @@ fn the_schema_takes_every_way_to_write_a_value() {
         ),
         ("storage.x.file-mode", "'0644', '750', ' 0600 '"),
         ("data.advertise", "'192.0.2.1', 'ftp.example.org'"),
+        ("tls.certificate", "'a.pem', ['a.pem', 'b.pem'], []"),
     ] {
         let values: toml::Table = format!("ways = [{ways}]").parse().unwrap();
         for value in values["ways"].as_array().unwrap() {
@@ -241,6 +242,8 @@ fn the_schema_finds_what_is_wrong() {
         "[tls]\ndata-binding = 'requires'",
         "[tls]\nminimum-version = 1.3",
         "[[tls.host]]\ncertificate = 'c.pem'",
+        "[tls]\ncertificate = 5",
+        "[tls]\nclient-revocation = ['']",
         "[data]\nadvertise = 5",
         "[data]\npassive-ports = [1, 2, 3]",
         "[storage.x]\nfile-mode = 644",
@@ -446,11 +449,18 @@ fn keys_that_take_a_restart_are_told_when_they_change() {
         "limits.waiting-logins",
         "log.format",
         "log.level",
+        "plugin-host.compile-timeout",
         "plugin-host.component-size",
+        "plugin-host.engine",
         "plugin-host.instances",
         "plugin-host.memory",
+        "server.allow-root",
+        "server.group",
+        "server.landlock",
+        "server.seccomp",
         "server.state",
         "server.threads",
+        "server.user",
         "state.file",
     ];
     assert!(marked.iter().eq(expected), "{marked:?}");

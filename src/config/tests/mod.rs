@@ -1,6 +1,10 @@
 //! The configuration as an operator meets it.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use super::*;
 
@@ -103,7 +107,7 @@ fn errors_name_file_line_and_key() {
         ),
         (
             "[[tls.host]]\ncertificate = 5\nkey = \"key.pem\"\n",
-            "config.toml:2: tls.host[0].certificate: expected a path, found the integer 5",
+            "config.toml:2: tls.host[0].certificate: expected a path, or an array of paths, found the integer 5",
         ),
     ] {
         assert_eq!(complaints(text, &[]), [expected], "{text}");
@@ -155,6 +159,21 @@ fn what_makes_no_sense_is_refused_with_its_key() {
             "tls.key is missing",
         ),
         ("tls.key=a.pem", "tls.key", "tls.certificate is missing"),
+        (
+            "tls={ certificate = ['a', 'b'], key = 'c' }",
+            "tls.key",
+            "one key for each certificate, in the same order: found 1 for 2",
+        ),
+        (
+            "tls.host=[{ certificate = [], key = [] }]",
+            "tls.host[0].certificate",
+            "expected a path",
+        ),
+        (
+            "tls.ocsp-response=a.ocsp",
+            "tls.ocsp-response",
+            "tls.certificate is missing",
+        ),
         (
             "tls.client-certificates=required",
             "tls.client-certificates",
@@ -359,7 +378,8 @@ fn paths_are_relative_to_what_they_belong_to() {
     let (working, etc) = (directory.path(), directory.path().join("etc"));
     fs::create_dir(&etc).unwrap();
     let text = "server.state = '../state'\nstorage.default = { staging = '/elsewhere' }\n\
-        tls = { certificate = 'c.pem', key = '/k.pem' }\n\
+        tls = { certificate = 'c.pem', key = '/k.pem', client-revocation = ['a.crl', '/b.crl'], \
+        host = [{ certificate = ['x.pem', 'y.pem'], key = ['x', 'y'], ocsp-response = 'x.ocsp' }] }\n\
         plugin = [{ name = 'a', component = 'a.wasm', grants = { authorities = 'ca.pem', \
         directories = [{ host = 'lists', guest = '/lists' }] } }, { name = 'b', component = 'builtin:users' }]\n";
     fs::write(etc.join("config.toml"), text.replace("../state", "state")).unwrap();
@@ -377,8 +397,13 @@ fn paths_are_relative_to_what_they_belong_to() {
         config.storage["default"].staging.as_deref(),
         Some(Path::new("/elsewhere"))
     );
-    assert_eq!(config.tls.certificate, Some(etc.join("c.pem")));
-    assert_eq!(config.tls.key.as_deref(), Some(Path::new("/k.pem")));
+    assert_eq!(config.tls.certificate, [etc.join("c.pem")]);
+    assert_eq!(config.tls.key, [Path::new("/k.pem")]);
+    let revocation = &config.tls.client_revocation;
+    assert_eq!(revocation, &[etc.join("a.crl"), PathBuf::from("/b.crl")]);
+    let host = &config.tls.host[0];
+    assert_eq!(host.certificate, [etc.join("x.pem"), etc.join("y.pem")]);
+    assert_eq!(host.ocsp_response, [etc.join("x.ocsp")]);
     assert_eq!(Path::new(&config.plugin[0].component), etc.join("a.wasm"));
     let grants = &config.plugin[0].grants;
     assert_eq!(grants.authorities, Some(etc.join("ca.pem")));
@@ -401,7 +426,7 @@ fn paths_are_relative_to_what_they_belong_to() {
     let sets = sets.map(str::to_owned);
     let set = load::load_in(working, Some(file), &sets).unwrap();
     assert_eq!(set.config.server.state, working.join("s"));
-    assert_eq!(set.config.tls.key, Some(working.join("k.pem")));
+    assert_eq!(set.config.tls.key, [working.join("k.pem")]);
     assert_eq!(set.config.storage["default"].root, working.join("s/r"));
     assert_eq!(
         Path::new(&set.config.plugin[0].component),
