@@ -77,7 +77,7 @@ impl Processes {
         }
     }
 
-    /// From what [`arguments`](Self::arguments) says.
+    /// From the arguments of the hidden commands.
     ///
     /// # Errors
     /// When it does not.

@@ -33,7 +33,7 @@ impl Certificates {
     /// Reads chains and their keys, which `setting` has in this order.
     ///
     /// # Errors
-    /// As [`Identity::read`].
+    /// Of each pair: a file that cannot be read, or a key that is another certificate's.
     pub fn read(
         provider: &CryptoProvider,
         setting: &str,

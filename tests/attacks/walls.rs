@@ -423,7 +423,9 @@ fn rights_from_a_service_manager_are_let_go() {
     let port = (900..1023)
         .rev()
         .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
-    let setup = Setup::new().unset("server.listen-implicit").as_a_service();
+    let setup = Setup::new()
+        .unset("server.listen-implicit")
+        .like_a_service();
     let setup = setup.tables("[server]\nlisten-implicit = []\n");
     let setup = setup.set(
         "server.listen",

@@ -101,7 +101,7 @@ impl Setup {
 
     /// Runs it as a service manager does: as another user, who may bind low ports, and whose programs get
     /// no new rights.
-    pub fn as_a_service(mut self) -> Self {
+    pub fn like_a_service(mut self) -> Self {
         self.may_bind = true;
         self.unprivileged()
     }
