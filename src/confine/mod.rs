@@ -103,7 +103,7 @@ pub fn confine(config: &Config, reach: Reach) -> io::Result<Confinement> {
     let confined = files.is_ok();
     let calls = seccomp::everywhere(server.seccomp);
     let filtered = calls.is_ok();
-    // What it may is what all may from here on, and a little more.
+    // It may do as much as all may until here.
     let loader = Loader::start()?;
     if confined && let Err(error) = landlock::serving(&reach) {
         return Err(io::Error::other(error));

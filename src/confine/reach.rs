@@ -42,7 +42,7 @@ const NAMES: [&str; 4] = [
     "/run/NetworkManager",
 ];
 
-/// What may be done with files. Nothing is ever executed.
+/// Rights on files. Nothing is ever executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Access {
     /// Read, and list.

@@ -164,7 +164,7 @@ fn write(to: &mut (impl Write + AsFd), mut line: &[u8]) -> io::Result<()> {
 
 impl Drop for Flush {
     fn drop(&mut self) {
-        // What there was to say before the start failed.
+        // Lines that came before a start that failed.
         let _ = self.start();
         let lines = &self.writer.0;
         let deadline = Instant::now() + LAST;

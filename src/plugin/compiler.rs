@@ -48,7 +48,7 @@ const LOOK: Duration = Duration::from_millis(2);
 /// Compiled code, or why there is none, for people.
 type Compiled = Result<Vec<u8>, String>;
 
-/// What compiles.
+/// The place where components are compiled.
 #[derive(Clone, Debug, Default)]
 pub enum Compiler {
     /// This process.

@@ -74,11 +74,11 @@ impl<'a> Items<'a> {
 
 /// A structure of three parts: what is signed, by which algorithm, and the signature.
 pub(super) struct Signed<'a> {
-    /// What is signed.
+    /// The part that is signed.
     pub content: &'a [u8],
     algorithm: &'a [u8],
     signature: &'a [u8],
-    /// What is behind the signature.
+    /// The part behind the signature.
     pub rest: Items<'a>,
 }
 

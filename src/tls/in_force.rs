@@ -27,7 +27,7 @@ use super::{
 };
 use crate::config::{Stamp, TlsVersion, regular};
 
-/// What becomes of a file that will not do.
+/// The fate of a file that will not do.
 const LAST_GOOD: &str = "the last good one stays in force";
 
 /// All that does not change, and how it stands with what does.
@@ -43,7 +43,7 @@ pub struct InForce {
     revision: AtomicU64,
 }
 
-/// What new sessions get.
+/// The part that new sessions get.
 #[derive(Clone)]
 pub(super) struct Current {
     pub base: Arc<ServerConfig>,
@@ -98,7 +98,7 @@ impl InForce {
         })
     }
 
-    /// What a session gets that begins now.
+    /// The part for a session that begins now.
     pub(super) fn current(&self) -> Current {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         current.clone()

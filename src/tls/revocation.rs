@@ -43,7 +43,7 @@ pub(super) struct End {
 }
 
 impl End {
-    /// What is to be said at this time of a list that is over, or soon will be.
+    /// The warning, at this time, of a list that is over, or soon will be.
     fn warning(&self, now: i64) -> Option<Error> {
         // From when on it is valid is nothing that a client is refused for.
         let text = self.period.warning(now.max(self.period.begin))?;
@@ -65,7 +65,7 @@ impl Lists {
         }
     }
 
-    /// What is to be said of lists that are over, or soon will be.
+    /// The warnings of lists that are over, or soon will be.
     pub fn warn(&mut self) -> Vec<Error> {
         let now = validity::now();
         let warn = |end: &mut End| {

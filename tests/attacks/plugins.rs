@@ -29,7 +29,7 @@ const GUARD: &[&str] = &["trap", "loop", "memory", "stack", "internal"];
 const INSPECTOR: &[&str] = &["trap-before", "trap-after", "loop", "memory"];
 const LISTENER: &[&str] = &["trap", "loop", "unavailable"];
 
-/// What somebody waits for.
+/// Things that somebody waits for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Wait {
     Noop,
@@ -286,14 +286,14 @@ fn a_plugin_that_fails_holds_up_none_of_a_hundred_sessions() {
             let (_, usual, _) = waits.of(0, wait);
             let (count, median, longest) = waits.of(phase, wait);
             assert!(count > 0, "{name}: {wait:?}: nobody got through");
-            // What fails has its share of the machine, and no more than that.
+            // The plugin that fails has its share of the machine, and no more than that.
             let bound = 10 * usual + Duration::from_secs(1);
             let waited = format!("{name}: {wait:?}: {median:?}, {longest:?}; usually {usual:?}");
             assert!(median < bound, "{waited}");
             assert!(longest < Duration::from_secs(20), "{waited}");
         }
     }
-    // What the listener has failed at.
+    // Events that the listener has failed at.
     let log = server.log();
     for word in ["unhealthy", "listens"] {
         assert!(log.contains(word), "{word} is not in the log");

@@ -408,13 +408,13 @@ fn root_becomes_the_user_that_serves() {
     assert_eq!(core[4..6], ["0", "0"]);
     let memory = fs::metadata(format!("/proc/{}/mem", server.id())).unwrap();
     assert_eq!(std::os::unix::fs::MetadataExt::uid(&memory), 0);
-    // What it has let go of it does not get back, and says so.
+    // Status says who serves.
     let (status, said) = server.setup().run(&["status"]);
     assert_eq!(status, 0, "{said}");
     assert!(said.contains("user nobody (uid 65534) serves"), "{said}");
 }
 
-/// What a service manager has given it goes, too.
+/// Rights that a service manager has given go, too.
 #[test]
 fn rights_from_a_service_manager_are_let_go() {
     if !geteuid().is_root() {

@@ -182,7 +182,7 @@ fn nothing_is_said_where_all_is_well() {
     );
     let (status, said) = setup.run(&["check"]);
     assert_eq!(status, 0, "{said}");
-    // Who runs the tests may be root, which is not well.
+    // Tests may be run by root, which is not well.
     let warnings = said.lines().filter(|line| line.contains("warning"));
     let warnings: Vec<_> = warnings
         .filter(|line| !line.contains("root serves"))

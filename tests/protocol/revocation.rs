@@ -125,7 +125,7 @@ fn a_changed_list_is_in_force_soon_and_a_broken_one_is_not() {
         (&revoked.pem[..300], "END X509 CRL"),
         (&authority.pem, "no revocation list in it"),
         ("no list", "no revocation list, or a damaged one"),
-        // What an attacker, or a mistake, puts in its place.
+        // Files that an attacker, or a mistake, puts in its place.
         (&stranger, "has not been signed by CN=Authority of a test"),
         (&other, "no list of CN=Authority of a test"),
     ] {

@@ -168,7 +168,7 @@ fn a_changed_response_is_stapled_soon_and_one_that_expires_is_not_any_more() {
     eventually("by a rename", || stapled(&server, &tls) == second);
     fs::write(&file, &first).unwrap();
     eventually("in place", || stapled(&server, &tls) == first);
-    // What does not do leaves the last good one.
+    // A response that will not do leaves the last good one.
     let kept = "stays in force";
     let revoked = authority.ocsp(&identity.certificate, Status::Revoked, -DAY, Some(DAY));
     for (content, why) in [

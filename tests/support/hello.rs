@@ -131,7 +131,7 @@ fn list(numbers: &[u16]) -> Vec<u8> {
     sized(&bytes)
 }
 
-/// What comes back.
+/// The answer.
 #[derive(Debug)]
 pub enum Answer {
     /// A ServerHello, and what follows in the clear.

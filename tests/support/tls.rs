@@ -285,7 +285,7 @@ pub struct Authority {
     pub certificate: CertificateDer<'static>,
 }
 
-/// What a response of OCSP says of a certificate.
+/// The status of a certificate in a response of OCSP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     /// It is not revoked.
