@@ -15,7 +15,7 @@ use rustls::{
     server::{Acceptor, ClientHello},
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     time::timeout,
 };
 use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
@@ -285,11 +285,21 @@ impl ControlStream {
     ) -> Poll<io::Result<()>> {
         match self {
             Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
-            Self::Tls(stream) => match ready!(Pin::new(stream).poll_read(context, buffer)) {
-                // Clients often close the control connection without close_notify.
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(())),
-                result => Poll::Ready(result),
-            },
+            Self::Tls(stream) => {
+                let read = Pin::new(&mut **stream).poll_read(context, buffer);
+                // rustls answers some records itself, such as a renegotiation, and the answer would wait
+                // for the next reply. Where it cannot be sent, that reply will meet the error.
+                if read.is_pending() && stream.get_ref().1.wants_write() {
+                    let _ = Pin::new(&mut **stream).poll_flush(context);
+                }
+                match ready!(read) {
+                    // Clients often close the control connection without close_notify.
+                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                        Poll::Ready(Ok(()))
+                    }
+                    result => Poll::Ready(result),
+                }
+            }
             Self::Gone => Poll::Ready(Ok(())),
         }
     }

@@ -136,6 +136,10 @@ impl Lists {
     }
 }
 
+/// The text about a list of another version.
+const VERSION: &str = "it is of version 1 of CRLs, and has to be of version 2 (`openssl ca` makes such where \
+                       its configuration names `crlnumber`)";
+
 /// The lists of a file, PEM or DER.
 fn parse(content: Vec<u8>) -> Result<Vec<CertificateRevocationListDer<'static>>, String> {
     const BEGIN: &[u8] = b"-----BEGIN ";
@@ -163,6 +167,10 @@ fn judge(
     let (rest, facts) = CertificateRevocationList::from_der(list).map_err(|_| damaged())?;
     if !rest.is_empty() {
         return Err(damaged());
+    }
+    // Those of version 1 have no field for it, and webpki takes them for damaged ones.
+    if facts.version() != Some(X509Version::V2) {
+        return Err(VERSION.to_owned());
     }
     let issuer = facts.issuer();
     let next = facts.next_update();
@@ -198,9 +206,7 @@ fn in_words(error: &VerifierBuilderError) -> String {
         return error.to_string();
     };
     match wrong {
-        Wrong::UnsupportedCrlVersion => "it is of version 1 of CRLs, and has to be of version 2 \
-            (`openssl ca` makes such where its configuration names `crlnumber`)"
-            .to_owned(),
+        Wrong::UnsupportedCrlVersion => VERSION.to_owned(),
         Wrong::UnsupportedDeltaCrl => {
             "it is a list of changes (delta CRL), and has to be a whole one".to_owned()
         }

@@ -4,6 +4,7 @@
 use std::{
     io::{Read, Write},
     process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use rustls::SignatureScheme;
@@ -278,8 +279,15 @@ fn renegotiation_is_refused() {
         let mut child = command.spawn().unwrap();
         // It ends by itself: it takes no for an error.
         let mut input = child.stdin.take().unwrap();
+        let begun = Instant::now();
         input.write_all(b"R\n").unwrap();
         let output = child.wait_with_output().unwrap();
+        // At once, and not with what the server says next: that the time to log in is over.
+        assert!(
+            begun.elapsed() < Duration::from_secs(30),
+            "{:?}",
+            begun.elapsed()
+        );
         drop(input);
         let said =
             String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);

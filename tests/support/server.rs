@@ -586,7 +586,7 @@ impl Server {
         for line in maps.lines() {
             let mut words = line.split_whitespace();
             let (range, mode) = (words.next().unwrap(), words.next().unwrap());
-            // What cannot be written holds what files have.
+            // A mapping that cannot be written holds parts of files.
             if !mode.starts_with("rw") {
                 continue;
             }
