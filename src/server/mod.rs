@@ -1,5 +1,6 @@
 //! Listeners, admission, reload, and the end in order.
 
+mod addresses;
 mod admission;
 pub mod control;
 mod generations;
@@ -21,9 +22,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use socket2::Socket;
 use tokio::{
-    net::TcpListener,
     runtime,
     sync::{mpsc, watch},
     task::JoinHandle,
@@ -31,6 +30,7 @@ use tokio::{
 };
 
 use self::{
+    addresses::{Bound, Taken, addresses, listen, take},
     admission::Admission,
     control::Control,
     generations::Generations,
@@ -45,7 +45,7 @@ use crate::{
     plugin::{Tools, compiler::Compiler},
     session::{Shutdown, generation::Generation},
     spool::Storage,
-    startup::{Startup, overlap},
+    startup::Startup,
 };
 
 /// How often broken uploads are looked through for old ones.
@@ -68,13 +68,6 @@ pub struct Server {
     control: Control,
     /// Ends when all events have been told.
     told: mpsc::Receiver<()>,
-}
-
-/// A listener under the address that the configuration gives it.
-struct Bound {
-    configured: SocketAddr,
-    kind: TlsStart,
-    socket: TcpListener,
 }
 
 /// One address that the server listens on.
@@ -379,127 +372,6 @@ impl Server {
         let _ = tokio::task::spawn_blocking(move || host.flush()).await;
         Ok(())
     }
-}
-
-impl Taken {
-    fn listening(&self) -> Listening {
-        let address = self
-            .socket
-            .as_ref()
-            .and_then(|socket| socket.local_addr().ok());
-        Listening {
-            address: address
-                .and_then(|address| address.as_socket())
-                .unwrap_or(self.configured),
-            kind: self.kind,
-        }
-    }
-}
-
-impl Bound {
-    fn listening(&self) -> Option<Listening> {
-        Some(Listening {
-            address: self.socket.local_addr().ok()?,
-            kind: self.kind,
-        })
-    }
-}
-
-/// An address that nobody is let in on yet.
-struct Taken {
-    configured: SocketAddr,
-    kind: TlsStart,
-    /// None where a running server has it, of which this is a trial.
-    socket: Option<Socket>,
-}
-
-/// Listens on these of the addresses that the configuration names.
-fn bind(
-    loaded: &Loaded,
-    addresses: impl IntoIterator<Item = (SocketAddr, TlsStart)>,
-    loader: &Loader,
-) -> Result<Vec<Bound>, Problem> {
-    listen(loaded, take(loaded, addresses, &Startup::real(), loader)?)
-}
-
-/// Takes these of the addresses that the configuration names.
-fn take(
-    loaded: &Loaded,
-    addresses: impl IntoIterator<Item = (SocketAddr, TlsStart)>,
-    startup: &Startup,
-    loader: &Loader,
-) -> Result<Vec<Taken>, Problem> {
-    let mut all: Vec<Taken> = Vec::new();
-    for (configured, kind) in addresses {
-        let problem = |text| loaded.problem(&listener_key(loaded, configured, kind), text);
-        // The system says so only once one of them listens.
-        if let Some(other) = all
-            .iter()
-            .find(|other| overlap(configured, other.configured))
-        {
-            let key = listener_key(loaded, other.configured, other.kind);
-            let text = format!("{configured}: {key} takes it, as {}", other.configured);
-            return Err(problem(text));
-        }
-        let socket = match loader
-            .run(move || listeners::bind(configured))
-            .and_then(|bound| bound)
-        {
-            Ok(socket) => Some(socket),
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && startup.has(configured) => {
-                None
-            }
-            Err(error) => return Err(problem(listeners::explain(configured, &error))),
-        };
-        all.push(Taken {
-            configured,
-            kind,
-            socket,
-        });
-    }
-    Ok(all)
-}
-
-/// Lets clients in.
-fn listen(loaded: &Loaded, all: Vec<Taken>) -> Result<Vec<Bound>, Problem> {
-    let mut listeners = Vec::new();
-    for taken in all {
-        let (configured, kind) = (taken.configured, taken.kind);
-        let Some(socket) = taken.socket else { continue };
-        let socket = listeners::listen(socket).map_err(|error| {
-            let key = listener_key(loaded, configured, kind);
-            loaded.problem(&key, listeners::explain(configured, &error))
-        })?;
-        listeners.push(Bound {
-            configured,
-            kind,
-            socket,
-        });
-    }
-    Ok(listeners)
-}
-
-/// "server.listen[0]"
-fn listener_key(loaded: &Loaded, address: SocketAddr, kind: TlsStart) -> String {
-    let server = &loaded.config.server;
-    let (key, list) = match kind {
-        TlsStart::Explicit => ("server.listen", &server.listen),
-        TlsStart::Implicit => ("server.listen-implicit", &server.listen_implicit),
-    };
-    match list.iter().position(|one| *one == address) {
-        Some(index) => format!("{key}[{index}]"),
-        None => key.to_owned(),
-    }
-}
-
-fn addresses(config: &Config) -> impl Iterator<Item = (SocketAddr, TlsStart)> {
-    let explicit = config
-        .server
-        .listen
-        .iter()
-        .map(|address| (*address, TlsStart::Explicit));
-    let implicit = config.server.listen_implicit.iter();
-    explicit.chain(implicit.map(|address| (*address, TlsStart::Implicit)))
 }
 
 /// A server that serves.

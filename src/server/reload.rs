@@ -7,7 +7,11 @@ use std::{
 
 use tokio::time::{sleep, timeout};
 
-use super::{Bound, Current, Listening, Running, Serving, addresses, bind, listeners, warnings};
+use super::{
+    Current, Listening, Running, Serving,
+    addresses::{Bound, addresses, bind},
+    listeners, warnings,
+};
 use crate::{
     config::{self, Config, Loaded, Problem},
     confine::{Reach, privileges},
