@@ -66,16 +66,6 @@ pub struct Confinement {
 }
 
 impl Confinement {
-    /// No walls, for tests and for commands that end soon.
-    #[must_use]
-    pub fn none() -> Self {
-        Self {
-            walls: Vec::new(),
-            reach: None,
-            loader: Loader::here(),
-        }
-    }
-
     /// Writes to the log which walls stand.
     pub fn tell(&self) {
         for wall in &self.walls {
@@ -115,6 +105,11 @@ pub fn confine(config: &Config, reach: Reach) -> io::Result<Confinement> {
     walls.push(Wall::of("files and ports", files));
     walls.push(Wall::of("system calls", calls));
     walls.push(Wall::of("executable memory", executable));
+    if server.seccomp == config::Seccomp::Log {
+        // They are there, and hold nobody.
+        let filters = walls.iter_mut().skip(2);
+        filters.for_each(|wall| wall.stands = false);
+    }
     Ok(Confinement {
         walls,
         reach: confined.then_some(reach),

@@ -322,7 +322,7 @@ pub fn work(processes: &Processes, allocation: &str) -> Result<(), String> {
     // Threads that compile side by side count together.
     let seconds = processes.timeout.as_secs().saturating_mul(64);
     limit(Resource::Cpu, seconds).map_err(failed)?;
-    confine::compiling::worker()?;
+    confine::compiling::worker();
     let mut component = Vec::new();
     io::stdin().read_to_end(&mut component).map_err(failed)?;
     let engine = engine::compiling(allocation, processes.engine);

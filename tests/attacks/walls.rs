@@ -338,6 +338,28 @@ fn walls_can_be_left_out() {
     busy(&server);
 }
 
+/// Filters that only note are no wall, and hold nobody.
+#[test]
+fn filters_may_note_alone() {
+    let server = Setup::new().set("server.seccomp", "\"log\"").start();
+    busy(&server);
+    let (_, said) = server.setup().run(&["status"]);
+    for wall in ["system calls", "executable memory"] {
+        let line = said.lines().find(|line| line.contains(wall));
+        assert!(
+            line.is_some_and(|line| line.contains("DOES NOT STAND")),
+            "{said}"
+        );
+    }
+    let map = [libc::SYS_mmap, 0, 4096, 5, 0x22, -1, 0];
+    assert!(call(&server, &map).unwrap().parse::<i64>().is_ok());
+    let unknown = call(&server, &[libc::SYS_getpriority, 0, 0]);
+    assert!(unknown.unwrap().parse::<i64>().is_ok());
+    for (name, status) in threads(&server) {
+        assert_eq!(status["Seccomp"], "2", "{name}");
+    }
+}
+
 /// A reload that names what lies beyond the walls changes nothing, and says what to do.
 #[test]
 fn a_reload_stays_within_the_walls() {
