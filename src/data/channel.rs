@@ -1,6 +1,13 @@
 //! An open data connection, in the clear or under TLS.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    future::{Future, poll_fn},
+    io,
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -77,6 +84,17 @@ impl Channel {
             Stream::Plain(stream) => stream.fill_buf().await,
             Stream::Tls(stream) => stream.fill_buf().await,
         }
+    }
+
+    /// As [`fill`](Self::fill), but without waiting: `None` where nothing is there, at the end, and
+    /// after an error.
+    pub async fn fill_now(&mut self) -> Option<&[u8]> {
+        let mut filling = pin!(self.fill());
+        poll_fn(|context| match filling.as_mut().poll(context) {
+            Poll::Ready(Ok(chunk)) if !chunk.is_empty() => Poll::Ready(Some(chunk)),
+            _ => Poll::Ready(None),
+        })
+        .await
     }
 
     /// Marks bytes that [`fill`](Self::fill) returned as taken.

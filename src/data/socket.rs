@@ -21,7 +21,7 @@ use tokio::{
 /// The size at first: a small file needs no more.
 const SMALL: usize = 16 << 10;
 /// The size that it grows to while the client keeps it full.
-const LARGE: usize = 256 << 10;
+pub(super) const LARGE: usize = 256 << 10;
 
 /// Bytes that went over a socket, for STAT, and to tell a stalled transfer from a slow one.
 #[derive(Debug, Default)]

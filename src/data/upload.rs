@@ -1,6 +1,6 @@
 //! The pump of an upload: TLS ⇒ staging and inspectors, side by side.
 
-use std::{io::IoSlice, pin::pin, sync::Arc, time::Duration};
+use std::{io::IoSlice, mem, pin::pin, sync::Arc, time::Duration};
 
 use super::{
     Channel,
@@ -9,6 +9,7 @@ use super::{
     ending::{End, Ending, NotTheEnd},
     inspection_feed::{FeedError, InspectionFeed, PIECE},
     rate::Rate,
+    socket::LARGE,
 };
 use crate::{ftp::ascii::FromNetwork, gate::upload::Refusal, spool::Incoming};
 use bytes::{Bytes, BytesMut};
@@ -54,7 +55,7 @@ pub struct Receiver<'a> {
     pub feed: &'a mut InspectionFeed,
     /// Bytes that the whole file may have; 0 is no limit.
     pub limit: u64,
-    /// TYPE A.
+    /// Whether it is TYPE A.
     pub ascii: bool,
     /// The limits on its rate.
     pub rates: &'a [Arc<Rate>],
@@ -68,6 +69,8 @@ pub struct Receiver<'a> {
     pub gathered: Gathered,
     /// Whether all has arrived, and is staged.
     pub complete: bool,
+    /// Of TYPE A, on the way.
+    pub convert: FromNetwork,
 }
 
 impl Receiver<'_> {
@@ -82,7 +85,6 @@ impl Receiver<'_> {
             true => End::CloseNotify,
             false => End::Clear,
         };
-        let mut convert = self.ascii.then(|| (FromNetwork::new(), Vec::new()));
         let meter = channel.meter();
         let mut stalled = pin!(stalled(meter.clone(), self.stall_timeout));
         loop {
@@ -122,23 +124,16 @@ impl Receiver<'_> {
             };
             let (length, ended) = (chunk.len(), chunk.is_empty());
             arrived += length as u64;
-            match &mut convert {
-                None => self.gathered.add(chunk),
-                Some((convert, out)) => {
-                    out.clear();
-                    convert.convert(chunk, out);
-                    self.gathered.add(out);
-                }
-            }
+            self.gather(chunk);
             channel.consume(length);
             for rate in self.rates {
                 rate.take(length).await;
                 meter.touch();
             }
             if ended {
-                if let Some((convert, mut out)) = convert {
-                    out.clear();
-                    convert.finish(&mut out);
+                if self.ascii {
+                    let mut out = Vec::new();
+                    mem::take(&mut self.convert).finish(&mut out);
                     self.gathered.add(&out);
                 }
                 self.complete = true;
@@ -158,37 +153,70 @@ impl Receiver<'_> {
         }
     }
 
-    /// The transfer is given up: stages what has been gathered, for whoever comes back for it.
+    /// The transfer is given up: stages what has been gathered, and what has been read of the
+    /// connection and waited for an inspector, for whoever comes back for it.
     ///
     /// # Errors
     /// Those of the storage.
-    pub async fn give_up(mut self) -> Result<(), UploadError> {
-        match self.gathered.length {
-            0 => Ok(()),
-            _ => self.stage().await,
+    pub async fn give_up(mut self, channel: &mut Channel) -> Result<(), UploadError> {
+        let mut left = LARGE;
+        loop {
+            let length = match channel.fill_now().await {
+                Some(chunk) if left > 0 => {
+                    self.gather(chunk);
+                    chunk.len()
+                }
+                _ => 0,
+            };
+            channel.consume(length);
+            left = left.saturating_sub(length);
+            if self.gathered.length >= PIECE * PIECES || length == 0 {
+                self.stage().await?;
+                self.gathered.empty();
+            }
+            if length == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    fn gather(&mut self, chunk: &[u8]) {
+        match self.ascii {
+            false => self.gathered.add(chunk),
+            true => {
+                let mut out = Vec::with_capacity(chunk.len());
+                self.convert.convert(chunk, &mut out);
+                self.gathered.add(&out);
+            }
         }
     }
 
     fn is_too_large(&self) -> bool {
-        self.limit > 0 && self.upload.length() + self.gathered.length as u64 > self.limit
+        let before = self.gathered.from.unwrap_or(self.upload.length());
+        self.limit > 0 && before + self.gathered.length as u64 > self.limit
     }
 
-    /// Writes what has been gathered.
+    /// Writes what has been gathered. Can be cancelled and called again.
     async fn stage(&mut self) -> Result<(), UploadError> {
         if self.is_too_large() {
             return Err(UploadError::TooLarge);
         }
         let gathered = &mut self.gathered;
+        let from = *gathered.from.get_or_insert(self.upload.length());
         let mut slices: [IoSlice<'_>; PIECES + 1] = std::array::from_fn(|_| IoSlice::new(&[]));
         let mut used = 0;
         for (slice, piece) in slices.iter_mut().zip(&gathered.pieces) {
             *slice = IoSlice::new(piece);
             used += 1;
         }
-        let slices = slices.get_mut(..used).unwrap_or_default();
+        let mut slices = slices.get_mut(..used).unwrap_or_default();
+        // A disk that was full for a while took a part of them, before this was cancelled.
+        let taken = self.upload.length().saturating_sub(from);
+        IoSlice::advance_slices(&mut slices, usize::try_from(taken).unwrap_or(usize::MAX));
         let written = self.upload.write(slices).await;
         written.map_err(|error| UploadError::Pump(PumpError::Storage(error)))?;
         gathered.length = 0;
+        gathered.from = None;
         Ok(())
     }
 
@@ -201,15 +229,13 @@ impl Receiver<'_> {
         self.stage().await?;
         let gathered = &mut self.gathered;
         if let Some(inspection) = self.feed.live() {
-            for piece in std::mem::take(&mut gathered.pieces) {
+            for piece in mem::take(&mut gathered.pieces) {
                 let bytes: Bytes = piece.freeze();
                 inspection.push(bytes).await?;
             }
             return Ok(());
         }
-        for piece in &mut gathered.pieces {
-            piece.clear();
-        }
+        gathered.empty();
         Ok(self.feed.staged(self.upload.length()).await?)
     }
 }
@@ -219,11 +245,20 @@ impl Receiver<'_> {
 pub struct Gathered {
     pieces: Vec<BytesMut>,
     length: usize,
+    /// The length of the upload when they began to be staged.
+    from: Option<u64>,
     /// Whether the first piece has been full once: until then it is as small as the file may be.
     large: bool,
 }
 
 impl Gathered {
+    /// What was in it is staged.
+    fn empty(&mut self) {
+        for piece in &mut self.pieces {
+            piece.clear();
+        }
+    }
+
     fn add(&mut self, mut data: &[u8]) {
         self.length += data.len();
         // Pieces that were emptied are filled again, in order.

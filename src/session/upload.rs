@@ -21,7 +21,7 @@ use crate::{
         rate::Rate,
         upload::{Gathered, Receiver, UploadError},
     },
-    ftp::{path::VirtualPath, reply::Reply},
+    ftp::{ascii::FromNetwork, path::VirtualPath, reply::Reply},
     gate::{
         Named, SessionInfo,
         path_policy::Policy,
@@ -126,6 +126,7 @@ impl Upload {
                 announced: self.announced_size,
                 gathered: Gathered::default(),
                 complete: false,
+                convert: FromNetwork::new(),
             };
             let received = tokio::select! {
                 biased;
@@ -135,7 +136,7 @@ impl Upload {
             let complete = receiver.complete;
             if received.is_err() {
                 // Bytes that cannot be staged cannot be kept.
-                let _ = receiver.give_up().await;
+                let _ = receiver.give_up(&mut channel).await;
             }
             received.map(|received| (received, complete))
         };

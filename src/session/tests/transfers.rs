@@ -1,6 +1,6 @@
 //! Transfers: the control connection in memory, data connections on loopback.
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -9,7 +9,14 @@ use tokio::{
 };
 
 use super::*;
-use crate::session::Shutdown;
+use crate::{
+    gate::{
+        Fault, Named, SessionInfo,
+        upload::{Inspector, Upload, Verdict},
+    },
+    session::Shutdown,
+    types::{BoxFuture, OnFailure},
+};
 
 /// Far more than any of these tests takes.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -149,6 +156,65 @@ async fn a_transfer_that_is_cut_is_kept() {
     drop(data);
     next(&mut client, "226").await;
     expect(&mut client, "SIZE file", "213 8").await;
+}
+
+/// An inspector that is busy with something else.
+struct Busy;
+
+impl Inspector for Busy {
+    fn inspect(
+        &self,
+        _: Arc<SessionInfo>,
+        upload: Upload,
+    ) -> BoxFuture<'static, Result<Verdict, Fault>> {
+        Box::pin(async move {
+            let _unread = upload;
+            std::future::pending().await
+        })
+    }
+}
+
+/// All that STAT has told of is there to be resumed, also where it waited for an inspector.
+#[tokio::test]
+async fn bytes_that_wait_for_an_inspector_are_kept() {
+    for (ascii, first) in [(false, 1000), (false, 70_000), (true, 30_000)] {
+        let hosts = |config: &Config| {
+            let mut host = HostSetup::new("", config)?;
+            host.gates.inspectors.push(Named {
+                name: "busy".into(),
+                on_failure: OnFailure::Deny,
+                gate: Arc::new(Busy),
+            });
+            Ok(vec![host])
+        };
+        let harness = Harness::with_hosts(|_| {}, hosts).unwrap();
+        let mut client = binary(&harness).await;
+        let mut data = open(&mut client).await;
+        let kind = if ascii { "TYPE A" } else { "TYPE I" };
+        expect(&mut client, kind, "200").await;
+        expect(&mut client, "STOR file", "150").await;
+        // So that what is read at a time and what is staged at a time end at different places.
+        data.write_all(&vec![7; first]).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        data.write_all(&vec![7; 1_000_000]).await.unwrap();
+        let mut told = String::new();
+        loop {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let now = client.send("STAT").await.unwrap();
+            if now == told {
+                break;
+            }
+            told = now;
+        }
+        let moved: String = told.chars().skip(4).filter(char::is_ascii_digit).collect();
+        client.write(b"ABOR\r\n").await.unwrap();
+        next(&mut client, "426").await;
+        next(&mut client, "226").await;
+        expect(&mut client, "TYPE I", "200").await;
+        let size = client.send("SIZE file").await.unwrap();
+        let size: u64 = size.trim_start_matches("213 ").trim().parse().unwrap();
+        assert!(size >= moved.parse().unwrap(), "{size}: {told}");
+    }
 }
 
 #[tokio::test]
