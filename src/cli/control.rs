@@ -2,10 +2,16 @@
 
 use std::time::Duration;
 
+use http::Method;
+use serde::{Serialize, de::DeserializeOwned};
+
 use super::{Failure, Source, files, output};
 use crate::{
     plugin::Taken,
-    server::control::{self, Answer, Broken, GenerationUse, Plugin, Request, Status},
+    server::{
+        admin::messages::{Broken, Done, GenerationUse, Plugin, Status},
+        control::{self, AskError},
+    },
     types::access::{Wanted, explain},
 };
 
@@ -14,49 +20,80 @@ const BROKEN: usize = 20;
 
 /// Has the server read its configuration, certificates and components again.
 pub fn reload(source: &Source) -> Result<(), Failure> {
-    match ask(source, Request::Reload)? {
-        Answer::Done { text } => {
+    match try_ask::<Done>(source, Method::POST, "/reload", None::<&()>)? {
+        Ok(Done { text }) => {
             output::print(&format!("{text}\n"));
             Ok(())
         }
-        Answer::Failed { text } => Err(Failure::Configuration(format!(
+        Err(text) => Err(Failure::Configuration(format!(
             "{text}\nthe server goes on as it was"
         ))),
-        Answer::Status(_) | Answer::Quarantined { .. } | Answer::States { .. } => Err(strange()),
     }
 }
 
 /// Shows how the server is.
 pub fn status(source: &Source, json: bool) -> Result<(), Failure> {
-    match ask(source, Request::Status)? {
-        Answer::Status(status) if json => {
-            output::print(&output::json(&status)?);
-            Ok(())
+    let status: Status = get(source, "/status")?;
+    let text = match json {
+        true => output::json(&status)?,
+        false => shown(&status),
+    };
+    output::print(&text);
+    Ok(())
+}
+
+/// Asks the running server.
+pub(super) fn get<T: DeserializeOwned>(source: &Source, path: &str) -> Result<T, Failure> {
+    Ok(try_ask(source, Method::GET, path, None::<&()>)??)
+}
+
+/// Has the running server do something, and prints the result.
+pub(super) fn act(
+    source: &Source,
+    method: Method,
+    path: &str,
+    body: Option<&impl Serialize>,
+) -> Result<(), Failure> {
+    let Done { text } = try_ask(source, method, path, body)??;
+    output::print(&format!("{text}\n"));
+    Ok(())
+}
+
+/// Asks; the inner error is the server's.
+fn try_ask<T: DeserializeOwned>(
+    source: &Source,
+    method: Method,
+    path: &str,
+    body: Option<&impl Serialize>,
+) -> Result<Result<T, String>, Failure> {
+    // The configuration may be wrong by now, and the server runs all the same.
+    let state = source.state()?;
+    match control::ask(&state, method, path, body) {
+        Ok(answer) => Ok(Ok(answer)),
+        Err(AskError::Refused(text)) => Ok(Err(text)),
+        Err(AskError::Silent(error)) => {
+            let error = explain(error, &control::socket(&state), Wanted::Write);
+            Err(Failure::Running(format!(
+                "no server answers in {}: {error}; is one running with this configuration, and are \
+                 you its user?",
+                files::short(&state)
+            )))
         }
-        Answer::Status(status) => {
-            output::print(&shown(&status));
-            Ok(())
-        }
-        Answer::Failed { text } => Err(Failure::Running(text)),
-        Answer::Done { .. } | Answer::Quarantined { .. } | Answer::States { .. } => Err(strange()),
     }
 }
 
-pub(super) fn ask(source: &Source, request: Request) -> Result<Answer, Failure> {
-    // The configuration may be wrong by now, and the server runs all the same.
-    let state = source.state()?;
-    control::ask(&state, request).map_err(|error| {
-        let error = explain(error, &control::socket(&state), Wanted::Write);
-        Failure::Running(format!(
-            "no server answers in {}: {error}; is one running with this configuration, and are you \
-             its user?",
-            files::short(&state)
-        ))
-    })
-}
-
-pub(super) fn strange() -> Failure {
-    Failure::Running("the server answered something else than it was asked".into())
+/// A part of a path or a parameter, with what would steer it escaped.
+pub(super) fn escaped(text: &str) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                out.push(char::from(byte));
+            }
+            byte => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
 }
 
 fn shown(status: &Status) -> String {
@@ -174,7 +211,7 @@ pub(super) fn row(what: &str, value: String) -> [String; 2] {
 }
 
 /// "3d 4h", "5m 6s"
-fn time(seconds: u64) -> String {
+pub(super) fn time(seconds: u64) -> String {
     let (days, hours) = (seconds / 86_400, seconds / 3600 % 24);
     let (minutes, rest) = (seconds / 60 % 60, seconds % 60);
     match (days, hours, minutes) {

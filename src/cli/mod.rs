@@ -6,9 +6,11 @@ mod control;
 mod files;
 pub mod first_start;
 mod output;
+mod page;
 mod plugin;
 mod quarantine;
 mod serve;
+mod sessions;
 mod state;
 mod user;
 mod users_file;
@@ -16,7 +18,9 @@ mod users_file;
 use std::{fmt, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
+use ipnet::IpNet;
 
+use self::page::PageOptions;
 use crate::{
     config::{ConfigError, Loaded, load, state as state_directory},
     plugin::compiler,
@@ -82,6 +86,48 @@ enum Command {
         /// As JSON
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        source: Source,
+    },
+    /// Show who is there, and what each session does
+    Who {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        page: PageOptions,
+        #[command(flatten)]
+        source: Source,
+    },
+    /// End sessions
+    Kick {
+        #[command(flatten)]
+        kick: sessions::Kick,
+        #[command(flatten)]
+        source: Source,
+    },
+    /// Let nobody in from an address or a network, and end the sessions from there
+    Ban {
+        #[command(flatten)]
+        ban: sessions::NetworkBan,
+        #[command(flatten)]
+        source: Source,
+    },
+    /// Lift the bans of an address or a network, and of all within it
+    Unban {
+        /// An address, or a network such as 192.0.2.0/24
+        #[arg(value_parser = sessions::network)]
+        network: IpNet,
+        #[command(flatten)]
+        source: Source,
+    },
+    /// Show who is banned
+    Bans {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        page: PageOptions,
         #[command(flatten)]
         source: Source,
     },
@@ -188,6 +234,25 @@ fn run(line: CommandLine) -> Result<(), Failure> {
             json,
             source: later,
         }) => control::status(&source.then(later), json),
+        Some(Command::Who {
+            json,
+            page,
+            source: later,
+        }) => sessions::who(&source.then(later), &page, json),
+        Some(Command::Kick {
+            kick,
+            source: later,
+        }) => sessions::kick(&source.then(later), kick),
+        Some(Command::Ban { ban, source: later }) => sessions::ban(&source.then(later), ban),
+        Some(Command::Unban {
+            network,
+            source: later,
+        }) => sessions::unban(&source.then(later), network),
+        Some(Command::Bans {
+            json,
+            page,
+            source: later,
+        }) => sessions::bans(&source.then(later), &page, json),
         Some(Command::Quarantine(command)) => quarantine::run(source, command),
         Some(Command::State(command)) => state::run(source, command),
         Some(Command::User(command)) => user::run(source, command),

@@ -2,13 +2,16 @@
 
 use clap::Subcommand;
 
+use http::Method;
+
 use super::{
     Failure, Source,
-    control::{ask, row, strange},
+    control::{act, escaped, get, row},
     output,
+    page::PageOptions,
 };
 use crate::{
-    server::control::{Answer, Request},
+    server::admin::messages::{Quarantine, Release},
     spool::QuarantinedUpload,
 };
 
@@ -19,6 +22,8 @@ pub enum Command {
         /// As JSON
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        page: PageOptions,
         #[command(flatten)]
         source: Source,
     },
@@ -48,55 +53,44 @@ pub fn run(source: Source, command: Command) -> Result<(), Failure> {
     match command {
         Command::List {
             json,
+            page,
             source: later,
-        } => list(&source.then(later), json),
+        } => list(&source.then(later), &page, json),
         Command::Release {
             ids,
             replace,
             source: later,
-        } => each(&source.then(later), ids, |id| Request::Release {
-            id,
-            replace,
-        }),
-        Command::Delete { ids, source: later } => {
-            each(&source.then(later), ids, |id| Request::Discard { id })
-        }
-    }
-}
-
-fn list(source: &Source, json: bool) -> Result<(), Failure> {
-    match ask(source, Request::Quarantined)? {
-        Answer::Quarantined { uploads } if json => {
-            output::print(&output::json(&uploads)?);
-            Ok(())
-        }
-        Answer::Quarantined { uploads } if uploads.is_empty() => {
-            output::print("Nothing is in quarantine.\n");
-            Ok(())
-        }
-        Answer::Quarantined { uploads } => {
-            let shown: Vec<String> = uploads.iter().map(held).collect();
-            output::print(&shown.join("\n"));
-            Ok(())
-        }
-        Answer::Failed { text } => Err(Failure::Running(text)),
-        Answer::Done { .. } | Answer::Status(_) | Answer::States { .. } => Err(strange()),
-    }
-}
-
-fn each(
-    source: &Source,
-    ids: Vec<String>,
-    request: impl Fn(String) -> Request,
-) -> Result<(), Failure> {
-    for id in ids {
-        match ask(source, request(id))? {
-            Answer::Done { text } => output::print(&format!("{text}\n")),
-            Answer::Failed { text } => return Err(Failure::Running(text)),
-            Answer::Status(_) | Answer::Quarantined { .. } | Answer::States { .. } => {
-                return Err(strange());
+        } => {
+            let source = source.then(later);
+            let body = Release { replace };
+            for id in ids {
+                let path = format!("/quarantine/{}/release", escaped(&id));
+                act(&source, Method::POST, &path, Some(&body))?;
             }
+            Ok(())
         }
+        Command::Delete { ids, source: later } => {
+            let source = source.then(later);
+            for id in ids {
+                let path = format!("/quarantine/{}", escaped(&id));
+                act(&source, Method::DELETE, &path, None::<&()>)?;
+            }
+            Ok(())
+        }
+    }
+}
+
+fn list(source: &Source, page: &PageOptions, json: bool) -> Result<(), Failure> {
+    let found: Quarantine = get(source, &format!("/quarantine{}", page.query()))?;
+    let uploads = &found.uploads;
+    if json {
+        output::print(&output::json(uploads)?);
+    } else if uploads.is_empty() && found.total == 0 {
+        output::print("Nothing is in quarantine.\n");
+    } else {
+        let shown: Vec<String> = uploads.iter().map(held).collect();
+        output::print(&shown.join("\n"));
+        page.tell(uploads.len(), found.matching, found.total);
     }
     Ok(())
 }

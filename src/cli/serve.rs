@@ -64,6 +64,8 @@ fn prepare(loaded: &mut Loaded) -> Result<Prepared, Problem> {
     if let Some(file) = &loaded.config.state.file {
         Host::make_state_file(file).map_err(|error| error.problem(loaded))?;
     }
+    server::bans::make_directory(&loaded.config.server.state)
+        .map_err(|text| loaded.problem("server.state", text))?;
     let cache = loaded.config.server.compiled();
     Host::make_cache(&cache);
     first_start::note(&info, &preopened.listening());

@@ -2,12 +2,14 @@
 
 use clap::Subcommand;
 
+use http::Method;
+
 use super::{
     Failure, Source,
-    control::{ask, strange},
+    control::{act, escaped, get},
     output,
 };
-use crate::server::control::{Answer, KeptState, Request};
+use crate::server::admin::messages::{KeptState, States};
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -41,31 +43,22 @@ pub fn run(source: Source, command: Command) -> Result<(), Failure> {
             plugin,
             key,
             source: later,
-        } => match ask(&source.then(later), Request::ClearState { plugin, key })? {
-            Answer::Done { text } => {
-                output::print(&format!("{text}\n"));
-                Ok(())
-            }
-            Answer::Failed { text } => Err(Failure::Running(text)),
-            _ => Err(strange()),
-        },
+        } => {
+            let key = key.map(|key| format!("?key={}", escaped(&key)));
+            let path = format!("/state/{}{}", escaped(&plugin), key.unwrap_or_default());
+            act(&source.then(later), Method::DELETE, &path, None::<&()>)
+        }
     }
 }
 
 fn list(source: &Source, json: bool) -> Result<(), Failure> {
-    match ask(source, Request::States)? {
-        Answer::States { plugins } if json => {
-            output::print(&output::json(&plugins)?);
-            Ok(())
-        }
-        Answer::States { plugins } => {
-            let rows: Vec<_> = plugins.iter().map(shown).collect();
-            output::print(&output::table(&rows));
-            Ok(())
-        }
-        Answer::Failed { text } => Err(Failure::Running(text)),
-        _ => Err(strange()),
-    }
+    let States { plugins } = get(source, "/state")?;
+    let text = match json {
+        true => output::json(&plugins)?,
+        false => output::table(&plugins.iter().map(shown).collect::<Vec<_>>()),
+    };
+    output::print(&text);
+    Ok(())
 }
 
 fn shown(kept: &KeptState) -> [String; 2] {

@@ -70,6 +70,15 @@ impl Form for TimeForm {
     }
 }
 
+/// Reads a duration as the configuration has them, for command lines.
+///
+/// # Errors
+/// The form that is expected.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let expected = || format!("expected {}", TimeForm::EXPECTED);
+    TimeForm::from_text(text).ok_or_else(expected)
+}
+
 /// A century at most: so much can always be added to a point in time.
 fn bounded(duration: Duration) -> Option<Duration> {
     (duration <= Duration::from_secs(100 * 365 * 86_400)).then_some(duration)

@@ -234,6 +234,9 @@ impl Loaded {
             .file
             .iter_mut()
             .for_each(|file| join(state, file));
+        if let Some(file) = &mut config.bans.deny_file {
+            join(base("bans.deny-file"), file);
+        }
         for (key, paths) in config.tls.paths() {
             paths.iter_mut().for_each(|path| join(base(&key), path));
         }

@@ -8,6 +8,7 @@
 //! [`load`] reads the file and what the command line overrides, and remembers where each key was
 //! said, so that whoever finds fault with a value later can name the place: [`Loaded::locate`].
 
+mod bans;
 mod check;
 mod defaults;
 mod document;
@@ -43,8 +44,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use smart_default::SmartDefault;
 
+pub use bans::Bans;
 pub use document::Document;
 pub use error::{ConfigError, Problem};
+pub use form::duration;
 pub use grants::Grants;
 pub use host::Host;
 pub use load::{Loaded, load, state};
@@ -74,6 +77,8 @@ pub struct Config {
     pub limits: Limits,
     /// The log.
     pub log: Log,
+    /// Clients that are not let in.
+    pub bans: Bans,
     /// A place for files. An account names one, or gets `default`, or the only one.
     #[default(defaults::default_storages())]
     pub storage: BTreeMap<String, Storage>,

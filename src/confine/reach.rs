@@ -10,6 +10,7 @@ use std::{
 
 use crate::{
     config::{self, Advertise, Grants, Loaded, Problem, grants},
+    server::bans,
     spool::Storage,
 };
 
@@ -107,6 +108,10 @@ impl Reach {
         }
         if let Some(file) = &config.state.file {
             reach.directory(file, Access::Write, "state.file");
+        }
+        reach.directory(&bans::directory(state), Access::Write, "server.state");
+        if let Some(file) = &config.bans.deny_file {
+            reach.file(file, "bans.deny-file");
         }
         for (key, files) in config.tls.clone().paths() {
             files.iter().for_each(|file| reach.file(file, &key));

@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::control::seconds_since;
+use super::admin::messages::seconds_since;
 use crate::session::generation::Generation;
 
 /// The configurations that are in use, the oldest first.

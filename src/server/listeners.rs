@@ -22,6 +22,7 @@ use tokio::{
 use super::{
     TlsStart,
     admission::{Admission, Refused},
+    bans::{Bans, Refusal},
     proxy,
 };
 use crate::{
@@ -41,6 +42,7 @@ pub(super) struct Acceptor {
     /// more.
     generation: RwLock<Option<Arc<Generation>>>,
     pub(super) admission: Arc<Admission>,
+    bans: Arc<Bans>,
     sessions: AtomicU64,
     shutdown: watch::Receiver<Shutdown>,
     refusals: Arc<Rate>,
@@ -50,11 +52,13 @@ impl Acceptor {
     pub(super) fn new(
         generation: Arc<Generation>,
         admission: Arc<Admission>,
+        bans: Arc<Bans>,
         shutdown: watch::Receiver<Shutdown>,
     ) -> Self {
         Self {
             generation: RwLock::new(Some(generation)),
             admission,
+            bans,
             sessions: AtomicU64::new(1),
             shutdown,
             refusals: Rate::new("more connections were refused"),
@@ -223,6 +227,9 @@ impl Acceptor {
                 }
             }
         }
+        if let Some(refusal) = self.bans.refuses(client.ip()) {
+            return self.turn_away(&tcp, client, kind, &refusal);
+        }
         if open_files::is_kept_back(&tcp) {
             open_files::complain("a connection was refused");
             return say(&tcp, kind, open_files::TEXT);
@@ -242,6 +249,32 @@ impl Acceptor {
         let session = Session::new(generation, Wire::tcp(tcp), origin, self.shutdown.clone());
         session.run().await;
         drop(permit);
+    }
+
+    /// Refuses a client that is not let in at all. It is told no more than that.
+    fn turn_away(&self, tcp: &TcpStream, client: SocketAddr, kind: TlsStart, refusal: &Refusal) {
+        let text = match refusal {
+            Refusal::Banned(..) | Refusal::Denied(_) => "Your address is not let in, goodbye",
+            Refusal::TooFast => "Too many connections from your address, try again later",
+        };
+        if self.refusals.admits(client.ip()) {
+            match refusal {
+                Refusal::Banned(network, reason) => {
+                    tracing::info!(%client, %network, reason, "a connection was refused: banned");
+                }
+                Refusal::Denied(network) => tracing::info!(
+                    %client,
+                    %network,
+                    "a connection was refused: the deny file names it"
+                ),
+                Refusal::TooFast => tracing::warn!(
+                    %client,
+                    limit = "bans.connections-per-minute",
+                    "a connection was refused"
+                ),
+            }
+        }
+        say(tcp, kind, text);
     }
 
     fn refuse(&self, tcp: &TcpStream, client: SocketAddr, kind: TlsStart, refused: Refused) {

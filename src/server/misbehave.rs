@@ -9,16 +9,25 @@ use std::{
     os::unix::net::UnixStream,
 };
 
-use super::control::Answer;
+use axum::Json;
+use serde::Deserialize;
+
+use super::admin::messages::{Done, Failed};
+
+/// The deed, and what it is done to.
+#[derive(Deserialize)]
+pub(super) struct Deed {
+    deed: Vec<String>,
+}
 
 /// Does it; the answer says what came of it.
-pub(super) fn answer(deed: &[String]) -> Answer {
-    let words: Vec<&str> = deed.iter().map(String::as_str).collect();
+pub(super) async fn answer(Json(wanted): Json<Deed>) -> Result<Json<Done>, Json<Failed>> {
+    let words: Vec<&str> = wanted.deed.iter().map(String::as_str).collect();
     match act(&words) {
-        Ok(text) => Answer::Done { text },
-        Err(error) => Answer::Failed {
-            text: format!("{error}"),
-        },
+        Ok(text) => Ok(Json(Done { text })),
+        Err(error) => Err(Json(Failed {
+            error: error.to_string(),
+        })),
     }
 }
 

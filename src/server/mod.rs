@@ -1,14 +1,15 @@
 //! Listeners, admission, reload, and the end in order.
 
 mod addresses;
+pub mod admin;
 mod admission;
+pub mod bans;
 pub mod control;
 mod generations;
 mod listeners;
 #[cfg(feature = "misbehave")]
 mod misbehave;
 mod proxy;
-mod quarantine;
 mod reload;
 mod resources;
 mod signal;
@@ -205,7 +206,7 @@ pub async fn try_start(
         default,
         others,
         storages,
-        warnings: _,
+        ..
     } = opened.prepared;
     Ok(Tried {
         listening: listening.collect(),
@@ -285,6 +286,7 @@ impl Server {
             acceptor: Arc::new(Acceptor::new(
                 generation,
                 Admission::new(limits.sessions, limits.sessions_per_address),
+                resources.bans().clone(),
                 shutting_down,
             )),
             resources,
@@ -311,6 +313,8 @@ impl Server {
         let expiry = tokio::spawn(expire(running.clone()));
         let accounts = tokio::spawn(reload::follow_accounts(running.clone()));
         let certificates = tokio::spawn(reload::follow_certificates(running.clone()));
+        let denied = tokio::spawn(bans::follow_denied(running.clone()));
+        let bans = tokio::spawn(bans::keep(running.resources.bans().clone()));
         let control = tokio::spawn(control.serve(running.clone()));
         let refused = tokio::spawn(confine::follow_refused());
         let signal = loop {
@@ -331,6 +335,8 @@ impl Server {
         expiry.abort();
         accounts.abort();
         certificates.abort();
+        denied.abort();
+        bans.abort();
         control.abort();
         refused.abort();
         let _ = shutdown.send(Shutdown::Draining);
@@ -357,11 +363,14 @@ impl Server {
             expiry.await,
             accounts.await,
             certificates.await,
+            denied.await,
+            bans.await,
             control.await,
         );
         control::remove(&running);
         // With it goes the last that keeps listeners waiting for events.
         let host = running.resources.host();
+        let bans = running.resources.bans().clone();
         drop(running);
         tokio::select! {
             _ = told.recv() => {}
@@ -369,7 +378,11 @@ impl Server {
             () = signals.stop() => tracing::warn!("a second signal: event listeners are cut off"),
         }
         // Last, since listeners keep things, too.
-        let _ = tokio::task::spawn_blocking(move || host.flush()).await;
+        let _ = tokio::task::spawn_blocking(move || {
+            bans::flush(&bans);
+            host.flush();
+        })
+        .await;
         Ok(())
     }
 }

@@ -8,7 +8,10 @@ use std::{
 
 use tokio::{sync::mpsc, time::timeout};
 
-use super::warnings;
+use super::{
+    bans::{self, Bans, Denied},
+    warnings,
+};
 use crate::{
     config::{self, Loaded, Problem, Storage as Configured},
     fair::Turns,
@@ -38,6 +41,7 @@ pub struct Resources {
     host: Host,
     users: Arc<Users>,
     logins: Arc<Turns>,
+    bans: Arc<Bans>,
     storages: Mutex<Storages>,
     /// Dropped when all events have been told.
     ended: mpsc::Sender<()>,
@@ -48,6 +52,7 @@ pub struct Prepared {
     pub default: PreparedHost,
     pub others: Vec<PreparedHost>,
     pub storages: Storages,
+    denied: Denied,
     /// Things that work, and may not for long.
     pub warnings: Vec<Problem>,
 }
@@ -87,6 +92,8 @@ impl Resources {
         {
             Host::try_state_file(path, startup).map_err(|error| error.problem(loaded))?;
         }
+        let bans = Bans::open(&config.bans, &config.server.state);
+        let bans = bans.map_err(|(key, text)| loaded.problem(key, text))?;
         let host = Host::with(&config.plugin_host, &cache, state_file, tools);
         Ok(Self {
             host: host.map_err(|error| error.problem(loaded))?,
@@ -95,6 +102,7 @@ impl Resources {
                 config.limits.concurrent_logins,
                 config.limits.waiting_logins,
             ),
+            bans: Arc::new(bans),
             storages: Mutex::new(storages),
             ended,
         })
@@ -115,7 +123,14 @@ impl Resources {
         for host in more {
             others.push(self.prepare_host(loaded, host).await?);
         }
+        let denied = {
+            let settings = loaded.config.bans.clone();
+            let read = tokio::task::spawn_blocking(move || bans::read_denied(&settings)).await;
+            read.unwrap_or_else(|error| Err(error.to_string()))
+                .map_err(|text| loaded.problem("bans.deny-file", text))?
+        };
         let mut prepared = Prepared {
+            denied,
             default,
             others,
             storages: open_storages(loaded, &self.storages(), startup).await?,
@@ -169,6 +184,7 @@ impl Resources {
                 storages: own.collect(),
                 observers: Observers::new(vec![
                     Arc::new(SessionLog),
+                    self.bans.clone(),
                     Arc::new(Listeners::start(&gates.listeners, queue, &self.ended)),
                 ]),
                 config,
@@ -178,6 +194,7 @@ impl Resources {
         };
         let others = prepared.others.into_iter().map(host).collect();
         let hosts = Hosts::new(host(prepared.default), others);
+        self.bans.replace(&config.bans, prepared.denied);
         *self.opened() = prepared.storages;
         let (users, logins) = (self.users.clone(), self.logins.clone());
         Arc::new(Generation::new(config.clone(), hosts, users, logins))
@@ -186,6 +203,11 @@ impl Resources {
     /// The users that are logged in.
     pub fn users(&self) -> &Arc<Users> {
         &self.users
+    }
+
+    /// The clients that are not let in.
+    pub fn bans(&self) -> &Arc<Bans> {
+        &self.bans
     }
 
     /// The plugin host.

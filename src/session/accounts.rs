@@ -269,6 +269,15 @@ pub(super) fn revoked(facts: &SessionInfo, user: Option<&Active>, cause: &str) -
     Reply::new(421, "This account has changed: log in again, goodbye")
 }
 
+/// The last reply of a session that somebody ends.
+pub(super) fn dismissed(facts: &SessionInfo, user: Option<&Active>, reason: &str) -> Reply {
+    line!(info, facts, reason, "the session is ended from outside");
+    if let Some(user) = user {
+        user.presence.ended(reason);
+    }
+    Reply::new(421, "The operator has ended this session, goodbye")
+}
+
 /// Waits until the session has to end at once, as its account has changed.
 pub(super) fn ends(user: Option<&Active>) -> impl Future<Output = Arc<str>> + Send + use<> {
     let verdict = user.map(|user| user.standing.ends());

@@ -15,6 +15,7 @@ use super::{
     host::VirtualHost,
     journal::Journal,
     queue::Queue,
+    session_table::Place,
     state::Parameters,
     wire::Wire,
 };
@@ -40,6 +41,8 @@ pub(super) struct Connection {
     _counted: Arc<()>,
     pub(super) control: Control,
     pub(super) facts: Arc<SessionInfo>,
+    /// Among all sessions.
+    pub(super) place: Place,
     pub(super) local: SocketAddr,
     /// TLS was on from the first byte, and stays on.
     pub(super) implicit: bool,
@@ -111,12 +114,14 @@ impl Connection {
             virtual_host: host.id().clone(),
             account: None,
         });
+        let place = generation.users.sessions.enter(facts.clone());
         Self {
             _counted: generation.sessions.clone(),
             generation,
             host,
             control,
             facts,
+            place,
             local: origin.local,
             implicit: origin.implicit,
             transport: Transport::Plain,

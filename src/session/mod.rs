@@ -21,6 +21,7 @@ mod publish;
 mod queue;
 mod retrieve;
 mod security;
+pub mod session_table;
 mod size_limit;
 mod state;
 mod store;
@@ -50,7 +51,7 @@ use tokio::{
 };
 
 use self::{
-    accounts::{Verdict, ends, revoked},
+    accounts::{Verdict, dismissed, ends, revoked},
     connection::Connection,
     control::ReadError,
     errors::Failure,
@@ -132,6 +133,8 @@ enum Wake {
     Shutdown,
     /// The account is not what it was.
     Revoked(Arc<str>),
+    /// Somebody has ended the session.
+    Ended(Arc<str>),
     Failed(ReadError),
 }
 
@@ -223,6 +226,10 @@ impl Session {
                     let last = revoked(&self.connection.facts, self.state.user(), &cause);
                     return self.send(last).await;
                 }
+                Wake::Ended(reason) => {
+                    let last = dismissed(&self.connection.facts, self.state.user(), &reason);
+                    return self.send(last).await;
+                }
                 Wake::Failed(error) => return self.connection.read_failed(error).await,
             };
             let next = match unwound(self.execute(&line)).await {
@@ -250,8 +257,12 @@ impl Session {
         if self.state.user().is_none() && Instant::now() >= by {
             return Wake::Timeout;
         }
+        self.connection.place.idle(&self.connection.facts);
         if let Verdict::Ends(cause) = self.verdict() {
             return Wake::Revoked(cause);
+        }
+        if let Some(reason) = self.connection.place.end() {
+            return Wake::Ended(reason);
         }
         match self.connection.queue.pop() {
             Some(Waiting::Line(line)) => return Wake::Line(line),
@@ -288,6 +299,7 @@ impl Session {
             Some(Route::Active { .. }) | None => Poll::Pending,
         }));
         let mut ended = pin!(ends(self.state.user()));
+        let mut dismissed = pin!(self.connection.place.ends());
         let mut line = pin!(self.connection.control.line());
         let mut sleep = pin!(sleep_until(rest_at.min(deadline)));
         loop {
@@ -300,6 +312,7 @@ impl Session {
                     }
                 }
                 cause = &mut ended => return Wake::Revoked(cause),
+                reason = &mut dismissed => return Wake::Ended(reason),
                 never = &mut early => match never {},
                 () = &mut sleep => {
                     if Instant::now() >= deadline {
@@ -325,6 +338,7 @@ impl Session {
             verb = parsed.name(),
             "command"
         );
+        self.connection.place.command(parsed.name());
         let required = self.connection.host.config.tls.required;
         let waits = required && self.connection.transport.is_plain();
         if waits && parsed.phase() != Phase::Any {

@@ -16,11 +16,12 @@ use tokio::{
 
 use super::{
     Next, ReadError, Shutdown, UserSession,
-    accounts::{ends, revoked},
+    accounts::{dismissed, ends, revoked},
     connection::Connection,
     errors::Failure,
     journal::{Journal, Operation},
     queue::Turn,
+    session_table,
 };
 use crate::{
     data::{Channel, OpenError, Opening, Terms, channel::stalled, ending::Ending, socket::Meter},
@@ -90,6 +91,8 @@ pub(super) struct Handle {
     meter: Arc<Meter>,
     /// All bytes of an upload have come, and the client waits for the verdict.
     inspecting: watch::Receiver<bool>,
+    /// As the table of all sessions shows it.
+    shown: Option<session_table::Transfer>,
 }
 
 impl UserSession<'_> {
@@ -139,8 +142,13 @@ impl UserSession<'_> {
         };
         let handle = Handle {
             abort,
-            meter,
+            meter: meter.clone(),
             inspecting,
+            shown: Some(session_table::Transfer {
+                operation,
+                path: path.cloned(),
+                meter,
+            }),
         };
         Ok((transfer, handle))
     }
@@ -167,6 +175,10 @@ impl UserSession<'_> {
         let (mut leaving, mut burst, mut rested) = (false, 0, false);
         let mut lasting = pin!(sleep(LASTING));
         let mut ended = pin!(ends(Some(self.user)));
+        let mut dismissal = pin!(self.connection.place.ends());
+        if let Some(shown) = handle.shown.take() {
+            self.connection.place.transfer(shown);
+        }
         loop {
             if burst >= BURST {
                 burst = 0;
@@ -195,6 +207,11 @@ impl UserSession<'_> {
                 cause = &mut ended => {
                     let last = revoked(&self.connection.facts, Some(self.user), &cause);
                     let cause = "the account has changed";
+                    return self.cut_off(work, &handle, cause, last).await;
+                }
+                reason = &mut dismissal => {
+                    let last = dismissed(&self.connection.facts, Some(self.user), &reason);
+                    let cause = "the operator has ended the session";
                     return self.cut_off(work, &handle, cause, last).await;
                 }
                 () = &mut lasting, if !rested => {
@@ -274,6 +291,7 @@ impl UserSession<'_> {
             abort: Arc::default(),
             meter: Arc::new(Meter::default()),
             inspecting: watch::channel(false).1,
+            shown: None,
         }
     }
 

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use super::{accounts::Accounts, cuts::Cuts};
+use super::{accounts::Accounts, cuts::Cuts, session_table::SessionTable};
 use crate::{data::rate::Rate, types::UserId};
 
 /// The users of all hosts; they outlive a reload.
@@ -16,7 +16,9 @@ use crate::{data::rate::Rate, types::UserId};
 pub struct Users {
     /// Overwrites that were cut a moment ago.
     pub cuts: Arc<Cuts>,
-    /// The sessions that are logged in.
+    /// All sessions.
+    pub sessions: Arc<SessionTable>,
+    /// Those that are logged in.
     pub accounts: Arc<Accounts>,
     shares: Mutex<HashMap<UserId, Weak<Share>>>,
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::{BufRead, BufReader, Write},
+    io::{Read, Write},
     net::TcpListener,
     os::unix::{net::UnixStream, process::ExitStatusExt},
     path::Path,
@@ -29,12 +29,19 @@ const NOBODY: u32 = 65534;
 /// process has ended.
 fn misbehave(server: &Server, deed: &[&str]) -> Option<String> {
     let mut socket = UnixStream::connect(server.state().join("control.sock")).unwrap();
-    let request = serde_json::json!({ "request": "misbehave", "deed": deed });
-    writeln!(socket, "{request}").unwrap();
-    let mut line = String::new();
-    let _ = BufReader::new(socket).read_line(&mut line);
-    let answer: serde_json::Value = serde_json::from_str(&line).ok()?;
-    Some(answer["text"].as_str().unwrap().to_owned())
+    let body = serde_json::json!({ "deed": deed }).to_string();
+    let head = format!(
+        "POST /api/v1/misbehave HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    socket.write_all((head + &body).as_bytes()).unwrap();
+    let mut answer = String::new();
+    let _ = socket.read_to_string(&mut answer);
+    let (_, body) = answer.split_once("\r\n\r\n")?;
+    let answer: serde_json::Value = serde_json::from_str(body).ok()?;
+    let text = answer.get("text").or(answer.get("error"));
+    Some(text.unwrap().as_str().unwrap().to_owned())
 }
 
 #[track_caller]

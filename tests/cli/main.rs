@@ -10,12 +10,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bans;
 mod check;
 mod config;
 mod end;
 mod log;
 mod messages;
 mod plugin;
+mod sessions;
 mod start;
 mod trial;
 mod users;

@@ -2,35 +2,54 @@
 
 use std::sync::Arc;
 
+use axum::{
+    Extension, Json,
+    extract::{Path, State},
+};
+
 use super::{
-    Running,
-    control::{Answer, Request},
+    Actor, Deed, Query, Refused, Server, Wanted, done,
+    messages::{Page, Quarantine, Release},
 };
 use crate::{
     gate::{SessionInfo, event::Event},
+    server::Running,
     spool::{QuarantineInfo, QuarantinedUpload, Storage},
     storage::Error,
 };
 
-impl Running {
-    /// Answers what is asked about quarantine.
-    pub(super) async fn quarantine(&self, request: Request) -> Answer {
-        let done = match request {
-            Request::Release { id, replace } => self.release(&id, replace).await,
-            Request::Discard { id } => self.discard(&id).await,
-            _ => {
-                return match self.quarantined().await {
-                    Ok(uploads) => Answer::Quarantined { uploads },
-                    Err(text) => Answer::Failed { text },
-                };
-            }
-        };
-        match done {
-            Ok(text) => Answer::Done { text },
-            Err(text) => Answer::Failed { text },
-        }
-    }
+pub(super) async fn list(
+    State(running): Server,
+    Query(page): Query<Page>,
+) -> Result<Json<Quarantine>, Refused> {
+    let all = running.quarantined().await.map_err(Refused::conflict)?;
+    let total = all.len();
+    let (uploads, matching) = page.of(all);
+    Ok(Json(Quarantine {
+        total,
+        matching,
+        uploads,
+    }))
+}
 
+pub(super) async fn release(
+    State(running): Server,
+    Extension(actor): Extension<Actor>,
+    Path(id): Path<String>,
+    Wanted(Release { replace }): Wanted<Release>,
+) -> Deed {
+    done(running.release(&id, replace, &actor).await?)
+}
+
+pub(super) async fn discard(
+    State(running): Server,
+    Extension(actor): Extension<Actor>,
+    Path(id): Path<String>,
+) -> Deed {
+    done(running.discard(&id, &actor).await?)
+}
+
+impl Running {
     async fn quarantined(&self) -> Result<Vec<QuarantinedUpload>, String> {
         let mut all = Vec::new();
         for (name, (_, storage)) in self.resources.storages() {
@@ -41,23 +60,26 @@ impl Running {
         Ok(all)
     }
 
-    async fn release(&self, id: &str, replace: bool) -> Result<String, String> {
+    async fn release(&self, id: &str, replace: bool, actor: &Actor) -> Result<String, Refused> {
         let storage = self.storage_of(id).await?;
-        let held = storage.release(id, replace).await.map_err(|error| match error {
-            Error::Exists => {
-                format!("{id}: there is a file under its name by now; --replace puts it in its place")
-            }
-            Error::Unsupported => format!(
-                "{id} is not whole: the verdict came before its end; what there is of it stays in \
-                 quarantine"
-            ),
-            error => format!("{id} stays in quarantine: {error}"),
+        let held = storage.release(id, replace).await.map_err(|error| {
+            Refused::conflict(match error {
+                Error::Exists => format!(
+                    "{id}: there is a file under its name by now; --replace puts it in its place"
+                ),
+                Error::Unsupported => format!(
+                    "{id} is not whole: the verdict came before its end; what there is of it stays in \
+                     quarantine"
+                ),
+                error => format!("{id} stays in quarantine: {error}"),
+            })
         })?;
         let (user, path) = (&held.note.user, &held.note.path);
         tracing::info!(
             id,
             user = user.as_str(),
             path = path.as_str(),
+            by = %actor,
             "released from quarantine"
         );
         if let Some(generation) = self.acceptor.generation() {
@@ -74,31 +96,33 @@ impl Running {
         Ok(format!("{path} of {user} is published"))
     }
 
-    async fn discard(&self, id: &str) -> Result<String, String> {
+    async fn discard(&self, id: &str, actor: &Actor) -> Result<String, Refused> {
         let storage = self.storage_of(id).await?;
         let held = storage.discard(id).await;
-        let held = held.map_err(|error| format!("{id}: {error}"))?;
+        let held = held.map_err(|error| Refused::conflict(format!("{id}: {error}")))?;
         let (user, path) = (&held.note.user, &held.note.path);
         tracing::info!(
             id,
             user = user.as_str(),
             path = path.as_str(),
+            by = %actor,
             "deleted from quarantine"
         );
         Ok(format!("{id} is deleted, which was to be {path} of {user}"))
     }
 
-    async fn storage_of(&self, id: &str) -> Result<Arc<Storage>, String> {
+    async fn storage_of(&self, id: &str) -> Result<Arc<Storage>, Refused> {
         for (name, (_, storage)) in self.resources.storages() {
             let held = storage.quarantined().await;
-            let held = held.map_err(|error| format!("storage.{name}: {error}"))?;
+            let held =
+                held.map_err(|error| Refused::conflict(format!("storage.{name}: {error}")))?;
             if held.iter().any(|held| held.id == id) {
                 return Ok(storage);
             }
         }
-        Err(format!(
+        Err(Refused::not_found(format!(
             "nothing in quarantine is called {id:?}; see `portcullis quarantine list`"
-        ))
+        )))
     }
 }
 

@@ -1,0 +1,84 @@
+//! How the server is, and a reload.
+
+use std::sync::Arc;
+
+use axum::{Extension, Json, extract::State};
+
+use super::{
+    Actor, Deed, Refused, Server, done,
+    messages::{Broken, Status, seconds_since},
+};
+use crate::server::Running;
+
+pub(super) async fn status(State(running): Server) -> Json<Status> {
+    Json(running.status().await)
+}
+
+pub(super) async fn reload(
+    State(running): State<Arc<Running>>,
+    Extension(actor): Extension<Actor>,
+) -> Deed {
+    match running.reload(&actor.to_string()).await {
+        Ok(text) => done(text),
+        Err(text) => Err(Refused::wrong(text)),
+    }
+}
+
+impl Running {
+    pub(in crate::server) async fn status(&self) -> Status {
+        let current = self.current.lock().await;
+        let generation = self.acceptor.generation();
+        let health = generation
+            .iter()
+            .flat_map(|generation| generation.hosts.iter());
+        let health: Vec<_> = health.flat_map(|host| &host.gates.health).collect();
+        let (state_error_age, state_error) = self.resources.host().state_error().unzip();
+        Status {
+            version: env!("CARGO_PKG_VERSION").into(),
+            pid: std::process::id(),
+            uptime: seconds_since(self.started),
+            loaded: seconds_since(current.since),
+            configuration: current.loaded.file.clone(),
+            listening: current
+                .listeners
+                .iter()
+                .map(|serving| serving.listening)
+                .collect(),
+            sessions: self.acceptor.admission.sessions(),
+            generations: self.generations.used(generation.as_ref()),
+            instances: Some(self.resources.host().instances()),
+            plugins: health
+                .iter()
+                .map(|health| health.snapshot().into())
+                .collect(),
+            uploads: self.broken_uploads(),
+            state_error,
+            state_error_age: state_error_age.map(seconds_since),
+            state_file: self.first.state.file.clone(),
+            staging: self
+                .resources
+                .storages()
+                .iter()
+                .map(|(_, (_, storage))| storage.staging().to_owned())
+                .collect(),
+            walls: self.confinement.walls.clone(),
+        }
+    }
+
+    fn broken_uploads(&self) -> Vec<Broken> {
+        let mut all = Vec::new();
+        for (storage, (_, local)) in self.resources.storages() {
+            all.extend(local.waiting().into_iter().map(|waiting| {
+                let (user, path) = waiting.label.unzip();
+                Broken {
+                    storage: storage.clone(),
+                    user: user.map(|user| user.to_string()),
+                    path,
+                    size: waiting.size,
+                    age: seconds_since(waiting.modified),
+                }
+            }));
+        }
+        all
+    }
+}
