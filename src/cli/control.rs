@@ -42,6 +42,11 @@ pub fn status(source: &Source, json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Ends the server as SIGTERM does.
+pub fn drain(source: &Source) -> Result<(), Failure> {
+    act(source, Method::POST, "/drain", None::<&()>)
+}
+
 /// Asks the running server.
 pub(super) fn get<T: DeserializeOwned>(source: &Source, path: &str) -> Result<T, Failure> {
     Ok(try_ask(source, Method::GET, path, None::<&()>)??)
@@ -110,6 +115,14 @@ fn shown(status: &Status) -> String {
     for listening in &status.listening {
         let text = format!("{}, {} TLS", listening.address, listening.kind);
         rows.push(row("listener", text));
+    }
+    if let Some(address) = &status.admin {
+        let scheme = if address.ip().is_loopback() {
+            "http"
+        } else {
+            "https"
+        };
+        rows.push(row("administration", format!("{scheme}://{address}/")));
     }
     rows.extend(status.walls.iter().map(|wall| {
         let stands = if wall.stands { "" } else { "DOES NOT STAND: " };

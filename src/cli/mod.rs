@@ -12,6 +12,7 @@ mod quarantine;
 mod serve;
 mod sessions;
 mod state;
+mod token;
 mod user;
 mod users_file;
 
@@ -131,6 +132,14 @@ enum Command {
         #[command(flatten)]
         source: Source,
     },
+    /// End the running server: no new sessions, and transfers may finish
+    Drain {
+        #[command(flatten)]
+        source: Source,
+    },
+    /// Make, list and remove tokens for the page and the API
+    #[command(subcommand)]
+    Token(token::Command),
     /// Look at uploads in quarantine, publish or delete them
     #[command(subcommand)]
     Quarantine(quarantine::Command),
@@ -253,6 +262,8 @@ fn run(line: CommandLine) -> Result<(), Failure> {
             page,
             source: later,
         }) => sessions::bans(&source.then(later), &page, json),
+        Some(Command::Drain { source: later }) => control::drain(&source.then(later)),
+        Some(Command::Token(command)) => token::run(source, command),
         Some(Command::Quarantine(command)) => quarantine::run(source, command),
         Some(Command::State(command)) => state::run(source, command),
         Some(Command::User(command)) => user::run(source, command),

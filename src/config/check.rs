@@ -10,7 +10,10 @@ use super::{
     Advertise, Binding, ClientCertificates, CloseNotify, Config, Grants, LateVerdict, Plugin,
     Uploads, grants::Place, path::KeyPath, schema,
 };
-use crate::types::{OnFailure, dns::is_dns_name};
+use crate::{
+    startup::overlap,
+    types::{OnFailure, dns::is_dns_name},
+};
 
 /// The errors and warnings, each with its key.
 #[derive(Default)]
@@ -66,6 +69,11 @@ fn server(config: &Config, findings: &mut Findings) {
                 findings.error(key, format!("{address} is in {first} already"));
             }
         }
+    }
+    if let Some(address) = config.admin.listen
+        && let Some((_, key)) = seen.iter().find(|(other, _)| overlap(address, **other))
+    {
+        findings.error("admin.listen", format!("{address}: {key} takes it"));
     }
     if server.greeting.chars().any(char::is_control) || server.greeting.len() > 500 {
         findings.error("server.greeting", "expected one line of 500 bytes at most");

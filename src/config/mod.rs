@@ -8,6 +8,7 @@
 //! [`load`] reads the file and what the command line overrides, and remembers where each key was
 //! said, so that whoever finds fault with a value later can name the place: [`Loaded::locate`].
 
+mod admin;
 mod bans;
 mod check;
 mod defaults;
@@ -44,6 +45,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use smart_default::SmartDefault;
 
+pub use admin::Admin;
 pub use bans::Bans;
 pub use document::Document;
 pub use error::{ConfigError, Problem};
@@ -77,6 +79,8 @@ pub struct Config {
     pub limits: Limits,
     /// The log.
     pub log: Log,
+    /// The administration over TCP.
+    pub admin: Admin,
     /// Clients that are not let in.
     pub bans: Bans,
     /// A place for files. An account names one, or gets `default`, or the only one.

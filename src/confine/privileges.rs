@@ -133,7 +133,13 @@ pub fn root_may_serve(loaded: &Loaded) -> Result<(), Problem> {
             }
         }
     }
-    Ok(())
+    match &loaded.config.admin.listen {
+        Some(address) if !is_loopback(address) => {
+            let text = format!("root would serve {address}: set server.user");
+            Err(loaded.problem("admin.listen", text))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn is_loopback(address: &SocketAddr) -> bool {

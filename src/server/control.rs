@@ -32,7 +32,7 @@ use tokio::{runtime, time::timeout};
 use super::{
     Running,
     admin::{
-        self, Actor,
+        self,
         messages::{Failed, Status},
     },
 };
@@ -95,7 +95,10 @@ fn found(loaded: &Loaded, startup: &Startup, path: &Path) -> io::Result<()> {
     startup.found(RunningServer {
         process: status.pid,
         user: fs::metadata(path).ok().map(|facts| facts.uid()),
-        listening: status.listening.iter().map(|one| one.address).collect(),
+        listening: {
+            let listening = status.listening.iter().map(|one| one.address);
+            listening.chain(status.admin).collect()
+        },
         staging: status.staging.clone(),
         state_file: status.state_file.clone(),
     });
@@ -174,7 +177,7 @@ impl Control {
                 Ok((stream, _)) => {
                     let router = router.clone();
                     tokio::spawn(async move {
-                        if let Err(error) = admin::serve(stream, router, Actor::Socket).await {
+                        if let Err(error) = admin::serve(stream, router).await {
                             tracing::debug!(%error, "a request on the control socket");
                         }
                     });

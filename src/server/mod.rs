@@ -25,13 +25,14 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tokio::{
     runtime,
-    sync::{mpsc, watch},
+    sync::{Notify, mpsc, watch},
     task::JoinHandle,
     time::sleep,
 };
 
 use self::{
     addresses::{Bound, Taken, addresses, listen, take},
+    admin::{AdminListener, AdminSocket},
     admission::Admission,
     control::Control,
     generations::Generations,
@@ -67,6 +68,7 @@ pub struct Server {
     listeners: Vec<Bound>,
     resources: Resources,
     control: Control,
+    admin: Option<AdminListener>,
     /// Ends when all events have been told.
     told: mpsc::Receiver<()>,
 }
@@ -103,6 +105,7 @@ impl fmt::Display for TlsStart {
 pub struct Preopened {
     /// None where a server runs already, of which this is a trial.
     control: Option<Control>,
+    admin: Option<AdminSocket>,
     addresses: Vec<Taken>,
     storages: Storages,
 }
@@ -141,8 +144,10 @@ pub fn preopen(loaded: &mut Loaded, startup: &Arc<Startup>) -> Result<Preopened,
         let ports = warnings::passive_ports(loaded);
         loaded.warnings.extend(ports);
     }
+    let admin = AdminSocket::take(loaded, startup)?;
     Ok(Preopened {
         control,
+        admin,
         addresses,
         storages,
     })
@@ -239,6 +244,8 @@ impl Server {
             return Err(loaded.problem("server.state", "it cannot be had"));
         };
         let listeners = listen(&loaded, preopened.addresses)?;
+        let admin = preopened.admin.map(|socket| socket.listen(&loaded));
+        let admin = admin.transpose()?;
         confinement.tell();
         warnings::tell(&loaded);
         let generation = opened.resources.generation(&loaded, opened.prepared);
@@ -249,6 +256,7 @@ impl Server {
             listeners,
             resources: opened.resources,
             control,
+            admin,
             told: opened.told,
         })
     }
@@ -274,6 +282,7 @@ impl Server {
             listeners,
             resources,
             control,
+            admin,
             mut told,
         } = self;
         let mut signals = signal::Signals::new()?;
@@ -295,6 +304,8 @@ impl Server {
             ending: watch::Sender::new(false),
             first: loaded.config.clone(),
             alive: alive.downgrade(),
+            stop: Notify::new(),
+            admin: admin.as_ref().map(|admin| admin.address),
             current: tokio::sync::Mutex::new(Current {
                 loaded,
                 listeners: Vec::new(),
@@ -316,9 +327,14 @@ impl Server {
         let denied = tokio::spawn(bans::follow_denied(running.clone()));
         let bans = tokio::spawn(bans::keep(running.resources.bans().clone()));
         let control = tokio::spawn(control.serve(running.clone()));
+        let admin = admin.map(|admin| tokio::spawn(admin.serve(running.clone())));
         let refused = tokio::spawn(confine::follow_refused());
         let signal = loop {
-            match signals.next().await {
+            let sign = tokio::select! {
+                sign = signals.next() => sign,
+                () = running.stop.notified() => Sign::Stop("drain"),
+            };
+            match sign {
                 Sign::Stop(signal) => break signal,
                 Sign::Reload => {
                     // Aside, so that SIGTERM is heard meanwhile.
@@ -338,6 +354,9 @@ impl Server {
         denied.abort();
         bans.abort();
         control.abort();
+        if let Some(admin) = &admin {
+            admin.abort();
+        }
         refused.abort();
         let _ = shutdown.send(Shutdown::Draining);
         let ended = tokio::select! {
@@ -367,6 +386,9 @@ impl Server {
             bans.await,
             control.await,
         );
+        if let Some(admin) = admin {
+            let _ = admin.await;
+        }
         control::remove(&running);
         // With it goes the last that keeps listeners waiting for events.
         let host = running.resources.host();
@@ -402,6 +424,10 @@ pub struct Running {
     alive: mpsc::WeakSender<()>,
     /// Held by the one who reloads.
     current: tokio::sync::Mutex<Current>,
+    /// Ends the server.
+    stop: Notify,
+    /// Where the administration is served over TCP.
+    admin: Option<SocketAddr>,
     started: SystemTime,
 }
 

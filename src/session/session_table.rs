@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    mem,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -9,6 +10,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -20,6 +22,17 @@ use crate::{data::socket::Meter, ftp::path::VirtualPath, gate::SessionInfo};
 pub struct SessionTable {
     sessions: Mutex<BTreeMap<u64, Arc<Entry>>>,
     next: AtomicU64,
+    /// Bytes of transfers that are over.
+    moved: AtomicU64,
+}
+
+/// How much goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Traffic {
+    /// Transfers that are under way.
+    pub transfers: usize,
+    /// Bytes on the wire of all data connections since the start, TLS included.
+    pub moved: u64,
 }
 
 struct Entry {
@@ -55,7 +68,7 @@ pub(super) struct Transfer {
 }
 
 /// One session, for people and programs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct SessionStatus {
     /// Its name in the log.
@@ -81,7 +94,7 @@ pub struct SessionStatus {
 }
 
 /// A transfer that is under way.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct TransferStatus {
     /// "upload", "download" or "list".
@@ -120,6 +133,23 @@ impl SessionTable {
     pub fn list(&self) -> Vec<SessionStatus> {
         let entries: Vec<_> = self.sessions().values().cloned().collect();
         entries.iter().map(|entry| entry.status()).collect()
+    }
+
+    /// How much goes on.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        let entries: Vec<_> = self.sessions().values().cloned().collect();
+        let mut traffic = Traffic {
+            transfers: 0,
+            moved: self.moved.load(Relaxed),
+        };
+        for entry in entries {
+            if let Activity::Transfer(transfer) = &entry.state().activity {
+                traffic.transfers += 1;
+                traffic.moved += transfer.meter.moved();
+            }
+        }
+        traffic
     }
 
     /// Ends those that `which` names, for this reason. Says how many.
@@ -192,8 +222,7 @@ impl Place {
     pub(super) fn idle(&self, info: &Arc<SessionInfo>) {
         let mut state = self.entry.state();
         if !matches!(state.activity, Activity::Idle) {
-            state.begun = Instant::now();
-            state.activity = Activity::Idle;
+            self.change(&mut state, Activity::Idle);
         }
         if !Arc::ptr_eq(&state.info, info) {
             state.info = info.clone();
@@ -211,9 +240,14 @@ impl Place {
     }
 
     fn begin(&self, activity: Activity) {
-        let mut state = self.entry.state();
+        self.change(&mut self.entry.state(), activity);
+    }
+
+    fn change(&self, state: &mut State, activity: Activity) {
         state.begun = Instant::now();
-        state.activity = activity;
+        if let Activity::Transfer(over) = mem::replace(&mut state.activity, activity) {
+            self.table.moved.fetch_add(over.meter.moved(), Relaxed);
+        }
     }
 
     /// Why it is to end, if it is.
@@ -239,6 +273,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        self.begin(Activity::Idle);
         self.table.sessions().remove(&self.number);
     }
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use rustls::{
-    ServerConfig,
+    ServerConfig, SupportedProtocolVersion,
     crypto::CryptoProvider,
     server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
     version::{TLS12, TLS13},
@@ -102,6 +102,21 @@ impl InForce {
     pub(super) fn current(&self) -> Current {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         current.clone()
+    }
+
+    /// For HTTPS, with the same certificates.
+    ///
+    /// # Errors
+    /// None in practice: the versions are those of the provider.
+    pub(super) fn https(&self) -> Result<Arc<ServerConfig>, rustls::Error> {
+        let mut config = ServerConfig::builder_with_provider(self.provider.clone())
+            .with_protocol_versions(versions(self.minimum_version))?
+            .with_no_client_auth()
+            .with_cert_resolver(self.current().resolver);
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Arc::new(config))
     }
 
     /// Another number whenever the lists of revoked certificates are others.
@@ -287,12 +302,8 @@ fn current(
     clients: Arc<dyn ClientCertVerifier>,
     resolver: Arc<Resolver>,
 ) -> Result<Current, Error> {
-    let versions = match minimum_version {
-        TlsVersion::V1_2 => &[&TLS13, &TLS12][..],
-        TlsVersion::V1_3 => &[&TLS13][..],
-    };
     let mut base = ServerConfig::builder_with_provider(provider.clone())
-        .with_protocol_versions(versions)
+        .with_protocol_versions(versions(minimum_version))
         .map_err(|error| Error {
             key: "tls".into(),
             text: error.to_string(),
@@ -307,6 +318,16 @@ fn current(
         clients,
         resolver,
     })
+}
+
+static BOTH: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
+static NEWEST: &[&SupportedProtocolVersion] = &[&TLS13];
+
+fn versions(minimum: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
+    match minimum {
+        TlsVersion::V1_2 => BOTH,
+        TlsVersion::V1_3 => NEWEST,
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -114,6 +114,14 @@ impl Tls {
         SessionTls::new(&current.base, self.binding, self.minimum_version)
     }
 
+    /// The TLS of the administration: HTTPS with the same certificates, and no client certificates.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub fn https(&self) -> Result<Arc<rustls::ServerConfig>, rustls::Error> {
+        self.in_force.https()
+    }
+
     /// The part that follows its files.
     #[must_use]
     pub fn in_force(&self) -> &Arc<InForce> {

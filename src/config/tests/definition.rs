@@ -445,6 +445,7 @@ fn keys_that_take_a_restart_are_told_when_they_change() {
         .map(|key| key.name)
         .collect();
     let expected = [
+        "admin.listen",
         "limits.concurrent-logins",
         "limits.waiting-logins",
         "log.format",

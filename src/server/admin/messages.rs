@@ -1,8 +1,9 @@
 //! The messages of the API, as requests and answers have them: JSON objects.
 
-use std::{path::PathBuf, time::SystemTime};
+use std::{net::SocketAddr, path::PathBuf, time::SystemTime};
 
 use ipnet::IpNet;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -15,21 +16,21 @@ pub use crate::{
 };
 
 /// It was done.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Done {
     /// The result, in a line for people.
     pub text: String,
 }
 
 /// It was not done.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Failed {
     /// Why, in lines for people.
     pub error: String,
 }
 
 /// A part of a long list.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Page {
     /// Entries that have this text in one of their fields, in any case of letters.
@@ -67,18 +68,22 @@ fn contains(value: &serde_json::Value, wanted: &str) -> bool {
 }
 
 /// The sessions there are, in the order in which they came.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Sessions {
     /// All of them.
     pub total: usize,
     /// Those that the filter leaves.
     pub matching: usize,
+    /// Transfers that are under way.
+    pub transfers: usize,
+    /// Bytes on the wire of all data connections since the start, TLS included.
+    pub moved: u64,
     /// This part of those.
     pub sessions: Vec<SessionStatus>,
 }
 
 /// Sessions to be ended: those that all of this is true of, and something has to be said.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct EndSessions {
     /// The session, as the log names it.
@@ -88,13 +93,14 @@ pub struct EndSessions {
     /// The virtual host.
     pub host: Option<String>,
     /// The network that the client is in.
+    #[schemars(with = "Option<String>")]
     pub network: Option<IpNet>,
     /// Why, for the log.
     pub reason: Option<String>,
 }
 
 /// The bans that are in force, the newest first.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Bans {
     /// All of them.
     pub total: usize,
@@ -105,10 +111,11 @@ pub struct Bans {
 }
 
 /// A network to be banned.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct NewBan {
     /// The network.
+    #[schemars(with = "String")]
     pub network: IpNet,
     /// For so many seconds; without it, until it is lifted.
     pub seconds: Option<u64>,
@@ -120,10 +127,11 @@ pub struct NewBan {
 }
 
 /// A network, of which the bans are to be lifted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Unban {
     /// The network, or one around those that are banned.
+    #[schemars(with = "String")]
     pub network: IpNet,
 }
 
@@ -139,7 +147,7 @@ pub struct Quarantine {
 }
 
 /// How an upload is to be released from quarantine.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Release {
     /// Also in place of a file that has come to be under its name since.
@@ -148,14 +156,14 @@ pub struct Release {
 }
 
 /// How much plugins keep, by their names.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct States {
     /// All of them.
     pub plugins: Vec<KeptState>,
 }
 
 /// A key that a plugin is to forget.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Forget {
     /// One key; all of them otherwise.
@@ -163,7 +171,7 @@ pub struct Forget {
 }
 
 /// How much a plugin keeps in `state`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct KeptState {
     /// The plugin's name.
@@ -196,6 +204,9 @@ pub struct Status {
     pub configuration: Option<PathBuf>,
     /// Where it listens.
     pub listening: Vec<Listening>,
+    /// Where the administration is served over TCP.
+    #[serde(default)]
+    pub admin: Option<SocketAddr>,
     /// Control connections.
     pub sessions: usize,
     /// The configurations that sessions use, the newest first: a session keeps the one that it

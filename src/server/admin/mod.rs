@@ -1,19 +1,25 @@
 //! The administration of a server that runs: one HTTP API, over the control socket and, where it is
 //! configured, over TCP.
 
+mod access;
 mod bans;
 pub mod messages;
+mod openapi;
+mod page;
 mod quarantine;
 mod sessions;
 mod state;
 mod status;
+mod tcp;
+pub mod tokens;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use axum::{
     Extension, Json, Router,
-    extract::{FromRequest, FromRequestParts, Request, State},
+    extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Request, State},
     http::{StatusCode, request::Parts},
+    middleware,
     response::{IntoResponse, Response},
     routing::{MethodRouter, delete, get, post},
 };
@@ -22,9 +28,19 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use serde::de::DeserializeOwned;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::timeout,
+};
 
-use self::messages::{Done, Failed};
+pub(super) use self::tcp::{AdminListener, AdminSocket};
+use self::{
+    access::Access,
+    messages::{
+        Bans, Done, EndSessions, Failed, Forget, NewBan, Page, Release, Sessions, States, Unban,
+    },
+    openapi::Operation,
+};
 use super::Running;
 
 /// The prefix of all paths.
@@ -39,12 +55,15 @@ const BODY: usize = 64 << 10;
 pub(super) enum Actor {
     /// A process that can reach the control socket: the server's own user, or root.
     Socket,
+    /// The holder of the token of this name.
+    Token(String),
 }
 
 impl fmt::Display for Actor {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Socket => formatter.write_str("the control socket"),
+            Self::Token(name) => write!(formatter, "the token {name}"),
         }
     }
 }
@@ -101,9 +120,14 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Wanted<T> {
     type Rejection = Refused;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refused> {
-        match Json::<T>::from_request(request, state).await {
-            Ok(Json(body)) => Ok(Self(body)),
-            Err(error) => Err(Refused::new(error.status(), error.body_text())),
+        let read = timeout(PATIENCE, Json::<T>::from_request(request, state));
+        match read.await {
+            Ok(Ok(Json(body))) => Ok(Self(body)),
+            Ok(Err(error)) => Err(Refused::new(error.status(), error.body_text())),
+            Err(_) => {
+                let text = "the body did not come in time";
+                Err(Refused::new(StatusCode::REQUEST_TIMEOUT, text))
+            }
         }
     }
 }
@@ -122,37 +146,121 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// All paths of the API.
-pub(super) fn router(running: Arc<Running>) -> Router {
-    let routes: Vec<(&str, MethodRouter<Arc<Running>>)> = vec![
-        ("/status", get(status::status)),
-        ("/reload", post(status::reload)),
-        ("/sessions", get(sessions::list)),
-        ("/sessions/end", post(sessions::end)),
-        ("/bans", get(bans::list).post(bans::ban).delete(bans::lift)),
-        ("/quarantine", get(quarantine::list)),
-        ("/quarantine/{id}", delete(quarantine::discard)),
-        ("/quarantine/{id}/release", post(quarantine::release)),
-        ("/state", get(state::list)),
-        ("/state/{plugin}", delete(state::clear)),
-        #[cfg(feature = "misbehave")]
-        ("/misbehave", post(super::misbehave::answer)),
-    ];
-    let mut api = Router::new();
-    for (path, methods) in routes {
-        api = api.route(path, methods);
+/// One path of the API.
+struct Route {
+    path: &'static str,
+    methods: MethodRouter<Arc<Running>>,
+    /// Its methods, for the description.
+    operations: Vec<Operation>,
+}
+
+impl Route {
+    fn new(path: &'static str, methods: MethodRouter<Arc<Running>>) -> Self {
+        Self {
+            path,
+            methods,
+            operations: Vec::new(),
+        }
     }
-    let api = api
-        .fallback(async || Refused::not_found("there is no such path"))
-        .method_not_allowed_fallback(async || {
-            let text = "this path does not take that method";
-            Refused::new(StatusCode::METHOD_NOT_ALLOWED, text)
-        })
-        .layer(axum::extract::DefaultBodyLimit::max(BODY))
-        .with_state(running);
+
+    /// Describes one of its methods.
+    fn says(mut self, operation: Operation) -> Self {
+        self.operations.push(operation);
+        self
+    }
+}
+
+/// All paths of the API: the one list of them.
+fn routes() -> Vec<Route> {
+    let (list, deed) = (Operation::get, Operation::deed);
+    vec![
+        Route::new("/status", get(status::status)).says(list("How the server is")),
+        Route::new("/reload", post(status::reload)).says(deed(
+            "post",
+            "Reads configuration, certificates and plugins again",
+        )),
+        Route::new("/drain", post(status::drain)).says(deed(
+            "post",
+            "Ends the server: no new sessions, and transfers get server.drain-timeout to end",
+        )),
+        Route::new("/sessions", get(sessions::list)).says(
+            list("The sessions there are")
+                .query::<Page>()
+                .answers::<Sessions>(),
+        ),
+        Route::new("/sessions/end", post(sessions::end)).says(
+            deed("post", "Ends the sessions that all of this is true of").body::<EndSessions>(),
+        ),
+        Route::new("/bans", get(bans::list).post(bans::ban).delete(bans::lift))
+            .says(
+                list("The bans that are in force")
+                    .query::<Page>()
+                    .answers::<Bans>(),
+            )
+            .says(deed("post", "Bans a network").body::<NewBan>())
+            .says(deed("delete", "Lifts the bans within a network").query::<Unban>()),
+        Route::new("/quarantine", get(quarantine::list))
+            .says(list("The uploads in quarantine, the oldest first").query::<Page>()),
+        Route::new("/quarantine/{id}", delete(quarantine::discard))
+            .says(deed("delete", "Deletes an upload from quarantine")),
+        Route::new("/quarantine/{id}/release", post(quarantine::release))
+            .says(deed("post", "Publishes an upload from quarantine").body::<Release>()),
+        Route::new("/state", get(state::list))
+            .says(list("How much plugins keep").answers::<States>()),
+        Route::new("/state/{plugin}", delete(state::clear))
+            .says(deed("delete", "Has a plugin forget what it keeps").query::<Forget>()),
+        #[cfg(feature = "misbehave")]
+        Route::new("/misbehave", post(super::misbehave::answer)),
+    ]
+}
+
+fn api(running: Arc<Running>) -> Router {
+    let mut api = Router::new();
+    for route in routes() {
+        api = api.route(route.path, route.methods);
+    }
+    api.route(
+        "/openapi.json",
+        get(async || Json(openapi::document(&routes()))),
+    )
+    .fallback(async || Refused::not_found("there is no such path"))
+    .method_not_allowed_fallback(async || {
+        let text = "this path does not take that method";
+        Refused::new(StatusCode::METHOD_NOT_ALLOWED, text)
+    })
+    .with_state(running)
+}
+
+/// The API for those who can reach the control socket.
+pub(super) fn router(running: Arc<Running>) -> Router {
     Router::new()
-        .nest(PREFIX, api)
+        .nest(PREFIX, api(running))
         .fallback(async || Refused::not_found("there is no such path"))
+        .layer(DefaultBodyLimit::max(BODY))
+        .layer(Extension(Actor::Socket))
+}
+
+/// The page, and the API for those who have a token.
+fn public_router(running: Arc<Running>, access: Arc<Access>) -> Router {
+    let authorize = middleware::from_fn_with_state(access.clone(), access::authorize);
+    let login = Router::new()
+        .route(
+            "/login",
+            get(access::who)
+                .post(access::log_in)
+                .delete(access::log_out),
+        )
+        .with_state(access);
+    Router::new()
+        .nest(PREFIX, api(running).layer(authorize))
+        .merge(login)
+        .route("/", get(page::index))
+        .route("/page.js", get(page::script))
+        .route("/page.css", get(page::style))
+        .route("/icon.svg", get(page::icon))
+        .fallback(async || Refused::not_found("there is no such path"))
+        .layer(DefaultBodyLimit::max(BODY))
+        .layer(middleware::map_response(page::with_headers))
 }
 
 /// Serves one connection.
@@ -162,12 +270,10 @@ pub(super) fn router(running: Arc<Running>) -> Router {
 pub(super) async fn serve(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     router: Router,
-    actor: Actor,
 ) -> hyper::Result<()> {
-    let service = TowerToHyperService::new(router.layer(Extension(actor)));
     hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(PATIENCE)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
         .await
 }

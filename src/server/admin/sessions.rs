@@ -8,12 +8,15 @@ use super::{
 };
 
 pub(super) async fn list(State(running): Server, Query(page): Query<Page>) -> Json<Sessions> {
-    let all = running.resources.users().sessions.list();
+    let table = &running.resources.users().sessions;
+    let (all, traffic) = (table.list(), table.traffic());
     let total = all.len();
     let (sessions, matching) = page.of(all);
     Json(Sessions {
         total,
         matching,
+        transfers: traffic.transfers,
+        moved: traffic.moved,
         sessions,
     })
 }

@@ -24,6 +24,12 @@ pub(super) async fn reload(
     }
 }
 
+pub(super) async fn drain(State(running): Server, Extension(actor): Extension<Actor>) -> Deed {
+    tracing::info!(by = %actor, "the server is to end");
+    running.stop.notify_one();
+    done("the server ends: no new sessions, and transfers may finish")
+}
+
 impl Running {
     pub(in crate::server) async fn status(&self) -> Status {
         let current = self.current.lock().await;
@@ -44,6 +50,7 @@ impl Running {
                 .iter()
                 .map(|serving| serving.listening)
                 .collect(),
+            admin: self.admin,
             sessions: self.acceptor.admission.sessions(),
             generations: self.generations.used(generation.as_ref()),
             instances: Some(self.resources.host().instances()),

@@ -10,16 +10,18 @@ use std::{
 };
 
 use ipnet::IpNet;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The most bans that are kept; beyond it the one that ends first goes.
 const MOST: usize = 100_000;
 
 /// A network that is not let in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Ban {
     /// The network, or the single address.
+    #[schemars(with = "String")]
     pub network: IpNet,
     /// Seconds since 1970 at which it began.
     pub since: u64,
