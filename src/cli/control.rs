@@ -128,6 +128,12 @@ fn shown(status: &Status) -> String {
         let stands = if wall.stands { "" } else { "DOES NOT STAND: " };
         row("wall", format!("{}: {stands}{}", wall.name, wall.text))
     }));
+    if let Some(dropped) = status.audit_dropped.filter(|dropped| *dropped > 0) {
+        rows.push(row(
+            "audit",
+            format!("{dropped} LINES DROPPED since the start"),
+        ));
+    }
     rows.push(row("sessions", status.sessions.to_string()));
     // The newest is the one above.
     rows.extend(status.generations.iter().skip(1).map(|one| {

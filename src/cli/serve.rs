@@ -1,6 +1,12 @@
 //! `portcullis serve`.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    fs::DirBuilder,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::runtime;
 
@@ -58,6 +64,7 @@ struct Prepared {
 fn prepare(loaded: &mut Loaded) -> Result<Prepared, Problem> {
     privileges::become_user(loaded)?;
     loaded.warnings.extend(privileges::unreadable(loaded));
+    make_logs(loaded)?;
     let startup = Arc::new(Startup::real());
     let info = first_start::prepare(loaded, &startup)?;
     let preopened = server::preopen(loaded, &startup)?;
@@ -82,6 +89,22 @@ fn prepare(loaded: &mut Loaded) -> Result<Prepared, Problem> {
         compiler,
         confinement,
     })
+}
+
+/// Makes the directory of logs where one is named that is to be in it.
+fn make_logs(loaded: &Loaded) -> Result<(), Problem> {
+    let logs = loaded.config.server.logs();
+    let audit = &loaded.config.audit;
+    let files = [
+        ("audit.file", &audit.file),
+        ("audit.xferlog", &audit.xferlog),
+    ];
+    let inside = |file: &Option<PathBuf>| file.as_deref().and_then(Path::parent) == Some(&logs);
+    let Some((key, _)) = files.iter().find(|(_, file)| inside(file)) else {
+        return Ok(());
+    };
+    let made = DirBuilder::new().recursive(true).mode(0o750).create(&logs);
+    made.map_err(|error| loaded.problem(key, format!("{}: {error}", logs.display())))
 }
 
 async fn serve(loaded: Loaded, prepared: Prepared) -> Result<(), Failure> {

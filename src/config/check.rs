@@ -70,6 +70,22 @@ fn server(config: &Config, findings: &mut Findings) {
             }
         }
     }
+    for (key, file) in [
+        ("audit.file", &config.audit.file),
+        ("audit.xferlog", &config.audit.xferlog),
+    ] {
+        let directory = file.as_deref().and_then(Path::parent);
+        // Serving may write to that directory, and must not to these.
+        if directory.is_some_and(|directory| server.state.starts_with(directory)) {
+            findings.error(
+                key,
+                "expected a file in a directory of its own, such as /var/log/portcullis",
+            );
+        }
+    }
+    if config.audit.file.is_some() && config.audit.file == config.audit.xferlog {
+        findings.error("audit.xferlog", "this is audit.file already");
+    }
     if let Some(address) = config.admin.listen
         && let Some((_, key)) = seen.iter().find(|(other, _)| overlap(address, **other))
     {

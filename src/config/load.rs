@@ -234,6 +234,10 @@ impl Loaded {
             .file
             .iter_mut()
             .for_each(|file| join(state, file));
+        let logs = config.server.logs();
+        for file in [&mut config.audit.file, &mut config.audit.xferlog] {
+            file.iter_mut().for_each(|file| join(&logs, file));
+        }
         if let Some(file) = &mut config.bans.deny_file {
             join(base("bans.deny-file"), file);
         }

@@ -9,6 +9,7 @@
 //! said, so that whoever finds fault with a value later can name the place: [`Loaded::locate`].
 
 mod admin;
+mod audit;
 mod bans;
 mod check;
 mod defaults;
@@ -46,6 +47,7 @@ use serde::{Deserialize, Serialize};
 use smart_default::SmartDefault;
 
 pub use admin::Admin;
+pub use audit::Audit;
 pub use bans::Bans;
 pub use document::Document;
 pub use error::{ConfigError, Problem};
@@ -79,6 +81,8 @@ pub struct Config {
     pub limits: Limits,
     /// The log.
     pub log: Log,
+    /// Files that tell all that happens.
+    pub audit: Audit,
     /// The administration over TCP.
     pub admin: Admin,
     /// Clients that are not let in.

@@ -105,6 +105,12 @@ pub enum AccountChange {
 }
 
 impl Server {
+    /// The directory of logs that are not told to be elsewhere, in the state directory.
+    #[must_use]
+    pub fn logs(&self) -> PathBuf {
+        self.state.join("log")
+    }
+
     /// The directory of compiled plugins, in the state directory.
     #[must_use]
     pub fn compiled(&self) -> PathBuf {

@@ -110,6 +110,15 @@ impl Reach {
             reach.directory(file, Access::Write, "state.file");
         }
         reach.directory(&bans::directory(state), Access::Write, "server.state");
+        for (key, file) in [
+            ("audit.file", &config.audit.file),
+            ("audit.xferlog", &config.audit.xferlog),
+        ] {
+            // It is opened anew, under its name.
+            if let Some(directory) = file.as_deref().and_then(Path::parent) {
+                reach.directory(directory, Access::Write, key);
+            }
+        }
         if let Some(file) = &config.bans.deny_file {
             reach.file(file, "bans.deny-file");
         }

@@ -3,7 +3,7 @@
 //! A session emits each event once. The log, the plugins that listen, and whoever else keeps or counts
 //! something, are [`Observer`]s of it, and none knows of the others.
 
-use std::{fmt, net::SocketAddr, sync::Arc};
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use super::{Fault, SessionInfo};
 use crate::ftp::path::VirtualPath;
@@ -37,6 +37,18 @@ impl Observers {
 /// Something that has happened.
 #[derive(Clone, Copy)]
 pub enum Event<'a> {
+    /// A client has connected, and is to be served.
+    Connected,
+    /// A client was not let in.
+    ConnectionRefused {
+        /// Why.
+        cause: &'a str,
+    },
+    /// The connection of a client that was let in has ended.
+    Disconnected {
+        /// How long it lasted.
+        lasted: Duration,
+    },
     /// A user has logged in.
     LoggedIn {
         /// The authenticator that accepted.
@@ -80,6 +92,8 @@ pub enum Event<'a> {
         path: &'a VirtualPath,
         /// Those that were sent.
         bytes: u64,
+        /// How long it took.
+        lasted: Duration,
     },
     /// A directory was made.
     DirectoryMade {
@@ -186,6 +200,8 @@ pub struct Uploaded<'a> {
     pub unclosed: bool,
     /// Why not all have decided.
     pub unjudged: Option<&'a str>,
+    /// How long it took, the verdict included.
+    pub lasted: Duration,
 }
 
 /// An operation that was refused by other than a guard.
@@ -218,6 +234,8 @@ pub struct TransferFailed<'a> {
     pub blame: Blame,
     /// Whether there was a data connection.
     pub connected: bool,
+    /// How long it went on.
+    pub lasted: Duration,
 }
 
 /// An upload that was refused by an inspector.

@@ -101,106 +101,11 @@ impl Observer for Listeners {
         if self.queues.is_empty() {
             return;
         }
-        let of = |kind| Record::of(kind, session);
-        let record = match *event {
-            Event::LoggedIn { .. } => of(Kind::Login),
-            Event::LoginFailed { reason, .. } => of(Kind::LoginFailed).reason(reason),
-            Event::LoginOutdated { cause } => of(Kind::LoginFailed).reason(cause),
-            Event::LoggedOut { reason } => match reason {
-                Some(reason) => of(Kind::Logout).reason(reason),
-                None => of(Kind::Logout),
-            },
-            Event::Uploaded(uploaded) => of(Kind::Upload).uploaded(uploaded),
-            Event::Released {
-                path,
-                bytes,
-                sha256,
-                plugin,
-            } => Record {
-                path: Some(path.to_owned()),
-                ..of(Kind::Upload)
-                    .size(bytes)
-                    .sha256(sha256)
-                    .plugin(plugin)
-                    .operation("release")
-            },
-            Event::Downloaded { path, bytes } => of(Kind::Download).path(path).size(bytes),
-            Event::DirectoryMade { path } => of(Kind::MakeDirectory).path(path),
-            Event::DirectoryRemoved { path } => of(Kind::RemoveDirectory).path(path),
-            Event::Deleted { path } => of(Kind::Delete).path(path),
-            Event::Renamed { from, to } => of(Kind::Rename).path(from).to(to),
-            Event::MetadataChanged { path } => of(Kind::ChangeMetadata).path(path),
-            Event::Denied {
-                operation,
-                path,
-                reason,
-            } => {
-                let record = of(Kind::Denied).path(path).operation(operation);
-                match reason {
-                    Some(reason) => record.reason(reason),
-                    None => record,
-                }
+        Record::each(session, event, |record| {
+            if record.event.is_for_listeners() {
+                self.tell(&record);
             }
-            Event::Refused(refused) => Record {
-                path: refused.path.map(|path| path.as_str().to_owned()),
-                size: refused.bytes,
-                ..of(Kind::Denied)
-                    .operation(refused.operation)
-                    .reason(refused.cause)
-            },
-            Event::StorageFailed {
-                operation,
-                transfer,
-                path,
-                cause,
-            } => match transfer {
-                true => of(Kind::TransferFailed)
-                    .path(path)
-                    .operation(operation)
-                    .reason(cause),
-                // The contract has a word for transfers alone.
-                false => return,
-            },
-            Event::TransferFailed(failed) => of(Kind::TransferFailed).transfer_failed(failed),
-            Event::NoPort { cause } => of(Kind::TransferFailed)
-                .operation("data-connection")
-                .reason(cause),
-            Event::DataConnectionDropped { from, path, cause } => Record {
-                path: path.map(|path| path.as_str().to_owned()),
-                ..of(Kind::Denied)
-                    .operation("data-connection")
-                    .reason(format!("from {}: {cause}", from.ip()))
-            },
-            Event::UploadRefused(refused) => match refused.quarantine {
-                Some(_) => of(Kind::UploadQuarantined).upload_refused(refused),
-                None => of(Kind::UploadRefused).upload_refused(refused),
-            },
-            Event::UploadRefusedLate(refused) => {
-                of(Kind::UploadRefusedLate).upload_refused(refused)
-            }
-            // The contract has no word for it.
-            Event::FaultPassed { .. } => return,
-            Event::Faulted {
-                operation,
-                path,
-                upload,
-                fault,
-            } => {
-                let about = |kind| Record {
-                    path: path.map(|path| path.as_str().to_owned()),
-                    size: upload.map(|upload| upload.bytes),
-                    ..of(kind)
-                        .fault(fault)
-                        .sha256(upload.and_then(|upload| upload.sha256))
-                };
-                self.tell(&about(Kind::Fault).operation(operation));
-                match upload {
-                    Some(_) => about(Kind::UploadRefused),
-                    None => return,
-                }
-            }
-        };
-        self.tell(&record);
+        });
     }
 }
 

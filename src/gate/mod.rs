@@ -12,7 +12,7 @@ pub mod grounds;
 pub mod health;
 pub mod listeners;
 pub mod path_policy;
-mod record;
+pub(crate) mod record;
 pub mod session;
 pub mod upload;
 

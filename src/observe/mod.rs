@@ -1,5 +1,7 @@
 //! The operator's view: the log.
 
+mod append;
+pub mod audit;
 pub mod escape;
 mod format;
 mod rate;

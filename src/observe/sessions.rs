@@ -57,6 +57,8 @@ impl Observer for SessionLog {
             }
             // Why the server ended it has its line before the last reply.
             Event::LoggedOut { .. } | Event::Released { .. } => {}
+            // They have lines of their own.
+            Event::Connected | Event::Disconnected { .. } | Event::ConnectionRefused { .. } => {}
             Event::Uploaded(uploaded) => line!(
                 info,
                 info,
@@ -65,7 +67,7 @@ impl Observer for SessionLog {
                 close_notify = uploaded.unclosed.then_some(false),
                 "stored"
             ),
-            Event::Downloaded { path, bytes } => {
+            Event::Downloaded { path, bytes, .. } => {
                 line!(info, info, path = path.as_str(), bytes, "sent");
             }
             Event::DirectoryMade { path } => {
@@ -176,6 +178,7 @@ fn log_transfer_failed(info: &SessionInfo, failed: &TransferFailed<'_>) {
         cause,
         blame,
         connected,
+        ..
     } = *failed;
     let (path, cause) = (path.map(|path| path.as_str()), cause.to_string());
     if !connected {

@@ -27,6 +27,7 @@ use super::{
 };
 use crate::{
     ftp::address,
+    gate::{SessionInfo, event::Event},
     observe::Rate,
     open_files,
     session::{Origin, Session, Shutdown, generation::Generation, wire::Wire},
@@ -258,6 +259,7 @@ impl Acceptor {
             Refusal::TooFast => "Too many connections from your address, try again later",
         };
         if self.refusals.admits(client.ip()) {
+            self.tell_refused(client, &refusal.to_string());
             match refusal {
                 Refusal::Banned(network, reason) => {
                     tracing::info!(%client, %network, reason, "a connection was refused: banned");
@@ -277,6 +279,19 @@ impl Acceptor {
         say(tcp, kind, text);
     }
 
+    /// Tells those who observe the default host: no other is known yet.
+    fn tell_refused(&self, client: SocketAddr, cause: &str) {
+        if let Some(generation) = self.generation() {
+            let nobody = SessionInfo::nobody("");
+            let nobody = SessionInfo {
+                client,
+                ..SessionInfo::clone(&nobody)
+            };
+            let event = Event::ConnectionRefused { cause };
+            generation.hosts.default().observers.emit(&nobody, &event);
+        }
+    }
+
     fn refuse(&self, tcp: &TcpStream, client: SocketAddr, kind: TlsStart, refused: Refused) {
         let (limit, text) = match refused {
             Refused::Full => ("limits.sessions", "Too many sessions, try again later"),
@@ -286,6 +301,7 @@ impl Acceptor {
             ),
         };
         if self.refusals.admits(client.ip()) {
+            self.tell_refused(client, limit);
             tracing::warn!(%client, limit, "a connection was refused");
         }
         say(tcp, kind, text);

@@ -43,6 +43,7 @@ use self::{
 use crate::{
     config::{Config, Loaded, Problem},
     confine::{self, Confinement, Loader},
+    observe::audit::Audit,
     open_files,
     plugin::{Tools, compiler::Compiler},
     session::{Shutdown, generation::Generation},
@@ -106,6 +107,7 @@ pub struct Preopened {
     /// None where a server runs already, of which this is a trial.
     control: Option<Control>,
     admin: Option<AdminSocket>,
+    audit: Audit,
     addresses: Vec<Taken>,
     storages: Storages,
 }
@@ -145,9 +147,11 @@ pub fn preopen(loaded: &mut Loaded, startup: &Arc<Startup>) -> Result<Preopened,
         loaded.warnings.extend(ports);
     }
     let admin = AdminSocket::take(loaded, startup)?;
+    let audit = Audit::open(loaded, startup)?;
     Ok(Preopened {
         control,
         admin,
+        audit,
         addresses,
         storages,
     })
@@ -165,11 +169,12 @@ struct Opened {
 async fn open(
     loaded: &mut Loaded,
     storages: Storages,
+    audit: Audit,
     tools: Tools,
     startup: &Arc<Startup>,
 ) -> Result<Opened, Problem> {
     let (ended, told) = mpsc::channel(1);
-    let resources = Resources::new(loaded, storages, tools, ended, startup)?;
+    let resources = Resources::new(loaded, storages, audit, tools, ended, startup)?;
     let prepared = resources.prepare(loaded, startup).await?;
     loaded.warnings.extend(prepared.warnings.iter().cloned());
     Ok(Opened {
@@ -200,7 +205,7 @@ pub async fn try_start(
     tools: Tools,
     startup: &Arc<Startup>,
 ) -> Result<Tried, Problem> {
-    let opened = open(loaded, preopened.storages, tools, startup).await?;
+    let opened = open(loaded, preopened.storages, preopened.audit, tools, startup).await?;
     let name = warnings::advertise(loaded).await;
     loaded.warnings.extend(name);
     let listening = preopened.addresses.iter().map(|taken| {
@@ -238,8 +243,12 @@ impl Server {
             compiler,
             loader: confinement.loader.clone(),
         };
-        let storages = preopened.storages;
-        let opened = open(&mut loaded, storages, tools, &Arc::new(Startup::real())).await?;
+        let (storages, audit) = (preopened.storages, preopened.audit);
+        audit
+            .start()
+            .map_err(|error| loaded.problem("audit", error.to_string()))?;
+        let startup = Arc::new(Startup::real());
+        let opened = open(&mut loaded, storages, audit, tools, &startup).await?;
         let Some(control) = preopened.control else {
             return Err(loaded.problem("server.state", "it cannot be had"));
         };
@@ -339,7 +348,12 @@ impl Server {
                 Sign::Reload => {
                     // Aside, so that SIGTERM is heard meanwhile.
                     let running = running.clone();
-                    tokio::spawn(async move { running.reload("SIGHUP").await });
+                    tokio::spawn(async move {
+                        let reloaded = running.reload("SIGHUP").await;
+                        let outcome = reloaded.as_deref().map_err(String::as_str);
+                        let audit = running.resources.audit();
+                        audit.administration("SIGHUP", "reload", outcome);
+                    });
                 }
             }
         };
@@ -393,6 +407,7 @@ impl Server {
         // With it goes the last that keeps listeners waiting for events.
         let host = running.resources.host();
         let bans = running.resources.bans().clone();
+        let audit = running.resources.audit().clone();
         drop(running);
         tokio::select! {
             _ = told.recv() => {}
@@ -402,6 +417,7 @@ impl Server {
         // Last, since listeners keep things, too.
         let _ = tokio::task::spawn_blocking(move || {
             bans::flush(&bans);
+            audit.flush();
             host.flush();
         })
         .await;

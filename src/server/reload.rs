@@ -33,6 +33,8 @@ impl Running {
     /// # Errors
     /// The problem, for people; nothing has changed then.
     pub(super) async fn reload(self: &Arc<Self>, why: &str) -> Result<String, String> {
+        // Whatever becomes of the rest.
+        self.resources.audit().reopen();
         // One after the other.
         let mut current = self.current.lock().await;
         tracing::info!(why, "reloading");

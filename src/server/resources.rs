@@ -16,7 +16,7 @@ use crate::{
     config::{self, Loaded, Problem, Storage as Configured},
     fair::Turns,
     gate::{Gates, event::Observers, listeners::Listeners},
-    observe::SessionLog,
+    observe::{SessionLog, audit::Audit},
     plugin::{Host, Tools, cache_directory},
     session::{
         generation::Generation,
@@ -42,6 +42,7 @@ pub struct Resources {
     users: Arc<Users>,
     logins: Arc<Turns>,
     bans: Arc<Bans>,
+    audit: Audit,
     storages: Mutex<Storages>,
     /// Dropped when all events have been told.
     ended: mpsc::Sender<()>,
@@ -79,6 +80,7 @@ impl Resources {
     pub fn new(
         loaded: &Loaded,
         storages: Storages,
+        audit: Audit,
         tools: Tools,
         ended: mpsc::Sender<()>,
         startup: &Startup,
@@ -92,7 +94,7 @@ impl Resources {
         {
             Host::try_state_file(path, startup).map_err(|error| error.problem(loaded))?;
         }
-        let bans = Bans::open(&config.bans, &config.server.state);
+        let bans = Bans::open(&config.bans, &config.server.state, audit.clone());
         let bans = bans.map_err(|(key, text)| loaded.problem(key, text))?;
         let host = Host::with(&config.plugin_host, &cache, state_file, tools);
         Ok(Self {
@@ -103,6 +105,7 @@ impl Resources {
                 config.limits.waiting_logins,
             ),
             bans: Arc::new(bans),
+            audit,
             storages: Mutex::new(storages),
             ended,
         })
@@ -185,6 +188,7 @@ impl Resources {
                 observers: Observers::new(vec![
                     Arc::new(SessionLog),
                     self.bans.clone(),
+                    Arc::new(self.audit.clone()),
                     Arc::new(Listeners::start(&gates.listeners, queue, &self.ended)),
                 ]),
                 config,
@@ -208,6 +212,11 @@ impl Resources {
     /// The clients that are not let in.
     pub fn bans(&self) -> &Arc<Bans> {
         &self.bans
+    }
+
+    /// The files of the audit.
+    pub fn audit(&self) -> &Audit {
+        &self.audit
     }
 
     /// The plugin host.

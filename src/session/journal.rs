@@ -1,7 +1,12 @@
 //! Where a session's work meets its [events](Event): how errors of the storage, of pumps and of data
 //! connections are told.
 
-use std::{fmt, net::SocketAddr, sync::Arc};
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{errors, transfer::Ended};
 pub(super) use crate::gate::event::{Blame, Transfer as Operation, Uploaded as Stored};
@@ -25,6 +30,8 @@ pub(super) struct Journal {
     observers: Observers,
     /// The file or directory that a data connection is for, once that is known.
     path: Option<VirtualPath>,
+    /// When the command began.
+    begun: Instant,
 }
 
 impl DropReporter for Journal {
@@ -66,6 +73,7 @@ impl Journal {
             facts,
             observers,
             path: None,
+            begun: Instant::now(),
         }
     }
 
@@ -73,6 +81,11 @@ impl Journal {
     pub(super) fn at(mut self, path: Option<VirtualPath>) -> Self {
         self.path = path;
         self
+    }
+
+    /// How long the command has gone on.
+    pub(super) fn lasted(&self) -> Duration {
+        self.begun.elapsed()
     }
 
     /// Tells all who observe.
@@ -130,6 +143,7 @@ impl Journal {
             cause: broken.cause,
             blame: broken.fault,
             connected: true,
+            lasted: self.lasted(),
         }));
     }
 
@@ -215,6 +229,7 @@ impl Journal {
             cause,
             blame: Blame::Client,
             connected: false,
+            lasted: self.lasted(),
         }));
     }
 

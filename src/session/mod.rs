@@ -71,7 +71,7 @@ use crate::{
         reply::Reply,
         secret::Line,
     },
-    gate::session::line,
+    gate::{event::Event, session::line},
     tls,
 };
 
@@ -159,6 +159,7 @@ impl Session {
     /// Serves the client until one of us has enough.
     pub async fn run(mut self) {
         line!(debug, self.connection.facts, "connected");
+        self.connection.emit(&Event::Connected);
         if let Err(error) = self.serve().await {
             let error = tls::errors::describe(&error);
             line!(
@@ -169,6 +170,11 @@ impl Session {
             );
         }
         line!(debug, self.connection.facts, "closed");
+        // The logout comes first.
+        self.state = LoginState::Greeted;
+        self.connection.emit(&Event::Disconnected {
+            lasted: self.started.elapsed(),
+        });
         self.connection.control.close().await;
     }
 

@@ -127,6 +127,7 @@ impl Upload {
             sha256,
             unclosed: self.unclosed,
             unjudged,
+            lasted: self.journal.lasted(),
         }));
         let mut text = "Transfer complete".to_owned();
         if self.unclosed {

@@ -72,7 +72,12 @@ impl UserSession<'_> {
             };
             match guard.watch(pump).await {
                 Ok(Ok(bytes)) => {
-                    journal.emit(&Event::Downloaded { path: &path, bytes });
+                    let lasted = journal.lasted();
+                    journal.emit(&Event::Downloaded {
+                        path: &path,
+                        bytes,
+                        lasted,
+                    });
                     Reply::new(226, "Transfer complete")
                 }
                 Ok(Err(error)) => {

@@ -12,6 +12,7 @@ mod support;
 
 mod access;
 mod api;
+mod audit;
 mod http;
 mod page;
 mod webdriver;

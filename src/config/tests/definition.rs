@@ -446,6 +446,8 @@ fn keys_that_take_a_restart_are_told_when_they_change() {
         .collect();
     let expected = [
         "admin.listen",
+        "audit.file",
+        "audit.xferlog",
         "limits.concurrent-logins",
         "limits.waiting-logins",
         "log.format",

@@ -207,6 +207,9 @@ pub struct Status {
     /// Where the administration is served over TCP.
     #[serde(default)]
     pub admin: Option<SocketAddr>,
+    /// Lines of the audit that were dropped since the start, where there is one.
+    #[serde(default)]
+    pub audit_dropped: Option<u64>,
     /// Control connections.
     pub sessions: usize,
     /// The configurations that sessions use, the newest first: a session keeps the one that it

@@ -19,7 +19,7 @@ use axum::{
     Extension, Json, Router,
     extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Request, State},
     http::{StatusCode, request::Parts},
-    middleware,
+    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{MethodRouter, delete, get, post},
 };
@@ -100,17 +100,49 @@ impl Refused {
     }
 }
 
+/// The text of an answer, for the audit.
+#[derive(Clone)]
+struct Told(String);
+
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        (self.status, Json(Failed { error: self.text })).into_response()
+        let told = Told(self.text.clone());
+        let failed = Json(Failed { error: self.text });
+        (self.status, Extension(told), failed).into_response()
+    }
+}
+
+impl IntoResponse for Done {
+    fn into_response(self) -> Response {
+        (Extension(Told(self.text.clone())), Json(self)).into_response()
     }
 }
 
 /// The answer to a request that asks for a deed.
-type Deed = Result<Json<Done>, Refused>;
+type Deed = Result<Done, Refused>;
 
 fn done(text: impl Into<String>) -> Deed {
-    Ok(Json(Done { text: text.into() }))
+    Ok(Done { text: text.into() })
+}
+
+/// Tells the audit of each deed that is asked for, and of what came of it.
+async fn audited(State(running): Server, request: Request, next: Next) -> Response {
+    if request.method().is_safe() {
+        return next.run(request).await;
+    }
+    let actor = request.extensions().get::<Actor>();
+    let by = actor.map_or_else(|| "nobody".to_owned(), Actor::to_string);
+    let action = format!("{} {}", request.method(), request.uri());
+    let answer = next.run(request).await;
+    let told = answer.extensions().get::<Told>();
+    let text = told.map_or("", |told| told.0.as_str());
+    let outcome = match answer.status().is_success() {
+        true => Ok(text),
+        false => Err(text),
+    };
+    let audit = running.resources.audit();
+    audit.administration(&by, &action, outcome);
+    answer
 }
 
 /// A body of JSON; one that will not do is refused in the API's own form.
@@ -228,6 +260,7 @@ fn api(running: Arc<Running>) -> Router {
         let text = "this path does not take that method";
         Refused::new(StatusCode::METHOD_NOT_ALLOWED, text)
     })
+    .layer(middleware::from_fn_with_state(running.clone(), audited))
     .with_state(running)
 }
 

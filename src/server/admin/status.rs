@@ -51,6 +51,7 @@ impl Running {
                 .map(|serving| serving.listening)
                 .collect(),
             admin: self.admin,
+            audit_dropped: self.resources.audit().dropped(),
             sessions: self.acceptor.admission.sessions(),
             generations: self.generations.used(generation.as_ref()),
             instances: Some(self.resources.host().instances()),

@@ -6,6 +6,7 @@ mod list;
 
 use std::{
     collections::HashMap,
+    fmt,
     fs::DirBuilder,
     net::IpAddr,
     os::unix::fs::DirBuilderExt,
@@ -26,6 +27,7 @@ use crate::{
         SessionInfo,
         event::{Event, Observer},
     },
+    observe::audit::Audit,
 };
 
 /// The file's directory and name in the state directory. Serving may write to this directory.
@@ -69,11 +71,22 @@ pub enum Refusal {
     TooFast,
 }
 
+impl fmt::Display for Refusal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Banned(network, reason) => write!(formatter, "{network} is banned: {reason}"),
+            Self::Denied(network) => write!(formatter, "{network} is in bans.deny-file"),
+            Self::TooFast => formatter.write_str("bans.connections-per-minute"),
+        }
+    }
+}
+
 /// All who are not let in. It outlives a reload.
 pub struct Bans {
     state: Mutex<State>,
     file: PathBuf,
     changed: Notify,
+    audit: Audit,
 }
 
 struct State {
@@ -114,7 +127,11 @@ impl Bans {
     ///
     /// # Errors
     /// The key, and the text for people.
-    pub fn open(settings: &config::Bans, state: &Path) -> Result<Self, (&'static str, String)> {
+    pub fn open(
+        settings: &config::Bans,
+        state: &Path,
+        audit: Audit,
+    ) -> Result<Self, (&'static str, String)> {
         let file = directory(state).join(FILE);
         let list = BanList::load(&file).map_err(|text| ("server.state", text))?;
         let denied = Denied::read(settings.deny_file.as_deref());
@@ -129,6 +146,7 @@ impl Bans {
             }),
             file,
             changed: Notify::new(),
+            audit,
         })
     }
 
@@ -190,6 +208,8 @@ impl Bans {
             if let Some(ban) = list.ban_again(network, lengths, &reason, SystemTime::now()) {
                 let seconds = ban.until.map(|until| until.saturating_sub(ban.since));
                 tracing::warn!(%network, reason, seconds, times = ban.times, "banned");
+                let text = format!("{network} is banned: {reason}");
+                self.audit.administration("failed logins", "ban", Ok(&text));
                 banned = true;
             }
             failures.0.remove(&network);
@@ -340,7 +360,8 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         let mut settings = config::Bans::default();
         change(&mut settings);
-        (Bans::open(&settings, state.path()).unwrap(), state)
+        let bans = Bans::open(&settings, state.path(), Audit::default()).unwrap();
+        (bans, state)
     }
 
     fn address(text: &str) -> IpAddr {

@@ -20,7 +20,7 @@ impl Observer for Heard {
             Event::LoginFailed { reason, attempt } => format!("failed {attempt}: {reason}"),
             Event::LoggedOut { .. } => "logout".into(),
             Event::Uploaded(Uploaded { path, bytes, .. }) => format!("upload {path} {bytes}"),
-            Event::Downloaded { path, bytes } => format!("download {path} {bytes}"),
+            Event::Downloaded { path, bytes, .. } => format!("download {path} {bytes}"),
             Event::DirectoryMade { path } => format!("directory {path}"),
             Event::Renamed { from, to } => format!("rename {from} {to}"),
             Event::Denied {
