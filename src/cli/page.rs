@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{control::escaped, output};
+use super::control::escaped;
 
 /// The part of a list that is shown.
 #[derive(Args, Clone, Debug, Default)]
@@ -36,14 +36,24 @@ impl PageOptions {
         }
     }
 
-    /// Says what of the list was shown, unless it was all of it.
-    pub fn tell(&self, shown: usize, matching: usize, total: usize) {
-        if shown < total {
-            let first = self.offset.unwrap_or(0) + usize::from(shown > 0);
-            let last = self.offset.unwrap_or(0) + shown;
-            output::print(&format!(
-                "{first} to {last} of {matching}, {total} in all\n"
-            ));
+    /// That part of a list that is here; `has` says whether an entry has a text, which is in small
+    /// letters. With it, how many there are of which it is one.
+    pub fn of<T>(&self, all: Vec<T>, has: impl Fn(&T, &str) -> bool) -> (Vec<T>, usize) {
+        let wanted = self.filter.as_deref().map(str::to_lowercase);
+        let fits = |one: &T| wanted.as_deref().is_none_or(|wanted| has(one, wanted));
+        let matching: Vec<T> = all.into_iter().filter(fits).collect();
+        let count = matching.len();
+        let part = matching.into_iter().skip(self.offset.unwrap_or(0));
+        (part.take(self.limit.unwrap_or(usize::MAX)).collect(), count)
+    }
+
+    /// A line about the part that was shown, unless it was all.
+    pub fn told(&self, shown: usize, matching: usize, total: usize) -> String {
+        if shown >= total {
+            return String::new();
         }
+        let first = self.offset.unwrap_or(0) + usize::from(shown > 0);
+        let last = self.offset.unwrap_or(0) + shown;
+        format!("{first} to {last} of {matching}, {total} in all\n")
     }
 }

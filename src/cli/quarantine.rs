@@ -90,7 +90,7 @@ fn list(source: &Source, page: &PageOptions, json: bool) -> Result<(), Failure> 
     } else {
         let shown: Vec<String> = uploads.iter().map(held).collect();
         output::print(&shown.join("\n"));
-        page.tell(uploads.len(), found.matching, found.total);
+        output::print(&page.told(uploads.len(), found.matching, found.total));
     }
     Ok(())
 }

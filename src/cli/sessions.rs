@@ -76,7 +76,7 @@ pub fn who(source: &Source, page: &PageOptions, json: bool) -> Result<(), Failur
     let mut rows = vec![head.map(str::to_owned)];
     rows.extend(found.sessions.iter().map(row));
     output::print(&output::table(&rows));
-    page.tell(found.sessions.len(), found.matching, found.total);
+    output::print(&page.told(found.sessions.len(), found.matching, found.total));
     Ok(())
 }
 
@@ -162,7 +162,7 @@ pub fn bans(source: &Source, page: &PageOptions, json: bool) -> Result<(), Failu
     let mut rows = vec![head.map(str::to_owned)];
     rows.extend(found.bans.iter().map(banned));
     output::print(&output::table(&rows));
-    page.tell(found.bans.len(), found.matching, found.total);
+    output::print(&page.told(found.bans.len(), found.matching, found.total));
     Ok(())
 }
 

@@ -10,13 +10,15 @@ use serde_json::Value;
 
 use super::{
     Failure, Source, files, output,
+    page::PageOptions,
+    user_set,
     users_file::{self, NewUser},
 };
 use zeroize::Zeroizing;
 
 use crate::{config::Loaded, ftp::secret::Secret, passwords};
 
-const PERMISSIONS: [&str; 13] = [
+pub(super) const PERMISSIONS: [&str; 13] = [
     "all",
     "read",
     "write",
@@ -37,6 +39,17 @@ Examples:
   portcullis user add alice --home /shared --group staff --group night
   portcullis user add reader --permissions read
   pwgen 24 1 | portcullis user add robot --password-stdin --permissions list,upload";
+
+const SET_EXAMPLES: &str = "\
+Examples:
+  portcullis user set alice quota=10GB upload-rate=2MiB/s expires=friday
+      For so much room, so many bytes a second, and until the end of Friday (UTC).
+  portcullis user set alice expires= max-sessions=2
+      For ever, and twice at a time.
+
+Keys: addresses, certificates, disabled, download-rate, expires, greeting, groups, home, idle-timeout,
+max-sessions, max-upload-size, permissions, quota, require-certificate, storage, totp, upload-rate.
+Lists are split at commas; certificates, whose names have commas, at semicolons.";
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -83,11 +96,34 @@ pub enum Command {
         #[command(flatten)]
         source: Source,
     },
+    /// Change other keys of a user; sessions end if the server runs, unless it is told otherwise
+    #[command(after_help = SET_EXAMPLES)]
+    Set {
+        /// The user
+        name: String,
+        /// A key and its value; without one, the key is removed
+        #[arg(required = true, value_name = "KEY=VALUE")]
+        pairs: Vec<String>,
+        #[command(flatten)]
+        source: Source,
+    },
+    /// Show the keys of a user, without the hash
+    Show {
+        /// The user
+        name: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        source: Source,
+    },
     /// List the users
     List {
         /// As JSON, without the hashes
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        page: PageOptions,
         #[command(flatten)]
         source: Source,
     },
@@ -156,11 +192,22 @@ pub fn run(source: Source, command: Command) -> Result<(), Failure> {
             let loaded = source.then(later).load()?;
             set(&loaded, &name, "permissions", Some(list.into()))
         }
-        Command::List {
+        Command::Set {
+            name,
+            pairs,
+            source: later,
+        } => user_set::set(&source.then(later).load()?, &name, &pairs),
+        Command::Show {
+            name,
             json,
             source: later,
+        } => user_set::show(&source.then(later).load()?, &name, json),
+        Command::List {
+            json,
+            page,
+            source: later,
         } => {
-            output::print(&list(&source.then(later).load()?, json)?);
+            output::print(&list(&source.then(later).load()?, &page, json)?);
             Ok(())
         }
         Command::Remove {
@@ -274,24 +321,41 @@ fn set(
     Ok(())
 }
 
-fn list(loaded: &Loaded, json: bool) -> Result<String, Failure> {
+fn list(loaded: &Loaded, page: &PageOptions, json: bool) -> Result<String, Failure> {
     let mut users = users_file::read(&file(loaded)?)?;
+    without_hashes(&mut users);
+    let total = users.len();
+    let all: Vec<_> = users.into_iter().collect();
+    let (part, matching) = page.of(all, |(name, user), wanted| {
+        let text = format!("{name}\n{user}").to_lowercase();
+        text.contains(wanted)
+    });
     if json {
-        for user in users.values_mut().filter_map(Value::as_object_mut) {
-            if let Some(hash) = user.get_mut("password") {
-                let kind = hash
-                    .as_str()
-                    .and_then(passwords::kind)
-                    .unwrap_or("unknown")
-                    .to_owned();
-                *hash = kind.into();
-            }
-        }
+        let users: serde_json::Map<String, Value> = part.into_iter().collect();
         return Ok(output::json(&users)?);
     }
     let head = ["USER", "HOME", "GROUPS", "PERMISSIONS", "PROOF"].map(str::to_owned);
-    let rows: Vec<_> = users.iter().map(|(name, user)| row(name, user)).collect();
-    Ok(output::table(&[vec![head], rows].concat()))
+    let rows: Vec<_> = part.iter().map(|(name, user)| row(name, user)).collect();
+    let shown = rows.len();
+    let table = output::table(&[vec![head], rows].concat());
+    Ok(table + &page.told(shown, matching, total))
+}
+
+/// With the kind of each hash, and the second factor, in place of themselves.
+pub(super) fn without_hashes(users: &mut serde_json::Map<String, Value>) {
+    for user in users.values_mut().filter_map(Value::as_object_mut) {
+        if let Some(hash) = user.get_mut("password") {
+            let kind = hash
+                .as_str()
+                .and_then(passwords::kind)
+                .unwrap_or("unknown")
+                .to_owned();
+            *hash = kind.into();
+        }
+        if let Some(key) = user.get_mut("totp") {
+            *key = "set".into();
+        }
+    }
 }
 
 fn row(name: &str, user: &Value) -> [String; 5] {
@@ -306,7 +370,8 @@ fn row(name: &str, user: &Value) -> [String; 5] {
         )
     };
     let switch = |key: &str| user.get(key).and_then(Value::as_bool).unwrap_or(false);
-    let password = text("password").map(|hash| passwords::kind(hash).unwrap_or("unknown hash"));
+    // Its kind stands in its place.
+    let password = text("password");
     let certificate = list("certificates")
         .filter(|list| !list.is_empty())
         .map(|_| "certificate");
@@ -322,6 +387,9 @@ fn row(name: &str, user: &Value) -> [String; 5] {
         .join(join);
     if switch("disabled") {
         proof.push_str(" (disabled)");
+    }
+    if let Some(expires) = text("expires") {
+        proof.push_str(&format!(" (until {})", printable(expires)));
     }
     [
         printable(name),
@@ -345,11 +413,13 @@ fn printable(text: &str) -> String {
         .collect()
 }
 
-fn file(loaded: &Loaded) -> Result<std::path::PathBuf, Failure> {
+/// The file that users are in.
+pub(super) fn file(loaded: &Loaded) -> Result<std::path::PathBuf, Failure> {
     users_file::path(&loaded.config).map_err(Failure::Configuration)
 }
 
-fn known(path: &Path, name: &str) -> Result<(), String> {
+/// That there is a user of this name.
+pub(super) fn known(path: &Path, name: &str) -> Result<(), String> {
     if users_file::read(path)?.contains_key(name) {
         return Ok(());
     }
@@ -371,7 +441,7 @@ fn check_name(name: &str) -> Result<(), String> {
     Err(format!("the name {name:?} {why}"))
 }
 
-fn check_home(home: &str) -> Result<(), String> {
+pub(super) fn check_home(home: &str) -> Result<(), String> {
     let plain =
         |part: &str| !matches!(part, "" | "." | "..") && !part.chars().any(char::is_control);
     match home.strip_prefix('/') {
@@ -450,7 +520,13 @@ mod tests {
     fn users_come_change_and_go() {
         let directory = tempfile::tempdir().unwrap();
         let loaded = loaded(&directory.path().join("state"));
-        assert_eq!(list(&loaded, false).unwrap().lines().count(), 1);
+        assert_eq!(
+            list(&loaded, &PageOptions::default(), false)
+                .unwrap()
+                .lines()
+                .count(),
+            1
+        );
         add_with(&loaded, new("alice"), secret).unwrap();
         add_with(
             &loaded,
@@ -479,14 +555,18 @@ mod tests {
         passwd(&loaded, "alice", || Ok(Secret::new("other"))).unwrap();
         assert_eq!(passwords::verify("other", &hash("alice")), Ok(true));
 
-        let table = list(&loaded, false).unwrap();
+        let table = list(&loaded, &PageOptions::default(), false).unwrap();
         let lines: Vec<_> = table
             .lines()
             .map(|line| line.split_whitespace().collect::<Vec<_>>())
             .collect();
         assert_eq!(lines[1], ["alice", "/alice", "staff", "read", "argon2id"]);
         assert_eq!(lines[2], ["bob", "/", "staff", "read", "argon2id"]);
-        assert!(!list(&loaded, true).unwrap().contains("$argon2id$"));
+        assert!(
+            !list(&loaded, &PageOptions::default(), true)
+                .unwrap()
+                .contains("$argon2id$")
+        );
 
         remove(&loaded, "alice").unwrap();
         let gone = remove(&loaded, "alice").unwrap_err();

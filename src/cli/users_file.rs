@@ -21,6 +21,7 @@ const HEAD: &str = "\
 #   require-certificate  true: password and certificate, not just one of them
 #   addresses            [\"192.0.2.0/24\"]: from nowhere else
 #   disabled             true keeps the user out
+#   expires              \"2026-12-31\": not let in from the end of that day on, UTC
 #   home                 what the user sees as \"/\"; by default \"/\" and the name
 #   storage              a storage's name in the configuration
 #   groups               for the other plugins: [\"staff\"]

@@ -79,6 +79,12 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     TimeForm::from_text(text).ok_or_else(expected)
 }
 
+/// Reads bytes, likewise.
+#[must_use]
+pub fn size(text: &str) -> Option<u64> {
+    SizeForm::from_text(text)
+}
+
 /// A century at most: so much can always be added to a point in time.
 fn bounded(duration: Duration) -> Option<Duration> {
     (duration <= Duration::from_secs(100 * 365 * 86_400)).then_some(duration)

@@ -51,7 +51,7 @@ pub use audit::Audit;
 pub use bans::Bans;
 pub use document::Document;
 pub use error::{ConfigError, Problem};
-pub use form::duration;
+pub use form::{duration, size};
 pub use grants::Grants;
 pub use host::Host;
 pub use load::{Loaded, load, state};

@@ -134,3 +134,83 @@ fn names_that_are_none_are_refused() {
     );
     assert_ne!(status, 0, "a home that is no path");
 }
+
+/// A running server knows it at once, and the file stays as people wrote it.
+#[test]
+fn keys_of_a_user_are_set_and_hold() {
+    let server = Setup::new()
+        .set("server.account-change", "\"keep\"")
+        .user("bob", "")
+        .start();
+    let file = server.state().join("users.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, format!("# ours\n{text}")).unwrap();
+    let ask = |words: &[&str]| server.setup().run(words);
+    let set = |pairs: &[&str]| {
+        let words = [&["user", "set", "alice"], pairs].concat();
+        let (status, said) = ask(&words);
+        assert_eq!(status, 0, "{said}");
+    };
+    set(&[
+        "quota=1000",
+        "upload-rate=2MiB/s",
+        "max-sessions=1",
+        "permissions=list,upload,delete",
+    ]);
+    let mut client = server.login();
+    client.store("STOR file", &[7; 1000]).expect(226);
+    let _data = client.open();
+    client.send("STOR other").expect(552);
+    client.send("MKD d").expect(550);
+    let mut second = server.secure(&Tls::new());
+    second.send("USER alice").expect(331);
+    second.send("PASS alice").expect(421);
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(
+        text.starts_with("# ours\n") && text.contains("[\"bob\"]"),
+        "{text}"
+    );
+    let (_, shown) = ask(&["user", "show", "alice"]);
+    assert!(
+        shown.contains("upload-rate") && shown.contains("2MiB"),
+        "{shown}"
+    );
+    assert!(!shown.contains("$argon2"), "{shown}");
+    client.send("QUIT").expect(221);
+    // An account that has expired is like one with a wrong password; the log says why.
+    set(&["expires=2020-01-01", "max-sessions="]);
+    let mut client = server.secure(&Tls::new());
+    client.send("USER alice").expect(331);
+    client
+        .send("PASS alice")
+        .expect(530)
+        .saying("Login incorrect");
+    assert!(
+        server.log().contains("the account has expired"),
+        "{}",
+        server.log()
+    );
+    set(&["expires=+1d", "quota="]);
+    server.login().store("STOR other", &[7; 10]).expect(226);
+    for (pair, says) in [
+        ("quota=much", "a size such as"),
+        ("quota=0", "more than 0"),
+        ("expires=soon", "a date such as 2026-12-31"),
+        ("storage=nowhere", "one of the storages default"),
+        ("home=../x", "plain path"),
+        ("permissions=raed", "some of all, read"),
+        ("disabled=yes", "true or false"),
+        ("qouta=1GB", "did you mean quota"),
+        ("password=x", "user passwd"),
+        ("quota", "KEY=VALUE"),
+    ] {
+        let before = fs::read_to_string(&file).unwrap();
+        let (status, said) = ask(&["user", "set", "alice", "greeting=hello", pair]);
+        assert_eq!(status, 1, "{pair}: {said}");
+        assert!(said.contains(says), "{pair}: {said}");
+        assert_eq!(fs::read_to_string(&file).unwrap(), before, "{pair}");
+    }
+    let (status, said) = ask(&["user", "set", "nobody", "quota=1GB"]);
+    assert_eq!(status, 1);
+    assert!(said.contains("there is no user \"nobody\""), "{said}");
+}

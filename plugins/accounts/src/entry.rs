@@ -7,6 +7,7 @@
 //! require-certificate = true       # password and certificate, not just one of them
 //! addresses = ["192.0.2.0/24"]     # from nowhere else
 //! disabled = false
+//! expires = "2026-12-31"           # not let in from the end of that day on, UTC; or an RFC 3339 time
 //!
 //! home = "/alice"                  # default: "/" and the user's name
 //! storage = "local"
@@ -25,6 +26,7 @@
 //! ```
 
 use crate::certificate::Pattern;
+use crate::expiry;
 use sdk::{Error, Grant, Networks, Table, Value};
 
 /// One user.
@@ -51,6 +53,8 @@ pub struct Admission {
     addresses: Option<Networks>,
     /// Whether they are kept out for now.
     pub disabled: bool,
+    /// Seconds since 1970 from which on they are kept out.
+    pub expires: Option<u64>,
 }
 
 impl Entry {
@@ -98,8 +102,21 @@ impl Admission {
             grant: Grant::take(table, user, permissions)?,
             addresses: Networks::take(table, "addresses")?,
             disabled: table.switch("disabled")?.unwrap_or(false),
+            expires: expires(table)?,
         })
     }
+}
+
+fn expires(table: &mut Table) -> Result<Option<u64>, Error> {
+    let Some(text) = table.text("expires")? else {
+        return Ok(None);
+    };
+    let wrong = || {
+        let expected =
+            "expected a date such as \"2026-12-31\" or a time such as \"2026-12-31T18:00:00Z\"";
+        table.wrong("expires", &format!("{expected}, found {text:?}"))
+    };
+    expiry::parse(&text).ok_or_else(wrong).map(Some)
 }
 
 fn certificates(table: &mut Table) -> Result<Vec<Pattern>, Error> {
@@ -192,6 +209,10 @@ mod tests {
             (
                 r#"{"password": "", "disabled": "yes"}"#,
                 "disabled: expected true or false, found \"yes\"",
+            ),
+            (
+                r#"{"password": "", "expires": "soon"}"#,
+                "expires: expected a date such as \"2026-12-31\" or a time such as \"2026-12-31T18:00:00Z\", found \"soon\"",
             ),
             (
                 r#"{"password": "", "addresses": ["here"]}"#,

@@ -3,4 +3,5 @@
 pub mod certificate;
 pub mod check;
 pub mod entry;
+pub mod expiry;
 pub mod login;

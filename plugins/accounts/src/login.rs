@@ -19,6 +19,8 @@ pub trait Server {
     fn certificate(&self) -> Shown;
     /// Where the client is.
     fn address(&self) -> String;
+    /// Seconds since 1970.
+    fn now(&self) -> u64;
     /// Whether the caller asks users who have a second factor for it.
     fn has_second_factors(&self) -> bool {
         false
@@ -117,6 +119,8 @@ fn guest(server: &impl Server, password: Option<&str>) -> Result<Outcome, String
 fn admit(server: &impl Server, admission: Admission) -> Outcome {
     if admission.disabled {
         Outcome::Deny("disabled")
+    } else if admission.expires.is_some_and(|end| server.now() >= end) {
+        Outcome::Deny("the account has expired")
     } else if !admission.admits(&server.address()) {
         Outcome::Deny("not from this address")
     } else {
@@ -158,6 +162,39 @@ mod tests {
         }
         fn address(&self) -> String {
             "192.0.2.1".into()
+        }
+        fn now(&self) -> u64 {
+            1_795_824_000
+        }
+    }
+
+    #[test]
+    fn an_account_ends_with_its_day() {
+        for (entry, expected) in [
+            (
+                r#"{"password": "$right", "expires": "2026-11-28"}"#,
+                "accept",
+            ),
+            (
+                r#"{"password": "$right", "expires": "2026-11-28T00:00:01Z"}"#,
+                "accept",
+            ),
+            (
+                r#"{"password": "$right", "expires": "2026-11-28T00:00:00Z"}"#,
+                "deny",
+            ),
+            (r#"{"password": "$right", "expires": "2026-11-27"}"#, "deny"),
+        ] {
+            let server = Fake {
+                entry: Some(entry),
+                ..Fake::default()
+            };
+            // As many hashes as for anybody else, so that nothing tells.
+            assert_eq!(
+                login(&server, "bob", Some("right")),
+                (expected, 1),
+                "{entry}"
+            );
         }
     }
 

@@ -1,6 +1,6 @@
 //! The plugin as the server sees it.
 
-use crate::login::{self, Clock};
+use crate::login::{self, Codes};
 use crate::settings::Settings;
 use accounts::certificate::Shown;
 use accounts::check::{self, check};
@@ -77,16 +77,16 @@ impl Server for Connected {
         self.session.client_address()
     }
 
+    fn now(&self) -> u64 {
+        net::unix_time()
+    }
+
     fn has_second_factors(&self) -> bool {
         true
     }
 }
 
-impl Clock for Connected {
-    fn now(&self) -> u64 {
-        net::unix_time()
-    }
-
+impl Codes for Connected {
     fn take(&self, user: &str, period: u64, seconds: u32) -> Result<bool, String> {
         // A use that cannot be remembered is none: the code would be good for another one.
         let uses = state::try_add(&format!("{period} {user}"), 1, Some(seconds));

@@ -5,10 +5,8 @@ use accounts::entry::Entry;
 use accounts::login::{self, Server};
 use sdk::Grant;
 
-/// What the server knows besides.
-pub trait Clock {
-    /// Seconds since 1970.
-    fn now(&self) -> u64;
+/// The codes that were used.
+pub trait Codes {
     /// Remembers for so many seconds that the user's code of this period was taken; false where it
     /// was before.
     fn take(&self, user: &str, period: u64, seconds: u32) -> Result<bool, String>;
@@ -32,7 +30,7 @@ pub enum Outcome {
 /// nobody else can use it up.
 pub fn authenticate(
     settings: &Settings,
-    server: &(impl Server + Clock),
+    server: &(impl Server + Codes),
     user: &str,
     password: Option<&str>,
     code: Option<&str>,
@@ -117,15 +115,15 @@ mod tests {
         fn address(&self) -> String {
             "192.0.2.1".into()
         }
+        fn now(&self) -> u64 {
+            59
+        }
         fn has_second_factors(&self) -> bool {
             true
         }
     }
 
-    impl Clock for Fake {
-        fn now(&self) -> u64 {
-            59
-        }
+    impl Codes for Fake {
         fn take(&self, user: &str, period: u64, _: u32) -> Result<bool, String> {
             let taken = (user.to_owned(), period);
             let new = !self.taken.borrow().contains(&taken);

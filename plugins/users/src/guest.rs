@@ -59,6 +59,10 @@ impl Server for Connected {
     fn address(&self) -> String {
         self.session.client_address()
     }
+
+    fn now(&self) -> u64 {
+        net::unix_time()
+    }
 }
 
 struct All;
