@@ -124,6 +124,9 @@ fn shown(status: &Status) -> String {
         };
         rows.push(row("administration", format!("{scheme}://{address}/")));
     }
+    if let Some(address) = &status.metrics {
+        rows.push(row("metrics", format!("http://{address}/metrics")));
+    }
     rows.extend(status.walls.iter().map(|wall| {
         let stands = if wall.stands { "" } else { "DOES NOT STAND: " };
         row("wall", format!("{}: {stands}{}", wall.name, wall.text))

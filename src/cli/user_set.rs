@@ -112,7 +112,7 @@ impl Form {
                     _ => text.split(',').map(str::trim).collect(),
                 };
                 let known = |part: &&str| super::user::PERMISSIONS.contains(part);
-                if key == "permissions" && !parts.iter().all(|part| known(part)) {
+                if key == "permissions" && !parts.iter().all(known) {
                     return Err(wrong(&format!(
                         "some of {}",
                         super::user::PERMISSIONS.join(", ")

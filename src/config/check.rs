@@ -86,10 +86,15 @@ fn server(config: &Config, findings: &mut Findings) {
     if config.audit.file.is_some() && config.audit.file == config.audit.xferlog {
         findings.error("audit.xferlog", "this is audit.file already");
     }
-    if let Some(address) = config.admin.listen
-        && let Some((_, key)) = seen.iter().find(|(other, _)| overlap(address, **other))
-    {
-        findings.error("admin.listen", format!("{address}: {key} takes it"));
+    for (key, address) in [
+        ("admin.listen", config.admin.listen),
+        ("metrics.listen", config.metrics.listen),
+    ] {
+        let Some(address) = address else { continue };
+        match seen.iter().find(|(other, _)| overlap(address, **other)) {
+            Some((_, other)) => findings.error(key, format!("{address}: {other} takes it")),
+            None => drop(seen.insert(address, key.to_owned())),
+        }
     }
     if server.greeting.chars().any(char::is_control) || server.greeting.len() > 500 {
         findings.error("server.greeting", "expected one line of 500 bytes at most");

@@ -20,6 +20,7 @@ mod form;
 pub mod grants;
 mod host;
 mod load;
+mod metrics;
 mod path;
 mod plugin;
 mod reference;
@@ -55,6 +56,7 @@ pub use form::{duration, size};
 pub use grants::Grants;
 pub use host::Host;
 pub use load::{Loaded, load, state};
+pub use metrics::Metrics;
 pub use plugin::{Engine, Instances, Plugin, PluginHost, PluginLimits, file_setting};
 pub use reference::reference;
 pub use schema::{restart, schema};
@@ -85,6 +87,8 @@ pub struct Config {
     pub audit: Audit,
     /// The administration over TCP.
     pub admin: Admin,
+    /// Numbers for Prometheus.
+    pub metrics: Metrics,
     /// Clients that are not let in.
     pub bans: Bans,
     /// A place for files. An account names one, or gets `default`, or the only one.

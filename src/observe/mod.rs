@@ -4,6 +4,7 @@ mod append;
 pub mod audit;
 pub mod escape;
 mod format;
+pub mod metrics;
 mod rate;
 mod sessions;
 mod writer;

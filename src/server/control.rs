@@ -97,7 +97,10 @@ fn found(loaded: &Loaded, startup: &Startup, path: &Path) -> io::Result<()> {
         user: fs::metadata(path).ok().map(|facts| facts.uid()),
         listening: {
             let listening = status.listening.iter().map(|one| one.address);
-            listening.chain(status.admin).collect()
+            listening
+                .chain(status.admin)
+                .chain(status.metrics)
+                .collect()
         },
         staging: status.staging.clone(),
         state_file: status.state_file.clone(),

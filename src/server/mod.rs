@@ -32,7 +32,7 @@ use tokio::{
 
 use self::{
     addresses::{Bound, Taken, addresses, listen, take},
-    admin::{AdminListener, AdminSocket},
+    admin::{AdminListener, AdminSockets},
     admission::Admission,
     control::Control,
     generations::Generations,
@@ -69,7 +69,7 @@ pub struct Server {
     listeners: Vec<Bound>,
     resources: Resources,
     control: Control,
-    admin: Option<AdminListener>,
+    admin: Vec<AdminListener>,
     /// Ends when all events have been told.
     told: mpsc::Receiver<()>,
 }
@@ -106,7 +106,7 @@ impl fmt::Display for TlsStart {
 pub struct Preopened {
     /// None where a server runs already, of which this is a trial.
     control: Option<Control>,
-    admin: Option<AdminSocket>,
+    admin: AdminSockets,
     audit: Audit,
     addresses: Vec<Taken>,
     storages: Storages,
@@ -146,7 +146,7 @@ pub fn preopen(loaded: &mut Loaded, startup: &Arc<Startup>) -> Result<Preopened,
         let ports = warnings::passive_ports(loaded);
         loaded.warnings.extend(ports);
     }
-    let admin = AdminSocket::take(loaded, startup)?;
+    let admin = AdminSockets::take(loaded, startup)?;
     let audit = Audit::open(loaded, startup)?;
     Ok(Preopened {
         control,
@@ -253,8 +253,7 @@ impl Server {
             return Err(loaded.problem("server.state", "it cannot be had"));
         };
         let listeners = listen(&loaded, preopened.addresses)?;
-        let admin = preopened.admin.map(|socket| socket.listen(&loaded));
-        let admin = admin.transpose()?;
+        let admin = preopened.admin.listen(&loaded)?;
         confinement.tell();
         warnings::tell(&loaded);
         let generation = opened.resources.generation(&loaded, opened.prepared);
@@ -314,7 +313,14 @@ impl Server {
             first: loaded.config.clone(),
             alive: alive.downgrade(),
             stop: Notify::new(),
-            admin: admin.as_ref().map(|admin| admin.address),
+            admin: admin
+                .iter()
+                .find(|one| one.is_admin())
+                .map(|one| one.address),
+            metrics: admin
+                .iter()
+                .find(|one| !one.is_admin())
+                .map(|one| one.address),
             current: tokio::sync::Mutex::new(Current {
                 loaded,
                 listeners: Vec::new(),
@@ -336,7 +342,10 @@ impl Server {
         let denied = tokio::spawn(bans::follow_denied(running.clone()));
         let bans = tokio::spawn(bans::keep(running.resources.bans().clone()));
         let control = tokio::spawn(control.serve(running.clone()));
-        let admin = admin.map(|admin| tokio::spawn(admin.serve(running.clone())));
+        let admin = admin.into_iter();
+        let admin: Vec<_> = admin
+            .map(|one| tokio::spawn(one.serve(running.clone())))
+            .collect();
         let refused = tokio::spawn(confine::follow_refused());
         let signal = loop {
             let sign = tokio::select! {
@@ -368,9 +377,6 @@ impl Server {
         denied.abort();
         bans.abort();
         control.abort();
-        if let Some(admin) = &admin {
-            admin.abort();
-        }
         refused.abort();
         let _ = shutdown.send(Shutdown::Draining);
         let ended = tokio::select! {
@@ -392,6 +398,8 @@ impl Server {
             () = sleep(CUT), if !ended => tracing::warn!(limit = ?CUT, "sessions were given up"),
             () = signals.stop() => tracing::warn!("another signal: sessions are given up"),
         }
+        // Until here they tell that it is not ready.
+        admin.iter().for_each(JoinHandle::abort);
         let _ = (
             expiry.await,
             accounts.await,
@@ -400,8 +408,8 @@ impl Server {
             bans.await,
             control.await,
         );
-        if let Some(admin) = admin {
-            let _ = admin.await;
+        for one in admin {
+            let _ = one.await;
         }
         control::remove(&running);
         // With it goes the last that keeps listeners waiting for events.
@@ -444,6 +452,8 @@ pub struct Running {
     stop: Notify,
     /// Where the administration is served over TCP.
     admin: Option<SocketAddr>,
+    /// Where the metrics are.
+    metrics: Option<SocketAddr>,
     started: SystemTime,
 }
 

@@ -16,7 +16,7 @@ use crate::{
     config::{self, Loaded, Problem, Storage as Configured},
     fair::Turns,
     gate::{Gates, event::Observers, listeners::Listeners},
-    observe::{SessionLog, audit::Audit},
+    observe::{SessionLog, audit::Audit, metrics::Metrics},
     plugin::{Host, Tools, cache_directory},
     session::{
         generation::Generation,
@@ -43,6 +43,7 @@ pub struct Resources {
     logins: Arc<Turns>,
     bans: Arc<Bans>,
     audit: Audit,
+    metrics: Arc<Metrics>,
     storages: Mutex<Storages>,
     /// Dropped when all events have been told.
     ended: mpsc::Sender<()>,
@@ -106,6 +107,7 @@ impl Resources {
             ),
             bans: Arc::new(bans),
             audit,
+            metrics: Arc::default(),
             storages: Mutex::new(storages),
             ended,
         })
@@ -189,6 +191,7 @@ impl Resources {
                     Arc::new(SessionLog),
                     self.bans.clone(),
                     Arc::new(self.audit.clone()),
+                    self.metrics.clone(),
                     Arc::new(Listeners::start(&gates.listeners, queue, &self.ended)),
                 ]),
                 config,
@@ -212,6 +215,11 @@ impl Resources {
     /// The clients that are not let in.
     pub fn bans(&self) -> &Arc<Bans> {
         &self.bans
+    }
+
+    /// The counters.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// The files of the audit.

@@ -104,6 +104,22 @@ impl InForce {
         current.clone()
     }
 
+    /// The end of the first certificate of each chain, with its key and its subject.
+    pub(super) fn expiries(&self) -> Vec<(String, String, i64)> {
+        let mut all = Vec::new();
+        for table in &self.tables {
+            let count = table.identities.len();
+            for (index, identity) in table.identities.iter().enumerate() {
+                let key = key_of("certificate", count, index);
+                let first = identity.key.cert.first();
+                if let Some((subject, end)) = first.and_then(validity::end) {
+                    all.push((format!("{}.{key}", table.setting), subject, end));
+                }
+            }
+        }
+        all
+    }
+
     /// For HTTPS, with the same certificates.
     ///
     /// # Errors

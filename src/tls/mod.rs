@@ -122,6 +122,13 @@ impl Tls {
         self.in_force.https()
     }
 
+    /// The ends of the server's certificates: the key in the configuration, the subject, and seconds since
+    /// 1970.
+    #[must_use]
+    pub fn expiries(&self) -> Vec<(String, String, i64)> {
+        self.in_force.expiries()
+    }
+
     /// The part that follows its files.
     #[must_use]
     pub fn in_force(&self) -> &Arc<InForce> {

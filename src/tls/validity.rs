@@ -61,6 +61,14 @@ pub(super) fn soon_for_list(begin: i64, end: i64) -> i64 {
     ((end - begin) / 3).clamp(3 * DAY, SOON)
 }
 
+/// The subject of a certificate, and when it ends.
+#[must_use]
+pub(super) fn end(der: &CertificateDer<'_>) -> Option<(String, i64)> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    let end = certificate.validity().not_after.timestamp();
+    Some((certificate.subject().to_string(), end))
+}
+
 /// Why a certificate is worth a warning.
 #[must_use]
 pub fn warning(der: &CertificateDer<'_>) -> Option<String> {

@@ -14,6 +14,7 @@ mod access;
 mod api;
 mod audit;
 mod http;
+mod metrics;
 mod page;
 mod webdriver;
 

@@ -452,6 +452,7 @@ fn keys_that_take_a_restart_are_told_when_they_change() {
         "limits.waiting-logins",
         "log.format",
         "log.level",
+        "metrics.listen",
         "plugin-host.compile-timeout",
         "plugin-host.component-size",
         "plugin-host.engine",

@@ -207,6 +207,9 @@ pub struct Status {
     /// Where the administration is served over TCP.
     #[serde(default)]
     pub admin: Option<SocketAddr>,
+    /// Where metrics are served to anybody.
+    #[serde(default)]
+    pub metrics: Option<SocketAddr>,
     /// Lines of the audit that were dropped since the start, where there is one.
     #[serde(default)]
     pub audit_dropped: Option<u64>,

@@ -4,6 +4,7 @@
 mod access;
 mod bans;
 pub mod messages;
+mod metrics;
 mod openapi;
 mod page;
 mod quarantine;
@@ -33,7 +34,7 @@ use tokio::{
     time::timeout,
 };
 
-pub(super) use self::tcp::{AdminListener, AdminSocket};
+pub(super) use self::tcp::{AdminListener, AdminSockets};
 use self::{
     access::Access,
     messages::{
@@ -267,7 +268,8 @@ fn api(running: Arc<Running>) -> Router {
 /// The API for those who can reach the control socket.
 pub(super) fn router(running: Arc<Running>) -> Router {
     Router::new()
-        .nest(PREFIX, api(running))
+        .nest(PREFIX, api(running.clone()))
+        .merge(metrics::router(running))
         .fallback(async || Refused::not_found("there is no such path"))
         .layer(DefaultBodyLimit::max(BODY))
         .layer(Extension(Actor::Socket))
@@ -285,7 +287,8 @@ fn public_router(running: Arc<Running>, access: Arc<Access>) -> Router {
         )
         .with_state(access);
     Router::new()
-        .nest(PREFIX, api(running).layer(authorize))
+        .nest(PREFIX, api(running.clone()).layer(authorize.clone()))
+        .merge(metrics::router(running).layer(authorize))
         .merge(login)
         .route("/", get(page::index))
         .route("/page.js", get(page::script))

@@ -51,6 +51,7 @@ impl Running {
                 .map(|serving| serving.listening)
                 .collect(),
             admin: self.admin,
+            metrics: self.metrics,
             audit_dropped: self.resources.audit().dropped(),
             sessions: self.acceptor.admission.sessions(),
             generations: self.generations.used(generation.as_ref()),

@@ -13,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{
     access::{Access, Peer},
-    public_router, serve,
+    metrics, public_router, serve,
 };
 use crate::{
     config::{Loaded, Problem},
@@ -26,70 +26,100 @@ const CONNECTIONS: usize = 256;
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// The address, taken before the walls are built.
-pub(in crate::server) struct AdminSocket {
-    socket: Socket,
+/// The addresses, taken before the walls are built.
+pub(in crate::server) struct AdminSockets {
+    admin: Option<Socket>,
+    metrics: Option<Socket>,
 }
 
-impl AdminSocket {
-    /// Takes the configured address, if there is one; as a trial, one that the running server has is
-    /// none.
+impl AdminSockets {
+    /// Takes the configured addresses; as a trial, one that the running server has is none.
     ///
     /// # Errors
-    /// When it cannot be had.
-    pub(in crate::server) fn take(
-        loaded: &Loaded,
-        startup: &Startup,
-    ) -> Result<Option<Self>, Problem> {
-        let Some(address) = loaded.config.admin.listen else {
-            return Ok(None);
-        };
-        match listeners::bind(address) {
-            Ok(socket) => Ok(Some(Self { socket })),
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && startup.has(address) => {
-                Ok(None)
+    /// When one cannot be had.
+    pub(in crate::server) fn take(loaded: &Loaded, startup: &Startup) -> Result<Self, Problem> {
+        let take = |key, address: Option<SocketAddr>| {
+            let Some(address) = address else {
+                return Ok(None);
+            };
+            match listeners::bind(address) {
+                Ok(socket) => Ok(Some(socket)),
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse && startup.has(address) => {
+                    Ok(None)
+                }
+                Err(error) => Err(loaded.problem(key, listeners::explain(address, &error))),
             }
-            Err(error) => Err(loaded.problem("admin.listen", listeners::explain(address, &error))),
-        }
+        };
+        Ok(Self {
+            admin: take("admin.listen", loaded.config.admin.listen)?,
+            metrics: take("metrics.listen", loaded.config.metrics.listen)?,
+        })
     }
 
     /// Lets clients in.
     ///
     /// # Errors
     /// When another process listens there, or the tokens cannot be read.
-    pub(in crate::server) fn listen(self, loaded: &Loaded) -> Result<AdminListener, Problem> {
-        let problem = |text: String| loaded.problem("admin.listen", text);
-        let listener = listeners::listen(self.socket);
-        let listener = listener.map_err(|error| problem(error.to_string()))?;
-        let address = listener.local_addr();
-        let address = address.map_err(|error| problem(error.to_string()))?;
-        let tls = !address.ip().is_loopback();
-        let config = &loaded.config;
-        let access = Access::new(&config.server.state, config.admin.session_timeout, tls);
-        let access = Arc::new(access.map_err(|text| loaded.problem("server.state", text))?);
-        Ok(AdminListener {
-            listener,
-            address,
-            tls,
-            access,
-        })
+    pub(in crate::server) fn listen(self, loaded: &Loaded) -> Result<Vec<AdminListener>, Problem> {
+        let mut all = Vec::new();
+        for (key, socket) in [
+            ("admin.listen", self.admin),
+            ("metrics.listen", self.metrics),
+        ] {
+            let Some(socket) = socket else { continue };
+            let problem = |error: io::Error| loaded.problem(key, error.to_string());
+            let listener = listeners::listen(socket).map_err(problem)?;
+            let address = listener.local_addr().map_err(problem)?;
+            let mut tls = false;
+            let mut access = None;
+            if key == "admin.listen" {
+                tls = !address.ip().is_loopback();
+                let config = &loaded.config;
+                let timeout = config.admin.session_timeout;
+                let read = Access::new(&config.server.state, timeout, tls);
+                let read = read.map_err(|text| loaded.problem("server.state", text))?;
+                access = Some(Arc::new(read));
+            }
+            all.push(AdminListener {
+                listener,
+                address,
+                tls,
+                access,
+            });
+        }
+        Ok(all)
     }
 }
 
-/// The address that is listened on.
+/// An address that is listened on.
 pub(in crate::server) struct AdminListener {
     listener: TcpListener,
     pub(in crate::server) address: SocketAddr,
     tls: bool,
-    access: Arc<Access>,
+    /// None where numbers alone are served, to anybody.
+    access: Option<Arc<Access>>,
 }
 
 impl AdminListener {
+    /// Whether the page and the API are served here.
+    pub(in crate::server) fn is_admin(&self) -> bool {
+        self.access.is_some()
+    }
+
     /// Serves until it is aborted.
     pub(in crate::server) async fn serve(self, running: Arc<Running>) {
-        let scheme = if self.tls { "https" } else { "http" };
-        tracing::info!(address = %self.address, "administration at {scheme}://{}/", self.address);
-        let router = public_router(running.clone(), self.access.clone());
+        let address = self.address;
+        let router = match self.access {
+            Some(access) => {
+                let scheme = if self.tls { "https" } else { "http" };
+                tracing::info!(%address, "administration at {scheme}://{address}/");
+                public_router(running.clone(), access)
+            }
+            None => {
+                tracing::info!(%address, "metrics at http://{address}/metrics");
+                metrics::router(running.clone())
+            }
+        };
         let places = Arc::new(Semaphore::new(CONNECTIONS));
         loop {
             let Ok(place) = places.clone().acquire_owned().await else {
