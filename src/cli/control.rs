@@ -131,6 +131,10 @@ fn shown(status: &Status) -> String {
         let stands = if wall.stands { "" } else { "DOES NOT STAND: " };
         row("wall", format!("{}: {stands}{}", wall.name, wall.text))
     }));
+    if let Some(error) = &status.audit_error {
+        let text = format!("NOT WRITTEN: {error}; tried again every second");
+        rows.push(row("audit", text));
+    }
     if let Some(dropped) = status.audit_dropped.filter(|dropped| *dropped > 0) {
         rows.push(row(
             "audit",

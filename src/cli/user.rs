@@ -48,7 +48,7 @@ Examples:
       For ever, and twice at a time.
 
 Keys: addresses, certificates, disabled, download-rate, expires, greeting, groups, home, idle-timeout,
-max-sessions, max-upload-size, permissions, quota, require-certificate, storage, totp, upload-rate.
+max-sessions, max-upload-size, permissions, quota, require-certificate, storage, upload-rate.
 Lists are split at commas; certificates, whose names have commas, at semicolons.";
 
 #[derive(Debug, Subcommand)]

@@ -20,7 +20,7 @@ enum Form {
 }
 
 /// The keys of a user that are set here; the password has a command of its own.
-const KEYS: [(&str, Form); 17] = [
+const KEYS: [(&str, Form); 16] = [
     ("addresses", Form::List),
     ("certificates", Form::List),
     ("disabled", Form::Switch),
@@ -36,7 +36,6 @@ const KEYS: [(&str, Form); 17] = [
     ("quota", Form::Size),
     ("require-certificate", Form::Switch),
     ("storage", Form::Text),
-    ("totp", Form::Text),
     ("upload-rate", Form::Rate),
 ];
 
@@ -70,8 +69,11 @@ pub fn set(loaded: &Loaded, name: &str, pairs: &[String]) -> Result<(), Failure>
 }
 
 fn unknown(key: &str) -> String {
-    if key == "password" {
-        return "password: `portcullis user passwd` changes it".to_owned();
+    match key {
+        "password" => return "password: `portcullis user passwd` changes it".to_owned(),
+        // Others see what is on a command line.
+        "totp" => return "totp: a secret is written into the file alone".to_owned(),
+        _ => {}
     }
     let names: Vec<&str> = KEYS.iter().map(|(known, _)| *known).collect();
     let near = names

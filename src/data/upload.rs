@@ -252,7 +252,7 @@ pub struct Gathered {
 }
 
 impl Gathered {
-    /// What was in it is staged.
+    /// All that was in it is staged.
     fn empty(&mut self) {
         for piece in &mut self.pieces {
             piece.clear();

@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     fs::{File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
@@ -37,10 +37,12 @@ struct State {
     unsaid: u64,
     /// And since the start.
     dropped: u64,
-    /// The file is to be opened anew: somebody has moved it away.
-    reopen: bool,
+    /// How often the file was to be opened anew, as somebody has moved it away; and how often it was.
+    wanted: u64,
+    opened: u64,
     writing: bool,
-    failed: bool,
+    /// Why it cannot be written to, as long as that is so.
+    failure: Option<String>,
 }
 
 impl AppendFile {
@@ -90,10 +92,22 @@ impl AppendFile {
         }
     }
 
-    /// Has the file opened anew, under its name, before the next line is written.
+    /// Has the file opened anew, under its name, and waits a moment until it is: from then on no line
+    /// goes to the one that was moved away.
     pub fn reopen(&self) {
-        self.state().reopen = true;
+        let mut state = self.state();
+        state.wanted += 1;
+        let wanted = state.wanted;
         self.changed.notify_all();
+        let _ = self
+            .changed
+            .wait_timeout_while(state, LAST, |state| state.opened < wanted)
+            .unwrap_or_else(PoisonError::into_inner);
+    }
+
+    /// Why it cannot be written to, as long as that is so.
+    pub fn failure(&self) -> Option<String> {
+        self.state().failure.clone()
     }
 
     /// Lines that were dropped since the start.
@@ -121,71 +135,61 @@ impl AppendFile {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes what comes, for ever.
+    /// Writes what comes, for ever. What cannot be written waits, and is tried again.
     fn write(&self) {
         let mut file = self.state().file.take();
-        // A line that was written in part ends before the next one begins.
-        let mut torn = false;
+        let mut taken: VecDeque<Vec<u8>> = VecDeque::new();
         loop {
             let mut state = self.state();
-            state.writing = false;
+            state.writing = !taken.is_empty();
             self.changed.notify_all();
-            while state.waiting.is_empty() && !state.reopen {
+            while taken.is_empty() && state.waiting.is_empty() && state.opened == state.wanted {
                 state = self
                     .changed
                     .wait(state)
                     .unwrap_or_else(PoisonError::into_inner);
             }
             state.writing = true;
-            let lines = std::mem::take(&mut state.waiting);
-            if std::mem::take(&mut state.reopen) {
+            taken.append(&mut state.waiting);
+            let (wanted, unsaid) = (state.wanted, state.unsaid);
+            if state.opened < wanted {
                 file = None;
-                torn = false;
             }
-            let dropped = std::mem::take(&mut state.unsaid);
             drop(state);
             if file.is_none() {
-                file = open(&self.path)
-                    .inspect_err(|error| self.failed(error))
-                    .ok();
+                match open(&self.path) {
+                    Ok(opened) => file = Some(opened),
+                    Err(error) => self.failed(&error),
+                }
             }
-            let gap = (dropped > 0).then(|| (self.gap)(dropped)).flatten();
-            let mut batch = Vec::with_capacity(lines.iter().map(Vec::len).sum());
-            if torn {
-                batch.push(b'\n');
+            let mut state = self.state();
+            if file.is_some() {
+                state.opened = wanted;
+                self.changed.notify_all();
             }
+            drop(state);
+            let Some(open) = &mut file else {
+                thread::sleep(RETRY);
+                continue;
+            };
+            let mut batch = Vec::with_capacity(taken.iter().map(Vec::len).sum());
+            taken.iter().for_each(|line| batch.extend(line));
+            // They were dropped while these waited.
+            let gap = (unsaid > 0).then(|| (self.gap)(unsaid)).flatten();
             if let Some(gap) = gap {
                 batch.extend(gap.into_bytes());
                 batch.push(b'\n');
             }
-            lines.iter().for_each(|line| batch.extend(line));
-            let written = match &mut file {
-                Some(file) => file.write_all(&batch),
-                None => Err(io::ErrorKind::NotFound.into()),
-            };
-            let mut state = self.state();
-            state.bytes -= lines.iter().map(Vec::len).sum::<usize>().min(state.bytes);
-            match written {
+            if batch.is_empty() {
+                continue;
+            }
+            match append(open, &batch) {
                 Ok(()) => {
-                    torn = false;
-                    if std::mem::take(&mut state.failed) {
-                        drop(state);
-                        tracing::info!(file = %self.path.display(), "written to again");
-                    }
-                    if dropped > 0 {
-                        tracing::error!(
-                            file = %self.path.display(),
-                            dropped,
-                            "lines were dropped: the disk did not keep up"
-                        );
-                    }
+                    let bytes: usize = taken.iter().map(Vec::len).sum();
+                    taken.clear();
+                    self.written(bytes, unsaid);
                 }
                 Err(error) => {
-                    let lost = lines.len() as u64;
-                    state.unsaid += dropped + lost;
-                    state.dropped += lost;
-                    drop(state);
-                    torn |= file.is_some();
                     self.failed(&error);
                     thread::sleep(RETRY);
                 }
@@ -193,23 +197,60 @@ impl AppendFile {
         }
     }
 
+    fn written(&self, bytes: usize, unsaid: u64) {
+        let mut state = self.state();
+        state.bytes = state.bytes.saturating_sub(bytes);
+        state.unsaid = state.unsaid.saturating_sub(unsaid);
+        let failure = state.failure.take();
+        drop(state);
+        let file = self.path.display();
+        if failure.is_some() {
+            tracing::info!(%file, "written to again");
+        }
+        if unsaid > 0 {
+            tracing::error!(%file, dropped = unsaid, "lines were dropped: the disk did not keep up");
+        }
+    }
+
     fn failed(&self, error: &io::Error) {
-        if !std::mem::replace(&mut self.state().failed, true) {
+        let before = self.state().failure.replace(error.to_string());
+        if before.is_none() {
             tracing::error!(
                 file = %self.path.display(),
                 %error,
-                "the file cannot be written to, and lines are dropped; it is tried again every second"
+                "the file cannot be written to; it is tried again every second, and lines wait as long as \
+                 there is room"
             );
         }
     }
 }
 
+/// Opens the file. A line that was written in part, before the machine or the disk gave out, ends here.
 fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
+    let mut file = OpenOptions::new()
+        .read(true)
         .append(true)
         .create(true)
         .mode(0o640)
-        .open(path)
+        .open(path)?;
+    let facts = file.metadata()?;
+    if facts.is_file() && facts.len() > 0 {
+        let mut last = [0];
+        file.read_exact_at(&mut last, facts.len() - 1)?;
+        if last != *b"\n" {
+            file.write_all(b"\n")?;
+        }
+    }
+    Ok(file)
+}
+
+/// Appends all of it, or nothing.
+fn append(file: &mut File, bytes: &[u8]) -> io::Result<()> {
+    let before = file.metadata()?.len();
+    file.write_all(bytes).inspect_err(|_| {
+        // A full disk has taken a part.
+        let _ = file.set_len(before);
+    })
 }
 
 #[cfg(test)]
@@ -247,9 +288,9 @@ mod tests {
         assert_eq!(lines.last(), Some(&"4 999"));
     }
 
-    /// The disk is full, or the directory is gone: it goes on when it can, and says what is missing.
+    /// The directory is gone, say: lines wait, and are there when it can go on.
     #[test]
-    fn what_could_not_be_written_is_counted_and_told() {
+    fn lines_that_cannot_be_written_wait() {
         let directory = tempfile::tempdir().unwrap();
         let inner = directory.path().join("inner");
         fs::create_dir(&inner).unwrap();
@@ -262,20 +303,21 @@ mod tests {
         file.reopen();
         file.add("two".into());
         let deadline = Instant::now() + Duration::from_secs(20);
-        while file.dropped() == 0 {
+        while file.failure().is_none() {
             assert!(Instant::now() < deadline);
             thread::sleep(Duration::from_millis(5));
         }
         fs::create_dir(&inner).unwrap();
         file.add("three".into());
-        while fs::read_to_string(&path).unwrap_or_default() != "dropped 1\nthree\n" {
+        while fs::read_to_string(&path).unwrap_or_default() != "two\nthree\n" {
             assert!(Instant::now() < deadline, "{:?}", fs::read_to_string(&path));
             thread::sleep(Duration::from_millis(5));
         }
+        assert_eq!((file.dropped(), file.failure()), (0, None));
     }
 
     #[test]
-    fn no_more_waits_than_may() {
+    fn no_more_waits_than_may_and_what_is_missing_is_told() {
         let directory = tempfile::tempdir().unwrap();
         let file = AppendFile::open(&directory.path().join("audit"), gap).unwrap();
         let line = "x".repeat(999);
@@ -287,7 +329,19 @@ mod tests {
         file.start().unwrap();
         file.flush();
         let written = fs::read_to_string(directory.path().join("audit")).unwrap();
-        assert!(written.starts_with("dropped 10\n"));
+        assert!(written.ends_with("x\ndropped 10\n"));
         assert_eq!(written.lines().count(), fits + 1);
+    }
+
+    #[test]
+    fn a_line_that_was_torn_ends_before_the_next_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("audit");
+        fs::write(&path, "whole\nto").unwrap();
+        let file = AppendFile::open(&path, gap).unwrap();
+        file.start().unwrap();
+        file.add("next".into());
+        file.flush();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "whole\nto\nnext\n");
     }
 }

@@ -60,7 +60,7 @@ impl Audit {
         self.files().try_for_each(AppendFile::start)
     }
 
-    /// Has the files opened anew.
+    /// Has the files opened anew, and waits a moment for it. Blocks.
     pub fn reopen(&self) {
         self.files().for_each(|file| file.reopen());
     }
@@ -68,6 +68,12 @@ impl Audit {
     /// Waits a moment until all is written.
     pub fn flush(&self) {
         self.files().for_each(|file| file.flush());
+    }
+
+    /// Why a file cannot be written to, as long as that is so.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        self.files().find_map(|file| file.failure())
     }
 
     /// Lines that were dropped since the start; none where nothing is written.
@@ -138,10 +144,12 @@ fn gap(count: u64) -> Option<String> {
 fn xferlog(session: &SessionInfo, record: &Record) -> Option<String> {
     let upload = Transfer::Upload.name();
     let (direction, complete) = match record.event {
+        // The transfer has had its line.
+        Kind::Upload if record.operation == Some("release") => return None,
         Kind::Upload => ('i', 'c'),
         Kind::Download => ('o', 'c'),
         Kind::UploadRefused | Kind::UploadQuarantined => ('i', 'i'),
-        Kind::TransferFailed if record.operation == Some(upload) => ('i', 'i'),
+        Kind::TransferFailed | Kind::Denied if record.operation == Some(upload) => ('i', 'i'),
         Kind::TransferFailed if record.operation == Some(Transfer::Download.name()) => ('o', 'i'),
         _ => return None,
     };

@@ -34,7 +34,8 @@ impl Running {
     /// The problem, for people; nothing has changed then.
     pub(super) async fn reload(self: &Arc<Self>, why: &str) -> Result<String, String> {
         // Whatever becomes of the rest.
-        self.resources.audit().reopen();
+        let audit = self.resources.audit().clone();
+        let _ = tokio::task::spawn_blocking(move || audit.reopen()).await;
         // One after the other.
         let mut current = self.current.lock().await;
         tracing::info!(why, "reloading");

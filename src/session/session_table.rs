@@ -49,7 +49,7 @@ struct State {
     activity: Activity,
 }
 
-/// What a session does.
+/// The work of a session.
 enum Activity {
     /// It waits for a command.
     Idle,

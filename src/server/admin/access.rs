@@ -1,4 +1,4 @@
-//! Who is let in over TCP: the holders of tokens, and the browsers that they have logged in with one.
+//! Access over TCP: the holders of tokens, and the browsers that they have logged in with one.
 //!
 //! A browser gets a cookie that scripts cannot read and other sites do not send, and a second token
 //! that its requests to change something have to carry: no page of another site can make one.
@@ -73,7 +73,7 @@ pub(super) struct Login {
     token: String,
 }
 
-/// Who a browser is.
+/// The token that a browser has logged in with.
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) struct LoggedIn {

@@ -35,7 +35,7 @@ pub struct Failed {
 pub struct Page {
     /// Entries that have this text in one of their fields, in any case of letters.
     pub filter: Option<String>,
-    /// So many of them are passed over.
+    /// How many of them are passed over.
     pub offset: Option<usize>,
     /// At most so many are given.
     pub limit: Option<usize>,
@@ -213,6 +213,9 @@ pub struct Status {
     /// Lines of the audit that were dropped since the start, where there is one.
     #[serde(default)]
     pub audit_dropped: Option<u64>,
+    /// Why the audit cannot be written, as long as that is so.
+    #[serde(default)]
+    pub audit_error: Option<String>,
     /// Control connections.
     pub sessions: usize,
     /// The configurations that sessions use, the newest first: a session keeps the one that it

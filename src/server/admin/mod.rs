@@ -51,7 +51,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The longest body of a request.
 const BODY: usize = 64 << 10;
 
-/// Who asks.
+/// The one that asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Actor {
     /// A process that can reach the control socket: the server's own user, or root.

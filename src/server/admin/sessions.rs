@@ -1,4 +1,4 @@
-//! Who is there, and the end of a session.
+//! The sessions there are, and the end of one.
 
 use axum::{Extension, Json, extract::State};
 

@@ -1,4 +1,4 @@
-//! What plugins keep.
+//! The values that plugins keep.
 
 use axum::{
     Extension, Json,

@@ -52,6 +52,7 @@ impl Running {
                 .collect(),
             admin: self.admin,
             metrics: self.metrics,
+            audit_error: self.resources.audit().failure(),
             audit_dropped: self.resources.audit().dropped(),
             sessions: self.acceptor.admission.sessions(),
             generations: self.generations.used(generation.as_ref()),

@@ -23,7 +23,7 @@ const FILE: &str = "tokens.toml";
 /// The beginning of each token, by which it is known for one.
 const MARK: &str = "pct_";
 
-/// What the holder of a token may do.
+/// The rights of the holder of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {

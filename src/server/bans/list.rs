@@ -29,7 +29,7 @@ pub struct Ban {
     pub until: Option<u64>,
     /// Why, for people.
     pub reason: String,
-    /// Who has banned it: "failed logins", or "the operator".
+    /// The one that has banned it: "failed logins", or "the operator".
     pub by: String,
     /// How often it was banned, one ban after the other.
     pub times: u32,

@@ -37,6 +37,8 @@ impl Observer for Heard {
                     failed.cause
                 )
             }
+            Event::Connected => "connected".into(),
+            Event::Disconnected { .. } => "disconnected".into(),
             _ => "another".into(),
         };
         self.0.lock().unwrap().push(format!("{user}: {text}"));
@@ -83,6 +85,7 @@ async fn it_hears_of_everything_once() {
     client.close().await;
     let heard = heard.0.lock().unwrap();
     let expected = [
+        "nobody: connected",
         "alice: failed 1: accounts: wrong password",
         "alice: login by accounts to /alice",
         "alice: directory /a",
@@ -90,9 +93,12 @@ async fn it_hears_of_everything_once() {
         "alice: upload /file 7",
         "alice: refused upload: ",
         "alice: logout",
+        "alice: disconnected",
+        "nobody: connected",
         "bob: login by accounts to /bob",
         "bob: denied make-directory /c",
         "bob: logout",
+        "bob: disconnected",
     ];
     assert_eq!(heard.len(), expected.len(), "{heard:#?}");
     for (heard, expected) in heard.iter().zip(expected) {
