@@ -9,7 +9,7 @@ use super::{Failure, Source, files, output};
 use crate::{
     plugin::Taken,
     server::{
-        admin::messages::{Broken, Done, GenerationUse, Plugin, Status},
+        admin::messages::{Broken, Done, GenerationUse, LogLevel, Plugin, Status},
         control::{self, AskError},
     },
     types::access::{Wanted, explain},
@@ -39,6 +39,21 @@ pub fn status(source: &Source, json: bool) -> Result<(), Failure> {
         false => shown(&status),
     };
     output::print(&text);
+    Ok(())
+}
+
+/// Shows the level of the log, or changes it.
+pub fn log_level(source: &Source, level: Option<String>) -> Result<(), Failure> {
+    if let Some(level) = level {
+        return act(
+            source,
+            Method::POST,
+            "/log-level",
+            Some(&LogLevel { level }),
+        );
+    }
+    let LogLevel { level } = get(source, "/log-level")?;
+    output::print(&format!("{level}\n"));
     Ok(())
 }
 

@@ -133,6 +133,13 @@ enum Command {
         #[command(flatten)]
         source: Source,
     },
+    /// Show the level of the running server's log, or change it until the next reload
+    LogLevel {
+        /// A level, or directives such as info,portcullis::session=debug
+        level: Option<String>,
+        #[command(flatten)]
+        source: Source,
+    },
     /// End the running server: no new sessions, and transfers may finish
     Drain {
         #[command(flatten)]
@@ -263,6 +270,10 @@ fn run(line: CommandLine) -> Result<(), Failure> {
             page,
             source: later,
         }) => sessions::bans(&source.then(later), &page, json),
+        Some(Command::LogLevel {
+            level,
+            source: later,
+        }) => control::log_level(&source.then(later), level),
         Some(Command::Drain { source: later }) => control::drain(&source.then(later)),
         Some(Command::Token(command)) => token::run(source, command),
         Some(Command::Quarantine(command)) => quarantine::run(source, command),

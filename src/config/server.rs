@@ -228,7 +228,6 @@ pub struct Limits {
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Log {
     /// error, warn, info, debug or trace; or directives: `info,portcullis::session=debug`.
-    #[schemars(extend("x-restart" = true))]
     #[default = "info"]
     pub level: String,
     /// The form of log lines.

@@ -4,6 +4,7 @@ mod append;
 pub mod audit;
 pub mod escape;
 mod format;
+mod level;
 pub mod metrics;
 mod rate;
 mod sessions;
@@ -14,13 +15,18 @@ use std::{
     panic,
 };
 
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 use self::{
     format::{Fields, Json},
     writer::Writer,
 };
-pub use self::{rate::Rate, sessions::SessionLog, writer::Flush};
+pub use self::{
+    level::{level, set_level},
+    rate::Rate,
+    sessions::SessionLog,
+    writer::Flush,
+};
 use crate::config::{Log, LogFormat};
 
 /// Sends log lines to standard error, as configured. A thread of its own writes them, once it is
@@ -33,8 +39,7 @@ use crate::config::{Log, LogFormat};
 /// # Errors
 /// When `log.level` is not understood.
 pub fn init(config: &Log) -> Result<Flush, String> {
-    let filter = EnvFilter::try_new(&config.level)
-        .map_err(|error| format!("log.level: {error}: expected a level such as \"info\""))?;
+    let filter = level::filter(&config.level).map_err(|error| format!("log.level: {error}"))?;
     let registry = tracing_subscriber::registry().with(filter);
     let (writer, flush) =
         Writer::new().map_err(|error| format!("the log cannot be written: {error}"))?;

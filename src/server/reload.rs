@@ -15,6 +15,7 @@ use super::{
 use crate::{
     config::{self, Config, Loaded, Problem},
     confine::{Reach, privileges},
+    observe,
     session::{accounts, generation::Generation},
     startup::{Startup, overlap},
 };
@@ -74,6 +75,9 @@ impl Running {
                     for bound in bound {
                         current.serve(bound, &self.acceptor, &alive);
                     }
+                }
+                if let Err(error) = observe::set_level(&loaded.config.log.level) {
+                    tracing::warn!(error, "log.level");
                 }
                 let text = summary(&self.first, &loaded.config);
                 current.loaded = loaded;

@@ -256,7 +256,7 @@ fn a_full_disk_holds_nobody_up() {
     eventually("it is told", || {
         ask(&server, &["status"]).contains("NOT WRITTEN: No space left")
     });
-    assert!(server.log().contains("/dev/full"), "{}", server.log());
+    eventually("the log says so", || server.log().contains("/dev/full"));
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod support;
 mod access;
 mod api;
 mod audit;
+mod fail2ban;
 mod http;
 mod metrics;
 mod page;

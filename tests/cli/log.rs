@@ -121,3 +121,26 @@ fn refused_connections_of_one_client_have_a_few_lines_a_second() {
     let (told, _) = counted();
     assert!(told as f64 <= (seconds + 1.0) * 5.0, "{told} of {refused}");
 }
+
+/// The level is another one at once, by module, and the configured one again after a reload.
+#[test]
+fn the_level_is_changed_while_the_server_runs() {
+    let server = Setup::new().start();
+    let ask = |words: &[&str]| {
+        let (status, said) = server.setup().run(words);
+        assert_eq!(status, 0, "{said}");
+        said
+    };
+    assert_eq!(ask(&["log-level"]), "info\n");
+    server.login();
+    assert!(!server.log().contains("connected"), "{}", server.log());
+    ask(&["log-level", "info,portcullis::session=debug"]);
+    assert_eq!(ask(&["log-level"]), "info,portcullis::session=debug\n");
+    server.login();
+    crate::support::eventually("it is told", || server.log().contains("connected"));
+    let (status, said) = server.setup().run(&["log-level", "loud=very"]);
+    assert_eq!(status, 1);
+    assert!(said.contains("expected error, warn"), "{said}");
+    ask(&["reload"]);
+    assert_eq!(ask(&["log-level"]), "info\n");
+}

@@ -79,7 +79,7 @@ fn sessions_are_ended_by_name_user_and_network() {
     assert_eq!(first.rest(), "");
     second.reply().expect(426);
     second.reply().expect(421).saying("operator");
-    assert!(server.log().contains("a test"), "{}", server.log());
+    eventually("the log says why", || server.log().contains("a test"));
     // A cut like any other.
     let mut again = server.login_as("bob", &tls);
     again.send("SIZE file").expect(213).saying("100000");

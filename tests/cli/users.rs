@@ -185,11 +185,9 @@ fn keys_of_a_user_are_set_and_hold() {
         .send("PASS alice")
         .expect(530)
         .saying("Login incorrect");
-    assert!(
-        server.log().contains("the account has expired"),
-        "{}",
-        server.log()
-    );
+    eventually("the log says why", || {
+        server.log().contains("the account has expired")
+    });
     set(&["expires=+1d", "quota="]);
     server.login().store("STOR other", &[7; 10]).expect(226);
     for (pair, says) in [

@@ -451,7 +451,6 @@ fn keys_that_take_a_restart_are_told_when_they_change() {
         "limits.concurrent-logins",
         "limits.waiting-logins",
         "log.format",
-        "log.level",
         "metrics.listen",
         "plugin-host.compile-timeout",
         "plugin-host.component-size",
@@ -478,7 +477,7 @@ fn keys_that_take_a_restart_are_told_when_they_change() {
     after.plugin.clear();
     assert_eq!(
         restart(&before, &after),
-        ["log.level", "plugin-host.memory", "state.file"]
+        ["plugin-host.memory", "state.file"]
     );
     assert_eq!(restart(&after, &after.clone()), [""; 0]);
 }

@@ -155,6 +155,14 @@ pub struct Release {
     pub replace: bool,
 }
 
+/// The level of the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LogLevel {
+    /// A level, or directives, as `log.level` takes them.
+    pub level: String,
+}
+
 /// How much plugins keep, by their names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct States {

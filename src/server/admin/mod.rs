@@ -3,6 +3,7 @@
 
 mod access;
 mod bans;
+mod log;
 pub mod messages;
 mod metrics;
 mod openapi;
@@ -38,7 +39,8 @@ pub(super) use self::tcp::{AdminListener, AdminSockets};
 use self::{
     access::Access,
     messages::{
-        Bans, Done, EndSessions, Failed, Forget, NewBan, Page, Release, Sessions, States, Unban,
+        Bans, Done, EndSessions, Failed, Forget, LogLevel, NewBan, Page, Release, Sessions, States,
+        Unban,
     },
     openapi::Operation,
 };
@@ -238,6 +240,9 @@ fn routes() -> Vec<Route> {
             .says(deed("delete", "Deletes an upload from quarantine")),
         Route::new("/quarantine/{id}/release", post(quarantine::release))
             .says(deed("post", "Publishes an upload from quarantine").body::<Release>()),
+        Route::new("/log-level", get(log::level).post(log::set))
+            .says(list("The level of the log").answers::<LogLevel>())
+            .says(deed("post", "Changes it, until the next reload").body::<LogLevel>()),
         Route::new("/state", get(state::list))
             .says(list("How much plugins keep").answers::<States>()),
         Route::new("/state/{plugin}", delete(state::clear))
