@@ -100,9 +100,25 @@ impl Browser {
             .to_owned()
     }
 
+    /// Clicks on the first such element; where the page has just replaced it, on the new one.
     pub fn click(&self, selector: &str) {
-        let element = self.element(selector);
-        self.command(&format!("element/{element}/click"), &json!({}));
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let line = format!(
+                "POST /session/{}/element/{}/click",
+                self.session,
+                self.element(selector)
+            );
+            let answer = request(self.at, &line, "", "{}");
+            if answer.status == 200 {
+                return;
+            }
+            assert!(
+                answer.body.contains("stale element"),
+                "{selector}: {answer:?}"
+            );
+            assert!(Instant::now() < deadline, "{selector}: {answer:?}");
+        }
     }
 
     /// Types into a field, or presses keys.
