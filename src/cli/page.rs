@@ -1,8 +1,10 @@
 //! Parts of long lists.
 
 use clap::Args;
+use serde::Serialize;
 
 use super::control::escaped;
+use crate::server::admin::messages::Page;
 
 /// The part of a list that is shown.
 #[derive(Args, Clone, Debug, Default)]
@@ -36,15 +38,14 @@ impl PageOptions {
         }
     }
 
-    /// That part of a list that is here; `has` says whether an entry has a text, which is in small
-    /// letters. With it, how many there are of which it is one.
-    pub fn of<T>(&self, all: Vec<T>, has: impl Fn(&T, &str) -> bool) -> (Vec<T>, usize) {
-        let wanted = self.filter.as_deref().map(str::to_lowercase);
-        let fits = |one: &T| wanted.as_deref().is_none_or(|wanted| has(one, wanted));
-        let matching: Vec<T> = all.into_iter().filter(fits).collect();
-        let count = matching.len();
-        let part = matching.into_iter().skip(self.offset.unwrap_or(0));
-        (part.take(self.limit.unwrap_or(usize::MAX)).collect(), count)
+    /// This part of a list that no server has, and how many entries there are of which it is one.
+    pub fn of<T: Serialize>(&self, all: Vec<T>) -> (Vec<T>, usize) {
+        let page = Page {
+            filter: self.filter.clone(),
+            offset: self.offset,
+            limit: self.limit,
+        };
+        page.of(all)
     }
 
     /// A line about the part that was shown, unless it was all.

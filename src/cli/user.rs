@@ -326,10 +326,7 @@ fn list(loaded: &Loaded, page: &PageOptions, json: bool) -> Result<String, Failu
     without_hashes(&mut users);
     let total = users.len();
     let all: Vec<_> = users.into_iter().collect();
-    let (part, matching) = page.of(all, |(name, user), wanted| {
-        let text = format!("{name}\n{user}").to_lowercase();
-        text.contains(wanted)
-    });
+    let (part, matching) = page.of(all);
     if json {
         let users: serde_json::Map<String, Value> = part.into_iter().collect();
         return Ok(output::json(&users)?);

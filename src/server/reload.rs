@@ -34,7 +34,7 @@ impl Running {
     /// # Errors
     /// The problem, for people; nothing has changed then.
     pub(super) async fn reload(self: &Arc<Self>, why: &str) -> Result<String, String> {
-        // Whatever becomes of the rest.
+        // They are opened anew also where the rest fails.
         let audit = self.resources.audit().clone();
         let _ = tokio::task::spawn_blocking(move || audit.reopen()).await;
         // One after the other.

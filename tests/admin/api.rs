@@ -155,7 +155,7 @@ fn the_description_names_each_path_and_what_it_takes() {
     for (path, methods) in paths {
         for method in methods.as_object().unwrap().keys() {
             let line = format!("{} {}", method.to_uppercase(), path.replace("{id}", "x"));
-            // Whatever it says of an empty body, the path is there and takes the method.
+            // The path is there and takes the method, though the body is empty.
             if !path.ends_with("/drain") {
                 let status = admin.ask(&line.replace("{plugin}", "x"), "").status;
                 assert_ne!(status, 405, "{line}");

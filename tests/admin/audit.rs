@@ -245,6 +245,21 @@ fn files_are_rotated_and_no_line_is_lost() {
     eventually("all are there", || all() == uploads);
 }
 
+/// SIGHUP has it opened anew, as a reload by command does.
+#[test]
+fn a_signal_opens_it_anew() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let server = setup().start();
+    let (log, moved) = (file(&server), file(&server).with_extension("moved"));
+    fs::rename(&log, &moved).unwrap();
+    let pid = Pid::from_raw(server.id().try_into().unwrap()).unwrap();
+    kill_process(pid, Signal::HUP).unwrap();
+    eventually("it is there again", || {
+        log.exists() && events(&log).iter().any(|one| one["by"] == "SIGHUP")
+    });
+    assert!(events(&moved).iter().all(|one| one["by"] != "SIGHUP"));
+}
+
 /// A disk that is full holds nobody up, and is told of.
 #[test]
 fn a_full_disk_holds_nobody_up() {

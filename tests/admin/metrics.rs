@@ -158,7 +158,7 @@ fn prometheus_reads_all_of_it() {
         .filter(|line| !line.starts_with('#'))
         .filter_map(|line| line.split(['{', ' ']).next())
         .collect();
-    // What alerts and the dashboard ask for is there.
+    // Each series that alerts and the dashboard ask for is there.
     for file in ["portcullis.rules.yml", "grafana.json"] {
         let content = fs::read_to_string(packaging(file)).unwrap();
         let asked = content.match_indices("portcullis_").map(|(at, _)| {

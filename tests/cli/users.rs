@@ -208,6 +208,11 @@ fn keys_of_a_user_are_set_and_hold() {
         assert!(said.contains(says), "{pair}: {said}");
         assert_eq!(fs::read_to_string(&file).unwrap(), before, "{pair}");
     }
+    let (_, said) = ask(&["user", "list", "--filter", "BOB"]);
+    assert!(said.contains("bob") && !said.contains("alice"), "{said}");
+    assert!(said.contains("1 to 1 of 1, 2 in all"), "{said}");
+    let (_, said) = ask(&["user", "list", "--limit", "1", "--json"]);
+    assert!(said.contains("alice") && !said.contains("bob"), "{said}");
     let (status, said) = ask(&["user", "set", "nobody", "quota=1GB"]);
     assert_eq!(status, 1);
     assert!(said.contains("there is no user \"nobody\""), "{said}");

@@ -54,7 +54,7 @@ fn midnight(date: &str) -> Option<u64> {
     Some(u64::from(years + months + day - 1) * 86_400)
 }
 
-/// So many numbers with a sign between them.
+/// Reads `N` numbers with a sign between them.
 fn numbers<const N: usize>(text: &str, between: char) -> Option<[u32; N]> {
     let mut found = [0; N];
     let mut parts = text.split(between);
