@@ -146,6 +146,17 @@ fn shown(status: &Status) -> String {
         let stands = if wall.stands { "" } else { "DOES NOT STAND: " };
         row("wall", format!("{}: {stands}{}", wall.name, wall.text))
     }));
+    if let Some(error) = &status.log_error {
+        let text = format!("NOT WRITTEN: {error}; tried again every second");
+        rows.push(row("log", text));
+    }
+    if status.log_dropped > 0 {
+        let dropped = status.log_dropped;
+        rows.push(row(
+            "log",
+            format!("{dropped} LINES DROPPED since the start"),
+        ));
+    }
     if let Some(error) = &status.audit_error {
         let text = format!("NOT WRITTEN: {error}; tried again every second");
         rows.push(row("audit", text));

@@ -1,12 +1,6 @@
 //! `portcullis serve`.
 
-use std::{
-    fs::DirBuilder,
-    os::unix::fs::DirBuilderExt,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt, sync::Arc, time::Duration};
 
 use tokio::runtime;
 
@@ -15,12 +9,13 @@ use super::{
     first_start::{self, Info},
 };
 use crate::{
-    config::{Loaded, Problem},
+    config::{Loaded, LogOutput, Problem},
     confine::{self, Confinement, Reach, privileges},
-    observe,
+    observe::{self, Flush},
     plugin::{Host, compiler::Compiler},
     server::{self, Preopened, Server},
     startup::Startup,
+    types::access::{Wanted, explain},
 };
 
 /// How long threads that do blocking work get when all else has ended.
@@ -31,7 +26,7 @@ pub fn run(source: &Source) -> Result<(), Failure> {
     let mut loaded = source.load()?;
     // Dropped last. The walls are to be around its thread, too, so that this starts later.
     let mut log = observe::init(&loaded.config.log).map_err(Failure::Configuration)?;
-    let prepared = prepare(&mut loaded);
+    let prepared = prepare(&mut loaded, &mut log);
     let prepared = prepared.map_err(|problem| Failure::Configuration(problem.to_string()))?;
     // From here on there may be threads.
     log.start()
@@ -61,10 +56,11 @@ struct Prepared {
 }
 
 /// Becomes the user that serves, opens what takes more than serving does, and builds the walls.
-fn prepare(loaded: &mut Loaded) -> Result<Prepared, Problem> {
+fn prepare(loaded: &mut Loaded, log: &mut Flush) -> Result<Prepared, Problem> {
     privileges::become_user(loaded)?;
     loaded.warnings.extend(privileges::unreadable(loaded));
     make_logs(loaded)?;
+    open_log(loaded, log)?;
     let startup = Arc::new(Startup::real());
     let info = first_start::prepare(loaded, &startup)?;
     let preopened = server::preopen(loaded, &startup)?;
@@ -94,17 +90,24 @@ fn prepare(loaded: &mut Loaded) -> Result<Prepared, Problem> {
 /// Makes the directory of logs where one is named that is to be in it.
 fn make_logs(loaded: &Loaded) -> Result<(), Problem> {
     let logs = loaded.config.server.logs();
-    let audit = &loaded.config.audit;
-    let files = [
-        ("audit.file", &audit.file),
-        ("audit.xferlog", &audit.xferlog),
-    ];
-    let inside = |file: &Option<PathBuf>| file.as_deref().and_then(Path::parent) == Some(&logs);
-    let Some((key, _)) = files.iter().find(|(_, file)| inside(file)) else {
+    let mut files = loaded.config.logs();
+    let Some((key, _)) = files.find(|(_, file)| file.parent() == Some(&logs)) else {
         return Ok(());
     };
     let made = DirBuilder::new().recursive(true).mode(0o750).create(&logs);
     made.map_err(|error| loaded.problem(key, format!("{}: {error}", logs.display())))
+}
+
+/// Opens the log's file, if there is to be one.
+fn open_log(loaded: &Loaded, log: &mut Flush) -> Result<(), Problem> {
+    if loaded.config.log.output != LogOutput::File {
+        return Ok(());
+    }
+    let file = &loaded.config.log.file;
+    log.open(file).map_err(|error| {
+        let error = explain(error, file, Wanted::Make);
+        loaded.problem("log.file", format!("{}: {error}", file.display()))
+    })
 }
 
 async fn serve(loaded: Loaded, prepared: Prepared) -> Result<(), Failure> {

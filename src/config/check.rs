@@ -70,21 +70,21 @@ fn server(config: &Config, findings: &mut Findings) {
             }
         }
     }
-    for (key, file) in [
-        ("audit.file", &config.audit.file),
-        ("audit.xferlog", &config.audit.xferlog),
-    ] {
-        let directory = file.as_deref().and_then(Path::parent);
+    let mut logs = BTreeMap::new();
+    for (key, file) in config.logs() {
         // Serving may write to that directory, and must not to these.
-        if directory.is_some_and(|directory| server.state.starts_with(directory)) {
+        if file
+            .parent()
+            .is_some_and(|directory| server.state.starts_with(directory))
+        {
             findings.error(
                 key,
                 "expected a file in a directory of its own, such as /var/log/portcullis",
             );
         }
-    }
-    if config.audit.file.is_some() && config.audit.file == config.audit.xferlog {
-        findings.error("audit.xferlog", "this is audit.file already");
+        if let Some(other) = logs.insert(file, key) {
+            findings.error(key, format!("this is {other} already"));
+        }
     }
     for (key, address) in [
         ("admin.listen", config.admin.listen),

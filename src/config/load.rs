@@ -238,6 +238,7 @@ impl Loaded {
         for file in [&mut config.audit.file, &mut config.audit.xferlog] {
             file.iter_mut().for_each(|file| join(&logs, file));
         }
+        join(&logs, &mut config.log.file);
         if let Some(file) = &mut config.bans.deny_file {
             join(base("bans.deny-file"), file);
         }

@@ -41,7 +41,7 @@ mod tests;
 mod tls;
 pub(crate) mod value;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -61,7 +61,7 @@ pub use plugin::{Engine, Instances, Plugin, PluginHost, PluginLimits, file_setti
 pub use reference::reference;
 pub use schema::{restart, schema};
 pub use server::{
-    AccountChange, Advertise, Data, Landlock, Limits, Log, LogFormat, Seccomp, Server,
+    AccountChange, Advertise, Data, Landlock, Limits, Log, LogFormat, LogOutput, Seccomp, Server,
 };
 pub(crate) use source::toml_error;
 pub use stamp::Stamp;
@@ -103,4 +103,18 @@ pub struct Config {
     /// A plugin. They are asked in this order.
     #[default(defaults::default_plugins())]
     pub plugin: Vec<Plugin>,
+}
+
+impl Config {
+    /// The files that lines are appended to, with their keys.
+    pub fn logs(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let log = (self.log.output == LogOutput::File).then_some(&self.log.file);
+        let all = [
+            ("log.file", log),
+            ("audit.file", self.audit.file.as_ref()),
+            ("audit.xferlog", self.audit.xferlog.as_ref()),
+        ];
+        all.into_iter()
+            .filter_map(|(key, file)| Some((key, file?.as_path())))
+    }
 }

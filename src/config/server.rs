@@ -230,12 +230,33 @@ pub struct Log {
     /// error, warn, info, debug or trace; or directives: `info,portcullis::session=debug`.
     #[default = "info"]
     pub level: String,
-    /// The form of log lines.
+    /// Where lines go.
+    #[schemars(extend("x-restart" = true))]
+    #[default(LogOutput::Stderr)]
+    pub output: LogOutput,
+    /// The file of the output `"file"`; relative to `log/` in the state directory. Opened anew by a reload.
+    #[serde(with = "value::FilePath")]
+    #[schemars(extend("x-restart" = true))]
+    #[default(PathBuf::from("portcullis.log"))]
+    pub file: PathBuf,
+    /// The form of lines, unless journald gets their fields.
     #[schemars(extend("x-restart" = true))]
     #[default(LogFormat::Text)]
     pub format: LogFormat,
     /// Whether lines about logins name users that nobody knows: some of these names are passwords.
     pub unknown_users: bool,
+}
+
+/// Where log lines go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogOutput {
+    /// To standard error.
+    Stderr,
+    /// To journald, with a priority and the fields of the line: `PORTCULLIS_USER=` and so on.
+    Journald,
+    /// To a file.
+    File,
 }
 
 /// How log lines look.

@@ -110,12 +110,9 @@ impl Reach {
             reach.directory(file, Access::Write, "state.file");
         }
         reach.directory(&bans::directory(state), Access::Write, "server.state");
-        for (key, file) in [
-            ("audit.file", &config.audit.file),
-            ("audit.xferlog", &config.audit.xferlog),
-        ] {
+        for (key, file) in config.logs() {
             // It is opened anew, under its name.
-            if let Some(directory) = file.as_deref().and_then(Path::parent) {
+            if let Some(directory) = file.parent() {
                 reach.directory(directory, Access::Write, key);
             }
         }

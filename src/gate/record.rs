@@ -84,7 +84,7 @@ impl Kind {
 pub(crate) struct Record {
     /// The kind of the event.
     pub(crate) event: Kind,
-    /// When, RFC 3339 in UTC.
+    /// When, RFC 3339 in UTC, with three digits of the second.
     #[serde(serialize_with = "as_text")]
     pub(crate) time: Timestamp,
     /// The session's name in the log.
@@ -394,7 +394,7 @@ impl Record {
 }
 
 fn as_text<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(time)
+    serializer.collect_str(&format_args!("{time:.3}"))
 }
 
 /// To the millisecond.

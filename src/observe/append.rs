@@ -1,7 +1,6 @@
 //! A file that lines are appended to, by a thread of its own: nobody waits for the disk.
 
 use std::{
-    collections::VecDeque,
     fs::{File, OpenOptions},
     io::{self, Write},
     os::unix::fs::{FileExt, OpenOptionsExt},
@@ -13,6 +12,11 @@ use std::{
 
 /// Bytes of lines that may wait to be written; what comes beyond is dropped and counted.
 const WAITING: usize = 8 << 20;
+/// A line waits as long for others to come, so that they are written with it. They are written at once when
+/// the file is to be reopened, at the end, and when there are many.
+const GATHER: Duration = Duration::from_millis(50);
+/// So many bytes are many.
+const MANY: usize = 256 << 10;
 /// How long until a file that could not be written to, or opened, is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 /// The last lines have this long to be written.
@@ -21,6 +25,8 @@ const LAST: Duration = Duration::from_secs(2);
 /// The file, and the lines that wait for it.
 pub struct AppendFile {
     path: PathBuf,
+    /// The name of the thread.
+    name: &'static str,
     state: Mutex<State>,
     changed: Condvar,
     /// Makes the line that says in the file how many were dropped, where the format has one.
@@ -30,7 +36,7 @@ pub struct AppendFile {
 #[derive(Default)]
 struct State {
     file: Option<File>,
-    waiting: VecDeque<Vec<u8>>,
+    waiting: Vec<u8>,
     /// Bytes of `waiting`, and of what the thread has taken and not written yet.
     bytes: usize,
     /// Lines that were dropped since the file last said so.
@@ -41,18 +47,26 @@ struct State {
     wanted: u64,
     opened: u64,
     writing: bool,
+    /// Somebody waits until all is written.
+    urgent: bool,
     /// Why it cannot be written to, as long as that is so.
     failure: Option<String>,
 }
 
 impl AppendFile {
-    /// Opens the file, or makes it: for its owner to write and its group to read.
+    /// Opens the file, or makes it: for its owner to write and its group to read. The thread that writes
+    /// gets the name.
     ///
     /// # Errors
     /// Those of the file system.
-    pub fn open(path: &Path, gap: fn(u64) -> Option<String>) -> io::Result<Arc<Self>> {
+    pub fn open(
+        path: &Path,
+        name: &'static str,
+        gap: fn(u64) -> Option<String>,
+    ) -> io::Result<Arc<Self>> {
         Ok(Arc::new(Self {
             path: path.to_owned(),
+            name,
             state: Mutex::new(State {
                 file: Some(open(path)?),
                 ..State::default()
@@ -68,26 +82,28 @@ impl AppendFile {
     /// When there is no thread.
     pub fn start(self: &Arc<Self>) -> io::Result<()> {
         let file = self.clone();
-        let thread = thread::Builder::new().name("audit".into());
+        let thread = thread::Builder::new().name(self.name.into());
         thread.spawn(move || file.write()).map(drop)
     }
 
     /// Adds a line, without its end. Never waits for the disk.
-    pub fn add(&self, line: String) {
-        let mut line = line.into_bytes();
-        line.push(b'\n');
+    pub fn add(&self, line: &[u8]) {
+        let length = line.len() + 1;
         let mut state = self.state();
-        if state.bytes + line.len() > WAITING {
+        if state.bytes + length > WAITING {
             state.unsaid += 1;
             state.dropped += 1;
             return;
         }
-        state.bytes += line.len();
-        state.waiting.push_back(line);
-        // The thread takes all that waits at once: only the first has to wake it.
-        let first = state.waiting.len() == 1;
+        let before = state.waiting.len();
+        state.bytes += length;
+        state.waiting.extend_from_slice(line);
+        state.waiting.push(b'\n');
+        let behind = state.waiting.len();
         drop(state);
-        if first {
+        // The thread takes all that waits at once: the first line wakes it, and the one that is too much to
+        // wait with.
+        if before == 0 || (before < MANY && behind >= MANY) {
             self.changed.notify_all();
         }
     }
@@ -119,6 +135,8 @@ impl AppendFile {
     pub fn flush(&self) {
         let deadline = Instant::now() + LAST;
         let mut state = self.state();
+        state.urgent = true;
+        self.changed.notify_all();
         while state.writing || !state.waiting.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -138,19 +156,34 @@ impl AppendFile {
     /// Writes what comes, for ever. What cannot be written waits, and is tried again.
     fn write(&self) {
         let mut file = self.state().file.take();
-        let mut taken: VecDeque<Vec<u8>> = VecDeque::new();
+        let mut taken: Vec<u8> = Vec::new();
         loop {
             let mut state = self.state();
             state.writing = !taken.is_empty();
             self.changed.notify_all();
-            while taken.is_empty() && state.waiting.is_empty() && state.opened == state.wanted {
+            if taken.is_empty() {
+                if state.waiting.is_empty() {
+                    state.urgent = false;
+                }
                 state = self
                     .changed
-                    .wait(state)
+                    .wait_while(state, |state| {
+                        state.waiting.is_empty() && state.opened == state.wanted
+                    })
+                    .unwrap_or_else(PoisonError::into_inner);
+                (state, _) = self
+                    .changed
+                    .wait_timeout_while(state, GATHER, |state| {
+                        !state.urgent && state.opened == state.wanted && state.waiting.len() < MANY
+                    })
                     .unwrap_or_else(PoisonError::into_inner);
             }
             state.writing = true;
-            taken.append(&mut state.waiting);
+            match taken.is_empty() {
+                // Its memory is used again.
+                true => std::mem::swap(&mut taken, &mut state.waiting),
+                false => taken.append(&mut state.waiting),
+            }
             let (wanted, unsaid) = (state.wanted, state.unsaid);
             if state.opened < wanted {
                 file = None;
@@ -172,24 +205,25 @@ impl AppendFile {
                 thread::sleep(RETRY);
                 continue;
             };
-            let mut batch = Vec::with_capacity(taken.iter().map(Vec::len).sum());
-            taken.iter().for_each(|line| batch.extend(line));
+            let bytes = taken.len();
             // They were dropped while these waited.
             let gap = (unsaid > 0).then(|| (self.gap)(unsaid)).flatten();
             if let Some(gap) = gap {
-                batch.extend(gap.into_bytes());
-                batch.push(b'\n');
+                taken.extend(gap.into_bytes());
+                taken.push(b'\n');
             }
-            if batch.is_empty() {
+            if taken.is_empty() {
                 continue;
             }
-            match append(open, &batch) {
+            match append(open, &taken) {
                 Ok(()) => {
-                    let bytes: usize = taken.iter().map(Vec::len).sum();
                     taken.clear();
+                    // What a burst has taken is not kept for ever.
+                    taken.shrink_to(MANY);
                     self.written(bytes, unsaid);
                 }
                 Err(error) => {
+                    taken.truncate(bytes);
                     self.failed(&error);
                     thread::sleep(RETRY);
                 }
@@ -268,12 +302,12 @@ mod tests {
     fn a_file_that_is_moved_away_is_opened_anew_and_no_line_is_lost() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("audit");
-        let file = AppendFile::open(&path, gap).unwrap();
+        let file = AppendFile::open(&path, "append", gap).unwrap();
         file.start().unwrap();
         let mut all = String::new();
         for turn in 0..5 {
             for line in 0..1000 {
-                file.add(format!("{turn} {line}"));
+                file.add(format!("{turn} {line}").as_bytes());
             }
             let moved = directory.path().join(format!("audit.{turn}"));
             fs::rename(&path, &moved).unwrap();
@@ -295,20 +329,20 @@ mod tests {
         let inner = directory.path().join("inner");
         fs::create_dir(&inner).unwrap();
         let path = inner.join("audit");
-        let file = AppendFile::open(&path, gap).unwrap();
+        let file = AppendFile::open(&path, "append", gap).unwrap();
         file.start().unwrap();
-        file.add("one".into());
+        file.add(b"one");
         file.flush();
         fs::remove_dir_all(&inner).unwrap();
         file.reopen();
-        file.add("two".into());
+        file.add(b"two");
         let deadline = Instant::now() + Duration::from_secs(20);
         while file.failure().is_none() {
             assert!(Instant::now() < deadline);
             thread::sleep(Duration::from_millis(5));
         }
         fs::create_dir(&inner).unwrap();
-        file.add("three".into());
+        file.add(b"three");
         while fs::read_to_string(&path).unwrap_or_default() != "two\nthree\n" {
             assert!(Instant::now() < deadline, "{:?}", fs::read_to_string(&path));
             thread::sleep(Duration::from_millis(5));
@@ -319,11 +353,11 @@ mod tests {
     #[test]
     fn no_more_waits_than_may_and_what_is_missing_is_told() {
         let directory = tempfile::tempdir().unwrap();
-        let file = AppendFile::open(&directory.path().join("audit"), gap).unwrap();
+        let file = AppendFile::open(&directory.path().join("audit"), "append", gap).unwrap();
         let line = "x".repeat(999);
         let fits = WAITING / 1000;
         for _ in 0..fits + 10 {
-            file.add(line.clone());
+            file.add(line.as_bytes());
         }
         assert_eq!(file.dropped(), 10);
         file.start().unwrap();
@@ -338,9 +372,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("audit");
         fs::write(&path, "whole\nto").unwrap();
-        let file = AppendFile::open(&path, gap).unwrap();
+        let file = AppendFile::open(&path, "append", gap).unwrap();
         file.start().unwrap();
-        file.add("next".into());
+        file.add(b"next");
         file.flush();
         assert_eq!(fs::read_to_string(&path).unwrap(), "whole\nto\nnext\n");
     }

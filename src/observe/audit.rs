@@ -1,7 +1,7 @@
 //! The audit: files that tell all that somebody may be asked about one day, as lines of JSON, and as
 //! xferlog.
 
-use std::{io, sync::Arc};
+use std::{borrow::Cow, io, sync::Arc};
 
 use super::append::AppendFile;
 use crate::{
@@ -44,7 +44,9 @@ impl Audit {
                     false => startup.try_to_make(file).map(|()| None).map_err(about),
                 };
             }
-            AppendFile::open(file, gap).map(Some).map_err(about)
+            AppendFile::open(file, "audit", gap)
+                .map(Some)
+                .map_err(about)
         };
         Ok(Self {
             events: open("audit.file", &config.file, gap)?,
@@ -85,7 +87,7 @@ impl Audit {
     /// Tells of something that an administrator did, or was refused.
     pub fn administration(&self, by: &str, action: &str, outcome: Result<&str, &str>) {
         if let Some(events) = &self.events {
-            events.add(line(Record::administration(by, action, outcome)));
+            events.add(line(Record::administration(by, action, outcome)).as_bytes());
         }
     }
 
@@ -96,22 +98,24 @@ impl Audit {
 
 impl Observer for Audit {
     fn observe(&self, session: &SessionInfo, event: &Event<'_>) {
-        if let Some(events) = &self.events {
-            Record::each(session, event, |record| {
-                events.add(line(Record {
+        if self.events.is_none() && self.transfers.is_none() {
+            return;
+        }
+        Record::each(session, event, |record| {
+            if let Some(transfers) = &self.transfers
+                && let Some(line) = xferlog(session, &record)
+            {
+                transfers.add(line.as_bytes());
+            }
+            if let Some(events) = &self.events {
+                let line = line(Record {
                     // A name that nobody has may be a password.
                     user: session.told_user().map(str::to_owned),
                     ..record
-                }));
-            });
-        }
-        if let Some(transfers) = &self.transfers {
-            Record::each(session, event, |record| {
-                if let Some(line) = xferlog(session, &record) {
-                    transfers.add(line);
-                }
-            });
-        }
+                });
+                events.add(line.as_bytes());
+            }
+        });
     }
 }
 
@@ -131,7 +135,10 @@ fn line(mut record: Record) -> String {
         }
     }
     let line = record.line();
-    super::escape::json(&line).into_owned()
+    match super::escape::json(&line) {
+        Cow::Borrowed(_) => line,
+        Cow::Owned(escaped) => escaped,
+    }
 }
 
 fn gap(count: u64) -> Option<String> {
@@ -161,8 +168,12 @@ fn xferlog(session: &SessionInfo, record: &Record) -> Option<String> {
             .collect()
     };
     let user = session.told_user().unwrap_or("?");
+    let anonymous = ["anonymous", "ftp"]
+        .iter()
+        .any(|name| user.eq_ignore_ascii_case(name));
+    let mode = if anonymous { 'a' } else { 'r' };
     Some(format!(
-        "{} {} {} {} {} b _ {direction} r {} ftp 0 * {complete}",
+        "{} {} {} {} {} b _ {direction} {mode} {} ftp 0 * {complete}",
         record.time.strftime("%a %b %e %H:%M:%S %Y"),
         record.seconds.unwrap_or_default().round(),
         session.client.ip(),
@@ -197,6 +208,11 @@ mod tests {
         });
         let line = "Thu Jan  1 00:00:00 1970 3 0.0.0.0 1234 /a_b_c b _ o r alice_b ftp 0 * c";
         assert_eq!(lines, [line]);
+        session.user = Some("Anonymous".into());
+        Record::each(&session, &event, |record| {
+            let line = xferlog(&session, &record).unwrap();
+            assert!(line.ends_with(" b _ o a Anonymous ftp 0 * c"), "{line}");
+        });
         let event = Event::Deleted { path: &path };
         Record::each(&session, &event, |record| {
             assert_eq!(xferlog(&session, &record), None);

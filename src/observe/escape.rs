@@ -44,7 +44,8 @@ pub fn plain(text: &str) -> Cow<'_, str> {
 pub fn json(text: &str) -> Cow<'_, str> {
     // Line ends stand between the values; inside of them they are escaped already.
     let escaped = |letter: char| steers(letter) && letter != '\n';
-    if !text.contains(escaped) {
+    let harmless = |&byte: &u8| matches!(byte, b' '..=b'~' | b'\n');
+    if text.as_bytes().iter().all(harmless) || !text.contains(escaped) {
         return Cow::Borrowed(text);
     }
     let mut json = String::with_capacity(text.len() + 16);

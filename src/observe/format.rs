@@ -22,7 +22,8 @@ const CLIENTS: [&str; 8] = [
     "user", "path", "from", "to", "home", "software", "verb", "text",
 ];
 
-fn most(field: &str) -> usize {
+/// The most bytes of the value of a field.
+pub(super) fn most(field: &str) -> usize {
     match CLIENTS.contains(&field) {
         true => CLIENT_TEXT,
         false => TEXT,

@@ -4,6 +4,7 @@ mod append;
 pub mod audit;
 pub mod escape;
 mod format;
+mod journal;
 mod level;
 pub mod metrics;
 mod rate;
@@ -13,13 +14,15 @@ mod writer;
 use std::{
     io::{self, IsTerminal},
     panic,
+    sync::OnceLock,
 };
 
 use tracing_subscriber::{fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 use self::{
     format::{Fields, Json},
-    writer::Writer,
+    journal::Journal,
+    writer::{To, Writer},
 };
 pub use self::{
     level::{level, set_level},
@@ -27,32 +30,42 @@ pub use self::{
     sessions::SessionLog,
     writer::Flush,
 };
-use crate::config::{Log, LogFormat};
+use crate::config::{Log, LogFormat, LogOutput};
 
-/// Sends log lines to standard error, as configured. A thread of its own writes them, once it is
-/// started: what it cannot write is dropped and counted. The last lines are written when the value is
-/// dropped that this returns.
+static LOG: OnceLock<Writer> = OnceLock::new();
+
+/// Sends log lines to where they are to go; to a file, once [`Flush::open`] has been called. A thread of its
+/// own writes them, once it is started: what it cannot write is dropped and counted. The last lines are written
+/// when the value is dropped that this returns.
 ///
 /// Text from clients and plugins goes into fields as strings, which are written quoted. In all values
 /// what steers a terminal is escaped, and what is long is cut: no name can forge a line.
 ///
 /// # Errors
-/// When `log.level` is not understood.
+/// When `log.level` is not understood, or journald is not there.
 pub fn init(config: &Log) -> Result<Flush, String> {
     let filter = level::filter(&config.level).map_err(|error| format!("log.level: {error}"))?;
     let registry = tracing_subscriber::registry().with(filter);
-    let (writer, flush) =
-        Writer::new().map_err(|error| format!("the log cannot be written: {error}"))?;
-    let result = match config.format {
-        LogFormat::Text => registry
+    let unwritten = |error: io::Error| format!("log.output: the log cannot be written: {error}");
+    let to = match config.output {
+        LogOutput::Journald => journal::connect().map(To::Journal),
+        // Until there is the file.
+        LogOutput::Stderr | LogOutput::File => To::stderr(),
+    };
+    let (writer, flush) = Writer::over(to.map_err(unwritten)?);
+    // There is one log in a process.
+    let _ = LOG.set(writer.clone());
+    let result = match (config.output, config.format) {
+        (LogOutput::Journald, _) => registry.with(Journal(writer)).try_init(),
+        (output, LogFormat::Text) => registry
             .with(
                 fmt::layer()
                     .fmt_fields(Fields)
                     .with_writer(writer)
-                    .with_ansi(io::stderr().is_terminal()),
+                    .with_ansi(output == LogOutput::Stderr && io::stderr().is_terminal()),
             )
             .try_init(),
-        LogFormat::Json => registry
+        (_, LogFormat::Json) => registry
             .with(
                 fmt::layer()
                     .json()
@@ -66,6 +79,25 @@ pub fn init(config: &Log) -> Result<Flush, String> {
     // The one that is there writes to standard error itself, and would wait for its reader.
     panic::set_hook(Box::new(|info| tracing::error!("{info}")));
     Ok(flush)
+}
+
+/// Has the log's file opened anew, and waits a moment for it. Blocks.
+pub fn reopen() {
+    if let Some(file) = LOG.get().and_then(Writer::file) {
+        file.reopen();
+    }
+}
+
+/// Lines of the log that were dropped since the start.
+#[must_use]
+pub fn dropped() -> u64 {
+    LOG.get().map_or(0, Writer::dropped)
+}
+
+/// Why the log's file cannot be written to, as long as that is so.
+#[must_use]
+pub fn failure() -> Option<String> {
+    LOG.get().and_then(Writer::file)?.failure()
 }
 
 /// Has memory that is free given back to the system by and by, on a thread of the allocator.

@@ -36,7 +36,11 @@ impl Running {
     pub(super) async fn reload(self: &Arc<Self>, why: &str) -> Result<String, String> {
         // They are opened anew also where the rest fails.
         let audit = self.resources.audit().clone();
-        let _ = tokio::task::spawn_blocking(move || audit.reopen()).await;
+        let reopen = move || {
+            audit.reopen();
+            observe::reopen();
+        };
+        let _ = tokio::task::spawn_blocking(reopen).await;
         // One after the other.
         let mut current = self.current.lock().await;
         tracing::info!(why, "reloading");

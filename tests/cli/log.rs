@@ -1,24 +1,33 @@
 //! The log, when nobody reads it, and when strangers cause it.
 
 use std::{
+    fs,
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
-    process::{ChildStderr, Stdio},
+    path::Path,
+    process::{ChildStderr, Command, Stdio},
     time::{Duration, Instant},
 };
 
-use crate::support::{Client, PATIENCE, Server, Setup, eventually};
+use crate::support::{Client, PATIENCE, Server, Setup, Tls, USER, eventually};
+
+/// The address in a line of the log that says where the server listens, if it is one.
+fn address(line: &str) -> Option<SocketAddr> {
+    let plain = line.replace('"', "");
+    if !plain.contains("listening") || !plain.contains("tls=explicit") {
+        return None;
+    }
+    let address = plain.split("address=").nth(1).unwrap();
+    Some(address.split_whitespace().next().unwrap().parse().unwrap())
+}
 
 /// Where the server listens, by its log, of which nothing more is read than that takes.
 fn listening(log: &mut BufReader<ChildStderr>) -> SocketAddr {
     loop {
         let mut line = String::new();
         assert_ne!(log.read_line(&mut line).unwrap(), 0, "it ended");
-        let plain = line.replace('"', "");
-        if plain.contains("listening") && plain.contains("tls=explicit") {
-            let address = plain.split("address=").nth(1).unwrap();
-            let address = address.split_whitespace().next().unwrap();
-            return address.parse().unwrap();
+        if let Some(address) = address(&line) {
+            return address;
         }
     }
 }
@@ -143,4 +152,198 @@ fn the_level_is_changed_while_the_server_runs() {
     assert!(said.contains("expected error, warn"), "{said}");
     ask(&["reload"]);
     assert_eq!(ask(&["log-level"]), "info\n");
+}
+
+/// A process that a test started, and ends.
+struct Process(std::process::Child);
+
+impl Process {
+    fn signal(&self, signal: rustix::process::Signal) {
+        let id = i32::try_from(self.0.id()).unwrap();
+        let id = rustix::process::Pid::from_raw(id).unwrap();
+        rustix::process::kill_process(id, signal).unwrap();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The log is in a file, and goes on in a new one when that was moved away: by a reload, and by SIGHUP.
+#[test]
+fn the_log_goes_to_a_file_that_is_rotated() {
+    let setup = Setup::new()
+        .set("log.output", "\"file\"")
+        .set("log.format", "\"json\"")
+        .set("log.level", "\"debug\"")
+        .set("log.unknown-users", "true");
+    let log = setup.state().join("log/portcullis.log");
+    let stderr = setup.file("stderr", "");
+    let mut command = setup.command(&[]);
+    let command = command.stdout(Stdio::null());
+    let command = command.stderr(fs::File::create(&stderr).unwrap());
+    let mut server = Process(command.spawn().unwrap());
+    let read = |path: &Path| fs::read_to_string(path).unwrap_or_default();
+    let told = |path: &Path, user: &str| {
+        let lines = read(path);
+        let mut lines = lines.lines().map(|line| {
+            let line: serde_json::Value = serde_json::from_str(line).expect("whole lines");
+            line.to_string()
+        });
+        lines.any(|line| line.contains("login failed") && line.contains(user))
+    };
+    let found = || {
+        read(&log).lines().find_map(|line| {
+            let line: serde_json::Value = serde_json::from_str(line).ok()?;
+            let is = line["message"] == "listening" && line["tls"] == "explicit";
+            is.then(|| line["address"].as_str().unwrap().parse().unwrap())
+        })
+    };
+    eventually("the server listens", || found().is_some());
+    let address: SocketAddr = found().unwrap();
+    let fail = |attempt: &str| {
+        let mut client = Client::connect(address);
+        client.auth_tls(&Tls::new());
+        client.send(&format!("USER {USER}")).expect(331);
+        client.send(&format!("PASS {attempt}")).expect(530);
+    };
+    fail("one");
+    eventually("it is told in the file", || told(&log, USER));
+    let first = log.with_extension("1");
+    fs::rename(&log, &first).unwrap();
+    let (status, said) = setup.run(&["reload"]);
+    assert_eq!(status, 0, "{said}");
+    let before = read(&first);
+    fail("two");
+    eventually("it is told in the new file", || told(&log, USER));
+    assert_eq!(
+        read(&first),
+        before,
+        "nothing goes to the one that was moved away"
+    );
+    let second = log.with_extension("2");
+    fs::rename(&log, &second).unwrap();
+    server.signal(rustix::process::Signal::HUP);
+    eventually("there is another file", || log.exists());
+    server.signal(rustix::process::Signal::TERM);
+    eventually("the end", || server.0.try_wait().unwrap().is_some());
+    assert!(
+        read(&log).contains("all sessions have ended"),
+        "the last line is there"
+    );
+    assert_eq!(read(&stderr), "", "nothing else is said");
+}
+
+/// A file that cannot be made is told before anything is served.
+#[test]
+fn a_log_that_cannot_be_written_ends_the_start() {
+    let run = |file: &str| {
+        let setup = Setup::new().set("log.output", "\"file\"");
+        setup.set("log.file", file).run(&[])
+    };
+    let (status, said) = run("\"/nonexistent/log\"");
+    assert_eq!(status, 2, "{said}");
+    assert!(
+        said.contains("log.file") && said.contains("/nonexistent/log"),
+        "{said}"
+    );
+    let setup = Setup::new().set("audit.file", "\"portcullis.log\"");
+    let (status, said) = setup.set("log.output", "\"file\"").run(&[]);
+    assert_eq!(status, 2, "{said}");
+    assert!(said.contains("this is log.file already"), "{said}");
+}
+
+/// journald of systemd, in a mount name space of its own, gets entries with priorities and fields.
+#[test]
+fn the_log_goes_to_journald() {
+    const JOURNAL: &str = "/lib/systemd/systemd-journald";
+    let mut there = Command::new("unshare");
+    there.args(["--mount", "--pid", "--fork", "test", "-x", JOURNAL]);
+    if !there.status().is_ok_and(|status| status.success()) {
+        eprintln!("LEFT OUT: no name space can be made here, or there is no {JOURNAL}");
+        return;
+    }
+    let setup = Setup::new()
+        .set("log.output", "\"journald\"")
+        .set("log.unknown-users", "true");
+    let entries = setup.file("entries", "");
+    let (server, stop) = (setup.command(&[]), setup.state().join("../stop"));
+    let script = r#"
+set -eu
+entries=$1 stop=$2
+shift 2
+mount --make-rprivate /
+mount -t proc none /proc
+mount -t tmpfs none /run
+mkdir -p /run/systemd/journal /run/log
+/lib/systemd/systemd-journald &
+journal=$!
+trap 'kill "$journal"' EXIT
+for _ in $(seq 200); do
+    [ -S /run/systemd/journal/socket ] && break
+    sleep 0.05
+done
+"$@" &
+server=$!
+for _ in $(seq 400); do
+    journalctl -o json --no-pager SYSLOG_IDENTIFIER=portcullis >"$entries.new" 2>/dev/null || true
+    mv "$entries.new" "$entries"
+    [ -e "$stop" ] && break
+    sleep 0.1
+done
+kill "$server"
+wait "$server"
+journalctl -o json --no-pager SYSLOG_IDENTIFIER=portcullis >"$entries"
+"#;
+    let mut command = Command::new("unshare");
+    // All of it ends with the first process.
+    command.args(["--mount", "--pid", "--fork", "--kill-child"]);
+    command.args(["sh", "-c", script, "sh"]);
+    command.arg(&entries).arg(&stop);
+    command.arg(server.get_program()).args(server.get_args());
+    for (key, value) in server.get_envs() {
+        command.env(key, value.unwrap_or_default());
+    }
+    if let Some(directory) = server.get_current_dir() {
+        command.current_dir(directory);
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    let mut child = Process(command.spawn().unwrap());
+    let entry = |text: &str| {
+        let all = fs::read_to_string(&entries).unwrap_or_default();
+        let mut all = all
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok());
+        all.find(|entry: &serde_json::Value| {
+            entry["MESSAGE"]
+                .as_str()
+                .is_some_and(|message| message.contains(text))
+        })
+    };
+    eventually("the server listens", || entry("tls=explicit").is_some());
+    let listening = entry("tls=explicit").unwrap();
+    let address = address(listening["MESSAGE"].as_str().unwrap()).unwrap();
+    assert_eq!(listening["PRIORITY"], "6");
+    let mut client = Client::connect(address);
+    client.auth_tls(&Tls::new());
+    client.send(&format!("USER {USER}")).expect(331);
+    client.send("PASS wrong").expect(530);
+    eventually("it is told", || entry("login failed").is_some());
+    let failed = entry("login failed").unwrap();
+    assert_eq!(failed["PRIORITY"], "4", "{failed}");
+    assert_eq!(failed["PORTCULLIS_USER"], USER, "{failed}");
+    assert_eq!(failed["PORTCULLIS_ATTEMPT"], "1", "{failed}");
+    assert_eq!(
+        failed["TARGET"], "portcullis::observe::sessions",
+        "{failed}"
+    );
+    fs::write(&stop, "").unwrap();
+    eventually("the end", || child.0.try_wait().unwrap().is_some());
+    assert!(
+        entry("all sessions have ended").is_some(),
+        "the last line is there"
+    );
 }

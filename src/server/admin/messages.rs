@@ -218,6 +218,12 @@ pub struct Status {
     /// Where metrics are served to anybody.
     #[serde(default)]
     pub metrics: Option<SocketAddr>,
+    /// Lines of the log that were dropped since the start.
+    #[serde(default)]
+    pub log_dropped: u64,
+    /// Why the log's file cannot be written, as long as that is so.
+    #[serde(default)]
+    pub log_error: Option<String>,
     /// Lines of the audit that were dropped since the start, where there is one.
     #[serde(default)]
     pub audit_dropped: Option<u64>,

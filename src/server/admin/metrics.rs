@@ -258,6 +258,12 @@ async fn gauges(running: &Running) -> String {
     );
     count(
         registry,
+        "log_dropped_lines",
+        "Lines of the log that were dropped since the start",
+        number(status.log_dropped),
+    );
+    count(
+        registry,
         "audit_dropped_lines",
         "Lines of the audit that were dropped since the start",
         number(status.audit_dropped.unwrap_or(0)),

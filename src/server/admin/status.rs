@@ -8,7 +8,7 @@ use super::{
     Actor, Deed, Refused, Server, done,
     messages::{Broken, Status, seconds_since},
 };
-use crate::server::Running;
+use crate::{observe, server::Running};
 
 pub(super) async fn status(State(running): Server) -> Json<Status> {
     Json(running.status().await)
@@ -52,6 +52,8 @@ impl Running {
                 .collect(),
             admin: self.admin,
             metrics: self.metrics,
+            log_error: observe::failure(),
+            log_dropped: observe::dropped(),
             audit_error: self.resources.audit().failure(),
             audit_dropped: self.resources.audit().dropped(),
             sessions: self.acceptor.admission.sessions(),
