@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use rustls::HandshakeKind;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     time::{Instant, sleep, timeout},
@@ -48,6 +49,15 @@ impl Channel {
         Self {
             stream: Stream::Tls(Box::new(stream)),
             meter,
+        }
+    }
+
+    /// How its handshake was made; none in the clear.
+    #[must_use]
+    pub fn handshake(&self) -> Option<HandshakeKind> {
+        match &self.stream {
+            Stream::Plain(_) => None,
+            Stream::Tls(stream) => stream.get_ref().1.handshake_kind(),
         }
     }
 

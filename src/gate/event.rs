@@ -151,6 +151,11 @@ pub enum Event<'a> {
         /// Why.
         cause: &'a str,
     },
+    /// A data connection stands, and its transfer begins.
+    DataConnectionOpened {
+        /// Whether its TLS resumed that of the session; none in the clear.
+        resumed: Option<bool>,
+    },
     /// A data connection was dropped, and the wait for the right one goes on.
     DataConnectionDropped {
         /// The other end.

@@ -9,6 +9,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+
 use super::Fault;
 
 /// The faults among the last 32 calls from which on the plugin is unhealthy.
@@ -24,6 +26,32 @@ pub struct PluginHealth {
     faults: AtomicU64,
     cpu: AtomicU64,
     recent: Mutex<Recent>,
+    durations: Durations,
+    /// Events that a listener missed.
+    events_dropped: AtomicU64,
+}
+
+/// Seconds of calls, each a histogram. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Durations {
+    /// From end to end, waiting for an instance or for a client not counted.
+    pub calls: Histogram,
+    /// Computing time of each.
+    pub cpu: Histogram,
+    /// Waits for an instance.
+    pub waits: Histogram,
+}
+
+impl Default for Durations {
+    fn default() -> Self {
+        // From a tenth of a millisecond to 26 seconds.
+        let histogram = || Histogram::new(exponential_buckets(0.0001, 4.0, 10));
+        Self {
+            calls: histogram(),
+            cpu: histogram(),
+            waits: histogram(),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -75,6 +103,8 @@ impl PluginHealth {
             faults: AtomicU64::new(0),
             cpu: AtomicU64::new(0),
             recent: Mutex::default(),
+            durations: Durations::default(),
+            events_dropped: AtomicU64::new(0),
         }
     }
 
@@ -82,7 +112,37 @@ impl PluginHealth {
     pub fn used(&self, usage: Usage) {
         let cpu = u64::try_from(usage.cpu.as_nanos()).unwrap_or(u64::MAX);
         self.cpu.fetch_add(cpu, Relaxed);
+        self.durations.calls.observe(usage.wall.as_secs_f64());
+        self.durations.cpu.observe(usage.cpu.as_secs_f64());
         self.recent().last = Some(usage);
+    }
+
+    /// Records how long a call waited for its instance, whether it got one or not.
+    pub fn waited(&self, wait: Duration) {
+        self.durations.waits.observe(wait.as_secs_f64());
+    }
+
+    /// Records that events were dropped, as the listener did not keep up.
+    pub fn missed(&self, events: u64) {
+        self.events_dropped.fetch_add(events, Relaxed);
+    }
+
+    /// Events that were dropped since the start.
+    #[must_use]
+    pub fn events_dropped(&self) -> u64 {
+        self.events_dropped.load(Relaxed)
+    }
+
+    /// The plugin's name.
+    #[must_use]
+    pub fn plugin(&self) -> &str {
+        &self.plugin
+    }
+
+    /// The durations of its calls.
+    #[must_use]
+    pub fn durations(&self) -> &Durations {
+        &self.durations
     }
 
     /// Records the result of a call. Whether the plugin is well is said when it changes, and not at

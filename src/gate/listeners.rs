@@ -35,6 +35,9 @@ const RETRIES: [Duration; 3] = [
 pub trait Listener: Send + Sync {
     /// Takes a batch, each event a JSON object.
     fn notify(&self, events: Arc<[String]>) -> BoxFuture<'_, Result<(), Fault>>;
+
+    /// So many events are lost to it.
+    fn missed(&self, events: u64);
 }
 
 /// The plugins that listen, each with its queue.
@@ -44,6 +47,7 @@ pub struct Listeners {
 }
 
 struct Queue {
+    gate: Arc<dyn Listener>,
     sender: mpsc::UnboundedSender<String>,
     counts: Arc<Counts>,
 }
@@ -70,12 +74,16 @@ impl Listeners {
                 dropped: AtomicU64::new(0),
             });
             let (gate, ended) = (listener.gate.clone(), ended.clone());
-            let deliver = deliver(gate, receiver, counts.clone());
+            let deliver = deliver(gate.clone(), receiver, counts.clone());
             tokio::spawn(async move {
                 deliver.await;
                 drop(ended);
             });
-            Queue { sender, counts }
+            Queue {
+                gate,
+                sender,
+                counts,
+            }
         });
         Self {
             queues: queues.collect(),
@@ -115,6 +123,7 @@ impl Queue {
         let cost = line.len() + OVERHEAD;
         if counts.waiting.fetch_add(cost, Relaxed) + cost > counts.limit {
             counts.waiting.fetch_sub(cost, Relaxed);
+            self.gate.missed(1);
             if counts.dropped.fetch_add(1, Relaxed) == 0 {
                 tracing::warn!(
                     plugin = &*counts.listener,
@@ -172,6 +181,7 @@ async fn hand_over(listener: &dyn Listener, batch: Arc<[String]>, name: &str, wa
             None => {
                 tracing::error!(plugin = name, %kind, error, events,
                     "a listener failed: these events are lost to it");
+                listener.missed(batch.len() as u64);
                 return;
             }
         }
@@ -190,6 +200,7 @@ mod tests {
     /// Takes what it is told, one batch for each permit.
     #[derive(Default)]
     struct Slow {
+        missed: Mutex<u64>,
         heard: Mutex<Vec<String>>,
         go: Notify,
         faults: Mutex<Vec<FaultKind>>,
@@ -209,6 +220,10 @@ mod tests {
                 self.heard.lock().unwrap().extend(events.iter().cloned());
                 Ok(())
             })
+        }
+
+        fn missed(&self, events: u64) {
+            *self.missed.lock().unwrap() += events;
         }
     }
 
@@ -254,6 +269,7 @@ mod tests {
         let dropped: u64 = dropped.map(|event| event["count"].as_u64().unwrap()).sum();
         assert!(logins > 10 && logins < 200, "{logins}");
         assert_eq!(logins as u64 + dropped, 1000);
+        assert_eq!(*slow.missed.lock().unwrap(), dropped);
         assert!(parsed.iter().any(|event| event["event"] == "logout"));
     }
 
@@ -280,6 +296,8 @@ mod tests {
                 () = go => {}
             }
             assert_eq!(slow.heard.lock().unwrap().len(), heard, "{faults:?}");
+            let missed = std::mem::take(&mut *slow.missed.lock().unwrap());
+            assert_eq!(missed, 1 - heard as u64, "{faults:?}");
         }
     }
 }

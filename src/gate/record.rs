@@ -169,6 +169,8 @@ impl Record {
         let record = match *event {
             Event::Connected => of(Kind::Connect),
             Event::ConnectionRefused { cause } => of(Kind::ConnectionRefused).reason(cause),
+            // Its transfer has a record.
+            Event::DataConnectionOpened { .. } => return,
             Event::Disconnected { lasted } => of(Kind::Disconnect).lasted(lasted),
             Event::LoggedIn { .. } => of(Kind::Login),
             Event::LoginFailed { reason, .. } => of(Kind::LoginFailed).reason(reason),

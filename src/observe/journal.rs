@@ -121,9 +121,8 @@ mod tests {
             tracing::warn!(user = "a\nPRIORITY=0\u{1b}", bytes = 7, client = %"::1", "done\nMESSAGE=x");
         });
         let entries = writer.waiting();
-        let [entry] = entries.as_slice() else {
-            panic!("one entry, not {entries:?}")
-        };
+        assert_eq!(entries.len(), 1);
+        let entry = entries.front().unwrap();
         let lines: Vec<&str> = str::from_utf8(entry).unwrap().lines().collect();
         assert_eq!(
             lines,

@@ -53,6 +53,12 @@ struct Operation {
     operation: &'static str,
 }
 
+/// The protection of a data connection.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Protection {
+    protection: &'static str,
+}
+
 /// A version of TLS.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Version {
@@ -77,6 +83,7 @@ pub struct Metrics {
     bytes: Family<Direction, Counter>,
     seconds: Family<Direction, Histogram>,
     failures: Family<Failure, Counter>,
+    opened: Family<Protection, Counter>,
     dropped: Counter,
     operations: Family<Operation, Counter>,
     denied: Family<Operation, Counter>,
@@ -97,6 +104,7 @@ impl Default for Metrics {
             bytes: Family::default(),
             seconds: Family::new_with_constructor(histogram),
             failures: Family::default(),
+            opened: Family::default(),
             dropped: Counter::default(),
             operations: Family::default(),
             denied: Family::default(),
@@ -148,6 +156,11 @@ impl Metrics {
             "transfer_failures",
             "Transfers that broke off, by cause; no_data_connection: there never was one",
             Box::new(self.failures.clone()),
+        );
+        add(
+            "data_connections",
+            "Data connections of transfers: clear, or in TLS by a full or a resumed handshake",
+            Box::new(self.opened.clone()),
         );
         add(
             "data_connections_dropped",
@@ -259,6 +272,14 @@ impl Observer for Metrics {
             Event::StorageFailed { operation, .. } => self.refused(operation),
             Event::TransferFailed(failed) => self.broken(failed),
             Event::NoPort { .. } => self.refused("data-connection"),
+            Event::DataConnectionOpened { resumed } => {
+                let protection = match resumed {
+                    None => "clear",
+                    Some(false) => "full",
+                    Some(true) => "resumed",
+                };
+                self.opened.get_or_create(&Protection { protection }).inc();
+            }
             Event::DataConnectionDropped { .. } => {
                 self.dropped.inc();
             }

@@ -57,6 +57,7 @@ impl Observer for SessionLog {
             }
             // Why the server ended it has its line before the last reply.
             Event::LoggedOut { .. } | Event::Released { .. } => {}
+            Event::DataConnectionOpened { .. } => {}
             // They have lines of their own.
             Event::Connected | Event::Disconnected { .. } | Event::ConnectionRefused { .. } => {}
             Event::Uploaded(uploaded) => line!(

@@ -300,10 +300,14 @@ impl<W: World> Pool<W> {
             let mut back = pin!(self.idle.back.notified());
             back.as_mut().enable();
             if let Some(lease) = self.take(user) {
+                plugin.health.waited(since.elapsed());
                 return Ok(self.again(lease, session).await);
             }
             tokio::select! {
-                permit = plugin.slot(W::KIND.purpose, user, since) => break permit?,
+                permit = plugin.slot(W::KIND.purpose, user, since) => {
+                    plugin.health.waited(since.elapsed());
+                    break permit?;
+                }
                 () = back, if instances == Instances::Pool => {}
             }
         };

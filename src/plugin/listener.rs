@@ -64,4 +64,8 @@ impl Listener for Pool<EventListener> {
     fn notify(&self, events: Arc<[String]>) -> BoxFuture<'_, Result<(), Fault>> {
         Box::pin(self.call(SessionInfo::nobody("events"), events))
     }
+
+    fn missed(&self, events: u64) {
+        self.plugin().health.missed(events);
+    }
 }

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use rustls::HandshakeKind;
 use tokio::{
     sync::{Notify, watch},
     time::{sleep, timeout},
@@ -30,6 +31,7 @@ use crate::{
         path::VirtualPath,
         reply::Reply,
     },
+    gate::event::Event,
     open_files,
     tls::session::Direction,
 };
@@ -368,7 +370,12 @@ impl Transfer {
             }
         };
         match opened {
-            Ok(channel) => Ok((channel, guard)),
+            Ok(channel) => {
+                let resumed = channel.handshake();
+                let resumed = resumed.map(|kind| kind == HandshakeKind::Resumed);
+                journal.emit(&Event::DataConnectionOpened { resumed });
+                Ok((channel, guard))
+            }
             Err(error) => {
                 if let OpenError::Connect(error) = &error
                     && open_files::is_exhausted(error)

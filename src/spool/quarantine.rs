@@ -4,7 +4,7 @@
 //! be on another file system than the storage.
 
 use std::{
-    fs::{DirBuilder, File},
+    fs::{self, DirBuilder, File},
     io::{self, Read, Write},
     os::{
         fd::{AsFd, OwnedFd},
@@ -12,6 +12,7 @@ use std::{
     },
     path::Path,
     sync::Arc,
+    time::{Duration, SystemTime},
 };
 
 use aws_lc_rs::digest;
@@ -237,6 +238,33 @@ pub(super) fn list(spool: &Spool) -> Result<Vec<QuarantinedUpload>> {
     }
     all.sort_by(|one, other| one.id.cmp(&other.id));
     Ok(all)
+}
+
+/// The uploads in quarantine at one moment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Counted {
+    pub(super) uploads: usize,
+    /// When the directory had last changed; none where it had just done so, and may again within the same
+    /// tick of the file system's clock.
+    changed: Option<SystemTime>,
+}
+
+/// Counts them anew, unless nothing has changed since the last time.
+pub(super) fn count(spool: &Spool, last: Option<Counted>) -> Result<Counted> {
+    /// Longer than any tick.
+    const SETTLED: Duration = Duration::from_secs(3);
+    let changed = fs::metadata(&spool.quarantine).and_then(|facts| facts.modified());
+    let changed = changed
+        .ok()
+        .filter(|changed| changed.elapsed().is_ok_and(|since| since > SETTLED));
+    if let Some(last) = last
+        && last.changed.is_some()
+        && last.changed == changed
+    {
+        return Ok(last);
+    }
+    let uploads = list(spool)?.len();
+    Ok(Counted { uploads, changed })
 }
 
 /// The note of an upload, and the upload.

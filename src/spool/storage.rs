@@ -1,10 +1,13 @@
 //! A storage of the configuration.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use super::{
     place::Spool,
-    quarantine::{self, QuarantinedUpload},
+    quarantine::{self, Counted, QuarantinedUpload},
     release::release,
     tree::Tree,
     waiting::Waiting,
@@ -21,6 +24,7 @@ use crate::{
 pub struct Storage {
     spool: Arc<Spool>,
     backend: Arc<dyn Backend>,
+    quarantined: Arc<Mutex<Option<Counted>>>,
 }
 
 impl Storage {
@@ -61,6 +65,7 @@ impl Storage {
         Ok(Self {
             backend: backend.configured(config, spool.surviving),
             spool: Arc::new(spool),
+            quarantined: Arc::default(),
         })
     }
 
@@ -73,6 +78,7 @@ impl Storage {
         Ok(Self {
             backend: self.backend.configured(config, spool.surviving),
             spool: Arc::new(spool),
+            quarantined: self.quarantined.clone(),
         })
     }
 
@@ -128,6 +134,22 @@ impl Storage {
     pub async fn quarantined(&self) -> Result<Vec<QuarantinedUpload>> {
         let spool = self.spool.clone();
         pool(move || quarantine::list(&spool)).await
+    }
+
+    /// The number of uploads in quarantine. Their notes are read when something has changed since the
+    /// last time.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub async fn count_quarantined(&self) -> Result<usize> {
+        let (spool, last) = (self.spool.clone(), self.quarantined.clone());
+        pool(move || {
+            let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+            let counted = quarantine::count(&spool, *last)?;
+            *last = Some(counted);
+            Ok(counted.uploads)
+        })
+        .await
     }
 
     /// Publishes an upload from quarantine, as if it had been accepted now.

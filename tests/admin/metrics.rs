@@ -108,10 +108,26 @@ fn what_happened_is_counted_and_nobody_is_named() {
         ("portcullis_quarantined_uploads{storage=\"default\"}", 1.0),
         ("portcullis_broken_uploads{storage=\"default\"}", 1.0),
         ("portcullis_plugin_healthy{plugin=\"inspector\"}", 1.0),
+        (
+            "portcullis_data_connections_total{protection=\"resumed\"}",
+            4.0,
+        ),
+        (
+            "portcullis_plugin_dropped_events_total{plugin=\"inspector\"}",
+            0.0,
+        ),
+        ("portcullis_log_dropped_lines_total", 0.0),
     ] {
         assert_eq!(value(&text, series), expected, "{series}");
     }
     assert!(value(&text, "portcullis_plugin_calls_total{plugin=\"inspector\"}") >= 3.0);
+    for series in ["call_duration", "call_cpu", "wait"] {
+        let series = format!("portcullis_plugin_{series}_seconds");
+        let count = value(&text, &format!("{series}_count{{plugin=\"inspector\"}}"));
+        assert!(count >= 3.0, "{series}: {count}");
+        let all = format!("{series}_bucket{{le=\"+Inf\",plugin=\"inspector\"}}");
+        assert_eq!(value(&text, &all), count, "{series}");
+    }
     assert!(
         text.contains("portcullis_certificate_expiry_time_seconds{key=\"tls.certificate\""),
         "{text}"

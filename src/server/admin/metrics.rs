@@ -1,6 +1,7 @@
 //! `/metrics`, `/healthz` and `/readyz`.
 
 use std::{
+    fmt,
     sync::{Arc, atomic::AtomicU64},
     time::SystemTime,
 };
@@ -13,13 +14,14 @@ use axum::{
     routing::get,
 };
 use prometheus_client::{
-    encoding::{EncodeLabelSet, EncodeMetric},
-    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder},
+    metrics::{MetricType, counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
 
 use super::Server;
 use crate::{
+    gate::health::{Durations, PluginHealth},
     observe::metrics::{PREFIX, text},
     server::Running,
 };
@@ -131,6 +133,7 @@ async fn gauges(running: &Running) -> String {
         "Bans in force",
         number(running.resources.bans().in_force().len() as u64),
     );
+    let health = running.health();
     let of = |value: fn(&super::messages::Plugin) -> f64| {
         let plugins = status.plugins.iter();
         plugins.map(move |one| {
@@ -166,6 +169,34 @@ async fn gauges(running: &Running) -> String {
         "Computing time of the plugin since the start",
         of(|one| one.cpu),
     );
+    counters(
+        registry,
+        "plugin_dropped_events",
+        "Events that the listener missed since the start",
+        health.iter().map(|one| {
+            (
+                Plugin {
+                    plugin: one.plugin().to_owned(),
+                },
+                number(one.events_dropped()),
+            )
+        }),
+    );
+    registry.register(
+        "plugin_call_duration_seconds",
+        "Seconds of calls of the plugin, waits for an instance or a client not counted",
+        Histograms::of(&health, |all| &all.calls),
+    );
+    registry.register(
+        "plugin_call_cpu_seconds",
+        "Computing time of each call of the plugin",
+        Histograms::of(&health, |all| &all.cpu),
+    );
+    registry.register(
+        "plugin_wait_seconds",
+        "Seconds that each call waited for an instance of the plugin",
+        Histograms::of(&health, |all| &all.waits),
+    );
     if let Some(taken) = &status.instances {
         let kinds = [
             ("logins", taken.logins),
@@ -200,8 +231,8 @@ async fn gauges(running: &Running) -> String {
     let mut held = Vec::new();
     for (name, (_, storage)) in running.resources.storages() {
         waiting.entry(name.clone()).or_default();
-        if let Ok(quarantined) = storage.quarantined().await {
-            held.push((Storage { storage: name }, number(quarantined.len() as u64)));
+        if let Ok(quarantined) = storage.count_quarantined().await {
+            held.push((Storage { storage: name }, number(quarantined as u64)));
         }
     }
     let waiting = waiting.into_iter();
@@ -269,6 +300,33 @@ async fn gauges(running: &Running) -> String {
         number(status.audit_dropped.unwrap_or(0)),
     );
     text(registry)
+}
+
+/// A histogram of each plugin, that the plugin's health keeps.
+#[derive(Debug)]
+struct Histograms(Vec<(Plugin, Histogram)>);
+
+impl Histograms {
+    fn of(health: &[Arc<PluginHealth>], which: fn(&Durations) -> &Histogram) -> Self {
+        let each = health.iter().map(|one| {
+            let plugin = one.plugin().to_owned();
+            (Plugin { plugin }, which(one.durations()).clone())
+        });
+        Self(each.collect())
+    }
+}
+
+impl EncodeMetric for Histograms {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), fmt::Error> {
+        for (plugin, histogram) in &self.0 {
+            histogram.encode(encoder.encode_family(plugin)?)?;
+        }
+        Ok(())
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Histogram
+    }
 }
 
 fn one(registry: &mut Registry, name: &str, help: &str, value: f64) {

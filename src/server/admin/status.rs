@@ -8,7 +8,7 @@ use super::{
     Actor, Deed, Refused, Server, done,
     messages::{Broken, Status, seconds_since},
 };
-use crate::{observe, server::Running};
+use crate::{gate::health::PluginHealth, observe, server::Running};
 
 pub(super) async fn status(State(running): Server) -> Json<Status> {
     Json(running.status().await)
@@ -31,13 +31,21 @@ pub(super) async fn drain(State(running): Server, Extension(actor): Extension<Ac
 }
 
 impl Running {
+    /// The health of the plugins that new sessions use.
+    pub(in crate::server) fn health(&self) -> Vec<Arc<PluginHealth>> {
+        let generation = self.acceptor.generation();
+        let hosts = generation
+            .iter()
+            .flat_map(|generation| generation.hosts.iter());
+        hosts
+            .flat_map(|host| host.gates.health.iter().cloned())
+            .collect()
+    }
+
     pub(in crate::server) async fn status(&self) -> Status {
         let current = self.current.lock().await;
         let generation = self.acceptor.generation();
-        let health = generation
-            .iter()
-            .flat_map(|generation| generation.hosts.iter());
-        let health: Vec<_> = health.flat_map(|host| &host.gates.health).collect();
+        let health = self.health();
         let (state_error_age, state_error) = self.resources.host().state_error().unzip();
         Status {
             version: env!("CARGO_PKG_VERSION").into(),
