@@ -80,7 +80,7 @@ pub(super) fn act(
 }
 
 /// Asks; the inner error is the server's.
-fn try_ask<T: DeserializeOwned>(
+pub(super) fn try_ask<T: DeserializeOwned>(
     source: &Source,
     method: Method,
     path: &str,

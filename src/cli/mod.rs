@@ -5,6 +5,7 @@ mod config;
 mod control;
 mod files;
 pub mod first_start;
+mod locks;
 mod output;
 mod page;
 mod plugin;
@@ -13,6 +14,7 @@ mod serve;
 mod sessions;
 mod state;
 mod token;
+mod top;
 mod user;
 mod user_set;
 mod users_file;
@@ -130,6 +132,30 @@ enum Command {
         json: bool,
         #[command(flatten)]
         page: PageOptions,
+        #[command(flatten)]
+        source: Source,
+    },
+    /// Show which users and networks are locked out after failed logins
+    Locks {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        page: PageOptions,
+        #[command(flatten)]
+        source: Source,
+    },
+    /// Let a user, or everybody from a network, try to log in again
+    Unlock {
+        #[command(flatten)]
+        wanted: locks::Unlocked,
+        #[command(flatten)]
+        source: Source,
+    },
+    /// Show on a terminal who is there, as they come and go
+    Top {
+        #[command(flatten)]
+        options: top::TopOptions,
         #[command(flatten)]
         source: Source,
     },
@@ -270,6 +296,19 @@ fn run(line: CommandLine) -> Result<(), Failure> {
             page,
             source: later,
         }) => sessions::bans(&source.then(later), &page, json),
+        Some(Command::Locks {
+            json,
+            page,
+            source: later,
+        }) => locks::list(&source.then(later), &page, json),
+        Some(Command::Unlock {
+            wanted,
+            source: later,
+        }) => locks::unlock(&source.then(later), &wanted),
+        Some(Command::Top {
+            options,
+            source: later,
+        }) => top::run(&source.then(later), &options),
         Some(Command::LogLevel {
             level,
             source: later,

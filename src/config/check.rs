@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     Advertise, Binding, ClientCertificates, CloseNotify, Config, Grants, LateVerdict, Plugin,
-    Uploads, grants::Place, path::KeyPath, schema,
+    Uploads, grants::Place, path::KeyPath, schema, tls::guest,
 };
 use crate::{
     startup::overlap,
@@ -171,6 +171,14 @@ fn tls(config: &Config, findings: &mut Findings) {
         findings.warn(
             "tls.data-required",
             "is off: files and listings may cross the network in the clear",
+        );
+    }
+    if !tls.required && !tls.data_required && !tls.clear_users.is_empty() {
+        findings.warn("tls.clear-users", "has no effect, as nobody needs TLS");
+    } else if let Some(user) = tls.clear_users.iter().find(|user| !guest(user)) {
+        findings.warn(
+            "tls.clear-users",
+            format!("{user:?} may send a password, files and listings in the clear"),
         );
     }
     if tls.data_binding == Binding::Off {

@@ -30,6 +30,9 @@ pub struct Tls {
     /// Whether data connections take TLS: else 521.
     #[default(true)]
     pub data_required: bool,
+    /// Users who may do without TLS all the same, on both kinds of connections: `anonymous` for a public mirror,
+    /// a device that knows no TLS. All others are refused before they have sent a password.
+    pub clear_users: Vec<String>,
     /// How a data connection is bound to its session.
     #[default(Binding::Prefer)]
     pub data_binding: Binding,
@@ -53,6 +56,12 @@ pub struct Tls {
     pub allow_ccc: bool,
 }
 
+/// Whether a name is one of those by which guests log in.
+pub(super) fn guest(name: &str) -> bool {
+    let guests = ["anonymous", "ftp"];
+    guests.iter().any(|guest| name.eq_ignore_ascii_case(guest))
+}
+
 /// `[[tls.host]]`
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -69,6 +78,14 @@ pub struct Identity {
 }
 
 impl Tls {
+    /// Whether a user of this name may do without TLS where others may not. Guests are told by either of their
+    /// names, in any case of letters, as they log in.
+    #[must_use]
+    pub fn may_be_clear(&self, user: &str) -> bool {
+        let is = |name: &String| name == user || (guest(name) && guest(user));
+        self.clear_users.iter().any(is)
+    }
+
     /// All paths, each key with its own: they are relative to the file that they stand in.
     pub fn paths(&mut self) -> impl Iterator<Item = (String, &mut [PathBuf])> {
         let own = [

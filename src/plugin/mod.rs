@@ -257,6 +257,18 @@ impl Host {
         states.map(|(name, state)| (name, state.size())).collect()
     }
 
+    /// The keys in the `state` of all plugins that begin so, with the plugin, and the time that they have
+    /// left, if that is limited.
+    #[must_use]
+    pub fn states_with(&self, prefix: &str) -> Vec<(String, String, Option<std::time::Duration>)> {
+        let mut all = Vec::new();
+        for (plugin, state) in self.shared.states() {
+            let keys = state.with_prefix(prefix).into_iter();
+            all.extend(keys.map(|(key, left)| (plugin.clone(), key, left)));
+        }
+        all
+    }
+
     /// Forgets a key of the plugin's `state`, or all of them; how many there were. None where there
     /// is no such plugin.
     #[must_use]

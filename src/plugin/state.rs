@@ -210,6 +210,18 @@ impl PluginState {
         }
     }
 
+    /// The keys that begin so, with the time that they have left, if that is limited.
+    pub(super) fn with_prefix(&self, prefix: &str) -> Vec<(String, Option<Duration>)> {
+        let now = Instant::now();
+        let values = self.values();
+        let alive = values.entries.iter();
+        let alive = alive.filter(|(key, entry)| key.starts_with(prefix) && !entry.expired(now));
+        let left = |entry: &Entry| Some(entry.until?.saturating_duration_since(now));
+        alive
+            .map(|(key, entry)| (key.clone(), left(entry)))
+            .collect()
+    }
+
     /// Forgets everything. The result says how many keys there were.
     pub(super) fn clear(&self) -> usize {
         let mut values = self.values();

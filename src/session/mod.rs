@@ -65,7 +65,7 @@ use self::{
 use crate::{
     data::Route,
     ftp::{
-        command::{self, Any, Command, File, Foreign, Phase, Transfer},
+        command::{self, Any, Command, File, Foreign, Login, Phase, Transfer},
         help,
         path::VirtualPath,
         reply::Reply,
@@ -345,9 +345,15 @@ impl Session {
             "command"
         );
         self.connection.place.command(parsed.name());
-        let required = self.connection.host.config.tls.required;
-        let waits = required && self.connection.transport.is_plain();
-        if waits && parsed.phase() != Phase::Any {
+        let tls = &self.connection.host.config.tls;
+        let waits = tls.required && self.connection.transport.is_plain();
+        // The name alone decides, so that no password is sent for nothing.
+        let user = match &parsed.command {
+            Command::Login(Login::User(name)) => Some(name.as_str()),
+            _ => self.connection.facts.user.as_deref(),
+        };
+        let clear = user.is_some_and(|user| tls.may_be_clear(user));
+        if waits && !clear && parsed.phase() != Phase::Any {
             let reply = Reply::new(530, "TLS comes first: AUTH TLS");
             return self.answer(reply).await;
         }

@@ -145,7 +145,7 @@ impl Connection {
         }
         match level {
             Protection::Private => self.parameters.private = true,
-            Protection::Clear if self.host.config.tls.data_required => {
+            Protection::Clear if self.data_waits_for_tls() => {
                 return self
                     .answer(Reply::new(534, "Data connections must be protected"))
                     .await;

@@ -108,7 +108,7 @@ impl UserSession<'_> {
     ) -> Result<(Transfer, Handle), Failure> {
         let host = &self.connection.host;
         // RFC 4217 §9: said here, not at PASV.
-        if host.config.tls.data_required && !self.connection.parameters.private {
+        if self.connection.data_waits_for_tls() && !self.connection.parameters.private {
             return Err(Reply::new(521, "Data connections must be protected: PROT P").into());
         }
         let Some(route) = self.connection.parameters.route.take() else {
@@ -309,6 +309,13 @@ impl UserSession<'_> {
 }
 
 impl Connection {
+    /// Whether data connections have to be protected.
+    pub(super) fn data_waits_for_tls(&self) -> bool {
+        let tls = &self.host.config.tls;
+        let user = self.facts.user.as_deref();
+        tls.data_required && !user.is_some_and(|user| tls.may_be_clear(user))
+    }
+
     /// The terms that a data connection has to meet, as things are.
     pub(super) fn terms(&self) -> Terms {
         Terms {

@@ -19,5 +19,6 @@ mod messages;
 mod plugin;
 mod sessions;
 mod start;
+mod top;
 mod trial;
 mod users;

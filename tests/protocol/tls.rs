@@ -470,3 +470,48 @@ fn sni_chooses_the_certificate() {
     client.send("HOST one.example").expect(220);
     client.send("HOST two.example").expect(504);
 }
+
+/// A public mirror in the clear, and a device that knows no TLS, beside users who need it: these are refused
+/// before they send a password.
+#[test]
+fn some_users_may_do_without_tls() {
+    let lines = r#"settings = { users = { file = "users.toml" }, anonymous = { home = "/" } }"#;
+    let server = Setup::new()
+        .user("camera", "")
+        .plugin("users", "builtin:users", lines)
+        .set("tls.clear-users", r#"["anonymous", "camera"]"#)
+        .start();
+    let clear = |user: &str, password: &str| {
+        let mut client = server.connect();
+        client.send(&format!("USER {user}")).expect(331);
+        client.send(&format!("PASS {password}")).expect(230);
+        client.send("TYPE I").expect(200);
+        client
+    };
+    let mut camera = clear("camera", "camera");
+    camera.store("STOR picture", b"a picture").expect(226);
+    for guest in ["anonymous", "ftp"] {
+        let mut guest = clear(guest, "me@example.org");
+        assert_eq!(guest.retrieve("RETR camera/picture"), b"a picture");
+    }
+    // All others hear of it at USER, also where somebody else's name came first.
+    let mut client = server.connect();
+    for name in [USER, "Camera", "nobody"] {
+        client
+            .send(&format!("USER {name}"))
+            .expect(530)
+            .saying("TLS comes first");
+    }
+    client.send(&format!("PASS {USER}")).expect(530);
+    client.send("USER anonymous").expect(331);
+    client.send(&format!("USER {USER}")).expect(530);
+    let mut client = server.login();
+    client.send("PROT C").expect(534);
+    // Under TLS the device may choose.
+    let mut camera = server.login_as("camera", &Tls::new());
+    camera.send("PROT C").expect(200);
+    let tls = camera.tls.take();
+    assert_eq!(camera.retrieve("RETR picture"), b"a picture");
+    camera.tls = tls;
+    camera.send("QUIT").expect(221);
+}

@@ -146,3 +146,54 @@ fn regression_a_full_state_shuts_nobody_out() {
     assert_eq!(status, 0, "{said}");
     attempt(&server, USER, USER).expect(230);
 }
+
+/// Who is locked out can be seen, and be let in again: by name, by network, or both.
+#[test]
+fn locks_are_listed_and_lifted() {
+    let server = server("");
+    let ask = |words: &[&str]| server.setup().run(words);
+    assert_eq!(ask(&["locks"]), (0, "Nobody is locked out.\n".to_owned()));
+    let lock = |user: &str| {
+        for _ in 0..3 {
+            attempt(&server, user, "wrong").expect(530);
+        }
+    };
+    lock(USER);
+    // A name that nobody has may be a password, and is not told.
+    lock("hunter2");
+    attempt(&server, USER, USER).expect(530);
+    eventually("all three locks are there", || {
+        let (status, said) = ask(&["locks", "--json"]);
+        assert_eq!(status, 0, "{said}");
+        let locks: Vec<serde_json::Value> = serde_json::from_str(&said).unwrap();
+        locks.len() == 3
+    });
+    let (_, said) = ask(&["locks"]);
+    assert!(said.contains(USER) && said.contains("127.0.0.1"), "{said}");
+    assert!(
+        said.contains("everybody") && said.contains("(unknown, digest f52fbd32"),
+        "{said}"
+    );
+    assert!(!said.contains("hunter2"), "{said}");
+    let (_, said) = ask(&["locks", "--filter", "everyb", "--limit", "1"]);
+    assert!(said.contains("of 0") || !said.contains(USER), "{said}");
+
+    // The network is still locked.
+    assert_eq!(ask(&["unlock", USER]), (0, "1 lock is lifted\n".to_owned()));
+    attempt(&server, USER, USER).expect(530);
+    let (status, said) = ask(&["unlock", "--network", "127.0.0.1"]);
+    assert_eq!((status, said.as_str()), (0, "2 locks are lifted\n"));
+    attempt(&server, USER, USER).expect(230);
+    // The failures are forgotten as well: the next ones begin anew.
+    for _ in 0..2 {
+        attempt(&server, USER, "wrong").expect(530);
+    }
+    attempt(&server, USER, USER).expect(230);
+    let (status, said) = ask(&["unlock", "carol", "--network", "127.0.0.0/8"]);
+    assert_eq!(status, 1);
+    assert!(
+        said.contains("\"carol\" from 127.0.0.0/8 is not locked out"),
+        "{said}"
+    );
+    assert_eq!(ask(&["unlock"]).0, 2);
+}

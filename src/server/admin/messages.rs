@@ -135,6 +135,78 @@ pub struct Unban {
     pub network: IpNet,
 }
 
+/// Those whom the plugin `lockout` keeps out for a while.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Locks {
+    /// All of them.
+    pub total: usize,
+    /// Those that the filter leaves.
+    pub matching: usize,
+    /// This part of those.
+    pub locks: Vec<Lock>,
+}
+
+/// A user, a network, or a user from a network, that is locked out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct Lock {
+    /// The plugin that keeps the lock.
+    pub plugin: String,
+    /// The user's name, where it is one of a file of users, or of somebody who is there.
+    pub user: Option<String>,
+    /// The first 16 bytes of the SHA-256 digest of the name; none where all users are locked out.
+    pub user_digest: Option<String>,
+    /// From where; none is from anywhere.
+    #[schemars(with = "Option<String>")]
+    pub network: Option<IpNet>,
+    /// How long, in seconds.
+    pub seconds: Option<u64>,
+}
+
+/// Locks to be lifted: those of which all of this is true, and something has to be said.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Unlock {
+    /// The user's name.
+    pub user: Option<String>,
+    /// Its digest, where the name is not known.
+    pub digest: Option<String>,
+    /// The network, one around it, or an address in it.
+    #[schemars(with = "Option<String>")]
+    pub network: Option<IpNet>,
+}
+
+/// The broken uploads that wait to be resumed, by storage, the newest first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Uploads {
+    /// All of them.
+    pub total: usize,
+    /// Those that the filter leaves.
+    pub matching: usize,
+    /// This part of those.
+    pub uploads: Vec<Broken>,
+}
+
+/// The server's certificates.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Certificates {
+    /// All of them.
+    pub certificates: Vec<Certificate>,
+}
+
+/// A certificate of the server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Certificate {
+    /// The first name of the host that shows it, where it has one.
+    pub host: Option<String>,
+    /// The key in the configuration.
+    pub key: String,
+    /// Its subject.
+    pub subject: String,
+    /// When it expires, in seconds since 1970.
+    pub expires: u64,
+}
+
 /// The uploads in quarantine, the oldest first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Quarantine {
@@ -261,7 +333,7 @@ pub struct Status {
 }
 
 /// A broken upload that waits to be resumed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Broken {
     /// The storage's name.
@@ -282,6 +354,9 @@ pub struct Broken {
 pub struct Plugin {
     /// Its name.
     pub name: String,
+    /// The rights that it was granted, for people.
+    #[serde(default)]
+    pub grants: String,
     /// False when it faults again and again.
     pub healthy: bool,
     /// Calls that ended, well or not.
@@ -301,6 +376,7 @@ impl From<Snapshot> for Plugin {
         let last = snapshot.last_fault.as_ref();
         Self {
             name: snapshot.plugin.as_ref().into(),
+            grants: String::new(),
             healthy: !snapshot.unhealthy,
             calls: snapshot.calls,
             faults: snapshot.faults,

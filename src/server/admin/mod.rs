@@ -3,6 +3,8 @@
 
 mod access;
 mod bans;
+mod certificates;
+mod locks;
 mod log;
 pub mod messages;
 mod metrics;
@@ -39,8 +41,8 @@ pub(super) use self::tcp::{AdminListener, AdminSockets};
 use self::{
     access::Access,
     messages::{
-        Bans, Done, EndSessions, Failed, Forget, LogLevel, NewBan, Page, Release, Sessions, States,
-        Unban,
+        Bans, Certificates, Done, EndSessions, Failed, Forget, Locks, LogLevel, NewBan, Page,
+        Release, Sessions, States, Unban, Unlock, Uploads,
     },
     openapi::Operation,
 };
@@ -234,6 +236,20 @@ fn routes() -> Vec<Route> {
             )
             .says(deed("post", "Bans a network").body::<NewBan>())
             .says(deed("delete", "Lifts the bans within a network").query::<Unban>()),
+        Route::new("/locks", get(locks::list).delete(locks::lift))
+            .says(
+                list("The users and networks that are locked out")
+                    .query::<Page>()
+                    .answers::<Locks>(),
+            )
+            .says(deed("delete", "Lifts the locks that all of this is true of").query::<Unlock>()),
+        Route::new("/uploads", get(status::uploads)).says(
+            list("The broken uploads that wait to be resumed")
+                .query::<Page>()
+                .answers::<Uploads>(),
+        ),
+        Route::new("/certificates", get(certificates::list))
+            .says(list("The server's certificates").answers::<Certificates>()),
         Route::new("/quarantine", get(quarantine::list))
             .says(list("The uploads in quarantine, the oldest first").query::<Page>()),
         Route::new("/quarantine/{id}", delete(quarantine::discard))

@@ -5,13 +5,24 @@ use std::sync::Arc;
 use axum::{Extension, Json, extract::State};
 
 use super::{
-    Actor, Deed, Refused, Server, done,
-    messages::{Broken, Status, seconds_since},
+    Actor, Deed, Query, Refused, Server, done,
+    messages::{Broken, Page, Plugin, Status, Uploads, seconds_since},
 };
 use crate::{gate::health::PluginHealth, observe, server::Running};
 
 pub(super) async fn status(State(running): Server) -> Json<Status> {
     Json(running.status().await)
+}
+
+pub(super) async fn uploads(State(running): Server, Query(page): Query<Page>) -> Json<Uploads> {
+    let all = running.broken_uploads();
+    let total = all.len();
+    let (uploads, matching) = page.of(all);
+    Json(Uploads {
+        total,
+        matching,
+        uploads,
+    })
 }
 
 pub(super) async fn reload(
@@ -45,7 +56,6 @@ impl Running {
     pub(in crate::server) async fn status(&self) -> Status {
         let current = self.current.lock().await;
         let generation = self.acceptor.generation();
-        let health = self.health();
         let (state_error_age, state_error) = self.resources.host().state_error().unzip();
         Status {
             version: env!("CARGO_PKG_VERSION").into(),
@@ -67,10 +77,7 @@ impl Running {
             sessions: self.acceptor.admission.sessions(),
             generations: self.generations.used(generation.as_ref()),
             instances: Some(self.resources.host().instances()),
-            plugins: health
-                .iter()
-                .map(|health| health.snapshot().into())
-                .collect(),
+            plugins: self.plugins(),
             uploads: self.broken_uploads(),
             state_error,
             state_error_age: state_error_age.map(seconds_since),
@@ -83,6 +90,25 @@ impl Running {
                 .collect(),
             walls: self.confinement.walls.clone(),
         }
+    }
+
+    /// The plugins that new sessions use.
+    fn plugins(&self) -> Vec<Plugin> {
+        let Some(generation) = self.acceptor.generation() else {
+            return Vec::new();
+        };
+        let mut all = Vec::new();
+        for host in generation.hosts.iter() {
+            for health in &host.gates.health {
+                let mut plugin = Plugin::from(health.snapshot());
+                let mut configured = host.config.plugin.iter();
+                if let Some(configured) = configured.find(|one| one.name == plugin.name) {
+                    plugin.grants = configured.grants.to_string();
+                }
+                all.push(plugin);
+            }
+        }
+        all
     }
 
     fn broken_uploads(&self) -> Vec<Broken> {

@@ -38,6 +38,7 @@ impl Observer for Heard {
                 )
             }
             Event::Connected => "connected".into(),
+            Event::DataConnectionOpened { resumed } => format!("data, resumed: {resumed:?}"),
             Event::Disconnected { .. } => "disconnected".into(),
             _ => "another".into(),
         };
@@ -90,6 +91,7 @@ async fn it_hears_of_everything_once() {
         "alice: login by accounts to /alice",
         "alice: directory /a",
         "alice: rename /a /b",
+        "alice: data, resumed: None",
         "alice: upload /file 7",
         "alice: refused upload: ",
         "alice: logout",

@@ -133,7 +133,10 @@ const does = (one) => {
   return one.command ?? "";
 };
 
-const LONG = new Set(["Does", "Path", "Why", "Reason", "Last fault"]);
+const plain = (network) => network.replace(/^([\d.]+)\/32$/, "$1");
+const locked = (one) => one.user ?? (one["user-digest"] ? `(a name with the digest ${one["user-digest"].slice(0, 8)}…)` : "everybody");
+
+const LONG = new Set(["Does", "Path", "Why", "Reason", "Last fault", "Grants"]);
 const tables = {
   sessions: {
     columns: [
@@ -171,10 +174,44 @@ const tables = {
     load: async (query) => { const got = await api("GET", "/bans" + query); return [got.bans, got.matching, got.total]; },
     acts: (one) => group(button("Lift", () => act(`Let ${one.network} in again?`, "DELETE", `/bans?network=${encodeURIComponent(one.network)}`))),
   },
+  locks: {
+    columns: [
+      ["User", locked], ["Network", (one) => one.network ? plain(one.network) : "anywhere"],
+      ["For", (one) => one.seconds === null ? "ever" : time(one.seconds), (one) => one.seconds ?? Infinity], ["By", (one) => one.plugin],
+    ],
+    load: async (query) => { const got = await api("GET", "/locks" + query); return [got.locks, got.matching, got.total]; },
+    acts: (one) => group(button("Unlock", () => {
+      const wanted = new URLSearchParams();
+      if (one["user-digest"]) wanted.set("digest", one["user-digest"]);
+      if (one.network) wanted.set("network", one.network);
+      act(`Let ${locked(one)} try again from ${one.network ? plain(one.network) : "anywhere"}?`, "DELETE", "/locks?" + wanted);
+    })),
+  },
+  uploads: {
+    columns: [
+      ["Storage", (one) => one.storage], ["User", (one) => one.user ?? ""], ["Path", (one) => one.path ?? ""],
+      ["Size", (one) => bytes(one.size), (one) => one.size], ["Since", (one) => time(one.age), (one) => one.age],
+    ],
+    load: async (query) => { const got = await api("GET", "/uploads" + query); return [got.uploads, got.matching, got.total]; },
+  },
+  certificates: {
+    columns: [
+      ["Host", (one) => one.host ?? ""], ["Key", (one) => one.key], ["Subject", (one) => one.subject],
+      ["Expires", (one) => moment(one.expires), (one) => one.expires],
+      ["In", (one) => time(Math.max(0, Math.round(one.expires - Date.now() / 1000))), (one) => one.expires],
+    ],
+    load: async () => {
+      const got = (await api("GET", "/certificates")).certificates;
+      const wanted = $(`section[data-view="certificates"] input[type="search"]`).value.toLowerCase();
+      const matching = got.filter((one) => JSON.stringify(one).toLowerCase().includes(wanted));
+      return [matching, matching.length, got.length];
+    },
+  },
   plugins: {
     columns: [
       ["Plugin", (one) => one.name], ["Health", (one) => one.healthy ? "healthy" : "UNHEALTHY", (one) => one.healthy ? 1 : 0],
       ["Calls", (one) => one.calls, (one) => one.calls], ["Faults", (one) => one.faults, (one) => one.faults],
+      ["Grants", (one) => one.grants],
       ["Computing", (one) => `${one.cpu.toFixed(3)} s`, (one) => one.cpu], ["Last fault", (one) => one["last-fault"] ? `${one["last-fault"]} (${time(one["last-fault-age"])} ago)` : ""],
     ],
     load: async () => {
