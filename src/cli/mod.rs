@@ -14,7 +14,6 @@ mod sessions;
 mod state;
 mod token;
 mod user;
-mod user_set;
 mod users_file;
 
 use std::{fmt, path::PathBuf, process::ExitCode};
