@@ -39,7 +39,9 @@ fn nothing_else(client: &mut Client, name: &str) {
     client.send("EPSV").expect(229);
     client.send(&format!("APPE {name}")).expect(550);
     client.send(&format!("DELE {name}")).expect(550);
-    client.send(&format!("RNFR {name}")).expect(550);
+    if client.send(&format!("RNFR {name}")).code == 350 {
+        client.send("RNTO another").expect(550);
+    }
     client.send("MKD directory").expect(550);
     client
         .send(&format!("MFMT 20260101000000 {name}"))
