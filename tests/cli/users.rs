@@ -312,6 +312,12 @@ fn groups_say_what_their_users_leave_out() {
     let mut other = server.login_as("staff", &Tls::new());
     other.send("MKD directory").expect(257);
 
+    let (_, said) = run(setup, &["user", "list", "--filter", "bob"], "");
+    assert!(
+        said.contains("/staff/bob") && said.contains("list,upload"),
+        "{said}"
+    );
+
     let set = ["user", "set", "bob", "quota=2GB", "attributes.floor=3"];
     assert_eq!(run(setup, &set, "").0, 0);
     client.reply().expect(421).saying("account has changed");

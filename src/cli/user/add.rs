@@ -55,7 +55,8 @@ pub(super) fn add_with(
     // Written, lest a name that is given once more gets at the files of somebody else; but for a home
     // that a group gives.
     let groups = new.groups.iter().map(String::as_str);
-    let by_group = Defaults::of(loaded, &new.name, groups)?.by_group("home");
+    let defined = users_file::groups(&loaded.config)?;
+    let by_group = Defaults::of(loaded, &defined, &new.name, groups).by_group("home");
     let home = match (new.home, by_group) {
         (None, Some(_)) => None,
         (home, _) => Some(home.unwrap_or_else(|| format!("/{}", new.name))),

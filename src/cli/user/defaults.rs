@@ -2,36 +2,45 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::{cli::users_file, config::Loaded};
+use crate::config::Loaded;
 
 /// The values of one user besides their own.
 pub(super) struct Defaults<'a> {
     loaded: &'a Loaded,
     name: &'a str,
     /// The definitions of the user's groups, in the order in which they count.
-    groups: Vec<(String, Map<String, Value>)>,
+    groups: Vec<(&'a str, &'a Map<String, Value>)>,
 }
 
 impl<'a> Defaults<'a> {
-    /// Those of a user who is in such groups.
-    ///
-    /// # Errors
-    /// The file of groups cannot be read.
+    /// Those of a user who is in such groups; `defined` are the definitions of all.
     pub(super) fn of(
         loaded: &'a Loaded,
+        defined: &'a Map<String, Value>,
         name: &'a str,
         groups: impl Iterator<Item = &'a str>,
-    ) -> Result<Self, String> {
-        let mut defined = users_file::groups(&loaded.config)?;
-        let groups = groups.filter_map(|group| match defined.remove(group)? {
-            Value::Object(keys) => Some((group.to_owned(), keys)),
-            _ => None,
+    ) -> Self {
+        let groups = groups.filter_map(|group| {
+            let (group, keys) = defined.get_key_value(group)?;
+            Some((group.as_str(), keys.as_object()?))
         });
-        Ok(Self {
+        Self {
             loaded,
             name,
             groups: groups.collect(),
-        })
+        }
+    }
+
+    /// The same of a user's entry.
+    pub(super) fn of_entry(
+        loaded: &'a Loaded,
+        defined: &'a Map<String, Value>,
+        name: &'a str,
+        entry: &'a Value,
+    ) -> Self {
+        let groups = entry.get("groups").and_then(Value::as_array);
+        let groups = groups.into_iter().flatten().filter_map(Value::as_str);
+        Self::of(loaded, defined, name, groups)
     }
 
     /// The value that a group gives, and its place.

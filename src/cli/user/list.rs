@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::file;
+use super::{defaults::Defaults, file};
 use crate::{
     cli::{Failure, output, page::PageOptions, users_file},
     config::Loaded,
@@ -21,7 +21,12 @@ pub(super) fn list(loaded: &Loaded, page: &PageOptions, json: bool) -> Result<St
         return Ok(output::json(&users)?);
     }
     let head = ["USER", "HOME", "GROUPS", "PERMISSIONS", "PROOF"].map(str::to_owned);
-    let rows: Vec<_> = part.iter().map(|(name, user)| row(name, user)).collect();
+    let defined = users_file::groups(&loaded.config)?;
+    let row = |(name, user): &(String, Value)| {
+        let defaults = Defaults::of_entry(loaded, &defined, name, user);
+        row(name, &with_defaults(user, &defaults))
+    };
+    let rows: Vec<_> = part.iter().map(row).collect();
     let shown = rows.len();
     let table = output::table(&[vec![head], rows].concat());
     Ok(table + &page.told(shown, matching, total))
@@ -47,6 +52,17 @@ pub(super) fn without_secret(key: &str, value: &Value) -> Value {
         "totp" => "set".into(),
         _ => value.clone(),
     }
+}
+
+/// With what the user's groups say of the keys that are listed.
+fn with_defaults(user: &Value, defaults: &Defaults<'_>) -> Value {
+    let mut user = user.clone();
+    for key in ["home", "permissions", "expires"] {
+        if let (Some(keys), Some((value, _))) = (user.as_object_mut(), defaults.by_group(key)) {
+            keys.entry(key).or_insert(value);
+        }
+    }
+    user
 }
 
 pub(super) fn row(name: &str, user: &Value) -> [String; 5] {

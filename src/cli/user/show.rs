@@ -33,9 +33,9 @@ pub(super) fn show(loaded: &Loaded, name: &str, json: bool) -> Result<String, Fa
     known_in(&users, &path, name)?;
     let empty = Map::new();
     let user = users.get(name).and_then(Value::as_object).unwrap_or(&empty);
-    let groups = user.get("groups").and_then(Value::as_array);
-    let groups = groups.into_iter().flatten().filter_map(Value::as_str);
-    let defaults = Defaults::of(loaded, name, groups)?;
+    let defined = users_file::groups(&loaded.config)?;
+    let entry = users.get(name).unwrap_or(&Value::Null);
+    let defaults = Defaults::of_entry(loaded, &defined, name, entry);
     let lines = lines(&defaults, user, &files::short(&path));
     if json {
         let object: Map<_, _> = lines
