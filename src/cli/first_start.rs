@@ -165,7 +165,7 @@ fn first_user(state: &Path, users: &Path) -> Result<Option<Secret>, String> {
             let (name, home) = (USER.to_owned(), format!("/{USER}"));
             document.add(&NewUser {
                 name,
-                home,
+                home: Some(home),
                 hash,
                 ..NewUser::default()
             });

@@ -16,7 +16,6 @@ mod state;
 mod token;
 mod top;
 mod user;
-mod user_set;
 mod users_file;
 
 use std::{fmt, path::PathBuf, process::ExitCode};

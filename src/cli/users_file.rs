@@ -21,14 +21,14 @@ const HEAD: &str = "\
 #   require-certificate  true: password and certificate, not just one of them
 #   addresses            [\"192.0.2.0/24\"]: from nowhere else
 #   disabled             true keeps the user out
-#   expires              \"2026-12-31\": not let in from the end of that day on, UTC
+#   expires              \"2026-12-31\": gone from the end of that day on, UTC
 #   home                 what the user sees as \"/\"; by default \"/\" and the name
 #   storage              a storage's name in the configuration
 #   groups               for the other plugins: [\"staff\"]
 #   permissions          \"all\" (the default), \"read\", \"write\", or one by one: \"list\", \"download\",
 #                        \"upload\", \"overwrite\", \"append\", \"delete\", \"rename\", \"make-directory\",
 #                        \"remove-directory\", \"change-metadata\"
-#   max-sessions, idle-timeout, upload-rate, download-rate, max-upload-size, quota, greeting
+#   max-sessions, idle-timeout, upload-rate, download-rate, max-upload-size, quota, quota-files, greeting
 ";
 
 /// A user to be added.
@@ -38,8 +38,8 @@ pub struct NewUser {
     pub name: String,
     /// The password's hash.
     pub hash: String,
-    /// An absolute path in the storage.
-    pub home: String,
+    /// An absolute path in the storage; none is that of a group.
+    pub home: Option<String>,
     /// A storage of the configuration.
     pub storage: Option<String>,
     /// For other plugins.
@@ -72,6 +72,24 @@ pub fn path(config: &Config) -> Result<PathBuf, String> {
     Ok(config.server.state.join(file))
 }
 
+/// The groups that the settings of the same plugin define, or a file that they name; there may be none.
+pub fn groups(config: &Config) -> Result<Map<String, Value>, String> {
+    let plugin = config
+        .plugin
+        .iter()
+        .find(|plugin| COMPONENTS.contains(&plugin.component.as_str()));
+    let Some(groups) = plugin.and_then(|plugin| plugin.settings.get("groups")) else {
+        return Ok(Map::new());
+    };
+    match groups.get("file").and_then(toml::Value::as_str) {
+        Some(file) => read(&config.server.state.join(file)),
+        None => match serde_json::to_value(groups) {
+            Ok(Value::Object(groups)) => Ok(groups),
+            _ => Ok(Map::new()),
+        },
+    }
+}
+
 /// Has the same plugin read another file.
 pub fn set_path(config: &mut Config, path: &Path) {
     let plugin = config
@@ -86,12 +104,8 @@ pub fn set_path(config: &mut Config, path: &Path) {
 
 /// The users of a file, by their names. A file that is not there has none.
 pub fn read(path: &Path) -> Result<Map<String, Value>, String> {
-    let document = Document::read(path)?;
-    match document {
-        Document::Json(users) => Ok(users),
-        Document::Toml(document) => toml::from_str(&document.to_string())
-            .map_err(|error| format!("{}: {}", path.display(), error.message())),
-    }
+    let users = Document::read(path)?.users();
+    users.map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// Changes a file, which nobody else can do in the meantime.
@@ -150,6 +164,19 @@ impl Document {
             Self::Json(users) => serde_json::to_string_pretty(users)
                 .map(|text| text + "\n")
                 .map_err(|error| error.to_string()),
+        }
+    }
+
+    /// All users, by their names.
+    ///
+    /// # Errors
+    /// The document cannot be written as JSON.
+    pub fn users(&self) -> Result<Map<String, Value>, String> {
+        match self {
+            Self::Json(users) => Ok(users.clone()),
+            Self::Toml(document) => {
+                toml::from_str(&document.to_string()).map_err(|error| error.message().to_owned())
+            }
         }
     }
 
@@ -227,6 +254,56 @@ impl Document {
         Ok(())
     }
 
+    /// Gives a user's attribute another value, or none.
+    ///
+    /// # Errors
+    /// The user, or the attributes, are no table.
+    pub fn set_attribute(
+        &mut self,
+        user: &str,
+        name: &str,
+        value: Option<toml_edit::Value>,
+    ) -> Result<(), String> {
+        let wrong = || format!("{user:?} is no table, or its attributes are none");
+        match self {
+            Self::Toml(document) => {
+                let table = document.get_mut(user).and_then(Item::as_table_like_mut);
+                let table = table.ok_or_else(wrong)?;
+                let attributes = table
+                    .entry("attributes")
+                    .or_insert(Item::Table(Table::new()));
+                let attributes = attributes.as_table_like_mut().ok_or_else(wrong)?;
+                let Some(mut value) = value else {
+                    attributes.remove(name);
+                    if attributes.is_empty() {
+                        table.remove("attributes");
+                    }
+                    return Ok(());
+                };
+                if let Some(old) = attributes.get(name).and_then(Item::as_value) {
+                    *value.decor_mut() = old.decor().clone();
+                }
+                attributes.insert(name, Item::Value(value));
+            }
+            Self::Json(users) => {
+                let table = users.get_mut(user).and_then(Value::as_object_mut);
+                let table = table.ok_or_else(wrong)?;
+                let attributes = table
+                    .entry("attributes")
+                    .or_insert_with(|| Map::new().into());
+                let attributes = attributes.as_object_mut().ok_or_else(wrong)?;
+                match value {
+                    Some(value) => attributes.insert(name.to_owned(), in_json(&value)),
+                    None => attributes.remove(name),
+                };
+                if attributes.is_empty() {
+                    table.remove("attributes");
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Removes a user, with the comment that stands right above.
     pub fn remove(&mut self, name: &str) {
         match self {
@@ -292,7 +369,7 @@ impl NewUser {
         };
         [
             ("password", Some(self.hash.as_str().into())),
-            ("home", Some(self.home.as_str().into())),
+            ("home", self.home.as_deref().map(Into::into)),
             ("storage", self.storage.as_deref().map(Into::into)),
             ("groups", list(&self.groups)),
             ("permissions", list(&self.permissions)),
@@ -308,197 +385,11 @@ fn in_json(value: &toml_edit::Value) -> Value {
             array.iter().filter_map(toml_edit::Value::as_str).collect()
         }
         toml_edit::Value::Boolean(truth) => (*truth.value()).into(),
+        toml_edit::Value::Integer(number) => (*number.value()).into(),
         value => value.as_str().into(),
     }
 }
 
 #[cfg(test)]
 #[allow(clippy::indexing_slicing, clippy::unreachable, clippy::unwrap_used)]
-mod tests {
-    use std::{fs, os::unix::fs::PermissionsExt};
-
-    use super::*;
-
-    const BY_HAND: &str = "\
-# Our users.
-
-# The boss.
-[alice]
-password = \"old\" # since May
-home    = \"/a\"
-[alice.attributes]
-department = \"sales\"
-
-# The assistant.
-[bob]
-password = \"b\"
-# The end.
-";
-
-    fn user(name: &str) -> NewUser {
-        NewUser {
-            name: name.to_owned(),
-            hash: "$hash".to_owned(),
-            home: format!("/{name}"),
-            ..NewUser::default()
-        }
-    }
-
-    fn edited(text: &str, change: impl FnOnce(&mut Document)) -> String {
-        let mut document = Document::Toml(text.parse().unwrap());
-        change(&mut document);
-        let text = document.text().unwrap();
-        text.parse::<DocumentMut>().unwrap();
-        text
-    }
-
-    #[test]
-    fn adding_leaves_the_rest_as_it_is() {
-        let text = edited(BY_HAND, |document| {
-            let groups = vec!["staff".to_owned(), "night".to_owned()];
-            let permissions = vec!["read".to_owned()];
-            let storage = Some("other".to_owned());
-            document.add(&NewUser {
-                groups,
-                permissions,
-                storage,
-                ..user("carol d.")
-            });
-        });
-        let expected = format!(
-            "{BY_HAND}\n[\"carol d.\"]\npassword = \"$hash\"\nhome = \"/carol d.\"\nstorage = \"other\"\n\
-             groups = [\"staff\", \"night\"]\npermissions = [\"read\"]\n"
-        );
-        assert_eq!(text, expected);
-    }
-
-    #[test]
-    fn a_new_password_leaves_the_comment_beside_it() {
-        let text = edited(BY_HAND, |document| {
-            document.set_password("alice", "new").unwrap()
-        });
-        assert_eq!(text, BY_HAND.replace("\"old\"", "\"new\""));
-        let text = edited("eve = { home = \"/\" } # x\n", |document| {
-            document.set_password("eve", "new").unwrap();
-        });
-        assert_eq!(text, "eve = { home = \"/\" , password = \"new\" } # x\n");
-    }
-
-    #[test]
-    fn removing_takes_the_comment_right_above_and_no_other() {
-        let text = edited(BY_HAND, |document| document.remove("alice"));
-        assert_eq!(
-            text,
-            "# Our users.\n\n# The assistant.\n[bob]\npassword = \"b\"\n# The end.\n"
-        );
-        let text = edited(&text, |document| document.remove("bob"));
-        assert_eq!(text, "# Our users.\n# The end.\n");
-        let text = edited(&text, |document| document.add(&user("new")));
-        let expected = "# Our users.\n# The end.\n\n[new]\npassword = \"$hash\"\nhome = \"/new\"\n";
-        assert_eq!(text, expected);
-        let text = edited(BY_HAND, |document| document.remove("bob"));
-        assert_eq!(
-            text.trim_end(),
-            BY_HAND
-                .split("\n\n# The assistant")
-                .next()
-                .unwrap()
-                .to_owned()
-                + "\n# The end."
-        );
-    }
-
-    #[test]
-    fn a_new_file_has_a_head_and_is_private() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("state/users.toml");
-        edit(&path, |document| {
-            document.add(&user("a"));
-            Ok(())
-        })
-        .unwrap();
-        let text = fs::read_to_string(&path).unwrap();
-        assert!(text.starts_with("# The users of this server"), "{text}");
-        assert!(
-            text.ends_with("greeting\n\n[a]\npassword = \"$hash\"\nhome = \"/a\"\n"),
-            "{text}"
-        );
-        assert_eq!(
-            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        edit(&path, |document| {
-            document.remove("a");
-            Ok(())
-        })
-        .unwrap();
-        assert_eq!(
-            fs::read_to_string(&path).unwrap().trim_end(),
-            HEAD.trim_end()
-        );
-        assert_eq!(
-            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o640
-        );
-        let left: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().collect();
-        assert_eq!(left.len(), 1);
-    }
-
-    #[test]
-    fn keys_come_change_and_go() {
-        let directory = tempfile::tempdir().unwrap();
-        for name in ["users.toml", "users.json"] {
-            let path = directory.path().join(name);
-            let set = |key: &str, value: Option<toml_edit::Value>| {
-                edit(&path, |document| document.set("alice", key, value)).unwrap();
-                read(&path).unwrap().remove("alice").unwrap()
-            };
-            edit(&path, |document| {
-                document.add(&user("alice"));
-                Ok(())
-            })
-            .unwrap();
-            let alice = set("disabled", Some(true.into()));
-            assert_eq!(alice.get("disabled").unwrap(), true, "{name}");
-            let list: toml_edit::Array = ["list", "upload"].iter().copied().collect();
-            let alice = set("permissions", Some(list.into()));
-            let told = alice.get("permissions").unwrap().as_array().unwrap();
-            assert_eq!(told.len(), 2, "{name}");
-            let alice = set("disabled", None);
-            assert!(alice.get("disabled").is_none(), "{name}");
-            let nobody = edit(&path, |document| document.set("nobody", "disabled", None));
-            assert!(nobody.is_err(), "{name}");
-        }
-    }
-
-    #[test]
-    fn concurrent_edits_lose_nothing() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("users.json");
-        std::thread::scope(|scope| {
-            for number in 0..20 {
-                let path = &path;
-                scope.spawn(move || {
-                    edit(path, |document| {
-                        document.add(&user(&format!("u{number}")));
-                        Ok(())
-                    })
-                });
-            }
-        });
-        let users = read(&path).unwrap();
-        assert_eq!(users.len(), 20);
-        assert_eq!(users.get("u7").unwrap().get("home").unwrap(), "/u7");
-    }
-
-    #[test]
-    fn a_broken_file_is_left_alone_and_named() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("users.toml");
-        fs::write(&path, "[a]\nhome = \n").unwrap();
-        let error = edit(&path, |_| Ok(())).unwrap_err();
-        assert!(error.contains("users.toml:2: "), "{error}");
-        assert_eq!(fs::read_to_string(&path).unwrap(), "[a]\nhome = \n");
-    }
-}
+mod tests;

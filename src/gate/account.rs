@@ -1,6 +1,10 @@
 //! The user that logged in, and the most that they may do.
 
-use std::{collections::BTreeMap, ops::BitOr, time::Duration};
+use std::{
+    collections::BTreeMap,
+    ops::BitOr,
+    time::{Duration, SystemTime},
+};
 
 use crate::ftp::path::VirtualPath;
 
@@ -31,6 +35,10 @@ pub struct Account {
     pub max_upload_size: Option<u64>,
     /// Bytes of all files beneath the home.
     pub quota: Option<u64>,
+    /// Files beneath the home, directories not counted.
+    pub quota_files: Option<u64>,
+    /// When it ends, and with it its sessions.
+    pub expires: Option<SystemTime>,
     /// A line for the client with reply 230.
     pub greeting: Option<String>,
 }
@@ -51,8 +59,23 @@ impl Account {
             download_rate: None,
             max_upload_size: None,
             quota: None,
+            quota_files: None,
+            expires: None,
             greeting: None,
         }
+    }
+
+    /// Whether it has come to its end.
+    #[must_use]
+    pub fn has_expired(&self) -> bool {
+        self.expires.is_some_and(|end| end <= SystemTime::now())
+    }
+
+    /// The seconds since 1970 at which it ends.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<u64> {
+        let since = self.expires?.duration_since(SystemTime::UNIX_EPOCH);
+        Some(since.unwrap_or_default().as_secs())
     }
 }
 

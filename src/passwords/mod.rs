@@ -1,12 +1,14 @@
 //! Hashes of passwords: made with Argon2id, verified in all forms that are in use.
 
+mod crypt;
+mod md5_crypt;
 mod verifier;
 
 use argon2::{
     Argon2,
     password_hash::{Output, PasswordHash, PasswordHasher, Salt, SaltString},
 };
-use aws_lc_rs::{constant_time, rand};
+use aws_lc_rs::rand;
 
 use self::verifier::Memory;
 pub use self::verifier::Verifier;
@@ -17,8 +19,6 @@ const MAX_MEMORY: u64 = 256 << 20;
 /// The most memory to pass over: a few seconds of computing.
 const MAX_WORK: u64 = 4 << 30;
 const MAX_PBKDF2_ROUNDS: u32 = 10_000_000;
-const MAX_SHA512_ROUNDS: usize = 5_000_000;
-const MAX_BCRYPT_COST: u32 = 16;
 
 /// The longest password that is looked at; some of the kinds take the square of its length.
 const MAX_PASSWORD: usize = 4096;
@@ -40,8 +40,8 @@ pub fn hash(password: &str) -> Result<String, String> {
     Ok(hash.to_string())
 }
 
-/// Whether a password is the one that was hashed: Argon2, scrypt and PBKDF2 as PHC strings, bcrypt
-/// and SHA-512 in the forms of crypt(3).
+/// Whether a password is the one that was hashed: Argon2, scrypt and PBKDF2 as PHC strings; bcrypt,
+/// SHA-512, SHA-256 and MD5 in the forms of crypt(3); Apache's form of MD5.
 ///
 /// # Errors
 /// When the hash is malformed, of another kind, or would take too much to verify.
@@ -56,8 +56,10 @@ fn verify_in(password: &str, hash: &str, memory: &mut Memory) -> Result<bool, St
     }
     match hash.split('$').nth(1).unwrap_or_default() {
         _ if !hash.starts_with('$') => Err(unknown()),
-        "2a" | "2b" | "2y" => bcrypt(password, hash),
-        "6" => sha512_crypt(password, hash),
+        "2a" | "2b" | "2y" => crypt::bcrypt(password, hash),
+        "6" => crypt::sha512(password, hash),
+        "5" => crypt::sha256(password, hash),
+        "1" | "apr1" => crypt::md5(password, hash),
         "argon2i" | "argon2d" | "argon2id" => {
             verify_phc(hash, |hash| argon2(password, hash, memory))
         }
@@ -94,6 +96,9 @@ pub fn kind(hash: &str) -> Option<&str> {
     match hash.strip_prefix('$')?.split('$').next()? {
         "2a" | "2b" | "2y" => Some("bcrypt"),
         "6" => Some("sha512-crypt"),
+        "5" => Some("sha256-crypt"),
+        "1" => Some("md5-crypt"),
+        "apr1" => Some("apr1"),
         kind @ ("argon2i" | "argon2d" | "argon2id" | "scrypt" | "pbkdf2-sha256"
         | "pbkdf2-sha512") => Some(kind),
         _ => None,
@@ -102,7 +107,8 @@ pub fn kind(hash: &str) -> Option<&str> {
 
 fn unknown() -> String {
     "a hash of an unknown kind; known are argon2id, argon2i, argon2d, scrypt, pbkdf2-sha256, \
-     pbkdf2-sha512, bcrypt ($2b$) and sha512-crypt ($6$)"
+     pbkdf2-sha512, bcrypt ($2b$), sha512-crypt ($6$), sha256-crypt ($5$), \
+     md5-crypt ($1$) and Apache's ($apr1$)"
         .to_owned()
 }
 
@@ -201,49 +207,6 @@ fn too_much(bound: &str) -> String {
     format!("the hash's cost is out of bounds: {bound}")
 }
 
-fn bcrypt(password: &str, hash: &str) -> Result<bool, String> {
-    let malformed =
-        || "a malformed hash: expected $2b$, a cost of two digits, $, 53 characters".to_owned();
-    let mut parts = hash.split('$').skip(2);
-    let (Some(cost), Some(rest), None) = (parts.next(), parts.next(), parts.next()) else {
-        return Err(malformed());
-    };
-    if cost.len() != 2 || rest.len() != 53 {
-        return Err(malformed());
-    }
-    let cost: u32 = cost.parse().map_err(|_| malformed())?;
-    if !(4..=MAX_BCRYPT_COST).contains(&cost) {
-        return Err(too_much(&format!("a cost of 4 to {MAX_BCRYPT_COST}")));
-    }
-    bcrypt::verify(password, hash).map_err(|error| format!("a malformed hash: {error}"))
-}
-
-fn sha512_crypt(password: &str, hash: &str) -> Result<bool, String> {
-    let malformed = || "a malformed hash: expected $6$, a salt, $, 86 characters".to_owned();
-    let mut parts = hash.split('$').skip(2).peekable();
-    let mut rounds = 5000;
-    if let Some(part) = parts.next_if(|part| part.starts_with("rounds=")) {
-        rounds = part
-            .trim_start_matches("rounds=")
-            .parse()
-            .map_err(|_| malformed())?;
-    }
-    if !(1000..=MAX_SHA512_ROUNDS).contains(&rounds) {
-        return Err(too_much(&format!("1000 to {MAX_SHA512_ROUNDS} rounds")));
-    }
-    let (Some(salt), Some(digest), None) = (parts.next(), parts.next(), parts.next()) else {
-        return Err(malformed());
-    };
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'/';
-    if digest.len() != 86 || !digest.bytes().all(plain) {
-        return Err(malformed());
-    }
-    let params = sha_crypt::Sha512Params::new(rounds).map_err(|_| malformed())?;
-    let again = sha_crypt::sha512_crypt_b64(password.as_bytes(), salt.as_bytes(), &params);
-    let again = again.map_err(|_| malformed())?;
-    Ok(constant_time::verify_slices_are_equal(again.as_bytes(), digest.as_bytes()).is_ok())
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -281,6 +244,19 @@ mod tests {
     }
 
     #[test]
+    fn md5_takes_passwords_of_any_length_and_eight_bytes_of_salt() {
+        let long = "a password that is a good deal longer than sixteen bytes";
+        for (password, hash) in [
+            (long, "$1$01234567$zgQaG9PcUDHzF.UoafmCe."),
+            (long, "$1$0123456789$zgQaG9PcUDHzF.UoafmCe."),
+            ("", "$1$abc$Or2rbeUYTvt12aiVzMuS/."),
+            ("grün", "$apr1$a.$jVFglxGcFJHJx43BVfh3h1"),
+        ] {
+            assert_eq!(verify(password, hash), Ok(true), "{hash}");
+        }
+    }
+
+    #[test]
     fn verifies_its_own() {
         let first = hash("grün 🐎").unwrap();
         assert!(
@@ -303,7 +279,15 @@ mod tests {
             "$$$",
             "password",
             "$1$salt$hash",
+            "$1$salt",
+            "$1$NuzA7WTAelpl95xgBGWN60",
+            "$1$saltsalt$NuzA7WTAelpl95xgBGWN6!",
+            "$1$saltsalt$NuzA7WTAelpl95xgBGWN60$",
+            "$apr1$r31w$dLAay7QtjGpF4kSEyO5ql",
             "$5$salt$hash",
+            "$5$rounds=$saltstring$vc6YOOogU4kWVvwga8e9zTFgKcy4tb5LaPxIiPJzqEC",
+            "$5$saltstring$vc6YOOogU4kWVvwga8e9zTFgKcy4tb5LaPxIiPJzqE",
+            "$y$j75$saltsaltsalt$zQziiNee/3jd.PJJvsNgy7GH5uO3HbsUNcQ3Jsopj2B",
             "$2x$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2",
             "$2b$5$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2",
             "$2b$05$short",
@@ -341,6 +325,7 @@ mod tests {
             "$scrypt$ln=2,r=1000000,p=1000$c2FsdHNhbHRzYWx0$JLoeRlAiVzz/fmBbrb3a7QkuecDu7wE6R0zHHE5DC7g",
             "$pbkdf2-sha256$i=4294967295$c2FsdHNhbHRzYWx0$F7o7+5VTVzFAO998X6s3AHrDsJVdMiIlgndIMe19NvY",
             "$2b$31$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2",
+            "$5$rounds=999999999$saltstring$vc6YOOogU4kWVvwga8e9zTFgKcy4tb5LaPxIiPJzqEC",
             "$6$rounds=999999999$anotherlongsalts$BIJq9mRCZh1kev4gsEFy0R5hLBKgZM.fwvpxgy31e6bRJqRdXTpSE8TJFJysi3GwDPeX9bz4aZklq669D26ai0",
         ] {
             assert!(verify("password", hash).is_err(), "{hash}");

@@ -1,6 +1,10 @@
 //! The types behind the handles in a guest's hands.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use super::{bindings::imports::portcullis::plugin::types, limiter::Excess, output::one_line};
 use crate::{
@@ -40,6 +44,8 @@ pub struct Draft {
     pub(super) download_rate: Option<u64>,
     pub(super) max_upload_size: Option<u64>,
     pub(super) quota: Option<u64>,
+    pub(super) quota_files: Option<u64>,
+    pub(super) expires: Option<u64>,
     pub(super) greeting: Option<String>,
 }
 
@@ -120,6 +126,10 @@ impl Draft {
             download_rate: self.download_rate,
             max_upload_size: self.max_upload_size,
             quota: self.quota,
+            quota_files: self.quota_files,
+            expires: self
+                .expires
+                .and_then(|seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds))),
             greeting: self.greeting.map(one_line),
             ..gate::Account::new(home)
         })

@@ -1,4 +1,4 @@
-//! The sessions that are logged in, and the end of those whose account has changed.
+//! The sessions that are logged in, and the end of those whose account has changed or expired.
 //!
 //! A change is seen in three ways: a file in an authenticator's settings is another one, a reload has
 //! brought another configuration, or a login is accepted by what is no longer in force. Each time the
@@ -10,9 +10,10 @@ use std::{
         Arc, Mutex, PoisonError, RwLock, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
+    time::{Duration, SystemTime},
 };
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::sleep};
 
 use super::{generation::Generation, host::VirtualHost, state::Active};
 use crate::{
@@ -21,6 +22,9 @@ use crate::{
     gate::{SessionInfo, grounds::Grounds, session::line},
     tls::Rejected,
 };
+
+/// How long an expiry is waited for before the clock is looked at again: it may have been set.
+const CLOCK: Duration = Duration::from_secs(30);
 
 /// All of them.
 #[derive(Default)]
@@ -256,7 +260,7 @@ fn in_words(rejected: &Rejected) -> String {
 }
 
 /// The last reply of a session that ends, as its account is not what it was.
-pub(super) fn revoked(facts: &SessionInfo, user: Option<&Active>, cause: &str) -> Reply {
+fn revoked(facts: &SessionInfo, user: Option<&Active>, cause: &str) -> Reply {
     line!(
         info,
         facts,
@@ -278,10 +282,49 @@ pub(super) fn dismissed(facts: &SessionInfo, user: Option<&Active>, reason: &str
     Reply::new(421, "The operator has ended this session, goodbye")
 }
 
-/// Waits until the session has to end at once, as its account has changed.
-pub(super) fn ends(user: Option<&Active>) -> impl Future<Output = Arc<str>> + Send + use<> {
+/// The last reply of a session whose account has come to its end.
+pub(super) fn expired(facts: &SessionInfo, user: Option<&Active>) -> Reply {
+    line!(info, facts, "the session ends, as its account has expired");
+    if let Some(user) = user {
+        user.presence.ended(EXPIRED);
+    }
+    Reply::new(421, "This account has expired, goodbye")
+}
+
+/// The cause of that, for transfers and events.
+pub(super) const EXPIRED: &str = "the account has expired";
+
+/// Why a session has to end at once by its account.
+pub(super) enum End {
+    /// The account has changed; the text is the cause, for the log.
+    Changed(Arc<str>),
+    /// The account has come to its end.
+    Expired,
+}
+
+impl End {
+    /// The last reply of the session.
+    pub(super) fn last(&self, facts: &SessionInfo, user: Option<&Active>) -> Reply {
+        match self {
+            Self::Changed(cause) => revoked(facts, user, cause),
+            Self::Expired => expired(facts, user),
+        }
+    }
+
+    /// The cause, for a transfer that is cut off.
+    pub(super) fn cause(&self) -> &'static str {
+        match self {
+            Self::Changed(_) => "the account has changed",
+            Self::Expired => EXPIRED,
+        }
+    }
+}
+
+/// Waits until the session has to end at once, as its account has changed or expired.
+pub(super) fn ends(user: Option<&Active>) -> impl Future<Output = End> + Send + use<> {
     let verdict = user.map(|user| user.standing.ends());
-    async move {
+    let expires = user.and_then(|user| user.account.expires);
+    let changed = async move {
         if let Some(mut verdict) = verdict {
             let ends = |verdict: &Verdict| matches!(verdict, Verdict::Ends(_));
             if let Ok(Verdict::Ends(cause)) = verdict.wait_for(ends).await.as_deref() {
@@ -289,6 +332,25 @@ pub(super) fn ends(user: Option<&Active>) -> impl Future<Output = Arc<str>> + Se
             }
         }
         std::future::pending().await
+    };
+    async move {
+        tokio::select! {
+            cause = changed => End::Changed(cause),
+            () = reached(expires) => End::Expired,
+        }
+    }
+}
+
+/// Waits for a moment, by the clock of the machine; for ever, if there is none.
+async fn reached(moment: Option<SystemTime>) {
+    let Some(moment) = moment else {
+        return std::future::pending().await;
+    };
+    while let Ok(left) = moment.duration_since(SystemTime::now()) {
+        if left.is_zero() {
+            return;
+        }
+        sleep(left.min(CLOCK)).await;
     }
 }
 

@@ -83,7 +83,7 @@ impl Failure {
 pub fn storage(error: &Error) -> Reply {
     let code = match error {
         Error::NoSpace => 452,
-        Error::Quota => 552,
+        Error::Quota | Error::QuotaFiles => 552,
         Error::NameTooLong | Error::Reserved => 553,
         Error::Busy | Error::Changed => 450,
         Error::Offset { .. } => 554,

@@ -234,14 +234,34 @@ impl UserSession<'_> {
     async fn quota(&self) -> Result<Reply, Failure> {
         let user = &*self.user;
         let available = user.tree.available(&VirtualPath::root()).await?;
-        let text = match user.account.quota {
-            Some(quota) => {
-                let used = user.tree.usage().await?;
-                format!("{used} of {quota} bytes used, {available} bytes left on the storage")
-            }
-            None => format!("No quota, {available} bytes left on the storage"),
+        let quota = user.quota();
+        if !quota.is_limited() {
+            let text = format!("No quota, {available} bytes left on the storage");
+            return Ok(Reply::new(200, text));
+        }
+        let used = user.tree.usage().await?;
+        let of = |used: u64, limit: Option<u64>| match limit {
+            Some(limit) => format!("{used}/{limit}"),
+            None => format!("{used}/unlimited"),
         };
-        Ok(Reply::new(200, text))
+        // The form of ProFTPD's mod_quotatab, which people and clients know. It has a word for
+        // downloads, too, which no quota here limits.
+        let lines = [
+            format!("Name: {}", user.id.name),
+            "Quota Type: User".to_owned(),
+            "Per Session: False".to_owned(),
+            "Limit Type: Hard".to_owned(),
+            format!("  Uploaded bytes: {}", of(used.bytes, quota.bytes)),
+            "  Downloaded bytes: unlimited".to_owned(),
+            format!("  Uploaded files: {}", of(used.files, quota.files)),
+            "  Downloaded files: unlimited".to_owned(),
+        ];
+        Ok(Reply::multi(
+            200,
+            "The current quota for this session are [current/limit]:",
+            lines,
+            format!("All files in the home count, {available} bytes left on the storage"),
+        ))
     }
 
     fn whoami(&self) -> Reply {

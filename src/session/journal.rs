@@ -108,7 +108,7 @@ impl Journal {
     /// to know.
     pub(super) fn storage(&self, operation: &'static str, path: &VirtualPath, error: &Error) {
         let (blame, cause) = (blame(error), &*cause(error));
-        let known = matches!(error, Error::Quota);
+        let known = matches!(error, Error::Quota | Error::QuotaFiles);
         if blame == Blame::Client && !known {
             let path = path.as_str();
             line!(debug, self.facts, path, operation, cause, "not done");
@@ -156,7 +156,7 @@ impl Journal {
 
     /// An upload that has come whole cannot be published.
     pub(super) fn not_published(&self, path: &VirtualPath, bytes: u64, error: &Error) {
-        if !matches!(error, Error::Quota) && blame(error) == Blame::Client {
+        if !matches!(error, Error::Quota | Error::QuotaFiles) && blame(error) == Blame::Client {
             self.broken(&Broken {
                 operation: Operation::Upload,
                 path: Some(path),
@@ -301,6 +301,7 @@ pub(super) fn cause(error: &Error) -> String {
         Error::Denied => "the server's user may not do that there (file system)".to_owned(),
         Error::NoSpace => "the storage is full".to_owned(),
         Error::Quota => "the account's quota is exceeded".to_owned(),
+        Error::QuotaFiles => "the account's quota of files is exceeded".to_owned(),
         Error::ReadOnly => "the storage is mounted read-only".to_owned(),
         error => error.to_string(),
     }

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{
     LONGEST_DELAY, Next, Session,
+    accounts::{EXPIRED, expired},
     state::{Active, LoginState, Parameters, Presence},
 };
 use crate::{
@@ -237,6 +238,13 @@ impl Session {
         code: u16,
     ) -> io::Result<Next> {
         self.connection.facts_mut().known = true;
+        if account.has_expired() {
+            self.connection
+                .emit(&Event::LoginOutdated { cause: EXPIRED });
+            let last = expired(&self.connection.facts, None);
+            self.send(last).await?;
+            return Ok(Next::Close);
+        }
         let id = UserId {
             host: self.connection.facts.virtual_host.clone(),
             name: user.into(),

@@ -51,7 +51,7 @@ use tokio::{
 };
 
 use self::{
-    accounts::{Verdict, dismissed, ends, revoked},
+    accounts::{End, Verdict, dismissed, ends},
     connection::Connection,
     control::ReadError,
     errors::Failure,
@@ -132,7 +132,7 @@ enum Wake {
     Timeout,
     Shutdown,
     /// The account is not what it was.
-    Revoked(Arc<str>),
+    Revoked(End),
     /// Somebody has ended the session.
     Ended(Arc<str>),
     Failed(ReadError),
@@ -205,7 +205,7 @@ impl Session {
             let wake = match self.next_line().await {
                 Wake::Line(_) | Wake::Refused if self.verdict().cause().is_some() => {
                     let cause = self.verdict().cause().cloned();
-                    Wake::Revoked(cause.unwrap_or_default())
+                    Wake::Revoked(End::Changed(cause.unwrap_or_default()))
                 }
                 wake => wake,
             };
@@ -228,8 +228,8 @@ impl Session {
                         .send(Reply::new(421, "The server is shutting down"))
                         .await;
                 }
-                Wake::Revoked(cause) => {
-                    let last = revoked(&self.connection.facts, self.state.user(), &cause);
+                Wake::Revoked(end) => {
+                    let last = end.last(&self.connection.facts, self.state.user());
                     return self.send(last).await;
                 }
                 Wake::Ended(reason) => {
@@ -265,7 +265,15 @@ impl Session {
         }
         self.connection.place.idle(&self.connection.facts);
         if let Verdict::Ends(cause) = self.verdict() {
-            return Wake::Revoked(cause);
+            return Wake::Revoked(End::Changed(cause));
+        }
+        // Also for a client that never pauses.
+        if self
+            .state
+            .user()
+            .is_some_and(|user| user.account.has_expired())
+        {
+            return Wake::Revoked(End::Expired);
         }
         if let Some(reason) = self.connection.place.end() {
             return Wake::Ended(reason);
@@ -317,7 +325,7 @@ impl Session {
                         return Wake::Shutdown;
                     }
                 }
-                cause = &mut ended => return Wake::Revoked(cause),
+                end = &mut ended => return Wake::Revoked(end),
                 reason = &mut dismissed => return Wake::Ended(reason),
                 never = &mut early => match never {},
                 () = &mut sleep => {

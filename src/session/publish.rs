@@ -85,7 +85,7 @@ impl Upload {
             },
         };
         let bytes = upload.length();
-        if self.quota.is_some() {
+        if self.quota.is_limited() {
             // Others of the same account may have stored something since this began.
             if let Err(error) = self.tree.usage().await {
                 let _ = upload.keep().await;
@@ -112,7 +112,7 @@ impl Upload {
             self.journal.not_published(&path, bytes, &error);
             let reply = errors::storage(&error);
             // An upload over the quota would be kept in vain.
-            if !matches!(error, Error::Quota)
+            if !matches!(error, Error::Quota | Error::QuotaFiles)
                 && let Some(upload) = upload
             {
                 let _ = upload.keep().await;

@@ -1,7 +1,7 @@
 //! How large an upload may be, and what is said where it is larger.
 
 use super::errors::Failure;
-use crate::ftp::reply::Reply;
+use crate::{ftp::reply::Reply, spool::Quota, storage::Error};
 
 /// How many bytes a file may have, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl Limit {
     /// RFC 959: "Exceeded storage allocation".
     pub(super) fn reply(&self) -> Reply {
         match self.quota {
-            Some(quota) => quota_exceeded(quota),
+            Some(quota) => bytes_exceeded(quota),
             None => {
                 let text = format!("Uploads have {} bytes at most", self.bytes.unwrap_or(0));
                 Reply::new(552, text)
@@ -53,6 +53,18 @@ impl Limit {
     }
 }
 
-pub(super) fn quota_exceeded(quota: u64) -> Reply {
+/// 552 for a quota that leaves no room, for bytes or for one more file.
+pub(super) fn quota_exceeded(quota: Quota, error: &Error) -> Reply {
+    let text = match error {
+        Error::QuotaFiles => format!(
+            "The quota of {} files is reached",
+            quota.files.unwrap_or_default()
+        ),
+        _ => return bytes_exceeded(quota.bytes.unwrap_or_default()),
+    };
+    Reply::new(552, text)
+}
+
+fn bytes_exceeded(quota: u64) -> Reply {
     Reply::new(552, format!("The quota of {quota} bytes is exceeded"))
 }

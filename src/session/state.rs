@@ -11,7 +11,7 @@ use crate::{
         event::{Event, Observers},
         path_policy::Policy,
     },
-    spool::Tree,
+    spool::{Quota, Tree},
     types::UserId,
 };
 
@@ -67,6 +67,16 @@ pub struct Active {
     pub upload_rates: Vec<Arc<Rate>>,
     /// The limits on the rate of downloads.
     pub download_rates: Vec<Arc<Rate>>,
+}
+
+impl Active {
+    /// The most that the home may have.
+    pub fn quota(&self) -> Quota {
+        Quota {
+            bytes: self.account.quota,
+            files: self.account.quota_files,
+        }
+    }
 }
 
 /// From the login to the logout, however that comes about.

@@ -114,21 +114,23 @@ impl UserSession<'_> {
             return Err(refusal);
         }
         let (tree, policy, name) = (user.tree.clone(), user.policy.clone(), user.id.clone());
-        let (rates, quota) = (user.upload_rates.clone(), user.account.quota);
+        let (rates, quota) = (user.upload_rates.clone(), user.quota());
         let (transfer, handle) = self
             .prepare(Direction::Receive, journal::Operation::Upload, Some(&path))
             .await?;
         let mut incoming = tree.stage(&path, from).await?;
-        if let Some(quota) = quota {
+        if quota.is_limited() {
             // Uploads that wait to be resumed count, the one that is resumed now does not.
             let used = match tree.usage().await {
-                Ok(used) => used.saturating_sub(replaced),
+                Ok(used) => used.bytes.saturating_sub(replaced),
                 Err(error) => {
                     let _ = incoming.keep().await;
                     return Err(error.into());
                 }
             };
-            limit = limit.and_quota(quota, used);
+            if let Some(bytes) = quota.bytes {
+                limit = limit.and_quota(bytes, used);
+            }
             let refusal = limit.refuses(announced_size);
             if let Some(refusal) = refusal.or_else(|| limit.refuses(Some(incoming.length().max(1))))
             {
@@ -136,10 +138,10 @@ impl UserSession<'_> {
                 return Err(refusal);
             }
             // Others of the same account may be under way.
-            if incoming.set_quota(quota).is_err() {
+            if let Err(error) = incoming.set_quota(quota) {
                 let _ = incoming.keep().await;
                 return Err(Failure::OverLimit {
-                    reply: quota_exceeded(quota),
+                    reply: quota_exceeded(quota, &error),
                     bytes: None,
                 });
             }

@@ -17,7 +17,7 @@ use tokio::{
 
 use super::{
     Next, ReadError, Shutdown, UserSession,
-    accounts::{dismissed, ends, revoked},
+    accounts::{dismissed, ends},
     connection::Connection,
     errors::Failure,
     journal::{Journal, Operation},
@@ -206,10 +206,9 @@ impl UserSession<'_> {
                     let cause = "the server is shutting down";
                     return self.cut_off(work, &handle, cause, last).await;
                 }
-                cause = &mut ended => {
-                    let last = revoked(&self.connection.facts, Some(self.user), &cause);
-                    let cause = "the account has changed";
-                    return self.cut_off(work, &handle, cause, last).await;
+                end = &mut ended => {
+                    let last = end.last(&self.connection.facts, Some(self.user));
+                    return self.cut_off(work, &handle, end.cause(), last).await;
                 }
                 reason = &mut dismissal => {
                     let last = dismissed(&self.connection.facts, Some(self.user), &reason);

@@ -28,7 +28,7 @@ use crate::{
         session::line,
         upload::{Approval, Inspection, Inspector, Record, Refusal, UploadFacts},
     },
-    spool::{Failed, Incoming, QuarantineInfo, StagedUpload, Tree},
+    spool::{Failed, Incoming, QuarantineInfo, Quota, StagedUpload, Tree},
     storage::Error,
     types::{UploadMode, UserId},
 };
@@ -51,7 +51,7 @@ pub(super) struct Upload {
     pub(super) mode: UploadMode,
     pub(super) announced_size: Option<u64>,
     pub(super) limit: Limit,
-    pub(super) quota: Option<u64>,
+    pub(super) quota: Quota,
     pub(super) cuts: RecentCuts,
     pub(super) ascii: bool,
     /// FIN alone has ended it, without `close_notify`.
@@ -173,10 +173,10 @@ impl Upload {
                     .await;
             }
             // Others of the same account have taken the room meanwhile.
-            Err(UploadError::Pump(PumpError::Storage(Error::Quota))) => {
+            Err(UploadError::Pump(PumpError::Storage(error @ Error::Quota))) => {
                 feed.too_large().await;
                 channel.refuse().await;
-                return self.over_limit(quota_exceeded(self.quota.unwrap_or(0)));
+                return self.over_limit(quota_exceeded(self.quota, &error));
             }
             Err(UploadError::Pump(error @ PumpError::Storage(_))) => {
                 channel.refuse().await;

@@ -32,6 +32,7 @@ mod waiting;
 
 pub use self::{
     quarantine::{QuarantineInfo, QuarantinedUpload},
+    quota::Quota,
     resuming::StartAt,
     storage::Storage,
     tree::Tree,

@@ -2,7 +2,8 @@
 //!
 //! A home is counted when somebody asks, and again when the count is [`STALE`]; in between, what is
 //! published and removed through the server is added and taken away. Room for what is published is
-//! taken before, and room for what an upload under way has written is reserved before each write.
+//! taken before, and room for what an upload under way has written is reserved before each write, as
+//! is the file that it will be, before it begins. Directories are not counted.
 
 use std::{
     collections::HashMap,
@@ -10,25 +11,54 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::storage::{Admission, Error, Home, Result};
+use crate::storage::{Admission, Amount, Error, Home, Result};
 
 /// Others change files, too.
 const STALE: Duration = Duration::from_secs(300);
+
+/// The most that a home may have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quota {
+    /// Bytes of all files.
+    pub bytes: Option<u64>,
+    /// Files, directories not counted.
+    pub files: Option<u64>,
+}
+
+impl Quota {
+    /// Whether there is a limit at all.
+    #[must_use]
+    pub fn is_limited(&self) -> bool {
+        self.bytes.is_some() || self.files.is_some()
+    }
+
+    /// That there is room for `more`, where the home has `all` with it. One that adds no file is not
+    /// refused for the number of files.
+    fn check(&self, all: Amount, more: Amount) -> Result<()> {
+        if self.bytes.is_some_and(|limit| all.bytes > limit) {
+            return Err(Error::Quota);
+        }
+        if more.files > 0 && self.files.is_some_and(|limit| all.files > limit) {
+            return Err(Error::QuotaFiles);
+        }
+        Ok(())
+    }
+}
 
 /// The usage that was counted, by home.
 #[derive(Default)]
 pub(super) struct Usage {
     homes: Mutex<HashMap<Box<str>, Counted>>,
-    /// Bytes of uploads that are under way, by home.
-    under_way: Mutex<HashMap<Box<str>, u64>>,
+    /// Uploads that are under way, by home.
+    under_way: Mutex<HashMap<Box<str>, Amount>>,
 }
 
 /// The bounds of the uploads of a home together with its files.
 pub(super) struct Bounds {
-    /// Bytes of all of it.
-    pub(super) quota: u64,
-    /// Bytes that wait to be resumed.
-    pub(super) waiting: u64,
+    /// All of it.
+    pub(super) quota: Quota,
+    /// What waits to be resumed.
+    pub(super) waiting: Amount,
     /// Bytes of the file that the upload replaces.
     pub(super) replaced: u64,
 }
@@ -37,7 +67,7 @@ pub(super) struct Bounds {
 pub(super) struct Reservation {
     usage: Arc<Usage>,
     home: Box<str>,
-    bytes: u64,
+    reserved: Amount,
 }
 
 impl Reservation {
@@ -45,26 +75,22 @@ impl Reservation {
         Self {
             usage: usage.clone(),
             home: home.into(),
-            bytes: 0,
+            reserved: Amount::default(),
         }
     }
 
-    /// Reserves `more` bytes, if there is room for them.
-    pub(super) fn grow(&mut self, more: u64, bounds: &Bounds) -> Result<()> {
+    /// Reserves `more`, if there is room for it.
+    pub(super) fn grow(&mut self, more: Amount, bounds: &Bounds) -> Result<()> {
         let usage = &self.usage;
-        let published = usage.homes().get(&self.home).map_or(0, |home| home.bytes);
+        let published = usage.homes().get(&self.home).map(|home| home.amount);
+        let mut published = published.unwrap_or_default();
+        published.bytes = published.bytes.saturating_sub(bounds.replaced);
         let mut under_way = usage.under_way();
         let of_home = under_way.entry(self.home.clone()).or_default();
-        let after = published
-            .saturating_sub(bounds.replaced)
-            .saturating_add(bounds.waiting)
-            .saturating_add(*of_home)
-            .saturating_add(more);
-        if after > bounds.quota {
-            return Err(Error::Quota);
-        }
-        *of_home += more;
-        self.bytes += more;
+        let after = published.plus(bounds.waiting).plus(*of_home).plus(more);
+        bounds.quota.check(after, more)?;
+        *of_home = of_home.plus(more);
+        self.reserved = self.reserved.plus(more);
         Ok(())
     }
 }
@@ -73,8 +99,8 @@ impl Drop for Reservation {
     fn drop(&mut self) {
         let mut under_way = self.usage.under_way();
         if let Some(of_home) = under_way.get_mut(&self.home) {
-            *of_home = of_home.saturating_sub(self.bytes);
-            if *of_home == 0 {
+            *of_home = of_home.minus(self.reserved);
+            if *of_home == Amount::default() {
                 under_way.remove(&self.home);
             }
         }
@@ -82,32 +108,32 @@ impl Drop for Reservation {
 }
 
 struct Counted {
-    bytes: u64,
+    amount: Amount,
     at: Instant,
 }
 
 impl Usage {
-    /// Bytes of the files in a home.
-    pub(super) async fn count(&self, path: &str, home: &dyn Home) -> Result<u64> {
+    /// The files in a home.
+    pub(super) async fn count(&self, path: &str, home: &dyn Home) -> Result<Amount> {
         if let Some(counted) = self.homes().get(path)
             && counted.at.elapsed() < STALE
         {
-            return Ok(counted.bytes);
+            return Ok(counted.amount);
         }
         let at = Instant::now();
-        let bytes = home.usage().await?;
-        self.homes().insert(path.into(), Counted { bytes, at });
-        Ok(bytes)
+        let amount = home.usage().await?;
+        self.homes().insert(path.into(), Counted { amount, at });
+        Ok(amount)
     }
 
-    /// Files of so many bytes in all were removed.
-    pub(super) fn removed(&self, home: &str, bytes: u64) {
+    /// So much was removed.
+    pub(super) fn removed(&self, home: &str, amount: Amount) {
         if let Some(counted) = self.homes().get_mut(home) {
-            counted.bytes = counted.bytes.saturating_sub(bytes);
+            counted.amount = counted.amount.minus(amount);
         }
     }
 
-    fn under_way(&self) -> MutexGuard<'_, HashMap<Box<str>, u64>> {
+    fn under_way(&self) -> MutexGuard<'_, HashMap<Box<str>, Amount>> {
         self.under_way
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -123,22 +149,21 @@ pub(super) struct QuotaAdmission {
     pub(super) usage: Arc<Usage>,
     pub(super) home: Box<str>,
     pub(super) length: u64,
-    /// Bytes that all of the home may have.
-    pub(super) limit: Option<u64>,
-    /// Bytes of the file that it replaces, as long as it has taken room and not used it.
-    pub(super) taken: Option<u64>,
+    /// What all of the home may have, without what waits to be resumed.
+    pub(super) limit: Quota,
+    /// The file that it replaces, as long as it has taken room and not used it.
+    pub(super) taken: Option<Amount>,
 }
 
 impl Admission for QuotaAdmission {
-    fn admit(&mut self, replaced: u64) -> Result<()> {
+    fn admit(&mut self, replaced: Option<u64>) -> Result<()> {
         self.give_back();
+        let replaced = replaced.map(Amount::file).unwrap_or_default();
+        let new = Amount::file(self.length);
         if let Some(counted) = self.usage.homes().get_mut(&self.home) {
-            let others = counted.bytes.saturating_sub(replaced);
-            let bytes = others.saturating_add(self.length);
-            if self.limit.is_some_and(|limit| bytes > limit) {
-                return Err(Error::Quota);
-            }
-            counted.bytes = bytes;
+            let after = counted.amount.minus(replaced).plus(new);
+            self.limit.check(after, new.minus(replaced))?;
+            counted.amount = after;
         }
         self.taken = Some(replaced);
         Ok(())
@@ -154,8 +179,8 @@ impl QuotaAdmission {
         if let Some(replaced) = self.taken.take()
             && let Some(counted) = self.usage.homes().get_mut(&self.home)
         {
-            let bytes = counted.bytes.saturating_sub(self.length);
-            counted.bytes = bytes.saturating_add(replaced);
+            let others = counted.amount.minus(Amount::file(self.length));
+            counted.amount = others.plus(replaced);
         }
     }
 }

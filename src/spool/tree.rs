@@ -18,7 +18,7 @@ use crate::{
         metadata::{Metadata, Partial},
         path::VirtualPath,
     },
-    storage::{Capabilities, Content, Error, Home, Listing, Result, posix::pool},
+    storage::{Amount, Capabilities, Content, Error, Home, Listing, Result, posix::pool},
     types::UserId,
 };
 
@@ -178,8 +178,8 @@ impl Tree {
         // A part that belongs to another file than the one there is gone by this.
         let waits = self.partial(path).await?.is_some();
         let removed = self.home.remove_file(path).await;
-        if let Ok(bytes) = removed {
-            self.spool.usage.removed(&self.home_path, bytes);
+        if let Ok(amount) = removed {
+            self.spool.usage.removed(&self.home_path, amount);
         }
         let forgotten = match removed {
             Ok(_) | Err(Error::NotFound) if waits => {
@@ -244,16 +244,16 @@ impl Tree {
         self.home.set_mode(path, mode).await
     }
 
-    /// Bytes of all files in it, and of what waits to be resumed by this owner. Counted now and
+    /// All files in it, and what waits to be resumed by this owner. Counted now and
     /// then, and from one time to the next by what is published and removed through this server.
     ///
     /// # Errors
     /// When it cannot be counted.
-    pub async fn usage(&self) -> Result<u64> {
+    pub async fn usage(&self) -> Result<Amount> {
         let staging = &self.spool.staging;
-        let waiting = staging.waiting_size(&self.owner, &self.home_path);
+        let waiting = staging.waiting_amount(&self.owner, &self.home_path);
         let counted = self.spool.usage.count(&self.home_path, &*self.home).await?;
-        Ok(counted.saturating_add(waiting))
+        Ok(counted.plus(waiting))
     }
 
     /// Bytes that can still be stored.

@@ -12,14 +12,14 @@ use super::{
     place::Spool,
     progress::Progress,
     quarantine::{self, QuarantineInfo},
-    quota::{Bounds, QuotaAdmission, Reservation},
+    quota::{Bounds, Quota, QuotaAdmission, Reservation},
     staged::StagedContent,
 };
 use crate::{
     ftp::path::VirtualPath,
     gate::upload::Approval,
     storage::{
-        Error, Home, Publication, Result, SpoolFile, Unpublished,
+        Amount, Error, Home, Publication, Result, SpoolFile, Unpublished,
         posix::{pool, retry},
     },
     types::Staged,
@@ -41,8 +41,8 @@ pub struct StagedUpload {
     pub(super) replaces: Option<u64>,
     /// Whether it goes on from what was there, and so is no upload to anything else.
     pub(super) adds: bool,
-    /// Bytes that all of the home may have, of which it has reserved what it has written.
-    pub(super) quota: Option<(u64, Reservation)>,
+    /// What all of the home may have, of which it has reserved what it has written.
+    pub(super) quota: Option<(Quota, Reservation)>,
     /// Writing it to the disk has failed once. The kernel then forgets what it could not write, and
     /// says yes the next time.
     pub(super) lost: bool,
@@ -117,20 +117,27 @@ impl Incoming {
     pub async fn write(&mut self, data: &mut [IoSlice<'_>]) -> Result<()> {
         self.0.progress.check_copy()?;
         let more = data.iter().map(|slice| slice.len() as u64).sum();
-        self.0.reserve(more)?;
+        self.0.reserve(Amount {
+            bytes: more,
+            files: 0,
+        })?;
         self.0.write(data).await
     }
 
     /// From here on all files of the home, what waits to be resumed and all uploads under way must
-    /// not exceed so many bytes: else writing and publishing are [`Error::Quota`]. Room is reserved
-    /// before each write. The home's usage has been asked for before.
+    /// not exceed so much: else this and publishing are [`Error::Quota`] or [`Error::QuotaFiles`], and
+    /// writing is the former. Room is reserved before each write, and here for the file. The home's
+    /// usage has been asked for before.
     ///
     /// # Errors
-    /// When what is there of the upload exceeds it already.
-    pub fn set_quota(&mut self, quota: u64) -> Result<()> {
+    /// When what is there of the upload exceeds it already, or one more file does.
+    pub fn set_quota(&mut self, quota: Quota) -> Result<()> {
         let reservation = Reservation::new(&self.0.spool.usage, &self.0.home_path);
         self.0.quota = Some((quota, reservation));
-        self.0.reserve(self.0.progress.length)
+        self.0.reserve(Amount {
+            bytes: self.0.progress.length,
+            files: u64::from(self.0.replaces.is_none()),
+        })
     }
 
     /// Waits until what it goes on from is there, too. Can be cancelled and called again.
@@ -322,12 +329,21 @@ impl StagedUpload {
     }
 
     fn admission(&self) -> QuotaAdmission {
-        let quota = self.quota.as_ref();
+        let quota = self.quota.as_ref().map(|(quota, _)| *quota);
+        let quota = quota.unwrap_or_default();
+        let waiting = match quota.is_limited() {
+            true => self.waiting(),
+            false => Amount::default(),
+        };
+        let left = |limit: Option<u64>, waiting| limit.map(|limit| limit.saturating_sub(waiting));
         QuotaAdmission {
             usage: self.spool.usage.clone(),
             home: self.home_path.clone(),
             length: self.progress.length,
-            limit: quota.map(|(quota, _)| quota.saturating_sub(self.waiting())),
+            limit: Quota {
+                bytes: left(quota.bytes, waiting.bytes),
+                files: left(quota.files, waiting.files),
+            },
             taken: None,
         }
     }
@@ -341,14 +357,14 @@ impl StagedUpload {
         Ok(())
     }
 
-    /// Bytes that wait to be resumed, of the same user in the same home.
-    fn waiting(&self) -> u64 {
+    /// What waits to be resumed, of the same user in the same home.
+    fn waiting(&self) -> Amount {
         let owner = &self.progress.label().user();
-        self.spool.staging.waiting_size(owner, &self.home_path)
+        self.spool.staging.waiting_amount(owner, &self.home_path)
     }
 
     /// Reserves room in the account's quota for what is about to be written.
-    fn reserve(&mut self, more: u64) -> Result<()> {
+    fn reserve(&mut self, more: Amount) -> Result<()> {
         let waiting = match self.quota {
             Some(_) => self.waiting(),
             None => return Ok(()),

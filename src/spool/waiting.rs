@@ -22,7 +22,7 @@ use super::{
 use crate::{
     ftp::metadata::Metadata,
     storage::{
-        Error, Found, Result,
+        Amount, Error, Found, Result,
         posix::{describe, discard, facts, facts_at},
     },
     types::UserId,
@@ -77,8 +77,8 @@ impl Staging {
         places.collect()
     }
 
-    /// Bytes of what waits for `owner` somewhere below `home`.
-    pub(super) fn waiting_size(&self, owner: &UserId, home: &str) -> u64 {
+    /// What waits for `owner` somewhere below `home`.
+    pub(super) fn waiting_amount(&self, owner: &UserId, home: &str) -> Amount {
         let slots = locked(&self.slots);
         let parts = slots.waiting.values().filter(|part| {
             part.label.as_ref().is_some_and(|label| {
@@ -86,7 +86,9 @@ impl Staging {
                 label.is_of(owner) && below.is_some_and(|path| path.starts_with('/'))
             })
         });
-        parts.map(|part| part.metadata.size).sum()
+        parts
+            .map(|part| Amount::file(part.metadata.size))
+            .fold(Amount::default(), Amount::plus)
     }
 
     /// Removes parts in the order in which they give way until no more than `size` bytes wait; says how

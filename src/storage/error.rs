@@ -35,7 +35,9 @@ pub enum Error {
     Reserved,
     /// The disk, or the file system's own quota, is full.
     NoSpace,
-    /// The account's quota is exceeded.
+    /// The account's quota of files is exceeded.
+    QuotaFiles,
+    /// The account's quota of bytes is exceeded.
     Quota,
     /// The storage is mounted read-only.
     ReadOnly,
@@ -97,6 +99,7 @@ impl fmt::Display for Error {
             Self::Reserved => "Names that begin so stand for names that cannot be shown",
             Self::NoSpace => "No space left",
             Self::Quota => "The quota is exceeded",
+            Self::QuotaFiles => "The quota of files is exceeded",
             Self::ReadOnly => "The file system is read-only",
             Self::CrossDevice => "A rename cannot cross file systems",
             Self::NameTooLong => "The name is too long",

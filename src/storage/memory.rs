@@ -11,8 +11,8 @@ use bytes::Bytes;
 use rustix::{buffer::spare_capacity, io::pread};
 
 use super::{
-    Backend, Capabilities, Content, Error, Found, Home, Identity, Listing, Publication, Result,
-    SpoolFile, Unpublished, posix::retry,
+    Amount, Backend, Capabilities, Content, Error, Found, Home, Identity, Listing, Publication,
+    Result, SpoolFile, Unpublished, posix::retry,
 };
 use crate::{
     config,
@@ -329,7 +329,7 @@ impl Home for MemoryHome {
                 return Err(Error::Changed);
             }
             let bytes = read(&publication.file)?;
-            publication.admission.admit(found.file()?.unwrap_or(0))?;
+            publication.admission.admit(found.file()?)?;
             nodes.add(key, Some(bytes), publication.sha256().map(str::to_owned));
             publication.admission.published();
             publication.file.remove();
@@ -338,11 +338,11 @@ impl Home for MemoryHome {
         Box::pin(async { Ok(published.await?) })
     }
 
-    fn remove_file<'a>(&'a self, path: &'a VirtualPath) -> BoxFuture<'a, Result<u64>> {
+    fn remove_file<'a>(&'a self, path: &'a VirtualPath) -> BoxFuture<'a, Result<Amount>> {
         self.change(path, Error::IsDirectory, |nodes, key| {
             let size = nodes.found(&key)?.file()?.ok_or(Error::NotFound)?;
             nodes.by_path.remove(&key);
-            Ok(size)
+            Ok(Amount::file(size))
         })
     }
 
@@ -405,13 +405,14 @@ impl Home for MemoryHome {
         })
     }
 
-    fn usage(&self) -> BoxFuture<'_, Result<u64>> {
+    fn usage(&self) -> BoxFuture<'_, Result<Amount>> {
         Box::pin(async {
             let nodes = self.memory.nodes();
-            Ok(nodes
+            let files = nodes
                 .beneath(&self.prefix)
-                .map(|(_, node)| node.size())
-                .sum())
+                .filter_map(|(_, node)| node.content.as_ref())
+                .map(|content| Amount::file(content.len() as u64));
+            Ok(files.fold(Amount::default(), Amount::plus))
         })
     }
 

@@ -103,8 +103,8 @@ pub trait Home: Send + Sync {
         path: &'a VirtualPath,
         publication: Publication,
     ) -> BoxFuture<'a, std::result::Result<(), Unpublished>>;
-    /// Removes a file, and says how long it was. Of a link, whatever it leads to, the link is removed.
-    fn remove_file<'a>(&'a self, path: &'a VirtualPath) -> BoxFuture<'a, Result<u64>>;
+    /// Removes a file, and says how much that was, which is nothing for a link. Of a link, whatever it leads to, the link is removed.
+    fn remove_file<'a>(&'a self, path: &'a VirtualPath) -> BoxFuture<'a, Result<Amount>>;
     /// Removes an empty directory, or a link that does not lead to a file.
     fn remove_directory<'a>(&'a self, path: &'a VirtualPath) -> BoxFuture<'a, Result<()>>;
     /// Makes a directory.
@@ -125,10 +125,45 @@ pub trait Home: Send + Sync {
     ) -> BoxFuture<'a, Result<()>>;
     /// Sets the mode bits, 0o777 at most.
     fn set_mode<'a>(&'a self, path: &'a VirtualPath, mode: u32) -> BoxFuture<'a, Result<()>>;
-    /// Bytes of all files in it, counted now.
-    fn usage(&self) -> BoxFuture<'_, Result<u64>>;
+    /// All files in it, counted now.
+    fn usage(&self) -> BoxFuture<'_, Result<Amount>>;
     /// Bytes that can still be stored.
     fn available<'a>(&'a self, path: &'a VirtualPath) -> BoxFuture<'a, Result<u64>>;
+}
+
+/// How much lies somewhere; directories and links are nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Amount {
+    /// Bytes of files.
+    pub bytes: u64,
+    /// Files.
+    pub files: u64,
+}
+
+impl Amount {
+    /// One file of so many bytes.
+    #[must_use]
+    pub fn file(bytes: u64) -> Self {
+        Self { bytes, files: 1 }
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes.saturating_add(other.bytes),
+            files: self.files.saturating_add(other.files),
+        }
+    }
+
+    /// This without that; never less than nothing.
+    #[must_use]
+    pub fn minus(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes.saturating_sub(other.bytes),
+            files: self.files.saturating_sub(other.files),
+        }
+    }
 }
 
 /// The entry at a path, or that there is none.

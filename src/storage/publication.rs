@@ -99,12 +99,12 @@ impl Publication {
 
 /// Counts what is published towards what the account may have.
 pub trait Admission: Send {
-    /// Takes room for the file in the place of one of `replaced` bytes. Others that publish at the
-    /// same time find it taken. Asked again where another file has come to lie there meanwhile.
+    /// Takes room for the file in the place of one of `replaced` bytes, if one is there. Others that publish
+    /// at the same time find it taken. Asked again where another file has come to lie there meanwhile.
     ///
     /// # Errors
-    /// [`Error::Quota`].
-    fn admit(&mut self, replaced: u64) -> Result<()>;
+    /// [`Error::Quota`], [`Error::QuotaFiles`].
+    fn admit(&mut self, replaced: Option<u64>) -> Result<()>;
     /// The file is there. Dropped before, it gives the room back.
     fn published(&mut self);
 }

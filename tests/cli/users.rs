@@ -1,4 +1,4 @@
-//! `user add|passwd|list|remove`.
+//! `user add|passwd|set|show|list|remove`.
 
 use std::{
     fs,
@@ -216,4 +216,161 @@ fn keys_of_a_user_are_set_and_hold() {
     let (status, said) = ask(&["user", "set", "nobody", "quota=1GB"]);
     assert_eq!(status, 1);
     assert!(said.contains("there is no user \"nobody\""), "{said}");
+}
+
+/// A wrong change leaves the file as it is, as does one that nobody could log in by.
+#[test]
+fn a_change_that_is_wrong_is_refused() {
+    let setup = Setup::new();
+    let add = ["user", "add", "bob", "--password-stdin"];
+    assert_eq!(run(&setup, &add, "secret\n").0, 0);
+    let file = setup.state().join("users.toml");
+    let set = ["user", "set", "bob", "attributes.department=sales"];
+    assert_eq!(run(&setup, &set, "").0, 0);
+    let before = fs::read_to_string(&file).unwrap();
+    assert!(
+        before.contains("[bob.attributes]\ndepartment = \"sales\"\n"),
+        "{before}"
+    );
+    for (change, says) in [
+        ("password=", "neither a password nor certificates"),
+        ("require-certificate=true", "no certificates"),
+        ("certificates=bob", "CN=alice"),
+        ("addresses=here", "192.0.2.0/24"),
+        ("idle-timeout=0s", "a second at least"),
+        ("attributes.=x", "there is no such key"),
+        ("groups=a", "groups is given twice"),
+    ] {
+        let (status, said) = run(&setup, &["user", "set", "bob", "groups=b", change], "");
+        assert_eq!(status, 1, "{change}: {said}");
+        assert!(said.contains(says), "{change}: {said}");
+        assert_eq!(fs::read_to_string(&file).unwrap(), before, "{change}");
+    }
+    // A certificate does in place of the password, and a user who is kept out needs neither.
+    let set = ["user", "set", "bob", "password=", "certificates=CN=bob,O=x"];
+    let (status, said) = run(&setup, &set, "");
+    assert_eq!(status, 0, "{said}");
+    let set = ["user", "set", "bob", "certificates=", "disabled=true"];
+    let (status, said) = run(&setup, &set, "");
+    assert_eq!(status, 0, "{said}");
+}
+
+/// The users plugin with a group that has defaults, and one that has others.
+fn with_groups(setup: Setup) -> Setup {
+    setup.plugin(
+        "users",
+        "builtin:users",
+        r#"[plugin.settings]
+users = { file = "users.toml" }
+[plugin.settings.groups.staff]
+home = "/staff/{user}"
+quota = "1000B"
+permissions = ["list", "upload"]
+attributes = { department = "sales" }
+[plugin.settings.groups.night]
+quota = "5GB"
+max-sessions = 1
+"#,
+    )
+}
+
+/// Each value holds, and is told with its place.
+#[test]
+fn groups_say_what_their_users_leave_out() {
+    let server = with_groups(Setup::new()).start();
+    let setup = server.setup();
+    let add = [
+        "user",
+        "add",
+        "bob",
+        "--password-stdin",
+        "--group",
+        "label",
+        "--group",
+        "staff",
+        "--group",
+        "night",
+    ];
+    let (status, said) = run(setup, &add, "bob\n");
+    assert_eq!(status, 0, "{said}");
+    let add = ["user", "add", "staff", "--password-stdin"];
+    assert_eq!(run(setup, &add, "staff\n").0, 0);
+    let login = |name: &str| {
+        let mut client = server.secure(&Tls::new());
+        client.send(&format!("USER {name}")).expect(331);
+        client.send(&format!("PASS {name}")).code
+    };
+    eventually("staff may log in", || login("staff") == 230);
+    let mut client = server.login_as("bob", &Tls::new());
+    assert!(server.state().join("files/staff/bob").is_dir());
+    client.send("EPSV").expect(229);
+    client.send("RETR x").expect(550);
+    client.store("STOR file", &[7; 1000]).expect(226);
+    client.send("SITE QUOTA").expect(200).saying("1000/1000");
+    assert_eq!(login("bob"), 421, "one session at a time");
+    // A user of the group's name is another matter.
+    let mut other = server.login_as("staff", &Tls::new());
+    other.send("MKD directory").expect(257);
+
+    let (_, said) = run(setup, &["user", "list", "--filter", "bob"], "");
+    assert!(
+        said.contains("/staff/bob") && said.contains("list,upload"),
+        "{said}"
+    );
+
+    let set = ["user", "set", "bob", "quota=2GB", "attributes.floor=3"];
+    assert_eq!(run(setup, &set, "").0, 0);
+    client.reply().expect(421).saying("account has changed");
+    let (status, said) = run(setup, &["user", "show", "bob"], "");
+    assert_eq!(status, 0, "{said}");
+    for (key, value, from) in [
+        ("password", "argon2id", "users.toml"),
+        ("home", "/staff/bob", "group staff"),
+        ("quota", "2GB", "users.toml"),
+        ("permissions", "list, upload", "group staff"),
+        ("max-sessions", "1", "group night"),
+        ("attributes.department", "sales", "group staff"),
+        ("attributes.floor", "3", "users.toml"),
+        ("expires", "never", "default"),
+        ("idle-timeout", "", "limits.idle-timeout"),
+    ] {
+        let mut lines = said.lines();
+        let line = lines.find(|line| line.split_whitespace().next() == Some(key));
+        let line = line.unwrap_or_else(|| panic!("{key}: {said}"));
+        assert!(line.contains(value) && line.ends_with(from), "{line}");
+    }
+    assert!(!said.contains("$argon2"), "{said}");
+    let (status, said) = run(setup, &["user", "show", "bob", "--json"], "");
+    assert_eq!(status, 0, "{said}");
+    let shown: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(
+        shown.pointer("/keys/max-sessions/from").unwrap(),
+        "group night"
+    );
+    assert!(!said.contains("$argon2"), "{said}");
+}
+
+/// A typing error is told at the start, with the group and the key.
+#[test]
+fn groups_with_unknown_keys_are_refused() {
+    for (line, says) in [
+        (
+            "groups.staff = { qouta = \"1GB\" }",
+            "group \"staff\": qouta: no key of a group; there are addresses",
+        ),
+        (
+            "groups.staff = { home = \"/{name}\" }",
+            "has braces that are not \"{user}\"",
+        ),
+        ("groups = [\"staff\"]", "expected a table of groups"),
+    ] {
+        let setup = Setup::new().plugin(
+            "users",
+            "builtin:users",
+            &format!("[plugin.settings]\nusers = {{ file = \"users.toml\" }}\n{line}\n"),
+        );
+        let (status, said) = setup.run(&["check"]);
+        assert_ne!(status, 0, "{line}: {said}");
+        assert!(said.contains(says), "{line}: {said}");
+    }
 }

@@ -161,6 +161,56 @@ fn a_removed_user_ends_with_what_runs_and_uploads_wait() {
     resumes(&server, "file", &whole, 50_000);
 }
 
+/// Whatever it does, and whatever becomes of sessions whose account changes.
+#[test]
+fn an_account_that_expires_ends_with_its_sessions() {
+    let mut server = setup().set("server.account-change", "\"keep\"").start();
+    let tls = Tls::new();
+    let mut alice = server.login();
+    let (status, said) = server.setup().run(&["user", "set", "bob", "expires=+10s"]);
+    assert_eq!(status, 0, "{said}");
+    let text = fs::read_to_string(server.state().join("users.toml")).unwrap();
+    let expires = text.split("expires = \"").nth(1).unwrap();
+    let expires: jiff::Timestamp = expires.split('"').next().unwrap().parse().unwrap();
+    let left = || expires.duration_since(jiff::Timestamp::now()).as_millis();
+    // The server has read it when a session is told apart by it: one that began before never ends.
+    std::thread::sleep(Duration::from_millis(1500));
+    let [mut idle, mut stores] = [(); 2].map(|()| server.login_as("bob", &tls));
+    let whole = content(300_000, 1);
+    let mut upload = begun(&mut stores, "file", &whole[..100_000]);
+    idle.send("NOOP").expect(200);
+    assert!(left() > 0, "the machine is too slow for this test");
+    idle.reply().expect(421).saying("has expired");
+    assert!((-3000..=0).contains(&left()), "{} ms", left());
+    assert_eq!(idle.rest(), "", "nothing comes behind it");
+    stores.reply().expect(426);
+    stores.reply().expect(421).saying("has expired");
+    eventually("its data connection is cut", || {
+        upload.send(&[0; 1000]).is_err()
+    });
+    let line = server.wait_for_line(|line| line.contains("as its account has expired"));
+    assert!(line.contains("user=\"bob\""), "{line}");
+    server.wait_for_line(|line| {
+        line.contains(r#"heard {"event":"logout""#) && line.contains("the account has expired")
+    });
+    let mut client = server.secure(&tls);
+    client.send("USER bob").expect(331);
+    client.send("PASS bob").expect(530);
+    goes_on(&mut alice);
+    // What has arrived waits, as after a kick.
+    edit_users(&server, |text| {
+        let expired = text.lines().filter(|line| !line.starts_with("expires"));
+        expired.map(|line| format!("{line}\n")).collect()
+    });
+    eventually("bob may log in again", || {
+        let mut client = server.secure(&tls);
+        client.send("USER bob").expect(331);
+        client.send("PASS bob").code == 230
+    });
+    let mut client = server.login_as("bob", &tls);
+    client.send("SIZE file").expect(213);
+}
+
 #[test]
 fn the_end_can_wait_for_the_next_command() {
     let server = setup()

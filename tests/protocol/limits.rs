@@ -159,7 +159,10 @@ fn a_quota_is_not_exceeded() {
     fs::create_dir(home.join("below")).unwrap();
     fs::write(home.join("below/old"), [b'a'; 400]).unwrap();
     client.store("STOR file", &[b'b'; 600]).expect(226);
-    client.send("SITE QUOTA").expect(200).saying("1000 of 1000");
+    client
+        .send("SITE QUOTA")
+        .expect(200)
+        .saying("Uploaded bytes: 1000/1000");
     client.send("EPSV").expect(229);
     client.send("STOR more").expect(552).saying("quota of 1000");
     // The bytes of a replaced file do not count.
@@ -185,6 +188,80 @@ fn a_quota_is_not_exceeded() {
     client.send("DELE broken").expect(250);
     // Others are not concerned.
     server.login().store("STOR file", &[b'g'; 5000]).expect(226);
+}
+
+/// Those that are there, that wait and that come; directories are free.
+#[test]
+fn a_quota_of_files_is_not_exceeded() {
+    let server = Setup::new()
+        .user("few", "quota-files = 3")
+        .user("both", "quota = \"1KiB\"\nquota-files = 1")
+        .start();
+    let mut client = server.login_as("few", &Tls::new());
+    let home = server.home_of("few");
+    fs::create_dir(home.join("below")).unwrap();
+    fs::write(home.join("below/old"), b"old").unwrap();
+    client.store("STOR one", b"1").expect(226);
+    client.send("MKD more").expect(257);
+    let mut data = client.begin("STOR broken");
+    data.send(b"half of it").unwrap();
+    data.cut();
+    client.reply().expect_one_of(&[426, 451]);
+    client
+        .send("SITE QUOTA")
+        .expect(200)
+        .saying("Name: few")
+        .saying("Quota Type: User")
+        .saying("Uploaded bytes: 14/unlimited")
+        .saying("Uploaded files: 3/3");
+    client.send("EPSV").expect(229);
+    client
+        .send("STOR more/new")
+        .expect(552)
+        .saying("quota of 3 files");
+    client.send("EPSV").expect(229);
+    client.send("STOU").expect(552);
+    // What takes the place of another, goes on, or goes away needs no room.
+    client.store("STOR one", b"other").expect(226);
+    client.store("APPE one", b" and more").expect(226);
+    client.store("STOR broken", b"all of it").expect(226);
+    client.send("DELE one").expect(250);
+    client.store("STOR more/new", b"new").expect(226);
+    client.send("EPSV").expect(229);
+    client.send("STOR one").expect(552);
+    assert!(!home.join("one").exists());
+
+    let mut client = server.login_as("both", &Tls::new());
+    client.store("STOR large", &[b'x'; 1025]).expect(552);
+    client.store("STOR file", &[b'x'; 1024]).expect(226);
+    client
+        .send("SITE QUOTA")
+        .expect(200)
+        .saying("Uploaded bytes: 1024/1024")
+        .saying("Uploaded files: 1/1");
+    server
+        .login()
+        .send("SITE QUOTA")
+        .expect(200)
+        .saying("No quota");
+}
+
+/// Two that begin at once do not become two files where one may be.
+#[test]
+fn a_quota_of_files_holds_for_uploads_at_once() {
+    let server = Setup::new().user("few", "quota-files = 1").start();
+    let mut one = server.login_as("few", &Tls::new());
+    let mut two = server.login_as("few", &Tls::new());
+    let mut first = one.begin("STOR first");
+    first.send(b"first").unwrap();
+    two.send("EPSV").expect(229);
+    two.send("STOR second")
+        .expect(552)
+        .saying("quota of 1 files");
+    first.finish().unwrap();
+    one.reply().expect(226);
+    one.send("DELE first").expect(250);
+    two.store("STOR second", b"second").expect(226);
 }
 
 /// Two at once do not get the same room twice.
@@ -237,6 +314,8 @@ fn a_quota_holds_for_uploads_that_break_at_once() {
         client.reply().expect(426);
     }
     let mut client = server.login_as("small", &Tls::new());
-    let reply = client.send("SITE QUOTA").expect(200);
-    assert!(reply.text().starts_with("900000 "), "{reply:?}");
+    client
+        .send("SITE QUOTA")
+        .expect(200)
+        .saying("Uploaded bytes: 900000/1000000");
 }

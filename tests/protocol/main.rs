@@ -31,3 +31,4 @@ mod stapling;
 mod tls;
 mod tls_scan;
 mod transfers;
+mod upload_only;

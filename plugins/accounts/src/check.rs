@@ -1,11 +1,13 @@
 //! What is wrong with settings that name users.
 
 use crate::entry::{Admission, Entry};
+use crate::group::Group;
 use sdk::Error;
 
-/// Users whose entries are looked at, and errors that are told. More would take longer than a plugin
+/// Users and groups whose entries are looked at, and errors that are told. More would take longer than a plugin
 /// may compute, and then they are told when somebody logs in.
 const USERS: usize = 1000;
+const GROUPS: usize = 1000;
 const ERRORS: usize = 20;
 
 /// The settings, as the server has them.
@@ -14,6 +16,8 @@ pub trait Settings {
     fn keys(&self, table: &str) -> Option<Vec<String>>;
     /// One user.
     fn user(&self, name: &str) -> Option<String>;
+    /// One group.
+    fn group(&self, name: &str) -> Option<String>;
     /// The setting `anonymous`.
     fn anonymous(&self) -> Option<String>;
 }
@@ -26,7 +30,7 @@ pub fn check(
 ) -> Vec<Error> {
     let keys = settings.keys("").unwrap_or_default();
     let known = |key: &&String| {
-        matches!(key.as_str(), "users" | "anonymous") || others.contains(&key.as_str())
+        matches!(key.as_str(), "users" | "groups" | "anonymous") || others.contains(&key.as_str())
     };
     let unknown = keys.iter().filter(|key| !known(key));
     let mut errors: Vec<Error> = unknown
@@ -34,6 +38,17 @@ pub fn check(
         .collect();
     let anonymous = settings.anonymous();
     errors.extend(anonymous.and_then(|text| Admission::anonymous(&text).err()));
+    if keys.iter().any(|key| key == "groups") {
+        match settings.keys("groups") {
+            None => errors.push(
+                "groups: expected a table of groups, or { file = \"groups.toml\" } for one in a file"
+                    .to_owned(),
+            ),
+            Some(names) => errors.extend(names.iter().take(GROUPS).filter_map(|name| {
+                Group::parse(name, &settings.group(name)?).err()
+            })),
+        }
+    }
     if keys.iter().any(|key| key == "users") {
         match settings.keys("users") {
             None => errors.push(
@@ -41,7 +56,12 @@ pub fn check(
                     .to_owned(),
             ),
             Some(names) => errors.extend(names.iter().take(USERS).filter_map(|name| {
-                let entry = Entry::parse(name, &settings.user(name)?);
+                // What is wrong with a group is told of the group.
+                let group = |group: &str| {
+                    let json = settings.group(group)?;
+                    Group::parse(group, &json).is_ok().then_some(json)
+                };
+                let entry = Entry::parse(name, &settings.user(name)?, group);
                 entry.and_then(|entry| each(name, entry)).err()
             })),
         }
@@ -58,6 +78,7 @@ mod tests {
         keys: &'static [&'static str],
         users: Option<&'static [&'static str]>,
         entry: &'static str,
+        groups: Option<&'static str>,
         anonymous: Option<&'static str>,
     }
 
@@ -65,12 +86,16 @@ mod tests {
         fn keys(&self, table: &str) -> Option<Vec<String>> {
             let names = match table {
                 "" => self.keys,
+                "groups" => self.groups.map(|_| &["staff"][..])?,
                 _ => self.users?,
             };
             Some(names.iter().map(|name| (*name).to_owned()).collect())
         }
         fn user(&self, _: &str) -> Option<String> {
             Some(self.entry.to_owned())
+        }
+        fn group(&self, _: &str) -> Option<String> {
+            self.groups.map(Into::into)
         }
         fn anonymous(&self) -> Option<String> {
             self.anonymous.map(Into::into)
@@ -87,6 +112,7 @@ mod tests {
             keys: &["users", "ask"],
             users: Some(&["bob"]),
             entry: r#"{"password": "x", "totp": "JBSWY3DPEHPK3PXP"}"#,
+            groups: None,
             anonymous: None,
         };
         assert!(errors(&fake).is_empty());
@@ -95,6 +121,23 @@ mod tests {
             errors(&fake),
             ["user \"bob\": pasword: there is no such key"]
         );
+        fake.keys = &["users", "groups"];
+        fake.entry = r#"{"password": "x", "groups": ["staff"]}"#;
+        assert_eq!(
+            errors(&fake),
+            ["groups: expected a table of groups, or { file = \"groups.toml\" } for one in a file"]
+        );
+        fake.groups = Some(r#"{"quota": "1GiB"}"#);
+        assert!(errors(&fake).is_empty());
+        // Once, not for each user.
+        fake.groups = Some(r#"{"quota": "much"}"#);
+        let told = errors(&fake);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(
+            told[0].starts_with("group \"staff\": quota: expected"),
+            "{told:?}"
+        );
+        (fake.keys, fake.groups) = (&["users"], None);
         fake.users = None;
         assert!(errors(&fake)[0].starts_with("users: expected a table"));
         fake.keys = &["user"];

@@ -7,7 +7,7 @@
 //! require-certificate = true       # password and certificate, not just one of them
 //! addresses = ["192.0.2.0/24"]     # from nowhere else
 //! disabled = false
-//! expires = "2026-12-31"           # not let in from the end of that day on, UTC; or an RFC 3339 time
+//! expires = "2026-12-31"           # gone from the end of that day on, UTC; or an RFC 3339 time
 //!
 //! home = "/alice"                  # default: "/" and the user's name
 //! storage = "local"
@@ -19,6 +19,7 @@
 //! download-rate = "10MiB"
 //! max-upload-size = "2GiB"
 //! quota = "10GiB"
+//! quota-files = 1000               # directories are not counted
 //! greeting = "Welcome"
 //! totp = "JBSWY3DPEHPK3PXP"         # a second factor: for the plugin auth-totp alone
 //! [alice.attributes]               # for other plugins
@@ -26,7 +27,7 @@
 //! ```
 
 use crate::certificate::Pattern;
-use crate::expiry;
+use crate::{expiry, group};
 use sdk::{Error, Grant, Networks, Table, Value};
 
 /// One user.
@@ -53,14 +54,19 @@ pub struct Admission {
     addresses: Option<Networks>,
     /// Whether they are kept out for now.
     pub disabled: bool,
-    /// Seconds since 1970 from which on they are kept out.
-    pub expires: Option<u64>,
 }
 
 impl Entry {
-    /// Reads what the table of users says of `user`.
-    pub fn parse(user: &str, json: &str) -> Result<Self, Error> {
-        let mut table = Table::parse(&format!("user {user:?}"), json)?;
+    /// Reads what the table of users says of `user`; `groups` has what is said of each group.
+    pub fn parse(
+        user: &str,
+        json: &str,
+        groups: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, Error> {
+        let place = format!("user {user:?}");
+        let mut keys = Table::parse(&place, json)?.into_keys();
+        group::complete(user, &mut keys, groups)?;
+        let mut table = Table::new(&place, Value::Object(keys))?;
         let certificates = certificates(&mut table)?;
         let entry = Self {
             password: table.text("password")?,
@@ -97,12 +103,17 @@ impl Admission {
             .is_none_or(|networks| networks.contain(address))
     }
 
-    fn take(table: &mut Table, user: Option<&str>, permissions: &[&str]) -> Result<Self, Error> {
+    pub(crate) fn take(
+        table: &mut Table,
+        user: Option<&str>,
+        permissions: &[&str],
+    ) -> Result<Self, Error> {
+        let mut grant = Grant::take(table, user, permissions)?;
+        grant.expires = expires(table)?;
         Ok(Self {
-            grant: Grant::take(table, user, permissions)?,
+            grant,
             addresses: Networks::take(table, "addresses")?,
             disabled: table.switch("disabled")?.unwrap_or(false),
-            expires: expires(table)?,
         })
     }
 }
@@ -132,7 +143,7 @@ mod tests {
     use sdk::Permission;
 
     fn parse(json: &str) -> Result<Entry, Error> {
-        Entry::parse("bob", json)
+        Entry::parse("bob", json, |_| None)
     }
 
     #[test]
@@ -150,7 +161,7 @@ mod tests {
             r#"{"password": "$x$", "home": "/b/c/", "storage": "s", "groups": ["g"],
                 "permissions": ["read", "upload"], "max-sessions": 4, "idle-timeout": "10m",
                 "upload-rate": "10MiB", "download-rate": 5, "max-upload-size": "2GiB",
-                "quota": "10GB", "greeting": "Hi", "certificates": ["CN=bob"],
+                "quota": "10GB", "quota-files": 1000, "greeting": "Hi", "certificates": ["CN=bob"],
                 "require-certificate": true, "addresses": ["192.0.2.0/24", "2001:db8::1"],
                 "disabled": true, "attributes": {"department": "x"}}"#,
         )
@@ -173,6 +184,7 @@ mod tests {
             (grant.max_upload_size, grant.quota),
             (Some(2 << 30), Some(10_000_000_000))
         );
+        assert_eq!(grant.quota_files, Some(1000));
         assert_eq!(grant.attributes, [("department".into(), "x".into())]);
         assert!(entry.admission.disabled && entry.require_certificate);
     }
@@ -205,6 +217,10 @@ mod tests {
             (
                 r#"{"password": "", "quota": 0}"#,
                 "quota: expected more than 0; leave the key out for no limit",
+            ),
+            (
+                r#"{"password": "", "quota-files": 0}"#,
+                "quota-files: expected a number from 1 on, found 0",
             ),
             (
                 r#"{"password": "", "disabled": "yes"}"#,
@@ -244,16 +260,16 @@ mod tests {
     fn the_name_is_a_home_only_where_it_is_one_directory() {
         for name in ["", ".", "..", "a/b", "/", "a\0b", "a\nb"] {
             assert!(
-                Entry::parse(name, r#"{"password": "$x$"}"#).is_err(),
+                Entry::parse(name, r#"{"password": "$x$"}"#, |_| None).is_err(),
                 "{name:?}"
             );
             assert!(
-                Entry::parse(name, r#"{"password": "$x$", "home": "/x"}"#).is_ok(),
+                Entry::parse(name, r#"{"password": "$x$", "home": "/x"}"#, |_| None).is_ok(),
                 "{name:?}"
             );
         }
         assert_eq!(
-            Entry::parse("...", r#"{"password": "$x$"}"#)
+            Entry::parse("...", r#"{"password": "$x$"}"#, |_| None)
                 .unwrap()
                 .admission
                 .grant

@@ -4,4 +4,5 @@ pub mod certificate;
 pub mod check;
 pub mod entry;
 pub mod expiry;
+pub mod group;
 pub mod login;

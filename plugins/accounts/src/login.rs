@@ -11,6 +11,8 @@ pub const DUMMY: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$A
 pub trait Server {
     /// One entry of the table of users.
     fn user(&self, name: &str) -> Option<String>;
+    /// One entry of the table of groups.
+    fn group(&self, name: &str) -> Option<String>;
     /// The setting `anonymous`.
     fn anonymous(&self) -> Option<String>;
     /// Whether the hash is this password's.
@@ -49,7 +51,10 @@ pub fn authenticate(
     password: Option<&str>,
 ) -> Result<Outcome, String> {
     match server.user(user) {
-        Some(entry) => known(server, Entry::parse(user, &entry)?, user, password),
+        Some(entry) => {
+            let entry = Entry::parse(user, &entry, |group| server.group(group))?;
+            known(server, entry, user, password)
+        }
         None if matches!(user, "anonymous" | "ftp") => guest(server, password),
         None => {
             if let Some(password) = password {
@@ -119,7 +124,11 @@ fn guest(server: &impl Server, password: Option<&str>) -> Result<Outcome, String
 fn admit(server: &impl Server, admission: Admission) -> Outcome {
     if admission.disabled {
         Outcome::Deny("disabled")
-    } else if admission.expires.is_some_and(|end| server.now() >= end) {
+    } else if admission
+        .grant
+        .expires
+        .is_some_and(|end| server.now() >= end)
+    {
         Outcome::Deny("the account has expired")
     } else if !admission.admits(&server.address()) {
         Outcome::Deny("not from this address")
@@ -145,6 +154,9 @@ mod tests {
     impl Server for Fake {
         fn user(&self, name: &str) -> Option<String> {
             self.entry.filter(|_| name != "nobody").map(Into::into)
+        }
+        fn group(&self, name: &str) -> Option<String> {
+            (name == "staff").then(|| r#"{"expires": "2026-11-27"}"#.into())
         }
         fn anonymous(&self) -> Option<String> {
             self.anonymous.map(Into::into)
@@ -184,6 +196,8 @@ mod tests {
                 "deny",
             ),
             (r#"{"password": "$right", "expires": "2026-11-27"}"#, "deny"),
+            (r#"{"password": "$right", "groups": ["staff"]}"#, "deny"),
+            (r#"{"password": "$right", "groups": ["other"]}"#, "accept"),
         ] {
             let server = Fake {
                 entry: Some(entry),

@@ -35,7 +35,9 @@ pub fn authenticate(
     password: Option<&str>,
     code: Option<&str>,
 ) -> Result<Outcome, String> {
-    let entry = server.user(user).map(|json| Entry::parse(user, &json));
+    let entry = server
+        .user(user)
+        .map(|json| Entry::parse(user, &json, |group| server.group(group)));
     let totp = entry.transpose()?.and_then(|entry| entry.totp);
     let Some(totp) = totp else {
         return Ok(match login::authenticate(server, user, password)? {
@@ -98,6 +100,9 @@ mod tests {
     impl Server for Fake {
         fn user(&self, _: &str) -> Option<String> {
             self.entry.map(Into::into)
+        }
+        fn group(&self, _: &str) -> Option<String> {
+            None
         }
         fn anonymous(&self) -> Option<String> {
             None

@@ -26,6 +26,10 @@ pub struct Grant {
     pub max_upload_size: Option<u64>,
     /// Bytes.
     pub quota: Option<u64>,
+    /// Files, directories not counted.
+    pub quota_files: Option<u32>,
+    /// Seconds since 1970 at which the account ends; whoever reads the table sets it.
+    pub expires: Option<u64>,
     /// For the reply to the login.
     pub greeting: Option<String>,
     /// Facts for other plugins.
@@ -79,6 +83,8 @@ impl Grant {
             download_rate: limit(table, "download-rate")?,
             max_upload_size: limit(table, "max-upload-size")?,
             quota: limit(table, "quota")?,
+            quota_files: table.count("quota-files")?,
+            expires: None,
             greeting: table.text("greeting")?,
             attributes: attributes(table)?,
         })
@@ -103,6 +109,10 @@ impl Grant {
             account.set_max_upload_size(bytes)
         });
         set(self.quota, |bytes| account.set_quota(bytes));
+        set(self.quota_files, |count| {
+            account.set_quota_files(count.into())
+        });
+        set(self.expires, |seconds| account.set_expiry(seconds));
         set(self.greeting.as_deref(), |text| account.set_greeting(text));
         account
     }
@@ -147,7 +157,8 @@ fn home(table: &mut Table, user: Option<&str>) -> Result<String, Error> {
     Ok(home)
 }
 
-fn is_file_name(name: &str) -> bool {
+/// Whether it names an entry of a directory.
+pub fn is_file_name(name: &str) -> bool {
     !matches!(name, "" | "." | "..") && !name.contains(|c: char| c == '/' || c.is_control())
 }
 

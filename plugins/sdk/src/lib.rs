@@ -34,10 +34,10 @@ mod table;
 mod units;
 
 pub use bindings::portcullis::plugin::{log, passwords, settings, state, types};
-pub use grant::{Grant, Permission};
+pub use grant::{Grant, Permission, is_file_name};
 pub use networks::Networks;
 pub use pattern::Pattern;
-pub use table::{Error, Table, Value};
+pub use table::{Error, Map, Table, Value};
 
 /// The world `authenticator`.
 pub mod authenticator {

@@ -4,8 +4,7 @@
 //! [`Table::finish`] says so. A typing error must never silently widen what somebody may do.
 
 use crate::units;
-use serde_json::Map;
-pub use serde_json::Value;
+pub use serde_json::{Map, Value};
 
 /// A table of settings, as the server hands it over: JSON.
 #[derive(Debug)]
@@ -128,6 +127,11 @@ impl Table {
     /// Whatever it is.
     pub fn any(&mut self, key: &str) -> Option<Value> {
         self.keys.remove(key)
+    }
+
+    /// What is left, as it is.
+    pub fn into_keys(self) -> Map<String, Value> {
+        self.keys
     }
 
     /// The names of the keys that are left.

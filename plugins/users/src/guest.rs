@@ -41,6 +41,10 @@ impl Server for Connected {
         settings::lookup("users", name)
     }
 
+    fn group(&self, name: &str) -> Option<String> {
+        settings::lookup("groups", name)
+    }
+
     fn anonymous(&self) -> Option<String> {
         settings::get("anonymous")
     }
@@ -74,6 +78,10 @@ impl check::Settings for All {
 
     fn user(&self, name: &str) -> Option<String> {
         settings::lookup("users", name)
+    }
+
+    fn group(&self, name: &str) -> Option<String> {
+        settings::lookup("groups", name)
     }
 
     fn anonymous(&self) -> Option<String> {

@@ -3,6 +3,7 @@
 //! ```toml
 //! [authenticators.settings]
 //! users = { file = "users.toml" }
+//! groups.staff = { quota = "10GiB" }  # of users in that group who have none of their own
 //! anonymous = { home = "/public" }    # off unless it is there
 //! ```
 //!

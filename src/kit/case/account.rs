@@ -1,6 +1,9 @@
 //! Accounts as case files write them.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use serde::Deserialize;
 
@@ -38,6 +41,9 @@ pub struct AccountFacts {
     download_rate: Option<u64>,
     max_upload_size: Option<u64>,
     quota: Option<u64>,
+    quota_files: Option<u64>,
+    /// Seconds since 1970.
+    expires: Option<u64>,
     greeting: Option<String>,
 }
 
@@ -64,6 +70,10 @@ impl AccountFacts {
             download_rate: self.download_rate,
             max_upload_size: self.max_upload_size,
             quota: self.quota,
+            quota_files: self.quota_files,
+            expires: self
+                .expires
+                .and_then(|seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds))),
             greeting: self.greeting.clone(),
             ..Account::new(home)
         })
@@ -134,6 +144,8 @@ impl AccountFacts {
                 found.max_upload_size,
             ),
             ("quota", self.quota, found.quota),
+            ("quota-files", self.quota_files, found.quota_files),
+            ("expires", self.expires, found.expires_at()),
         ] {
             compare(key, number(expected), number(found));
         }

@@ -114,6 +114,16 @@ impl HostAccount for Call {
         Ok(())
     }
 
+    fn set_quota_files(&mut self, account: Resource<Account>, count: u64) -> Result<()> {
+        self.draft(&account, NUMBER)?.quota_files = Some(count);
+        Ok(())
+    }
+
+    fn set_expiry(&mut self, account: Resource<Account>, seconds: u64) -> Result<()> {
+        self.draft(&account, NUMBER)?.expires = Some(seconds);
+        Ok(())
+    }
+
     fn set_greeting(&mut self, account: Resource<Account>, text: String) -> Result<()> {
         Ok(self.draft(&account, text.len())?.set_greeting(text)?)
     }

@@ -1,7 +1,7 @@
 //! The same promises where a backend reads what it publishes, and is no file system.
 
 use super::*;
-use crate::storage::{Capabilities, memory::Memory};
+use crate::storage::{Amount, Capabilities, memory::Memory};
 
 /// As an object store: no modes, no times, no free space.
 const FEW: Capabilities = Capabilities {
@@ -171,14 +171,18 @@ async fn nothing_goes_on_from_another_version() {
 async fn a_quota_counts_what_is_there_and_what_comes() {
     let fixture = InMemory::new().await;
     fixture.put("/file", "12345").await;
-    assert_eq!(fixture.tree.usage().await.unwrap(), 5);
+    assert_eq!(fixture.tree.usage().await.unwrap(), Amount::file(5));
     let mut incoming = fixture
         .tree
         .0
         .stage(&path("/new"), StartAt::Start)
         .await
         .unwrap();
-    incoming.set_quota(10).unwrap();
+    let quota = Quota {
+        bytes: Some(10),
+        files: None,
+    };
+    incoming.set_quota(quota).unwrap();
     incoming.write(&mut [IoSlice::new(b"12345")]).await.unwrap();
     let more = incoming.write(&mut [IoSlice::new(b"6")]).await;
     assert_error!(more, Error::Quota);
@@ -191,7 +195,45 @@ async fn a_quota_counts_what_is_there_and_what_comes() {
     fixture.tree.remove_file(&path("/file")).await.unwrap();
     let approved = failed.upload.unwrap();
     approved.publish(&path("/new"), false).await.unwrap();
-    assert_eq!(fixture.tree.usage().await.unwrap(), 5);
+    assert_eq!(fixture.tree.usage().await.unwrap(), Amount::file(5));
+}
+
+#[tokio::test]
+async fn a_quota_of_files_counts_those_under_way_and_no_directories() {
+    let fixture = InMemory::new().await;
+    fixture.put("/file", "12345").await;
+    fixture
+        .tree
+        .0
+        .make_directory(&path("/directory"))
+        .await
+        .unwrap();
+    assert_eq!(fixture.tree.usage().await.unwrap(), Amount::file(5));
+    let quota = Quota {
+        bytes: None,
+        files: Some(2),
+    };
+    let stage = async |name: &str| {
+        let staged = fixture.tree.0.stage(&path(name), StartAt::Start).await;
+        let mut incoming = staged.unwrap();
+        incoming.set_quota(quota).map(|()| incoming)
+    };
+    let second = stage("/second").await.unwrap();
+    assert_error!(stage("/third").await, Error::QuotaFiles);
+    // One that takes the place of another adds none.
+    let again = stage("/file").await.unwrap();
+    drop(again);
+    let approval = Approval::by_a_person(None);
+    let approved = second.complete().unwrap().approve(approval);
+    // Somebody else was faster.
+    fixture.put("/other", "1").await;
+    let failed = approved.publish(&path("/second"), false).await.unwrap_err();
+    assert!(matches!(failed.error, Error::QuotaFiles));
+    fixture.tree.remove_file(&path("/other")).await.unwrap();
+    let approved = failed.upload.unwrap();
+    approved.publish(&path("/second"), false).await.unwrap();
+    assert_eq!(fixture.tree.usage().await.unwrap().files, 2);
+    assert_error!(stage("/third").await, Error::QuotaFiles);
 }
 
 #[tokio::test]

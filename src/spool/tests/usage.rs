@@ -5,31 +5,32 @@ use super::*;
 #[tokio::test]
 async fn files_and_what_waits_are_counted() {
     let fixture = Fixture::new().await;
-    let usage = || async { fixture.tree.usage().await.unwrap() };
+    let usage = || async { fixture.tree.usage().await.unwrap().bytes };
+    let files = || async { fixture.tree.usage().await.unwrap().files };
     fs::create_dir_all(fixture.home().join("a/b")).unwrap();
     fixture.write("a/b/file", "12345");
     fixture.write("file", "123");
     // Neither what links lead to nor what is outside of the home.
     symlink(fixture.outside(), fixture.home().join("link")).unwrap();
     symlink("a", fixture.home().join("again")).unwrap();
-    assert_eq!(usage().await, 8);
+    assert_eq!((usage().await, files().await), (8, 2));
     fixture.put("/new", "1234").await.unwrap();
     assert_eq!(usage().await, 12);
     fixture.put("/new", "1").await.unwrap();
-    assert_eq!(usage().await, 9);
+    assert_eq!((usage().await, files().await), (9, 3));
     let part = fixture.stage("/part", StartAt::Start, "1234567890").await;
     assert_eq!(usage().await, 9);
     part.keep().await.unwrap();
-    assert_eq!(usage().await, 19);
+    assert_eq!((usage().await, files().await), (19, 4));
     let alice = fixture
         .local
         .open(&path("/home"), &"alice".into())
         .await
         .unwrap();
-    assert_eq!(alice.usage().await.unwrap(), 9);
+    assert_eq!(alice.usage().await.unwrap().bytes, 9);
     fixture.tree.remove_file(&path("/part")).await.unwrap();
     fixture.tree.remove_file(&path("/file")).await.unwrap();
-    assert_eq!(usage().await, 6);
+    assert_eq!((usage().await, files().await), (6, 2));
 }
 
 #[tokio::test]

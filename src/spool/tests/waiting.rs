@@ -216,6 +216,6 @@ async fn users_of_two_hosts_are_two_users() {
     assert_eq!(part(&fixture.tree).await.unwrap().size, 4);
     let tree = fixture.local.open(&path("/home"), &other).await.unwrap();
     assert_eq!(part(&tree).await.unwrap().size, 2);
-    assert_eq!(tree.usage().await.unwrap(), 2);
-    assert_eq!(fixture.tree.usage().await.unwrap(), 4);
+    assert_eq!(tree.usage().await.unwrap().bytes, 2);
+    assert_eq!(fixture.tree.usage().await.unwrap().bytes, 4);
 }

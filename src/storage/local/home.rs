@@ -26,7 +26,7 @@ use crate::{
         path::VirtualPath,
     },
     storage::{
-        Content, Error, Found, Home, Listing, Publication, Result, Unpublished,
+        Amount, Content, Error, Found, Home, Listing, Publication, Result, Unpublished,
         posix::{
             describe, discard, facts, facts_at, facts_on_disk, hold_large, kind, pool, rename,
         },
@@ -127,7 +127,7 @@ impl Home for LocalHome {
         })
     }
 
-    fn remove_file<'a>(&'a self, path: &'a VirtualPath) -> BoxFuture<'a, Result<u64>> {
+    fn remove_file<'a>(&'a self, path: &'a VirtualPath) -> BoxFuture<'a, Result<Amount>> {
         Box::pin(async move {
             if path.is_root() {
                 return Err(Error::IsDirectory);
@@ -141,8 +141,8 @@ impl Home for LocalHome {
             drop(names);
             discard(held);
             Ok(match kind(&found) {
-                Kind::File => found.stx_size,
-                Kind::Directory | Kind::Link | Kind::Other => 0,
+                Kind::File => Amount::file(found.stx_size),
+                Kind::Directory | Kind::Link | Kind::Other => Amount::default(),
             })
         })
     }
@@ -273,7 +273,7 @@ impl Home for LocalHome {
         })
     }
 
-    fn usage(&self) -> BoxFuture<'_, Result<u64>> {
+    fn usage(&self) -> BoxFuture<'_, Result<Amount>> {
         let directory = self.directory.clone();
         Box::pin(pool(move || usage::count(&directory)))
     }

@@ -32,7 +32,7 @@ impl Publishing {
         let durability = self.settings.durability;
         let replaced = loop {
             let old = self.old()?;
-            let size = old.as_ref().map_or(0, |(old, _)| old.stx_size);
+            let size = old.as_ref().map(|(old, _)| old.stx_size);
             self.publication.admission.admit(size)?;
             let changed = self.apply_metadata(old.as_ref())?;
             if durability != Durability::None {

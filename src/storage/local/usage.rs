@@ -6,14 +6,14 @@ use super::confined_dir::Directory;
 use crate::{
     ftp::metadata::Kind,
     storage::{
-        Error, Result,
+        Amount, Error, Result,
         posix::{FACTS, kind},
     },
 };
 
-/// Bytes of all files beneath it. Links are not followed, and names that no client can have are not entered.
-pub(super) fn count(home: &Directory) -> Result<u64> {
-    let mut bytes: u64 = 0;
+/// All files beneath it. Links are not followed, and names that no client can have are not entered.
+pub(super) fn count(home: &Directory) -> Result<Amount> {
+    let mut all = Amount::default();
     let mut directories = vec![".".to_owned()];
     while let Some(directory) = directories.pop() {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
@@ -30,7 +30,7 @@ pub(super) fn count(home: &Directory) -> Result<u64> {
                 continue;
             };
             match (kind(&found), entry.file_name().to_str()) {
-                (Kind::File, _) => bytes = bytes.saturating_add(found.stx_size),
+                (Kind::File, _) => all = all.plus(Amount::file(found.stx_size)),
                 (Kind::Directory, Ok(name)) if !matches!(name, "." | "..") => {
                     directories.push(format!("{directory}/{name}"));
                 }
@@ -38,5 +38,5 @@ pub(super) fn count(home: &Directory) -> Result<u64> {
             }
         }
     }
-    Ok(bytes)
+    Ok(all)
 }

@@ -50,7 +50,8 @@ async fn directories_are_made_listed_and_removed(subject: Subject) {
 
 async fn files_are_removed(subject: Subject) {
     subject.put("/file", "12345").await;
-    assert_eq!(subject.home.remove_file(&path("/file")).await.unwrap(), 5);
+    let removed = subject.home.remove_file(&path("/file")).await.unwrap();
+    assert_eq!(removed, Amount::file(5));
     let again = subject.home.remove_file(&path("/file")).await;
     assert_error!(again, Error::NotFound);
     assert_error!(subject.home.stat(&path("/file")).await, Error::NotFound);
@@ -110,10 +111,11 @@ async fn homes_are_apart(subject: Subject) {
     assert_error!(subject.home.stat(&path("/in")).await, Error::NotFound);
     let publication = subject.publication("123", Unlimited);
     other.publish(&path("/in/file"), publication).await.unwrap();
-    assert_eq!(other.usage().await.unwrap(), 3);
-    assert_eq!(subject.home.usage().await.unwrap(), 5);
+    assert_eq!(other.usage().await.unwrap(), Amount::file(3));
+    assert_eq!(subject.home.usage().await.unwrap(), Amount::file(5));
     let root = backend.home(&path("/")).await.unwrap();
-    assert_eq!(root.usage().await.unwrap(), 8);
+    let both = Amount { bytes: 8, files: 2 };
+    assert_eq!(root.usage().await.unwrap(), both);
     let above = root.stat(&path("/a/b/in/file")).await.unwrap();
     assert_eq!(above.size, 3);
     assert_error!(backend.home(&path("/home/file")).await, Error::NotDirectory);

@@ -152,7 +152,7 @@ const DIGEST: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789
 struct Unlimited;
 
 impl Admission for Unlimited {
-    fn admit(&mut self, _: u64) -> Result<()> {
+    fn admit(&mut self, _: Option<u64>) -> Result<()> {
         Ok(())
     }
 

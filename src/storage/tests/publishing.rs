@@ -184,7 +184,7 @@ async fn an_identity_tells_versions_apart(subject: Subject) {
 /// The requests for room, and the count of publications.
 #[derive(Default)]
 struct Asked {
-    replaced: Vec<u64>,
+    replaced: Vec<Option<u64>>,
     published: usize,
 }
 
@@ -192,11 +192,11 @@ struct Asked {
 struct Replacing(Arc<Mutex<Asked>>);
 
 impl Admission for Replacing {
-    fn admit(&mut self, replaced: u64) -> Result<()> {
+    fn admit(&mut self, replaced: Option<u64>) -> Result<()> {
         self.0.lock().unwrap().replaced.push(replaced);
         match replaced {
-            0 => Err(Error::Quota),
-            _ => Ok(()),
+            None => Err(Error::Quota),
+            Some(_) => Ok(()),
         }
     }
 
@@ -224,7 +224,10 @@ async fn room_is_asked_for_before(subject: Subject) {
         .await
         .unwrap();
     let asked = asked.lock().unwrap();
-    assert_eq!((&asked.replaced[..], asked.published), (&[0, 3][..], 1));
+    assert_eq!(
+        (&asked.replaced[..], asked.published),
+        (&[None, Some(3)][..], 1)
+    );
 }
 
 async fn what_is_being_read_stays(subject: Subject) {

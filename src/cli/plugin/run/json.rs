@@ -65,6 +65,8 @@ fn account(account: &Account) -> Value {
         "download-rate": account.download_rate,
         "max-upload-size": account.max_upload_size,
         "quota": account.quota,
+        "quota-files": account.quota_files,
+        "expires": account.expires_at(),
         "greeting": account.greeting,
     })
 }

@@ -108,6 +108,8 @@ fn account(account: &Account) -> String {
     add("download-rate", number(account.download_rate));
     add("max-upload-size", number(account.max_upload_size));
     add("quota", number(account.quota));
+    add("quota-files", number(account.quota_files));
+    add("expires", number(account.expires_at()));
     add("greeting", account.greeting.clone().unwrap_or_default());
     text
 }
