@@ -1,5 +1,10 @@
 //! `portcullis quarantine`: uploads that a person has to look at.
 
+use std::{
+    io::{self, IsTerminal},
+    time::{Duration, Instant},
+};
+
 use clap::Subcommand;
 
 use http::Method;
@@ -64,8 +69,7 @@ pub fn run(source: Source, command: Command) -> Result<(), Failure> {
             let source = source.then(later);
             let body = Release { replace };
             for id in ids {
-                let path = format!("/quarantine/{}/release", escaped(&id));
-                act(&source, Method::POST, &path, Some(&body))?;
+                release(&source, &id, &body)?;
             }
             Ok(())
         }
@@ -78,6 +82,44 @@ pub fn run(source: Source, command: Command) -> Result<(), Failure> {
             Ok(())
         }
     }
+}
+
+/// Publishes one. On a terminal, what takes long is told as it goes.
+fn release(source: &Source, id: &str, body: &Release) -> Result<(), Failure> {
+    let path = format!("/quarantine/{}/release", escaped(id));
+    let asked = || act(source, Method::POST, &path, Some(body));
+    if !io::stderr().is_terminal() {
+        return asked();
+    }
+    std::thread::scope(|scope| {
+        let released = scope.spawn(asked);
+        let mut told = false;
+        let begun = Instant::now();
+        while !released.is_finished() {
+            std::thread::sleep(Duration::from_millis(50));
+            let second = begun.elapsed() > Duration::from_secs(1);
+            if second && let Some(text) = copied(source, id) {
+                eprint!("\r{id}: {text}");
+                told = true;
+                std::thread::sleep(Duration::from_millis(450));
+            }
+        }
+        if told {
+            eprintln!();
+        }
+        let failed = || Failure::Running("the request was cut short".to_owned());
+        released.join().map_err(|_| failed())?
+    })
+}
+
+/// How far a release has come.
+fn copied(source: &Source, id: &str) -> Option<String> {
+    let path = format!("/quarantine?filter={}&limit=1", escaped(id));
+    let found: Quarantine = get(source, &path).ok()?;
+    let held = found.uploads.into_iter().find(|held| held.id == id)?;
+    let copied = held.copied?;
+    let percent = copied.saturating_mul(100) / held.size.max(1);
+    Some(format!("{percent} % of {} bytes", held.size))
 }
 
 fn list(source: &Source, page: &PageOptions, json: bool) -> Result<(), Failure> {

@@ -11,7 +11,10 @@ use std::{
         unix::fs::DirBuilderExt,
     },
     path::Path,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -85,6 +88,9 @@ pub struct QuarantinedUpload {
     pub home: String,
     /// Bytes.
     pub size: u64,
+    /// While it is being released, the bytes of it that have been copied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copied: Option<u64>,
     /// The facts that the session knew of it.
     #[serde(flatten)]
     pub note: QuarantineInfo,
@@ -121,6 +127,7 @@ pub(super) fn put(
     let moved = (&**staging, upload.name()?);
     transfer(moved, &upload.file, (&quarantine, &id))?;
     let held = QuarantinedUpload {
+        copied: None,
         id: id.clone(),
         time: now.to_string(),
         storage: spool.name.clone(),
@@ -162,7 +169,7 @@ fn transfer(from: (&Staging, &str), file: &OwnedFd, to: (&OwnedFd, &str)) -> Res
     let copying = format!("{name}.copying");
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let copy = openat(directory, &copying, flags, Mode::from_raw_mode(0o600))?;
-    let copied = self::copy(file, &copy).and_then(|()| {
+    let copied = self::copy(file, &copy, &AtomicU64::new(0)).and_then(|()| {
         fsync(&copy)?;
         Ok(renameat(directory, &copying, directory, name)?)
     });
@@ -173,12 +180,13 @@ fn transfer(from: (&Staging, &str), file: &OwnedFd, to: (&OwnedFd, &str)) -> Res
     Ok(unlinkat(from.0, from.1, AtFlags::empty())?)
 }
 
-fn copy(from: &OwnedFd, to: &OwnedFd) -> Result<()> {
+fn copy(from: &OwnedFd, to: &OwnedFd, copied: &AtomicU64) -> Result<()> {
     each(from, u64::MAX, |chunk| {
         let mut rest = chunk;
         while !rest.is_empty() {
             let written = retry(|| rustix::io::write(to, rest))?;
             rest = rest.get(written..).unwrap_or_default();
+            copied.fetch_add(written as u64, Relaxed);
         }
         Ok(())
     })
@@ -300,7 +308,13 @@ pub(super) fn find(spool: &Spool, id: &str) -> Result<(QuarantinedUpload, OwnedF
 }
 
 /// A second name in staging for an upload in quarantine, or a copy, from where it is published.
-pub(super) fn stage(spool: &Spool, id: &str) -> Result<(QuarantinedUpload, String, Arc<OwnedFd>)> {
+///
+/// `copied` counts the bytes where it has to be copied.
+pub(super) fn stage(
+    spool: &Spool,
+    id: &str,
+    bytes: &AtomicU64,
+) -> Result<(QuarantinedUpload, String, Arc<OwnedFd>)> {
     let (held, file, directory) = find(spool, id)?;
     if facts(&file)?.stx_size != held.size {
         let text = "it has another size than when it was put into quarantine";
@@ -315,7 +329,7 @@ pub(super) fn stage(spool: &Spool, id: &str) -> Result<(QuarantinedUpload, Strin
         Err(error) => return Err(error.into()),
     }
     let copied = staging.create(&staged, 0o600)?;
-    if let Err(error) = copy(&file, &copied) {
+    if let Err(error) = copy(&file, &copied, bytes) {
         let _ = unlinkat(staging, &staged, AtFlags::empty());
         return Err(error);
     }
@@ -338,4 +352,21 @@ pub(super) fn remove(spool: &Spool, id: &str) -> Result<()> {
         format!("{id}{JSON}"),
         AtFlags::empty(),
     )?)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_tells_how_far_it_has_come() {
+        let (from, to) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+        let content = vec![7; 3 * BUFFER + 5];
+        (&from).write_all(&content).unwrap();
+        let copied = AtomicU64::new(0);
+        copy(&from.into(), &to.try_clone().unwrap().into(), &copied).unwrap();
+        assert_eq!(copied.load(Relaxed), content.len() as u64);
+        assert_eq!(to.metadata().unwrap().len(), content.len() as u64);
+    }
 }

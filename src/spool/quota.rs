@@ -11,8 +11,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::time::timeout;
+
 use crate::storage::{Admission, Amount, Error, Home, Result};
 
+/// How often the log tells that a count goes on.
+const TELL: Duration = Duration::from_secs(5);
 /// Others change files, too.
 const STALE: Duration = Duration::from_secs(300);
 
@@ -121,7 +125,32 @@ impl Usage {
             return Ok(counted.amount);
         }
         let at = Instant::now();
-        let amount = home.usage().await?;
+        let mut counting = home.usage();
+        let mut slow = false;
+        let amount = loop {
+            match timeout(TELL, &mut counting).await {
+                Ok(amount) => break amount?,
+                Err(_) => {
+                    slow = true;
+                    let seconds = at.elapsed().as_secs();
+                    tracing::info!(
+                        home = path,
+                        seconds,
+                        "the files of a home are being counted for its quota, and its uploads wait"
+                    );
+                }
+            }
+        };
+        if slow {
+            let (Amount { bytes, files }, seconds) = (amount, at.elapsed().as_secs());
+            tracing::info!(
+                home = path,
+                files,
+                bytes,
+                seconds,
+                "the files of a home are counted"
+            );
+        }
         self.homes().insert(path.into(), Counted { amount, at });
         Ok(amount)
     }

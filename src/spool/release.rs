@@ -1,6 +1,9 @@
 //! The way out of quarantine.
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{Arc, atomic::AtomicU64},
+};
 
 use super::{
     label::Label,
@@ -19,11 +22,13 @@ use crate::{
 };
 
 /// Publishes an upload as if it had been accepted now. It stays in quarantine until it is published.
+/// Where that takes a copy, `copied` counts its bytes.
 pub(super) async fn release(
     spool: &Arc<Spool>,
     backend: &dyn Backend,
     id: &str,
     replace: bool,
+    copied: Arc<AtomicU64>,
 ) -> Result<QuarantinedUpload> {
     let (looker, name) = (spool.clone(), id.to_owned());
     let held = pool(move || quarantine::find(&looker, &name).map(|(held, ..)| held)).await?;
@@ -44,7 +49,7 @@ pub(super) async fn release(
     let claim = Claim::new(&spool.staging, key, Arc::new(label), false)?;
     let found = files.find(&path).await?;
     let (stager, name) = (spool.clone(), id.to_owned());
-    let (held, staged, file) = pool(move || quarantine::stage(&stager, &name)).await?;
+    let (held, staged, file) = pool(move || quarantine::stage(&stager, &name, &copied)).await?;
     let upload = Received::new(StagedUpload {
         spool: spool.clone(),
         home: files,

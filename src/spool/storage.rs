@@ -1,8 +1,12 @@
 //! A storage of the configuration.
 
 use std::{
+    collections::HashMap,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use super::{
@@ -25,6 +29,41 @@ pub struct Storage {
     spool: Arc<Spool>,
     backend: Arc<dyn Backend>,
     quarantined: Arc<Mutex<Option<Counted>>>,
+    releases: Arc<Releases>,
+}
+
+/// The uploads that are being released, with the bytes that have been copied.
+#[derive(Default)]
+struct Releases(Mutex<HashMap<String, Arc<AtomicU64>>>);
+
+/// A release, as long as it goes on.
+struct Release {
+    id: String,
+    all: Arc<Releases>,
+}
+
+impl Drop for Release {
+    fn drop(&mut self) {
+        self.all.under_way().remove(&self.id);
+    }
+}
+
+impl Releases {
+    /// One begins. Of two of the same upload, which cannot both succeed, the first is told.
+    fn begin(self: &Arc<Self>, id: &str) -> (Option<Release>, Arc<AtomicU64>) {
+        let copied = Arc::new(AtomicU64::new(0));
+        let mut under_way = self.under_way();
+        if under_way.contains_key(id) {
+            return (None, copied);
+        }
+        under_way.insert(id.to_owned(), copied.clone());
+        let (id, all) = (id.to_owned(), self.clone());
+        (Some(Release { id, all }), copied)
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, HashMap<String, Arc<AtomicU64>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Storage {
@@ -66,6 +105,7 @@ impl Storage {
             backend: backend.configured(config, spool.surviving),
             spool: Arc::new(spool),
             quarantined: Arc::default(),
+            releases: Arc::default(),
         })
     }
 
@@ -79,6 +119,7 @@ impl Storage {
             backend: self.backend.configured(config, spool.surviving),
             spool: Arc::new(spool),
             quarantined: self.quarantined.clone(),
+            releases: self.releases.clone(),
         })
     }
 
@@ -133,7 +174,14 @@ impl Storage {
     /// When they cannot be read.
     pub async fn quarantined(&self) -> Result<Vec<QuarantinedUpload>> {
         let spool = self.spool.clone();
-        pool(move || quarantine::list(&spool)).await
+        let mut all = pool(move || quarantine::list(&spool)).await?;
+        let releases = self.releases.under_way();
+        for held in &mut all {
+            let copied = releases.get(&held.id);
+            held.copied = copied.map(|copied| copied.load(Relaxed));
+        }
+        drop(releases);
+        Ok(all)
     }
 
     /// The number of uploads in quarantine. Their notes are read when something has changed since the
@@ -158,7 +206,8 @@ impl Storage {
     /// A file that has come to be under its name since is [`Error::Exists`], unless `replace`; an upload
     /// that is not whole is [`Error::Unsupported`].
     pub async fn release(&self, id: &str, replace: bool) -> Result<QuarantinedUpload> {
-        release(&self.spool, &*self.backend, id, replace).await
+        let (_under_way, copied) = self.releases.begin(id);
+        release(&self.spool, &*self.backend, id, replace, copied).await
     }
 
     /// Removes an upload from quarantine for good.
@@ -192,5 +241,23 @@ impl Storage {
     #[must_use]
     pub fn quarantine_path(&self) -> &Path {
         &self.spool.quarantine
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_is_told_as_long_as_it_goes_on() {
+        let releases = Arc::new(Releases::default());
+        let told = || releases.under_way().get("id").map(|one| one.load(Relaxed));
+        let (first, copied) = releases.begin("id");
+        copied.fetch_add(5, Relaxed);
+        let (second, _) = releases.begin("id");
+        drop(second);
+        assert_eq!(told(), Some(5));
+        drop(first);
+        assert_eq!(told(), None);
     }
 }

@@ -38,7 +38,13 @@ pub(super) async fn release(
     Path(id): Path<String>,
     Wanted(Release { replace }): Wanted<Release>,
 ) -> Deed {
-    done(running.release(&id, replace, &actor).await?)
+    // It goes on to its end when nobody waits for it any more: half a release would be both published and
+    // in quarantine.
+    let release = async move { running.release(&id, replace, &actor).await };
+    match tokio::spawn(release).await {
+        Ok(released) => done(released?),
+        Err(error) => Err(Refused::conflict(error.to_string())),
+    }
 }
 
 pub(super) async fn discard(
