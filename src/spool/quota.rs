@@ -61,7 +61,7 @@ pub(super) struct Usage {
 pub(super) struct Bounds {
     /// All of it.
     pub(super) quota: Quota,
-    /// What waits to be resumed.
+    /// Uploads that wait to be resumed.
     pub(super) waiting: Amount,
     /// Bytes of the file that the upload replaces.
     pub(super) replaced: u64,
@@ -178,7 +178,7 @@ pub(super) struct QuotaAdmission {
     pub(super) usage: Arc<Usage>,
     pub(super) home: Box<str>,
     pub(super) length: u64,
-    /// What all of the home may have, without what waits to be resumed.
+    /// The most that the home may have, without what waits to be resumed.
     pub(super) limit: Quota,
     /// The file that it replaces, as long as it has taken room and not used it.
     pub(super) taken: Option<Amount>,

@@ -41,7 +41,7 @@ pub struct StagedUpload {
     pub(super) replaces: Option<u64>,
     /// Whether it goes on from what was there, and so is no upload to anything else.
     pub(super) adds: bool,
-    /// What all of the home may have, of which it has reserved what it has written.
+    /// The most that the home may have, of which it has reserved what it has written.
     pub(super) quota: Option<(Quota, Reservation)>,
     /// Writing it to the disk has failed once. The kernel then forgets what it could not write, and
     /// says yes the next time.
@@ -357,7 +357,7 @@ impl StagedUpload {
         Ok(())
     }
 
-    /// What waits to be resumed, of the same user in the same home.
+    /// Uploads that wait to be resumed, of the same user in the same home.
     fn waiting(&self) -> Amount {
         let owner = &self.progress.label().user();
         self.spool.staging.waiting_amount(owner, &self.home_path)

@@ -77,7 +77,7 @@ impl Staging {
         places.collect()
     }
 
-    /// What waits for `owner` somewhere below `home`.
+    /// The uploads that wait for `owner` somewhere below `home`.
     pub(super) fn waiting_amount(&self, owner: &UserId, home: &str) -> Amount {
         let slots = locked(&self.slots);
         let parts = slots.waiting.values().filter(|part| {

@@ -161,7 +161,7 @@ fn a_removed_user_ends_with_what_runs_and_uploads_wait() {
     resumes(&server, "file", &whole, 50_000);
 }
 
-/// Whatever it does, and whatever becomes of sessions whose account changes.
+/// It ends idle or not, also where sessions outlive changes of their account.
 #[test]
 fn an_account_that_expires_ends_with_its_sessions() {
     let mut server = setup().set("server.account-change", "\"keep\"").start();
@@ -197,7 +197,7 @@ fn an_account_that_expires_ends_with_its_sessions() {
     client.send("USER bob").expect(331);
     client.send("PASS bob").expect(530);
     goes_on(&mut alice);
-    // What has arrived waits, as after a kick.
+    // The bytes that have arrived wait, as after a kick.
     edit_users(&server, |text| {
         let expired = text.lines().filter(|line| !line.starts_with("expires"));
         expired.map(|line| format!("{line}\n")).collect()

@@ -221,7 +221,7 @@ fn a_quota_of_files_is_not_exceeded() {
         .saying("quota of 3 files");
     client.send("EPSV").expect(229);
     client.send("STOU").expect(552);
-    // What takes the place of another, goes on, or goes away needs no room.
+    // A file that takes the place of another, goes on, or goes away needs no room.
     client.store("STOR one", b"other").expect(226);
     client.store("APPE one", b" and more").expect(226);
     client.store("STOR broken", b"all of it").expect(226);
