@@ -3,9 +3,10 @@
 use std::iter::Peekable;
 
 use aws_lc_rs::constant_time;
+use data_encoding::{BitOrder, Encoding, Specification};
 use sha_crypt::{Sha256Params, Sha512Params};
 
-use super::{md5_crypt, too_much};
+use super::{bounded, md5_crypt, too_much};
 
 const MAX_SHA_ROUNDS: usize = 5_000_000;
 const MAX_BCRYPT_COST: u32 = 16;
@@ -58,6 +59,44 @@ pub fn md5(password: &str, hash: &str) -> Result<bool, String> {
         .ok_or_else(|| format!("a malformed hash: expected {magic}, a salt, $, 22 characters"))?;
     let again = md5_crypt::digest(password.as_bytes(), magic, salt.as_bytes());
     Ok(equal(&again, digest))
+}
+
+/// Whether the password is that of a hash `$y$`, with such parameters as crypt(3) gives: one lane of
+/// the native mode, passed over once.
+pub fn yescrypt(password: &str, hash: &str) -> Result<bool, String> {
+    let malformed =
+        || "a malformed hash: expected $y$, parameters, $, a salt, $, 43 characters".to_owned();
+    let mut parts = hash.split('$').skip(2);
+    let params = parts.next().ok_or_else(malformed)?;
+    let params: yescrypt::Params = params.parse().map_err(|_| malformed())?;
+    let usual = yescrypt::Params::new(yescrypt::Mode::Rw, params.n(), params.r(), 1);
+    if usual != Ok(params) {
+        return Err(too_much("yescrypt in its native mode with p=1, t=0, g=0"));
+    }
+    // Beside the memory itself three blocks, which count when there are hardly more.
+    let block = 128 * u64::from(params.r());
+    let memory = params.n().saturating_add(3).saturating_mul(block);
+    // Filled, a third of it passed over again, and a sixty-fourth of all that beforehand.
+    bounded(memory, memory.saturating_mul(2))?;
+    let (salt, digest) = salt_and_digest(parts, 43).ok_or_else(malformed)?;
+    let encoding = encoding()?;
+    let salt = encoding
+        .decode(salt.as_bytes())
+        .map_err(|_| "a malformed hash: the salt is no base64 of crypt(3)".to_owned())?;
+    let mut again = [0; 32];
+    yescrypt::yescrypt(password.as_bytes(), &salt, &params, &mut again)
+        .map_err(|error| format!("a malformed hash: {error}"))?;
+    Ok(equal(&encoding.encode(&again), digest))
+}
+
+/// The base64 of crypt(3), the least bits first.
+fn encoding() -> Result<Encoding, String> {
+    let mut specification = Specification::new();
+    specification.bit_order = BitOrder::LeastSignificantFirst;
+    specification
+        .symbols
+        .push_str("./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
+    specification.encoding().map_err(|error| error.to_string())
 }
 
 /// How often a SHA is repeated.

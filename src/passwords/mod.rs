@@ -41,7 +41,7 @@ pub fn hash(password: &str) -> Result<String, String> {
 }
 
 /// Whether a password is the one that was hashed: Argon2, scrypt and PBKDF2 as PHC strings; bcrypt,
-/// SHA-512, SHA-256 and MD5 in the forms of crypt(3); Apache's form of MD5.
+/// yescrypt, SHA-512, SHA-256 and MD5 in the forms of crypt(3); Apache's form of MD5.
 ///
 /// # Errors
 /// When the hash is malformed, of another kind, or would take too much to verify.
@@ -57,6 +57,7 @@ fn verify_in(password: &str, hash: &str, memory: &mut Memory) -> Result<bool, St
     match hash.split('$').nth(1).unwrap_or_default() {
         _ if !hash.starts_with('$') => Err(unknown()),
         "2a" | "2b" | "2y" => crypt::bcrypt(password, hash),
+        "y" => crypt::yescrypt(password, hash),
         "6" => crypt::sha512(password, hash),
         "5" => crypt::sha256(password, hash),
         "1" | "apr1" => crypt::md5(password, hash),
@@ -95,6 +96,7 @@ pub fn random() -> String {
 pub fn kind(hash: &str) -> Option<&str> {
     match hash.strip_prefix('$')?.split('$').next()? {
         "2a" | "2b" | "2y" => Some("bcrypt"),
+        "y" => Some("yescrypt"),
         "6" => Some("sha512-crypt"),
         "5" => Some("sha256-crypt"),
         "1" => Some("md5-crypt"),
@@ -107,7 +109,7 @@ pub fn kind(hash: &str) -> Option<&str> {
 
 fn unknown() -> String {
     "a hash of an unknown kind; known are argon2id, argon2i, argon2d, scrypt, pbkdf2-sha256, \
-     pbkdf2-sha512, bcrypt ($2b$), sha512-crypt ($6$), sha256-crypt ($5$), \
+     pbkdf2-sha512, bcrypt ($2b$), yescrypt ($y$), sha512-crypt ($6$), sha256-crypt ($5$), \
      md5-crypt ($1$) and Apache's ($apr1$)"
         .to_owned()
 }
@@ -208,7 +210,7 @@ fn too_much(bound: &str) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::indexing_slicing, clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -287,7 +289,15 @@ mod tests {
             "$5$salt$hash",
             "$5$rounds=$saltstring$vc6YOOogU4kWVvwga8e9zTFgKcy4tb5LaPxIiPJzqEC",
             "$5$saltstring$vc6YOOogU4kWVvwga8e9zTFgKcy4tb5LaPxIiPJzqE",
-            "$y$j75$saltsaltsalt$zQziiNee/3jd.PJJvsNgy7GH5uO3HbsUNcQ3Jsopj2B",
+            "$y$",
+            "$y$j75",
+            "$y$j75$saltsaltsalt",
+            "$y$j75$saltsaltsalt$zQziiNee/3jd",
+            "$y$j75$salts!ltsalt$zQziiNee/3jd.PJJvsNgy7GH5uO3HbsUNcQ3Jsopj2B",
+            "$y$j75$saltsaltsalt$zQziiNee/3jd.PJJvsNgy7GH5uO3HbsUNcQ3Jsopj2B$",
+            "$y$j7$saltsaltsalt$zQziiNee/3jd.PJJvsNgy7GH5uO3HbsUNcQ3Jsopj2B",
+            "$y$!!!$saltsaltsalt$zQziiNee/3jd.PJJvsNgy7GH5uO3HbsUNcQ3Jsopj2B",
+            "$7$j75$saltsaltsalt$zQziiNee/3jd.PJJvsNgy7GH5uO3HbsUNcQ3Jsopj2B",
             "$2x$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2",
             "$2b$5$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2",
             "$2b$05$short",
@@ -326,6 +336,11 @@ mod tests {
             "$pbkdf2-sha256$i=4294967295$c2FsdHNhbHRzYWx0$F7o7+5VTVzFAO998X6s3AHrDsJVdMiIlgndIMe19NvY",
             "$2b$31$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2",
             "$5$rounds=999999999$saltstring$vc6YOOogU4kWVvwga8e9zTFgKcy4tb5LaPxIiPJzqEC",
+            // 512 MiB; as many bytes of memory as there are; passed over a second time; in four lanes.
+            "$y$jET$saltsaltsalt$zQziiNee/3jd.PJJvsNgy7GH5uO3HbsUNcQ3Jsopj2B",
+            "$y$jzT$saltsaltsalt$zQziiNee/3jd.PJJvsNgy7GH5uO3HbsUNcQ3Jsopj2B",
+            "$y$j95//$saltsaltsalt$zQziiNee/3jd.PJJvsNgy7GH5uO3HbsUNcQ3Jsopj2B",
+            "$y$j95.0$saltsaltsalt$zQziiNee/3jd.PJJvsNgy7GH5uO3HbsUNcQ3Jsopj2B",
             "$6$rounds=999999999$anotherlongsalts$BIJq9mRCZh1kev4gsEFy0R5hLBKgZM.fwvpxgy31e6bRJqRdXTpSE8TJFJysi3GwDPeX9bz4aZklq669D26ai0",
         ] {
             assert!(verify("password", hash).is_err(), "{hash}");
@@ -334,6 +349,20 @@ mod tests {
             verify(&"x".repeat(100_000), OTHERS.last().unwrap()),
             Ok(false)
         );
+    }
+
+    /// However little memory it asks for, and whatever that makes of its blocks.
+    #[test]
+    fn small_costs_of_yescrypt_are_no_defect() {
+        const DIGITS: &[u8] = b"./0123456789ABCDEF";
+        for n in &DIGITS[..7] {
+            for r in DIGITS {
+                let (n, r) = (char::from(*n), char::from(*r));
+                let hash =
+                    format!("$y$j{n}{r}$saltsaltsalt$zQziiNee/3jd.PJJvsNgy7GH5uO3HbsUNcQ3Jsopj2B");
+                assert_ne!(verify("Password", &hash), Ok(true), "{hash}");
+            }
+        }
     }
 
     #[test]
