@@ -132,7 +132,7 @@ impl Columns {
                     None => continue,
                 },
             };
-            if *kind == Kind::Quantity && value == Value::from(0) {
+            if *kind == Kind::Quantity && value == 0 {
                 let what = "expected more than 0, or NULL for no limit: nullif(…, 0)";
                 return Err(format!("user {user:?}: {key}: {what}"));
             }
