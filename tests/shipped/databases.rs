@@ -303,7 +303,8 @@ fn mariadb_options(place: &Path, tls: bool) -> String {
 /// Read at each start.
 fn mariadb_tables() -> String {
     let mut sql = format!(
-        "create database if not exists ftp character set utf8mb4;\n\
+        "set names utf8mb4;\n\
+         create database if not exists ftp character set utf8mb4;\n\
          create or replace user portcullis identified by '{SECRET}';\n\
          use ftp;\n\
          create or replace table ftp_users (name varchar(80) not null, password varchar(200), \
