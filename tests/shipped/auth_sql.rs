@@ -12,7 +12,7 @@ use crate::{
 const COLUMNS: &str = "name, password, home, quota, disabled, expires, groups, permissions, \
                        max_sessions, department as attribute_department";
 
-/// What is set for a database; `more` comes last.
+/// The settings for a database; `more` comes last.
 fn setup(database: &Database, kind: Kind, more: &str) -> Setup {
     let (scheme, name, parameter) = match kind {
         Kind::Postgres => ("postgres", "postgres", "$1"),
@@ -87,7 +87,7 @@ fn check(server: &mut Server) {
     attempt(server, "bob", "bob").expect(230);
 }
 
-/// What comes with the account.
+/// The homes, quotas and rights that come with an account.
 fn accounts(server: &Server) {
     let mut bob = server.login_as("bob", &Tls::new());
     bob.store("STOR file", &[0; 800]).expect(226);
@@ -109,7 +109,7 @@ fn users_homes_and_rights(kind: Kind, database: &Database) {
     accounts(&server);
     let mut bob = server.login_as("bob", &Tls::new());
     bob.send("DELE file").expect(550).saying("Staff keeps");
-    // Whom the database does not know the next plugin may.
+    // The next plugin may know those whom the database does not.
     attempt(&server, USER, USER).expect(230);
 }
 

@@ -23,7 +23,7 @@ use crate::{
 /// The password of the account that looks users up.
 pub const SECRET: &str = "looks users up";
 
-/// What one of them is started with.
+/// The two kinds.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Postgres,

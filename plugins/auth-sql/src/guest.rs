@@ -88,7 +88,7 @@ struct Granted<'a> {
 
 impl Network for Granted<'_> {
     fn look_up(&self, server: &Server, left: u32, name: &str) -> Result<Found, Error> {
-        // What is left of the time is for the others, too.
+        // The time that is left is for the others, too.
         let share = self.deadline.left() / left.saturating_add(1);
         let mut plain = tcp::connect(&server.host, server.port, Deadline::after(share))?;
         let settings = self.settings;

@@ -1,11 +1,11 @@
-//! Who is let in: the row of a user, as if it stood in the table of the plugin `users`.
+//! Decides by the row of a user, as if it stood in the table of the plugin `users`.
 
 use crate::row::Columns;
 use crate::settings::{Kind, Server, Settings};
 use crate::wire::{Error, Found};
 use accounts::login::{self, Outcome};
 
-/// What the network has.
+/// The network, as far as it is granted.
 pub trait Network {
     /// Asks a server for the rows of a name; `left` more servers are there if it fails.
     fn look_up(&self, server: &Server, left: u32, name: &str) -> Result<Found, Error>;
@@ -43,7 +43,7 @@ fn entry(
     if user.is_empty() || user.contains('\0') {
         return Ok(None);
     }
-    let mut failures = Vec::new();
+    let (mut failures, mut unreachable) = (Vec::new(), false);
     let mut left = u32::try_from(settings.servers.len()).unwrap_or(u32::MAX);
     for server in &settings.servers {
         left = left.saturating_sub(1);
@@ -53,13 +53,17 @@ fn entry(
             Err(Error::Settings(what)) => {
                 return Err(Failure::Internal(format!("{place}: {what}")));
             }
-            Err(error) => failures.push(format!("{place}: {error}")),
+            Err(error) => {
+                unreachable |= matches!(error, Error::Connection(_));
+                failures.push(format!("{place}: {error}"));
+            }
         }
     }
-    let what = failures.join("; ");
-    Err(Failure::Unavailable(format!(
-        "{what} (see that the database runs, and that it can be reached from here)"
-    )))
+    let mut what = failures.join("; ");
+    if unreachable {
+        what += " (see that the database runs, and that it can be reached from here)";
+    }
+    Err(Failure::Unavailable(what))
 }
 
 fn read(settings: &Settings, user: &str, found: Found) -> Result<Option<String>, String> {

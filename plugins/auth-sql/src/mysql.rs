@@ -115,7 +115,7 @@ fn prepared(packets: &mut Packets<impl Stream>) -> Result<(u32, u16), Error> {
             "query: expected ? where the name belongs, outside of quotes".into(),
         ));
     }
-    // What they are like is told again with the rows.
+    // The definitions come again with the rows.
     for count in [parameters, columns] {
         definitions(packets, count.into())?;
     }

@@ -2,7 +2,7 @@
 
 use sdk::{Error, Value};
 
-/// What a column's text becomes.
+/// The kind of value that a column's text becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     /// The name itself.

@@ -1,4 +1,4 @@
-//! What an operator can say.
+//! The settings, as an operator writes them.
 
 use sdk::{Error, Grant, Table, Value};
 use std::time::Duration;
@@ -11,11 +11,11 @@ const LONGEST_QUERY: usize = 16 * 1024;
 pub struct Settings {
     /// In this order.
     pub servers: Vec<Server>,
-    /// What all of them speak.
+    /// The protocol that all of them speak.
     pub kind: Kind,
     /// Whether TLS protects what is said to them.
     pub tls: bool,
-    /// What the certificate has to be made out to, if not to the server's name.
+    /// The name in the certificate, if it is not the server's.
     pub tls_name: Option<String>,
     /// For all servers together.
     pub timeout: Duration,
@@ -25,11 +25,11 @@ pub struct Settings {
     pub password: String,
     /// With a parameter where the client's name belongs.
     pub query: String,
-    /// What all users have.
+    /// The keys that all users have.
     pub account: Value,
 }
 
-/// What a database speaks.
+/// The protocol of a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// PostgreSQL.
@@ -163,7 +163,7 @@ fn query(table: &mut Table, kind: Kind) -> Result<String, Error> {
     Err(table.wrong("query", &what))
 }
 
-/// What all users have: as much of a user's keys as says what they may do.
+/// The keys that all users have, of those that say what a user may do.
 fn account(table: &mut Table) -> Result<Value, Error> {
     let account = table
         .any("account")

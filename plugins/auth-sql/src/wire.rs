@@ -1,4 +1,4 @@
-//! What both protocols share: errors, bounds, and bytes that are read from a message.
+//! Errors, bounds and the reading of messages, which both protocols share.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -19,7 +19,7 @@ impl<T: Read + Write> Stream for T {}
 pub enum Error {
     /// The connection.
     Connection(io::Error),
-    /// What came makes no sense; this says where.
+    /// The answer makes no sense; this says where.
     Nonsense(&'static str),
     /// The database has a reason of its own, which may pass.
     Refused(String),
@@ -47,7 +47,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// Who asks, and what.
+/// One question, and the account that asks it.
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
     /// The database's name.
@@ -112,7 +112,7 @@ impl<'a> Reader<'a> {
         self.rest.is_empty()
     }
 
-    /// What is left.
+    /// The bytes that are left.
     pub fn rest(self) -> &'a [u8] {
         self.rest
     }
@@ -174,7 +174,7 @@ pub(crate) mod tests {
     #[derive(Debug, Default)]
     pub struct Fake {
         said: io::Cursor<Vec<u8>>,
-        /// What it was told.
+        /// All that it was told.
         pub heard: Vec<u8>,
     }
 

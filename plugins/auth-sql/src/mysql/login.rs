@@ -21,7 +21,7 @@ const UTF8: u8 = 45;
 /// Packets that a login has at most.
 const STEPS: u8 = 8;
 
-/// What a server says first.
+/// The first packet of a server.
 #[derive(Debug)]
 pub struct Greeting {
     capabilities: u32,
@@ -159,7 +159,7 @@ fn terminated(text: &str) -> Vec<u8> {
     text.bytes().filter(|byte| *byte != 0).chain([0]).collect()
 }
 
-/// What a plugin wants to see; nothing of one that is not known.
+/// The proof that a plugin wants to see; none for one that is not known.
 fn answer(plugin: &str, password: &str, salt: &[u8]) -> Option<Vec<u8>> {
     let password = password.as_bytes();
     match plugin {

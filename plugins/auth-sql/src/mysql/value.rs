@@ -12,7 +12,7 @@ const UNSIGNED: u16 = 0x20;
 /// One column.
 #[derive(Debug)]
 pub struct Column {
-    /// What the query calls it.
+    /// Its name in the query.
     pub name: String,
     kind: u8,
     unsigned: bool,

@@ -4,7 +4,7 @@ use crate::wire::{self, COLUMNS, Error, LONGEST, Reader, Stream};
 use data_encoding::HEXLOWER;
 use md5::{Digest, Md5};
 
-/// What a database says, as far as it counts.
+/// A message of the database, as far as it counts.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Message {
     /// It knows who asks.
@@ -21,7 +21,7 @@ pub enum Message {
     SaslFinal(String),
     /// It wants something else.
     OtherMethod,
-    /// What the columns are called.
+    /// The columns' names.
     Columns(Vec<String>),
     /// The statement has none.
     NoRows,
@@ -172,7 +172,7 @@ pub fn statement(query: &str, name: &str) -> Vec<u8> {
     [parse, bind, describe, execute, Writer::new(b'S').end()].concat()
 }
 
-/// What md5 authentication wants.
+/// The answer to md5 authentication.
 pub fn md5(user: &str, password: &str, salt: [u8; 4]) -> String {
     let digest = |parts: [&[u8]; 2]| {
         let mut md5 = Md5::new();

@@ -15,7 +15,7 @@ pub struct Scram {
     nonce: String,
 }
 
-/// What the server has to answer at last.
+/// The proof that the server has to give at last.
 #[derive(Debug)]
 pub struct Expected {
     signature: [u8; 32],
