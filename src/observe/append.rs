@@ -14,7 +14,7 @@ use std::{
 const WAITING: usize = 8 << 20;
 /// A line waits as long for others to come, so that they are written with it. They are written at once when
 /// the file is to be reopened, at the end, and when there are many.
-const GATHER: Duration = Duration::from_millis(50);
+const GATHER: Duration = Duration::from_millis(200);
 /// So many bytes are many.
 const MANY: usize = 256 << 10;
 /// How long until a file that could not be written to, or opened, is tried again.
@@ -49,6 +49,8 @@ struct State {
     writing: bool,
     /// Somebody waits until all is written.
     urgent: bool,
+    /// The thread waits for a line, and the next one has to wake it.
+    asleep: bool,
     /// Why it cannot be written to, as long as that is so.
     failure: Option<String>,
 }
@@ -96,6 +98,7 @@ impl AppendFile {
             return;
         }
         let before = state.waiting.len();
+        let asleep = std::mem::take(&mut state.asleep);
         state.bytes += length;
         state.waiting.extend_from_slice(line);
         state.waiting.push(b'\n');
@@ -103,7 +106,7 @@ impl AppendFile {
         drop(state);
         // The thread takes all that waits at once: the first line wakes it, and the one that is too much to
         // wait with.
-        if before == 0 || (before < MANY && behind >= MANY) {
+        if asleep || (before < MANY && behind >= MANY) {
             self.changed.notify_all();
         }
     }
@@ -165,12 +168,14 @@ impl AppendFile {
                 if state.waiting.is_empty() {
                     state.urgent = false;
                 }
+                state.asleep = state.waiting.is_empty();
                 state = self
                     .changed
                     .wait_while(state, |state| {
                         state.waiting.is_empty() && state.opened == state.wanted
                     })
                     .unwrap_or_else(PoisonError::into_inner);
+                state.asleep = false;
                 (state, _) = self
                     .changed
                     .wait_timeout_while(state, GATHER, |state| {

@@ -1,7 +1,11 @@
 //! The audit: files that tell all that somebody may be asked about one day, as lines of JSON, and as
 //! xferlog.
 
-use std::{borrow::Cow, io, sync::Arc};
+use std::{
+    borrow::Cow,
+    io,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use super::append::AppendFile;
 use crate::{
@@ -147,6 +151,19 @@ fn gap(count: u64) -> Option<String> {
     Some(line(record))
 }
 
+/// The time as xferlog has it. Many lines are of the same second.
+fn dated(time: jiff::Timestamp) -> String {
+    static LAST: Mutex<(i64, String)> = Mutex::new((i64::MIN, String::new()));
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    if last.0 != time.as_second() {
+        *last = (
+            time.as_second(),
+            time.strftime("%a %b %e %H:%M:%S %Y").to_string(),
+        );
+    }
+    last.1.clone()
+}
+
 /// A transfer as xferlog(5) of wu-ftpd and its heirs has it; none where it is none.
 fn xferlog(session: &SessionInfo, record: &Record) -> Option<String> {
     let upload = Transfer::Upload.name();
@@ -160,7 +177,11 @@ fn xferlog(session: &SessionInfo, record: &Record) -> Option<String> {
         Kind::TransferFailed if record.operation == Some(Transfer::Download.name()) => ('o', 'i'),
         _ => return None,
     };
-    let plain = |text: &str| -> String {
+    let plain = |text| -> Cow<'_, str> {
+        let text: &str = text;
+        if text.len() <= TEXT && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Cow::Borrowed(text);
+        }
         let odd = |letter: char| letter.is_whitespace() || super::escape::steers(letter);
         let letters = text.chars().take(TEXT);
         letters
@@ -174,7 +195,7 @@ fn xferlog(session: &SessionInfo, record: &Record) -> Option<String> {
     let mode = if anonymous { 'a' } else { 'r' };
     Some(format!(
         "{} {} {} {} {} b _ {direction} {mode} {} ftp 0 * {complete}",
-        record.time.strftime("%a %b %e %H:%M:%S %Y"),
+        dated(record.time),
         record.seconds.unwrap_or_default().round(),
         session.client.ip(),
         record.size.unwrap_or_default(),

@@ -59,7 +59,7 @@ use crate::{
 };
 
 /// The components that ship with the server, for `component = "builtin:NAME"`.
-pub const BUILTIN: [(&str, &[u8]); 10] = [
+pub const BUILTIN: [(&str, &[u8]); 11] = [
     ("users", include_bytes!("../../plugins/built/users.wasm")),
     (
         "auth-http",
@@ -68,6 +68,10 @@ pub const BUILTIN: [(&str, &[u8]); 10] = [
     (
         "auth-ldap",
         include_bytes!("../../plugins/built/auth-ldap.wasm"),
+    ),
+    (
+        "auth-sql",
+        include_bytes!("../../plugins/built/auth-sql.wasm"),
     ),
     (
         "auth-totp",

@@ -13,8 +13,10 @@ mod support;
 
 mod auth_http;
 mod auth_ldap;
+mod auth_sql;
 mod auth_totp;
 mod clamd;
+mod databases;
 mod directory;
 mod early;
 mod lockout;

@@ -56,7 +56,7 @@ pub fn check(
                     .to_owned(),
             ),
             Some(names) => errors.extend(names.iter().take(USERS).filter_map(|name| {
-                // What is wrong with a group is told of the group.
+                // A fault of a group is told of the group.
                 let group = |group: &str| {
                     let json = settings.group(group)?;
                     Group::parse(group, &json).is_ok().then_some(json)

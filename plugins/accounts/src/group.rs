@@ -1,4 +1,4 @@
-//! What the operator says of all users of a group, where they do not say otherwise themselves:
+//! The words of the operator about all users of a group, where they do not say otherwise themselves:
 //!
 //! ```toml
 //! [plugin.settings.groups.staff]
@@ -14,7 +14,7 @@
 use crate::entry::Admission;
 use sdk::{Error, Map, Table, Value};
 
-/// What a group may say of its users; proofs and groups are each user's own.
+/// The keys that a group may say of its users; proofs and groups are each user's own.
 const KEYS: [&str; 14] = [
     "addresses",
     "attributes",
@@ -35,7 +35,7 @@ const KEYS: [&str; 14] = [
 /// The place in a home where the user's name goes.
 const USER: &str = "{user}";
 
-/// What is said of one group, checked.
+/// The values of one group, checked.
 #[derive(Debug)]
 pub struct Group(Map<String, Value>);
 

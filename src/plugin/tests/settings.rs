@@ -102,6 +102,13 @@ const WRONG: &[(&str, &str, &str, &str)] = &[
         "settings.bind-dn",
         "{user}",
     ),
+    (
+        "auth-sql",
+        "settings = { servers = [\"postgres://a/f\"], user = \"u\", password = \"p\", \
+         query = \"select 1\" }\ngrants.tcp = [\"127.0.0.1:1\"]",
+        "settings.query",
+        "$1",
+    ),
 ];
 
 #[tokio::test]
