@@ -157,7 +157,9 @@ fn all_that_happens_is_a_line() {
         "{text}"
     );
     // And the transfers alone, as analysers of other servers' logs have them.
-    let transfers = fs::read_to_string(server.state().join("log/xferlog")).unwrap();
+    let transfers = || fs::read_to_string(server.state().join("log/xferlog")).unwrap();
+    eventually("the transfers are told", || transfers().contains("/cut"));
+    let transfers = transfers();
     let fields: Vec<Vec<&str>> = transfers
         .lines()
         .map(|line| line.split(' ').collect())

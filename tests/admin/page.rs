@@ -6,7 +6,7 @@ use crate::{
     address, built,
     http::request,
     setup,
-    support::{Client, Server, content, eventually},
+    support::{Client, Server, Tls, content, eventually},
     token,
     webdriver::Browser,
 };
@@ -16,6 +16,11 @@ const HOSTILE: &str = "quarantine-<img src=x onerror=\"document.title='forged'\"
 
 fn start() -> Server {
     let setup = setup()
+        .plugin(
+            "lockout",
+            "builtin:lockout",
+            "settings.max-failures-per-user = 1\n",
+        )
         .plugin("inspector", &built("faulty-inspector"), "")
         .users_plugin();
     setup.start()
@@ -52,6 +57,10 @@ fn an_operator_looks_and_acts() {
         .expect(550);
     quarantined.store("STOR quarantine-two", b"two").expect(550);
     let (mut client, _data) = upload(&server);
+    let mut guesser = server.secure(&Tls::new());
+    guesser.send("USER hunter2").expect(331);
+    guesser.send("PASS wrong").expect(530);
+    drop(guesser);
     log_in(&browser, &mut server, "act");
     // Numbers and lines come by themselves.
     browser.until("document.querySelector('#cards').innerText.includes('2\\nsessions')");
@@ -100,6 +109,19 @@ fn an_operator_looks_and_acts() {
     browser.picture("bans");
     browser.click("nav button[data-view=plugins]");
     browser.until(&format!("{TEXT}.includes('inspector')"));
+    browser.click("nav button[data-view=certificates]");
+    browser.until(&format!("{TEXT}.includes('tls.certificate')"));
+    browser.click("nav button[data-view=uploads]");
+    browser.until(&format!("{TEXT}.includes('held back')"));
+    // A name that nobody has may be a password.
+    browser.click("nav button[data-view=locks]");
+    browser.until(&format!(
+        "{TEXT}.includes('a name with the digest f52fbd32')"
+    ));
+    browser.click("section:not([hidden]) td.does button");
+    browser.click("#sure button[value=yes]");
+    browser.until("document.querySelector('#message').innerText.includes('1 lock is lifted')");
+    browser.until(&format!("!{TEXT}.includes('f52fbd32')"));
     // No name has become HTML.
     assert_eq!(browser.value("document.title"), "Portcullis");
     assert_eq!(
@@ -128,7 +150,16 @@ fn it_is_of_use_on_a_phone_and_to_those_who_may_look() {
     client.store(&format!("STOR {HOSTILE}"), b"one").expect(550);
     let _upload = upload(&server);
     log_in(&browser, &mut server, "look");
-    for view in ["overview", "sessions", "quarantine", "bans", "plugins"] {
+    for view in [
+        "overview",
+        "sessions",
+        "quarantine",
+        "bans",
+        "locks",
+        "uploads",
+        "plugins",
+        "certificates",
+    ] {
         browser.click(&format!("nav button[data-view={view}]"));
         browser.until("document.querySelector('section:not([hidden])').innerText.length > 0");
         browser

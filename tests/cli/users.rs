@@ -150,7 +150,12 @@ fn keys_of_a_user_are_set_and_hold() {
         let words = [&["user", "set", "alice"], pairs].concat();
         let (status, said) = ask(&words);
         assert_eq!(status, 0, "{said}");
+        said
     };
+    let said = set(&["quota=1GB", "expires=+2d"]);
+    assert!(said.contains(": quota = \"1GB\", expires = \"20"), "{said}");
+    let said = set(&["expires="]);
+    assert!(said.ends_with(": expires is unset\n"), "{said}");
     set(&[
         "quota=1000",
         "upload-rate=2MiB/s",

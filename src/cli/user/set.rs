@@ -25,6 +25,8 @@ pub(super) fn change(loaded: &Loaded, name: &str, pairs: &[String]) -> Result<()
     }
     let path = file(loaded)?;
     known(&path, name)?;
+    // A day of the week is a date by now, which the person should see.
+    let told: Vec<String> = changes.iter().map(told).collect();
     users_file::edit(&path, |document| {
         for Change { key, value } in changes {
             match key.strip_prefix("attributes.") {
@@ -34,8 +36,17 @@ pub(super) fn change(loaded: &Loaded, name: &str, pairs: &[String]) -> Result<()
         }
         check_proof(name, document.users()?.get(name))
     })?;
-    output::print(&format!("changed {name} in {}\n", files::short(&path)));
+    let (path, told) = (files::short(&path), told.join(", "));
+    output::print(&format!("changed {name} in {path}: {told}\n"));
     Ok(())
+}
+
+/// A change as it is in the file.
+fn told(Change { key, value }: &Change) -> String {
+    match value {
+        None => format!("{key} is unset"),
+        Some(value) => format!("{key} = {}", value.to_string().trim()),
+    }
 }
 
 /// That there is something to prove the name by.
