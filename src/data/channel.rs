@@ -107,6 +107,23 @@ impl Channel {
         .await
     }
 
+    /// Whether its end has come, in whatever way an upload may end, and nothing is left before it. Without
+    /// waiting.
+    pub async fn has_ended(&mut self) -> bool {
+        let ended = {
+            let mut filling = pin!(self.fill());
+            poll_fn(|context| {
+                Poll::Ready(match filling.as_mut().poll(context) {
+                    Poll::Ready(Ok(chunk)) => Ok(chunk.is_empty()),
+                    Poll::Ready(Err(error)) => Err(error),
+                    Poll::Pending => Ok(false),
+                })
+            })
+            .await
+        };
+        ended.unwrap_or_else(|error| matches!(self.ended_by_fin(&error), Some(Ok(()))))
+    }
+
     /// Marks bytes that [`fill`](Self::fill) returned as taken.
     pub fn consume(&mut self, length: usize) {
         match &mut self.stream {

@@ -154,11 +154,12 @@ impl Receiver<'_> {
     }
 
     /// The transfer is given up: stages what has been gathered, and what has been read of the
-    /// connection and waited for an inspector, for whoever comes back for it.
+    /// connection and waited for an inspector, for whoever comes back for it. Whether that is all that
+    /// the client had to send.
     ///
     /// # Errors
     /// Those of the storage.
-    pub async fn give_up(mut self, channel: &mut Channel) -> Result<(), UploadError> {
+    pub async fn give_up(mut self, channel: &mut Channel) -> Result<bool, UploadError> {
         let mut left = LARGE;
         loop {
             let length = match channel.fill_now().await {
@@ -175,7 +176,7 @@ impl Receiver<'_> {
                 self.gathered.empty();
             }
             if length == 0 {
-                return Ok(());
+                return Ok(self.complete || channel.has_ended().await);
             }
         }
     }

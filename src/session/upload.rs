@@ -133,18 +133,24 @@ impl Upload {
                 result = receiver.receive(&mut channel) => Ok(result),
                 cause = guard.abort.come() => Err(cause),
             };
-            let complete = receiver.complete;
-            if received.is_err() {
+            match received {
+                Ok(received) => Ok((received, receiver.complete)),
                 // Bytes that cannot be staged cannot be kept.
-                let _ = receiver.give_up(&mut channel).await;
+                Err(cause) => Err((cause, receiver.give_up(&mut channel).await.unwrap_or(false))),
             }
-            received.map(|received| (received, complete))
         };
         let (received, complete) = match received {
             Ok(received) => received,
-            Err(cause) => {
+            Err((cause, complete)) => {
                 drop(channel);
-                return self.broken(incoming.into(), cause.into()).await;
+                // Of one that lacks nothing but its verdict, the client has something left to send.
+                let upload = match complete {
+                    true => incoming
+                        .complete()
+                        .map_or_else(|failed| failed.upload.into(), Into::into),
+                    false => incoming.into(),
+                };
+                return self.broken(upload, cause.into()).await;
             }
         };
         match received {

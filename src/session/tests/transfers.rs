@@ -174,20 +174,51 @@ impl Inspector for Busy {
     }
 }
 
+/// A server whose inspector takes its time with everything.
+fn busy() -> Harness {
+    let hosts = |config: &Config| {
+        let mut host = HostSetup::new("", config)?;
+        host.gates.inspectors.push(Named {
+            name: "busy".into(),
+            on_failure: OnFailure::Deny,
+            gate: Arc::new(Busy),
+        });
+        Ok(vec![host])
+    };
+    Harness::with_hosts(|_| {}, hosts).unwrap()
+}
+
+/// A client that is told that all is there would send nothing, and have nothing published: of an upload that
+/// was cut when all of it had come, and waited for an inspector, less is told.
+#[tokio::test]
+async fn of_what_lacks_its_verdict_alone_not_all_is_told() {
+    for length in [1, 1000, 100_000, 300_000] {
+        let harness = busy();
+        let mut client = binary(&harness).await;
+        let mut data = open(&mut client).await;
+        expect(&mut client, "STOR file", "150").await;
+        data.write_all(&vec![7; length]).await.unwrap();
+        drop(data);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        client.write(b"ABOR\r\n").await.unwrap();
+        next(&mut client, "426").await;
+        next(&mut client, "226").await;
+        let size = client.send("SIZE file").await.unwrap();
+        let told = size.strip_prefix("213 ").unwrap_or("0").trim();
+        let told: usize = told.parse().unwrap();
+        assert!(told < length, "{size}");
+        assert!(
+            told + 1 == length || length > 256 << 10,
+            "{size} of {length}"
+        );
+    }
+}
+
 /// All that STAT has told of is there to be resumed, also where it waited for an inspector.
 #[tokio::test]
 async fn bytes_that_wait_for_an_inspector_are_kept() {
     for (ascii, first) in [(false, 1000), (false, 70_000), (true, 30_000)] {
-        let hosts = |config: &Config| {
-            let mut host = HostSetup::new("", config)?;
-            host.gates.inspectors.push(Named {
-                name: "busy".into(),
-                on_failure: OnFailure::Deny,
-                gate: Arc::new(Busy),
-            });
-            Ok(vec![host])
-        };
-        let harness = Harness::with_hosts(|_| {}, hosts).unwrap();
+        let harness = busy();
         let mut client = binary(&harness).await;
         let mut data = open(&mut client).await;
         let kind = if ascii { "TYPE A" } else { "TYPE I" };
