@@ -36,7 +36,7 @@ pub trait Listener: Send + Sync {
     /// Takes a batch, each event a JSON object.
     fn notify(&self, events: Arc<[String]>) -> BoxFuture<'_, Result<(), Fault>>;
 
-    /// So many events are lost to it.
+    /// This number of events is lost to it.
     fn missed(&self, events: u64);
 }
 

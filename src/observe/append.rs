@@ -15,7 +15,7 @@ const WAITING: usize = 8 << 20;
 /// A line waits as long for others to come, so that they are written with it. They are written at once when
 /// the file is to be reopened, at the end, and when there are many.
 const GATHER: Duration = Duration::from_millis(200);
-/// So many bytes are many.
+/// This number of bytes is many.
 const MANY: usize = 256 << 10;
 /// How long until a file that could not be written to, or opened, is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -223,7 +223,7 @@ impl AppendFile {
             match append(open, &taken) {
                 Ok(()) => {
                     taken.clear();
-                    // What a burst has taken is not kept for ever.
+                    // The memory of a burst is not kept for ever.
                     taken.shrink_to(MANY);
                     self.written(bytes, unsaid);
                 }

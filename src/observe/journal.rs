@@ -68,7 +68,7 @@ fn entry(event: &Event<'_>) -> Vec<u8> {
     entry.0
 }
 
-/// What becomes a datagram.
+/// The bytes of a datagram.
 struct Entry(Vec<u8>);
 
 impl Entry {

@@ -95,7 +95,7 @@ fn show(
     }
 }
 
-/// What follows from a key.
+/// The consequence of a key.
 enum Next {
     On,
     Look,
