@@ -326,7 +326,7 @@ mod tests {
         let attributes = [("Cost_Center", "7"), ("a", "b")];
         let attributes = attributes.map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert_eq!(grant.attributes, attributes);
-        assert_eq!(entry.admission.expires, Some(1_798_675_200));
+        assert_eq!(entry.admission.grant.expires, Some(1_798_675_200));
     }
 
     #[test]
