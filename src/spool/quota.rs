@@ -155,7 +155,7 @@ impl Usage {
         Ok(amount)
     }
 
-    /// So much was removed.
+    /// Takes away the amount that was removed.
     pub(super) fn removed(&self, home: &str, amount: Amount) {
         if let Some(counted) = self.homes().get_mut(home) {
             counted.amount = counted.amount.minus(amount);

@@ -129,7 +129,7 @@ impl Table {
         self.keys.remove(key)
     }
 
-    /// What is left, as it is.
+    /// Gives the keys that are left, as they are.
     pub fn into_keys(self) -> Map<String, Value> {
         self.keys
     }
