@@ -25,7 +25,8 @@ const LAST: Duration = Duration::from_secs(5);
 pub fn run(source: &Source) -> Result<(), Failure> {
     let mut loaded = source.load()?;
     // Dropped last. The walls are to be around its thread, too, so that this starts later.
-    let mut log = observe::init(&loaded.config.log).map_err(Failure::Configuration)?;
+    let log = observe::init(&loaded);
+    let mut log = log.map_err(|problem| Failure::Configuration(problem.to_string()))?;
     let prepared = prepare(&mut loaded, &mut log);
     let prepared = prepared.map_err(|problem| Failure::Configuration(problem.to_string()))?;
     // From here on there may be threads.

@@ -43,10 +43,8 @@ impl Audit {
                 loaded.problem(key, format!("{}: {error}", file.display()))
             };
             if startup.is_trial() {
-                return match file.exists() {
-                    true => Ok(None),
-                    false => startup.try_to_make(file).map(|()| None).map_err(about),
-                };
+                let tried = super::try_file(file, loaded, startup);
+                return tried.map(|()| None).map_err(about);
             }
             AppendFile::open(file, "audit", gap)
                 .map(Some)

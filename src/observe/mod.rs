@@ -14,6 +14,7 @@ mod writer;
 use std::{
     io::{self, IsTerminal},
     panic,
+    path::Path,
     sync::OnceLock,
 };
 
@@ -30,7 +31,10 @@ pub use self::{
     sessions::SessionLog,
     writer::Flush,
 };
-use crate::config::{Log, LogFormat, LogOutput};
+use crate::{
+    config::{Loaded, LogFormat, LogOutput, Problem},
+    startup::Startup,
+};
 
 static LOG: OnceLock<Writer> = OnceLock::new();
 
@@ -43,16 +47,18 @@ static LOG: OnceLock<Writer> = OnceLock::new();
 ///
 /// # Errors
 /// When `log.level` is not understood, or journald is not there.
-pub fn init(config: &Log) -> Result<Flush, String> {
-    let filter = level::filter(&config.level).map_err(|error| format!("log.level: {error}"))?;
+pub fn init(loaded: &Loaded) -> Result<Flush, Problem> {
+    let config = &loaded.config.log;
+    let filter = level::filter(&config.level);
+    let filter = filter.map_err(|error| loaded.problem("log.level", error))?;
     let registry = tracing_subscriber::registry().with(filter);
-    let unwritten = |error: io::Error| format!("log.output: the log cannot be written: {error}");
     let to = match config.output {
         LogOutput::Journald => journal::connect().map(To::Journal),
         // Until there is the file.
         LogOutput::Stderr | LogOutput::File => To::stderr(),
     };
-    let (writer, flush) = Writer::over(to.map_err(unwritten)?);
+    let to = to.map_err(|error| loaded.problem("log.output", error.to_string()))?;
+    let (writer, flush) = Writer::over(to);
     // There is one log in a process.
     let _ = LOG.set(writer.clone());
     let result = match (config.output, config.format) {
@@ -75,10 +81,43 @@ pub fn init(config: &Log) -> Result<Flush, String> {
             )
             .try_init(),
     };
-    result.map_err(|error| error.to_string())?;
+    result.map_err(|error| loaded.problem("log", error.to_string()))?;
     // The one that is there writes to standard error itself, and would wait for its reader.
     panic::set_hook(Box::new(|info| tracing::error!("{info}")));
     Ok(flush)
+}
+
+/// Finds out, in a trial, whether the log could be written to where it is to go.
+///
+/// # Errors
+/// The key, and why not.
+pub fn try_log(loaded: &Loaded, startup: &Startup) -> Result<(), Problem> {
+    let config = &loaded.config.log;
+    let (key, tried) = match config.output {
+        _ if !startup.is_trial() => return Ok(()),
+        LogOutput::Stderr => return Ok(()),
+        LogOutput::Journald => ("log.output", journal::connect().map(drop)),
+        LogOutput::File => ("log.file", try_file(&config.file, loaded, startup)),
+    };
+    tried.map_err(|error| match config.output {
+        LogOutput::File => loaded.problem(key, format!("{}: {error}", config.file.display())),
+        _ => loaded.problem(key, error.to_string()),
+    })
+}
+
+/// Finds out whether a file of lines could be opened or made, and makes nothing.
+fn try_file(file: &Path, loaded: &Loaded, startup: &Startup) -> io::Result<()> {
+    if file.exists() {
+        return Ok(());
+    }
+    let mut wanted = file;
+    // The start makes that directory, and those above it.
+    if file.parent() == Some(&loaded.config.server.logs()) {
+        while let Some(parent) = wanted.parent().filter(|parent| !parent.exists()) {
+            wanted = parent;
+        }
+    }
+    startup.try_to_make(wanted)
 }
 
 /// Has the log's file opened anew, and waits a moment for it. Blocks.

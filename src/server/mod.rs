@@ -43,7 +43,7 @@ use self::{
 use crate::{
     config::{Config, Loaded, Problem},
     confine::{self, Confinement, Loader},
-    observe::audit::Audit,
+    observe::{self, audit::Audit},
     open_files,
     plugin::{Tools, compiler::Compiler},
     session::{Shutdown, generation::Generation},
@@ -147,6 +147,7 @@ pub fn preopen(loaded: &mut Loaded, startup: &Arc<Startup>) -> Result<Preopened,
         loaded.warnings.extend(ports);
     }
     let admin = AdminSockets::take(loaded, startup)?;
+    observe::try_log(loaded, startup)?;
     let audit = Audit::open(loaded, startup)?;
     Ok(Preopened {
         control,

@@ -647,3 +647,24 @@ fn an_address_that_the_running_server_gives_up_is_free() {
         "{said}"
     );
 }
+
+/// Logs go to a directory that the start makes; elsewhere it has to be there.
+#[test]
+fn logs_that_cannot_be_written() {
+    let setup = Setup::first()
+        .set("audit.file", "\"audit.jsonl\"")
+        .set("log.output", "\"file\"");
+    let (status, said) = setup.run(&["check"]);
+    assert_eq!(status, 0, "{said}");
+    for (key, value) in [
+        ("audit.file", "/nonexistent/audit"),
+        ("log.file", "/nonexistent/log"),
+    ] {
+        let setup = Setup::new().set("log.output", "\"file\"");
+        fails_alike(&setup.set(key, &format!("{value:?}")), key, &[value]);
+    }
+    if !Path::new("/run/systemd/journal/socket").exists() {
+        let setup = Setup::new().set("log.output", "\"journald\"");
+        fails_alike(&setup, "log.output", &["/run/systemd/journal/socket"]);
+    }
+}
