@@ -18,6 +18,7 @@ use portcullis::{
     gate::{
         Account, Gates, SessionInfo,
         authentication::Credentials,
+        event::Observers,
         path_policy::{Operation, Request},
         upload::{Inspection, Record, UploadFacts},
     },
@@ -144,7 +145,8 @@ async fn gates(state: &Path) {
     let upload = upload();
     let piece = Bytes::from(vec![b'a'; 64 << 10]);
     measure("inspect 1 MiB", 256, async || {
-        let mut inspection = Inspection::start(&gates.inspectors, &facts, &upload);
+        let mut inspection =
+            Inspection::start(&gates.inspectors, &facts, &Observers::default(), &upload);
         for _ in 0..4096 {
             inspection.push(piece.clone()).await.unwrap();
         }
@@ -153,7 +155,8 @@ async fn gates(state: &Path) {
     .await;
     measure("inspect 4 KiB", 1000, async || {
         for _ in 0..1000 {
-            let mut inspection = Inspection::start(&gates.inspectors, &facts, &upload);
+            let mut inspection =
+                Inspection::start(&gates.inspectors, &facts, &Observers::default(), &upload);
             inspection.push(piece.slice(..4096)).await.unwrap();
             inspection.finish().await.unwrap();
         }
@@ -217,7 +220,9 @@ async fn storage(state: &Path) {
             let mut incoming = tree.stage(&new, StartAt::Start).await.unwrap();
             incoming.write(&mut [IoSlice::new(&data)]).await.unwrap();
             let received = incoming.complete().unwrap();
-            let approval = Inspection::start(&[], &facts, &upload).finish().await;
+            let approval = Inspection::start(&[], &facts, &Observers::default(), &upload)
+                .finish()
+                .await;
             let approved = received.approve(approval.unwrap());
             approved.publish(&new, true).await.unwrap();
         }

@@ -12,6 +12,8 @@ pub mod data;
 pub mod fair;
 pub mod ftp;
 pub mod gate;
+#[cfg(feature = "traces")]
+pub mod http_client;
 pub mod kit;
 pub mod observe;
 pub mod open_files;

@@ -96,6 +96,14 @@ fn server(config: &Config, findings: &mut Findings) {
             None => drop(seen.insert(address, key.to_owned())),
         }
     }
+    if let Some(endpoint) = &config.traces.endpoint
+        && config.traces.collector().is_none()
+    {
+        findings.error(
+            "traces.endpoint",
+            format!("expected a URL of http or https, such as \"http://127.0.0.1:4318\", found {endpoint:?}"),
+        );
+    }
     if server.greeting.chars().any(char::is_control) || server.greeting.len() > 500 {
         findings.error("server.greeting", "expected one line of 500 bytes at most");
     }

@@ -239,6 +239,9 @@ impl Loaded {
             file.iter_mut().for_each(|file| join(&logs, file));
         }
         join(&logs, &mut config.log.file);
+        if let Some(file) = &mut config.traces.authorities {
+            join(base("traces.authorities"), file);
+        }
         if let Some(file) = &mut config.bans.deny_file {
             join(base("bans.deny-file"), file);
         }

@@ -39,6 +39,7 @@ mod storage;
 )]
 mod tests;
 mod tls;
+mod traces;
 pub(crate) mod value;
 
 use std::{collections::BTreeMap, path::Path};
@@ -67,6 +68,7 @@ pub(crate) use source::toml_error;
 pub use stamp::Stamp;
 pub use storage::{LateVerdict, OddNames, PartialListing, State, Storage, UploadDigest, Uploads};
 pub use tls::{Binding, ClientCertificates, CloseNotify, Identity, Tls, TlsVersion};
+pub use traces::Traces;
 
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq, SmartDefault, Deserialize, Serialize, JsonSchema)]
@@ -89,6 +91,8 @@ pub struct Config {
     pub admin: Admin,
     /// Numbers for Prometheus.
     pub metrics: Metrics,
+    /// Spans for an OpenTelemetry collector.
+    pub traces: Traces,
     /// Clients that are not let in.
     pub bans: Bans,
     /// A place for files. An account names one, or gets `default`, or the only one.

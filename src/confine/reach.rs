@@ -139,6 +139,12 @@ impl Reach {
             reach.bind(0..=0, "data.active");
             reach.connect(1024..=u16::MAX, "data.active");
         }
+        if let Some((service, _)) = config.traces.collector() {
+            reach.service(&service, "traces.endpoint");
+            if let Some(file) = &config.traces.authorities {
+                reach.file(file, "traces.authorities");
+            }
+        }
         if let Some(Advertise::Name(_)) = &data.advertise {
             reach.names("data.advertise");
         }
@@ -170,13 +176,25 @@ impl Reach {
             self.names(key);
         }
         if !grants.tcp.is_empty() || !grants.http.is_empty() {
-            for path in AUTHORITIES {
-                self.system(path);
-            }
-            for name in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
-                if let Some(path) = env::var_os(name) {
-                    self.directory(Path::new(&path), Access::Read, key);
-                }
+            self.authorities(key);
+        }
+    }
+
+    /// A service that the server itself asks.
+    fn service(&mut self, service: &grants::Service, key: &str) {
+        self.connect(service.port..=service.port, key);
+        self.names(key);
+        self.authorities(key);
+    }
+
+    /// The authorities that the system trusts.
+    fn authorities(&mut self, key: &str) {
+        for path in AUTHORITIES {
+            self.system(path);
+        }
+        for name in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
+            if let Some(path) = env::var_os(name) {
+                self.directory(Path::new(&path), Access::Read, key);
             }
         }
     }

@@ -1,9 +1,10 @@
 //! The identity of a client.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use super::{
     Account, Fault, Named, SessionInfo,
+    event::{Answer, Asked, Event, Observers},
     grounds::{Grounds, Reads},
 };
 use crate::{ftp::secret::Secret, types::BoxFuture};
@@ -30,6 +31,18 @@ pub enum Outcome {
     Challenge(String),
     /// Not known here: the next one is asked.
     Abstain,
+}
+
+impl Outcome {
+    /// The contract's word for it.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Accept(_) => "accept",
+            Self::Deny(_) => "deny",
+            Self::Challenge(_) => "challenge",
+            Self::Abstain => "abstain",
+        }
+    }
 }
 
 /// Decides who a client is.
@@ -82,11 +95,26 @@ pub async fn authenticate(
     chain: &Chain,
     session: &Arc<SessionInfo>,
     credentials: &Credentials,
+    observers: &Observers,
 ) -> LoginDecision {
     let mut grounds = Grounds::default();
     for member in chain {
+        let begun = Instant::now();
         let asked = member.gate.ask(session.clone(), credentials.clone());
-        let (outcome, reads) = match asked.await {
+        let answer = asked.await;
+        let asked = Asked {
+            plugin: &member.name,
+            kind: "authenticator",
+            operation: "login",
+            path: None,
+            lasted: begun.elapsed(),
+            answer: match &answer {
+                Ok((outcome, _)) => Answer::Decided(outcome.name()),
+                Err(fault) => Answer::Failed(fault),
+            },
+        };
+        observers.emit(session, &Event::Asked(&asked));
+        let (outcome, reads) = match answer {
             Ok(answer) => answer,
             Err(fault) => return LoginDecision::Failed(fault),
         };

@@ -55,6 +55,8 @@ pub enum Event<'a> {
         plugin: &'a str,
         /// The user's home, in its storage.
         home: &'a VirtualPath,
+        /// How long it took, the wait for the turn included.
+        lasted: Duration,
     },
     /// An attempt to log in was refused.
     LoginFailed {
@@ -62,6 +64,8 @@ pub enum Event<'a> {
         reason: &'a str,
         /// How many have failed in this session.
         attempt: u32,
+        /// How long it took, the wait for the turn included.
+        lasted: Duration,
     },
     /// A login was right by what is no longer in force.
     LoginOutdated {
@@ -169,6 +173,8 @@ pub enum Event<'a> {
     UploadRefused(&'a UploadRefused<'a>),
     /// An inspector refuses what had been published, as its verdict was late.
     UploadRefusedLate(&'a UploadRefused<'a>),
+    /// A plugin was asked, and has answered or not.
+    Asked(&'a Asked<'a>),
     /// A plugin could not decide.
     Faulted {
         /// The operation that it was to decide.
@@ -189,6 +195,31 @@ pub enum Event<'a> {
         /// The fault.
         fault: &'a Fault,
     },
+}
+
+/// One question to a plugin; about a listing, all of its entries.
+pub struct Asked<'a> {
+    /// The plugin's name.
+    pub plugin: &'a str,
+    /// The kind of the plugin.
+    pub kind: &'static str,
+    /// The contract's word for what was to be decided.
+    pub operation: &'static str,
+    /// The path of the question, or of the first of them.
+    pub path: Option<&'a VirtualPath>,
+    /// How long the answer took, from end to end.
+    pub lasted: Duration,
+    /// The answer.
+    pub answer: Answer<'a>,
+}
+
+/// A plugin's answer, as far as it is the same for all kinds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer<'a> {
+    /// An answer of its kind: in the contract's word.
+    Decided(&'static str),
+    /// None that counts.
+    Failed(&'a Fault),
 }
 
 /// An upload that was published.
@@ -257,6 +288,8 @@ pub struct UploadRefused<'a> {
     pub reason: &'a str,
     /// Whether it is for a person to look at; its name in quarantine, if that could be done.
     pub quarantine: Option<Option<&'a str>>,
+    /// How long it took, the verdict included.
+    pub lasted: Duration,
 }
 
 /// An upload about which nobody could decide.
@@ -265,6 +298,8 @@ pub struct UndecidedUpload<'a> {
     pub bytes: u64,
     /// The digest of a whole upload, if one was made.
     pub sha256: Option<&'a str>,
+    /// How long it took.
+    pub lasted: Duration,
 }
 
 /// A kind of transfer.

@@ -1,10 +1,10 @@
 //! The rights of a user to each path.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use super::{
     Account, Fault, Named, Permissions, SessionInfo,
-    event::{Event, Observers},
+    event::{Answer, Asked, Event, Observers},
 };
 use crate::{
     ftp::path::VirtualPath,
@@ -94,6 +94,17 @@ pub enum Decision {
     Hide,
 }
 
+impl Decision {
+    /// The contract's word for it.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny(_) => "deny",
+            Self::Hide => "hide",
+        }
+    }
+}
+
 /// The answers to a batch of questions: one each, in their order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decisions(Vec<Decision>);
@@ -110,6 +121,18 @@ impl Decisions {
                 "{} answers to {requests} requests",
                 decisions.len()
             )),
+        }
+    }
+}
+
+impl Decisions {
+    /// The contract's word for the one decision; for several, where they differ, "mixed".
+    fn name(&self) -> &'static str {
+        let mut names = self.0.iter().map(Decision::name);
+        let first = names.next().unwrap_or("allow");
+        match names.all(|name| name == first) {
+            true => first,
+            false => "mixed",
         }
     }
 }
@@ -317,7 +340,10 @@ impl Policy {
             return Ok(answers);
         }
         for (named, guard) in &self.guards {
-            let decisions = match guard.decide(self.session.clone(), requests.clone()).await {
+            let begun = Instant::now();
+            let decisions = guard.decide(self.session.clone(), requests.clone()).await;
+            self.asked(&named.name, requests, begun, &decisions);
+            let decisions = match decisions {
                 Ok(decisions) => decisions,
                 Err(fault) => {
                     self.failed(named, fault)?;
@@ -340,6 +366,30 @@ impl Policy {
             }
         }
         Ok(answers)
+    }
+
+    fn asked(
+        &self,
+        plugin: &str,
+        requests: &[Request],
+        begun: Instant,
+        decisions: &Result<Decisions, Fault>,
+    ) {
+        let Some(first) = requests.first() else {
+            return;
+        };
+        let asked = Asked {
+            plugin,
+            kind: "path guard",
+            operation: first.operation.name(),
+            path: Some(&first.path),
+            lasted: begun.elapsed(),
+            answer: match decisions {
+                Ok(decisions) => Answer::Decided(decisions.name()),
+                Err(fault) => Answer::Failed(fault),
+            },
+        };
+        self.observers.emit(&self.session, &Event::Asked(&asked));
     }
 
     fn failed(&self, named: &Named<dyn PathPolicy>, fault: Fault) -> Result<(), Refusal> {

@@ -169,8 +169,8 @@ impl Record {
         let record = match *event {
             Event::Connected => of(Kind::Connect),
             Event::ConnectionRefused { cause } => of(Kind::ConnectionRefused).reason(cause),
-            // Its transfer has a record.
-            Event::DataConnectionOpened { .. } => return,
+            // Its transfer has a record, and so has an answer that refuses something.
+            Event::DataConnectionOpened { .. } | Event::Asked(_) => return,
             Event::Disconnected { lasted } => of(Kind::Disconnect).lasted(lasted),
             Event::LoggedIn { .. } => of(Kind::Login),
             Event::LoginFailed { reason, .. } => of(Kind::LoginFailed).reason(reason),

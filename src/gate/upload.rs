@@ -3,19 +3,27 @@
 //! The pump feeds every inspector the same bytes while they arrive; an inspector pulls them at its
 //! own pace through an [`Upload`]. All must accept.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
 
 use aws_lc_rs::digest;
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use tokio::sync::mpsc;
 
-use super::{Fault, FaultKind, Named, SessionInfo, session::line};
+use super::{
+    Fault, FaultKind, Named, SessionInfo,
+    event::{Answer, Asked, Event, Observers},
+};
 use crate::{
     ftp::path::VirtualPath,
     types::{BoxFuture, OnFailure, Staged, UploadMode},
 };
 
+/// In the log.
+const KIND: &str = "inspector";
 /// Pieces that wait for an inspector. With 64 KiB each this bounds what an upload holds.
 const PIECES: usize = 3;
 
@@ -178,6 +186,18 @@ pub enum Verdict {
     Quarantine(String),
 }
 
+impl Verdict {
+    /// The contract's word for it.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Accept => "accept",
+            Self::AcceptAs(_) => "accept-as",
+            Self::Reject(_) => "reject",
+            Self::Quarantine(_) => "quarantine",
+        }
+    }
+}
+
 /// Looks at uploads.
 pub trait Inspector: Send + Sync {
     /// Called once for each upload.
@@ -257,6 +277,8 @@ struct Member {
 /// The inspection of one upload. Dropped before its end, it is an abort.
 pub struct Inspection {
     session: Arc<SessionInfo>,
+    observers: Observers,
+    begun: Instant,
     path: VirtualPath,
     record: Record,
     members: Vec<Member>,
@@ -272,6 +294,7 @@ impl Inspection {
     pub fn start(
         chain: &[Named<dyn Inspector>],
         session: &Arc<SessionInfo>,
+        observers: &Observers,
         facts: &UploadFacts,
     ) -> Self {
         let (sender, verdicts) = mpsc::channel(chain.len().max(1));
@@ -297,6 +320,8 @@ impl Inspection {
         let undecided = members.len();
         Self {
             session: session.clone(),
+            observers: observers.clone(),
+            begun: Instant::now(),
             path: facts.path.clone(),
             record: facts.record.clone(),
             members,
@@ -389,6 +414,18 @@ impl Inspection {
         member.pieces = None;
         member.decided = true;
         let name = member.named.name.clone();
+        let asked = Asked {
+            plugin: &name,
+            kind: KIND,
+            operation: "upload",
+            path: Some(&self.path),
+            lasted: self.begun.elapsed(),
+            answer: match &verdict {
+                Ok(verdict) => Answer::Decided(verdict.name()),
+                Err(fault) => Answer::Failed(fault),
+            },
+        };
+        self.observers.emit(&self.session, &Event::Asked(&asked));
         let refusal = match verdict {
             Ok(Verdict::Accept) => return Ok(()),
             Ok(Verdict::AcceptAs(path)) => {
@@ -398,9 +435,12 @@ impl Inspection {
             Ok(Verdict::Reject(reason)) => Refusal::Rejected(name, reason),
             Ok(Verdict::Quarantine(reason)) => Refusal::Quarantined(name, reason),
             Err(fault) if member.named.on_failure == OnFailure::Allow => {
-                line!(warn, self.session, path = self.path.as_str(), plugin = %name,
-                    kind = %fault.kind, error = fault.text,
-                    "the inspector failed and its configuration lets that pass");
+                let event = Event::FaultPassed {
+                    kind: KIND,
+                    path: Some(&self.path),
+                    fault: &fault,
+                };
+                self.observers.emit(&self.session, &event);
                 return Ok(());
             }
             Err(fault) => Refusal::Failed(fault),

@@ -254,7 +254,7 @@ impl Observer for Metrics {
             Event::LoggedIn { .. } => self.login("accepted"),
             Event::LoginFailed { .. } => self.login("refused"),
             Event::LoginOutdated { .. } => self.login("outdated"),
-            Event::LoggedOut { .. } => {}
+            Event::LoggedOut { .. } | Event::Asked(_) => {}
             Event::Uploaded(uploaded) => {
                 self.whole(Transfer::Upload, uploaded.bytes, uploaded.lasted);
             }

@@ -9,6 +9,7 @@ mod level;
 pub mod metrics;
 mod rate;
 mod sessions;
+pub mod traces;
 mod writer;
 
 use std::{

@@ -39,7 +39,7 @@ impl Observer for SessionLog {
     fn observe(&self, info: &SessionInfo, event: &Event<'_>) {
         let may = |rate: &Arc<Rate>| rate.admits(info.client.ip());
         match *event {
-            Event::LoggedIn { plugin, home } => line!(
+            Event::LoggedIn { plugin, home, .. } => line!(
                 info,
                 info,
                 plugin,
@@ -47,7 +47,9 @@ impl Observer for SessionLog {
                 tls = info.tls.map_or("none", |tls| tls.version),
                 "logged in"
             ),
-            Event::LoginFailed { reason, attempt } => {
+            Event::LoginFailed {
+                reason, attempt, ..
+            } => {
                 if may(&FAILED) {
                     line!(warn, info, reason, attempt, "login failed");
                 }
@@ -57,7 +59,7 @@ impl Observer for SessionLog {
             }
             // Why the server ended it has its line before the last reply.
             Event::LoggedOut { .. } | Event::Released { .. } => {}
-            Event::DataConnectionOpened { .. } => {}
+            Event::DataConnectionOpened { .. } | Event::Asked(_) => {}
             // They have lines of their own.
             Event::Connected | Event::Disconnected { .. } | Event::ConnectionRefused { .. } => {}
             Event::Uploaded(uploaded) => line!(

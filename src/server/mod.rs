@@ -417,6 +417,7 @@ impl Server {
         let host = running.resources.host();
         let bans = running.resources.bans().clone();
         let audit = running.resources.audit().clone();
+        let traces = running.resources.traces().clone();
         drop(running);
         tokio::select! {
             _ = told.recv() => {}
@@ -427,6 +428,7 @@ impl Server {
         let _ = tokio::task::spawn_blocking(move || {
             bans::flush(&bans);
             audit.flush();
+            traces.flush();
             host.flush();
         })
         .await;

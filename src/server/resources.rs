@@ -16,7 +16,7 @@ use crate::{
     config::{self, Loaded, Problem, Storage as Configured},
     fair::Turns,
     gate::{Gates, event::Observers, listeners::Listeners},
-    observe::{SessionLog, audit::Audit, metrics::Metrics},
+    observe::{SessionLog, audit::Audit, metrics::Metrics, traces::Traces},
     plugin::{Host, Tools, cache_directory},
     session::{
         generation::Generation,
@@ -44,6 +44,7 @@ pub struct Resources {
     bans: Arc<Bans>,
     audit: Audit,
     metrics: Arc<Metrics>,
+    traces: Traces,
     storages: Mutex<Storages>,
     /// Dropped when all events have been told.
     ended: mpsc::Sender<()>,
@@ -108,6 +109,7 @@ impl Resources {
             bans: Arc::new(bans),
             audit,
             metrics: Arc::default(),
+            traces: Traces::start(loaded, startup)?,
             storages: Mutex::new(storages),
             ended,
         })
@@ -192,6 +194,7 @@ impl Resources {
                     self.bans.clone(),
                     Arc::new(self.audit.clone()),
                     self.metrics.clone(),
+                    Arc::new(self.traces.clone()),
                     Arc::new(Listeners::start(&gates.listeners, queue, &self.ended)),
                 ]),
                 config,
@@ -225,6 +228,11 @@ impl Resources {
     /// The files of the audit.
     pub fn audit(&self) -> &Audit {
         &self.audit
+    }
+
+    /// The way of spans to the collector.
+    pub fn traces(&self) -> &Traces {
+        &self.traces
     }
 
     /// The plugin host.

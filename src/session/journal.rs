@@ -88,6 +88,11 @@ impl Journal {
         self.begun.elapsed()
     }
 
+    /// All who observe.
+    pub(super) fn observers(&self) -> &Observers {
+        &self.observers
+    }
+
     /// Tells all who observe.
     pub(super) fn emit(&self, event: &Event<'_>) {
         self.observers.emit(&self.facts, event);
@@ -249,7 +254,11 @@ impl Journal {
                 return self.emit(&Event::Faulted {
                     operation: Operation::Upload.name(),
                     path: Some(path),
-                    upload: Some(&UndecidedUpload { bytes, sha256 }),
+                    upload: Some(&UndecidedUpload {
+                        bytes,
+                        sha256,
+                        lasted: self.lasted(),
+                    }),
                     fault,
                 });
             }
@@ -261,6 +270,7 @@ impl Journal {
             plugin,
             reason,
             quarantine,
+            lasted: self.lasted(),
         }));
     }
 
@@ -280,6 +290,7 @@ impl Journal {
             plugin,
             reason,
             quarantine: None,
+            lasted: self.lasted(),
         }));
     }
 

@@ -60,9 +60,10 @@ impl Session {
                 password: None,
                 one_time_code: None,
             };
+            let begun = Instant::now();
             match self.decide(&credentials).await {
                 Ok(LoginDecision::Accepted(account, by, grounds)) => {
-                    return self.enter(user, *account, &by, grounds, 232).await;
+                    return self.enter(user, *account, &by, grounds, begun, 232).await;
                 }
                 Ok(LoginDecision::Failed(fault)) => return self.fault(&fault).await,
                 // The password may do what the certificate did not; but not for any number of names.
@@ -142,7 +143,8 @@ impl Session {
                 }
             })?;
         let authenticators = &self.connection.host.gates.authenticators;
-        Ok(authentication::authenticate(authenticators, &self.connection.facts, credentials).await)
+        let (facts, observers) = (&self.connection.facts, &self.connection.host.observers);
+        Ok(authentication::authenticate(authenticators, facts, credentials, observers).await)
     }
 
     async fn too_many(&mut self) -> io::Result<Next> {
@@ -163,7 +165,7 @@ impl Session {
         match decision {
             LoginDecision::Accepted(account, by, grounds) => {
                 let user = credentials.user;
-                self.enter(user, *account, &by, grounds, 230).await
+                self.enter(user, *account, &by, grounds, begun, 230).await
             }
             LoginDecision::Challenged(prompt) => {
                 self.connection.facts_mut().known = true;
@@ -209,6 +211,7 @@ impl Session {
         self.connection.emit(&Event::LoginFailed {
             reason: why,
             attempt: self.failed_logins,
+            lasted: begun.elapsed(),
         });
         self.state = LoginState::Greeted;
         self.connection.facts_mut().user = None;
@@ -235,6 +238,7 @@ impl Session {
         account: Account,
         by: &str,
         grounds: Grounds,
+        begun: Instant,
         code: u16,
     ) -> io::Result<Next> {
         self.connection.facts_mut().known = true;
@@ -330,6 +334,7 @@ impl Session {
         self.connection.emit(&Event::LoggedIn {
             plugin: by,
             home: &account.home,
+            lasted: begun.elapsed(),
         });
         let greeting = account.greeting.clone().filter(|text| !text.is_empty());
         self.failed_logins = 0;

@@ -111,7 +111,12 @@ impl Upload {
             staged: Some(incoming.staged()),
             record: Record::default(),
         };
-        let inspection = Inspection::start(&self.inspectors, &self.facts, &facts);
+        let inspection = Inspection::start(
+            &self.inspectors,
+            &self.facts,
+            self.journal.observers(),
+            &facts,
+        );
         let mut feed = InspectionFeed::new(inspection, &incoming);
         let received = {
             let mut receiver = Receiver {

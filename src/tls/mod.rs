@@ -11,6 +11,7 @@ pub mod self_signed;
 pub mod session;
 mod session_cache;
 pub mod tickets;
+pub mod trust;
 pub mod validity;
 
 use std::{fmt, path::Path, sync::Arc};

@@ -183,6 +183,30 @@ fn all_that_happens_is_a_line() {
     );
 }
 
+/// An inspector that fails and is let pass has decided nothing: that is told, and counted.
+#[test]
+fn what_is_let_pass_is_a_line() {
+    let setup = setup()
+        .plugin(
+            "inspector",
+            &built("faulty-inspector"),
+            "on-failure = \"allow\"",
+        )
+        .users_plugin();
+    let server = setup.start();
+    let mut client = server.login();
+    client.store("STOR trap-after", b"0123456789").expect(226);
+    let passed = || {
+        let all = events(&file(&server));
+        all.into_iter().find(|one| one["event"] == "fault-passed")
+    };
+    eventually("it is told", || passed().is_some());
+    let passed = passed().unwrap();
+    assert_eq!(passed["plugin"], "inspector");
+    assert_eq!(passed["path"], "/trap-after");
+    assert_eq!(passed["user"], "alice");
+}
+
 /// logrotate moves the file away and has it opened anew, while sessions go on: no line is lost.
 #[test]
 fn files_are_rotated_and_no_line_is_lost() {

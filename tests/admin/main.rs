@@ -17,6 +17,7 @@ mod fail2ban;
 mod http;
 mod metrics;
 mod page;
+mod traces;
 mod webdriver;
 
 use std::{net::SocketAddr, path::Path};

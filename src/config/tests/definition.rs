@@ -467,6 +467,9 @@ fn keys_that_take_a_restart_are_told_when_they_change() {
         "server.threads",
         "server.user",
         "state.file",
+        "traces.authorities",
+        "traces.endpoint",
+        "traces.share",
     ];
     assert!(marked.iter().eq(expected), "{marked:?}");
     let before = Config::default();

@@ -14,6 +14,7 @@ use crate::{
     ftp::path::VirtualPath,
     gate::{
         Fault, Named, SessionInfo,
+        event::Observers,
         upload::{Inspection, Inspector, Record, Refusal, Upload, UploadFacts, Verdict},
     },
     plugin::PluginKind,
@@ -100,7 +101,7 @@ impl Sent {
             staged: Some(Arc::new(Content(self.content.clone()))),
             record: Record::default(),
         };
-        let mut inspection = Inspection::start(&[watched], session, &facts);
+        let mut inspection = Inspection::start(&[watched], session, &Observers::default(), &facts);
         let end_at = self.cut_at.unwrap_or(usize::MAX).min(self.content.len());
         let mut rest = self.content.slice(..end_at);
         while !rest.is_empty() {

@@ -26,8 +26,8 @@ use tokio::{
 };
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks, io::TokioIo};
 
-use super::{address::public, lenient::Lenient, refusals::Refusals, tls::Trust};
-use crate::config::grants::Service;
+use super::{address::public, lenient::Lenient, refusals::Refusals};
+use crate::{config::grants::Service, tls::trust::Trust};
 
 /// The most bytes of a request's body, and of an answer's.
 const LONGEST: u64 = 1 << 20;

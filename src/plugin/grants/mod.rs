@@ -18,14 +18,17 @@ use wasmtime::component::Linker;
 use wasmtime_wasi::{WasiCtx, filesystem::WasiFilesystemCtx};
 use wasmtime_wasi_tls::{WasiTlsCtx, WasiTlsCtxBuilder, p2::LinkOptions};
 
+use self::network::Network;
 pub(super) use self::{http::Web, refusals::Refusals};
-use self::{network::Network, tls::Trust};
 use super::{
     LoadError,
     call::Call,
     output::{Output, Voice},
 };
-use crate::config::{Grants, grants::Service};
+use crate::{
+    config::{Grants, grants::Service},
+    tls::trust::Trust,
+};
 
 /// A plugin's grants, ready for use.
 pub(super) struct Granted {
@@ -50,6 +53,8 @@ impl Granted {
     /// # Errors
     /// The grant whose target is not there.
     pub(super) fn new(grants: &Grants) -> Result<Self, LoadError> {
+        let trust = Trust::new(grants.authorities.as_deref());
+        let trust = trust.map_err(|why| LoadError::new("grants.authorities", why))?;
         let variable = |name: &String| Some((name.clone(), std::env::var(name).ok()?));
         Ok(Self {
             services: grants.http.as_slice().into(),
@@ -58,7 +63,7 @@ impl Granted {
             no_directories: grants.directories.is_empty(),
             directories: directories::open(&grants.directories)?,
             environment: grants.environment.iter().filter_map(variable).collect(),
-            trust: Arc::new(Trust::new(grants.authorities.as_deref())?),
+            trust: Arc::new(trust),
         })
     }
 

@@ -6,6 +6,7 @@ use super::*;
 use crate::{
     gate::{
         FaultKind, Named,
+        event::Observers,
         upload::{Inspection, Inspector, Record, Refusal, UploadFacts},
     },
     types::UploadMode,
@@ -29,7 +30,12 @@ pub(super) async fn send(
     path: &str,
     pieces: &[&[u8]],
 ) -> Result<Option<String>, Refusal> {
-    let mut inspection = Inspection::start(chain, &session("alice"), &upload(path));
+    let mut inspection = Inspection::start(
+        chain,
+        &session("alice"),
+        &Observers::default(),
+        &upload(path),
+    );
     for piece in pieces {
         inspection.push(Bytes::copy_from_slice(piece)).await?;
     }
@@ -114,7 +120,12 @@ async fn verdicts_and_faults_reach_the_pump() {
 async fn waiting_for_a_slow_client_is_taken() {
     let fixture = Fixture::new();
     let chain = faulty(&fixture).await;
-    let mut inspection = Inspection::start(&chain, &session("alice"), &upload("slow"));
+    let mut inspection = Inspection::start(
+        &chain,
+        &session("alice"),
+        &Observers::default(),
+        &upload("slow"),
+    );
     for _ in 0..6 {
         tokio::time::sleep(millis(150)).await;
         inspection.push(Bytes::from_static(b"piece")).await.unwrap();
@@ -128,7 +139,12 @@ async fn an_aborted_upload_ends_its_inspection() {
     let fixture = Fixture::new();
     let chain = faulty(&fixture).await;
     let none = fixture.host.shared.instances.taken();
-    let mut inspection = Inspection::start(&chain, &session("alice"), &upload("aborted"));
+    let mut inspection = Inspection::start(
+        &chain,
+        &session("alice"),
+        &Observers::default(),
+        &upload("aborted"),
+    );
     inspection.push(Bytes::from_static(b"piece")).await.unwrap();
     tokio::time::sleep(millis(20)).await;
     assert_eq!(fixture.host.shared.instances.taken(), none + 1);

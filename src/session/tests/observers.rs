@@ -16,8 +16,10 @@ impl Observer for Heard {
     fn observe(&self, session: &SessionInfo, event: &Event<'_>) {
         let user = session.user.as_deref().unwrap_or("nobody");
         let text = match *event {
-            Event::LoggedIn { plugin, home } => format!("login by {plugin} to {home}"),
-            Event::LoginFailed { reason, attempt } => format!("failed {attempt}: {reason}"),
+            Event::LoggedIn { plugin, home, .. } => format!("login by {plugin} to {home}"),
+            Event::LoginFailed {
+                reason, attempt, ..
+            } => format!("failed {attempt}: {reason}"),
             Event::LoggedOut { .. } => "logout".into(),
             Event::Uploaded(Uploaded { path, bytes, .. }) => format!("upload {path} {bytes}"),
             Event::Downloaded { path, bytes, .. } => format!("download {path} {bytes}"),
