@@ -122,7 +122,8 @@ impl Server {
 #[derive(Clone, Debug, PartialEq, SmartDefault, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Data {
-    /// Ports for PASV and EPSV, both ends included; 0-0 lets the system choose.
+    /// Ports for PASV and EPSV, both ends included; 0-0 lets the system choose. One port alone serves all
+    /// sessions at once.
     #[serde(with = "value::Ports")]
     #[default((10_000, 30_000))]
     pub passive_ports: (u16, u16),
@@ -132,6 +133,15 @@ pub struct Data {
     pub advertise: Option<Advertise>,
     /// Whether PORT and EPRT work, to the client's own address, ports from 1024.
     pub active: bool,
+}
+
+impl Data {
+    /// The port for the data connections of all sessions, if they have one.
+    #[must_use]
+    pub fn shared_port(&self) -> Option<u16> {
+        let (first, last) = self.passive_ports;
+        (first == last && first != 0).then_some(first)
+    }
 }
 
 /// The address that PASV tells clients to connect to.

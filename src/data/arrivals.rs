@@ -31,6 +31,7 @@ use tokio::{
 use super::{
     Channel,
     open::{Candidate, Checked, DropReporter, Dropped, OpenError, Refused, Terms},
+    shared::{Come, Seat},
     socket::Meter,
 };
 use crate::{
@@ -50,9 +51,36 @@ const SILENCE: Duration = Duration::from_millis(1000);
 /// How long a handshake that has begun is waited for before the transfer is announced.
 const SETTLE: Duration = Duration::from_millis(200);
 
-/// A listener, and what has come to it.
+/// The place where connections come from.
+enum Source {
+    /// A port of this session's own.
+    Own(TcpListener),
+    /// That of all sessions.
+    Shared(Seat),
+}
+
+impl Source {
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Come>> {
+        match self {
+            Self::Own(listener) => listener
+                .poll_accept(context)
+                .map_ok(|(tcp, from)| Come::Connection(tcp, from)),
+            Self::Shared(seat) => seat.poll_next(context),
+        }
+    }
+
+    /// Whether a connection waits.
+    fn is_readable(&self) -> bool {
+        match self {
+            Self::Own(listener) => is_readable(listener),
+            Self::Shared(seat) => seat.is_readable(),
+        }
+    }
+}
+
+/// A place to listen at, and what has come to it.
 pub struct Arrivals {
-    listener: TcpListener,
+    source: Source,
     meter: Arc<Meter>,
     arrived: VecDeque<Arrived>,
     candidates: Vec<Candidate>,
@@ -96,11 +124,21 @@ impl Rejected {
 type Grace = Option<Pin<Box<Sleep>>>;
 
 impl Arrivals {
-    /// Nothing has come yet.
+    /// At a port of the session's own, to which nothing has come yet.
     #[must_use]
     pub fn new(listener: TcpListener) -> Self {
+        Self::from(Source::Own(listener))
+    }
+
+    /// At the port of all sessions.
+    #[must_use]
+    pub fn shared(seat: Seat) -> Self {
+        Self::from(Source::Shared(seat))
+    }
+
+    fn from(source: Source) -> Self {
         Self {
-            listener,
+            source,
             meter: Arc::default(),
             arrived: VecDeque::new(),
             candidates: Vec::new(),
@@ -120,6 +158,9 @@ impl Arrivals {
 
     /// Goes on with handshakes while no command has come. Never ready.
     pub fn poll_early(&mut self, terms: &Terms, context: &mut Context<'_>) -> Poll<Infallible> {
+        if let Source::Shared(seat) = &self.source {
+            seat.set_terms(terms);
+        }
         let Some(tls) = &terms.tls else {
             return Poll::Pending;
         };
@@ -213,11 +254,14 @@ impl Arrivals {
         terms: &Terms,
         direction: Direction,
     ) -> Option<Result<Channel, OpenError>> {
+        if let Source::Shared(seat) = &self.source {
+            seat.set_terms(terms);
+        }
         terms.tls.as_ref()?;
         self.agree(terms);
         let settled = async {
             // The connections in the system's queue by now.
-            while self.arrived.len() < ARRIVED && is_readable(&self.listener) {
+            while self.arrived.len() < ARRIVED && self.source.is_readable() {
                 let before = self.arrived.len();
                 let come = poll_fn(|context| {
                     let accepted = self.accept(terms, context);
@@ -266,17 +310,18 @@ impl Arrivals {
     /// Takes what has come from the right address, as far as there is room.
     fn accept(&mut self, terms: &Terms, context: &mut Context<'_>) -> io::Result<()> {
         while self.arrived.len() < ARRIVED {
-            match self.listener.poll_accept(context) {
-                Poll::Ready(Ok((tcp, from))) if same_host(from, terms.peer) => {
+            match self.source.poll_next(context) {
+                Poll::Ready(Ok(Come::Connection(tcp, from))) if same_host(from, terms.peer) => {
                     self.arrived.push_back(Arrived {
                         tcp,
                         since: Instant::now(),
                         speaks: false,
                     });
                 }
-                Poll::Ready(Ok((_, from))) => {
+                Poll::Ready(Ok(Come::Connection(_, from))) => {
                     terms.reporter.dropped(from, &Dropped::OtherAddress);
                 }
+                Poll::Ready(Ok(Come::Ambiguous)) => self.refuse(Refused::Ambiguous, terms),
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Pending => break,
             }

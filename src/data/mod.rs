@@ -8,8 +8,9 @@ pub mod inspection_feed;
 pub mod open;
 pub mod passive;
 pub mod rate;
+pub mod shared;
 pub mod socket;
 pub mod upload;
 
 pub use channel::Channel;
-pub use open::{DropReporter, Dropped, OpenError, Opening, Route, Terms};
+pub use open::{DropReporter, Dropped, OpenError, Opening, Refused, Route, Terms};

@@ -132,6 +132,8 @@ pub enum Refused {
     Unbound,
     /// Another client certificate.
     OtherClient,
+    /// It came to the port of all sessions, and may have been another's.
+    Ambiguous,
 }
 
 impl fmt::Display for OpenError {
@@ -162,6 +164,10 @@ impl fmt::Display for Refused {
             ),
             Self::OtherClient => formatter.write_str(
                 "The data connection must use the client certificate of the control connection",
+            ),
+            Self::Ambiguous => formatter.write_str(
+                "Several sessions of your address wait for a data connection: resume the TLS \
+                 session of the control connection, or have one at a time",
             ),
         }
     }

@@ -18,18 +18,18 @@ const BACKLOG: u32 = 8;
 /// `AddrInUse` when the whole range is taken.
 pub fn listen(address: SocketAddr, (first, last): (u16, u16)) -> io::Result<TcpListener> {
     if (first, last) == (0, 0) {
-        return bind(address, 0);
+        return bind(address, 0, BACKLOG);
     }
     let ports = u32::from(last.saturating_sub(first)) + 1;
     for _ in 0..TRIES {
-        match bind(address, port(first, random()? % ports)) {
+        match bind(address, port(first, random()? % ports), BACKLOG) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
             result => return result,
         }
     }
     let start = random()? % ports;
     for step in 0..ports {
-        match bind(address, port(first, (start + step) % ports)) {
+        match bind(address, port(first, (start + step) % ports), BACKLOG) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
             result => return result,
         }
@@ -47,7 +47,11 @@ fn random() -> io::Result<u32> {
     Ok(u32::from_ne_bytes(bytes))
 }
 
-fn bind(address: SocketAddr, port: u16) -> io::Result<TcpListener> {
+/// Listens at a port, which others are not to have, too.
+///
+/// # Errors
+/// `AddrInUse`, and those of the system.
+pub(super) fn bind(address: SocketAddr, port: u16, backlog: u32) -> io::Result<TcpListener> {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
@@ -55,7 +59,7 @@ fn bind(address: SocketAddr, port: u16) -> io::Result<TcpListener> {
     // A port whose last connection is in TIME_WAIT is free.
     socket.set_reuseaddr(true)?;
     socket.bind(with_port(address, port))?;
-    socket.listen(BACKLOG)
+    socket.listen(backlog)
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     config::{self, Loaded, Problem, Storage as Configured},
+    data::shared::SharedPorts,
     fair::Turns,
     gate::{Gates, event::Observers, listeners::Listeners},
     observe::{SessionLog, audit::Audit, metrics::Metrics, traces::Traces},
@@ -45,6 +46,7 @@ pub struct Resources {
     audit: Audit,
     metrics: Arc<Metrics>,
     traces: Traces,
+    shared_ports: Arc<SharedPorts>,
     storages: Mutex<Storages>,
     /// Dropped when all events have been told.
     ended: mpsc::Sender<()>,
@@ -110,6 +112,7 @@ impl Resources {
             audit,
             metrics: Arc::default(),
             traces: Traces::start(loaded, startup)?,
+            shared_ports: Arc::default(),
             storages: Mutex::new(storages),
             ended,
         })
@@ -207,7 +210,9 @@ impl Resources {
         self.bans.replace(&config.bans, prepared.denied);
         *self.opened() = prepared.storages;
         let (users, logins) = (self.users.clone(), self.logins.clone());
-        Arc::new(Generation::new(config.clone(), hosts, users, logins))
+        let ports = self.shared_ports.clone();
+        ports.close_others(config.data.shared_port());
+        Arc::new(Generation::new(config.clone(), hosts, users, logins, ports))
     }
 
     /// The users that are logged in.

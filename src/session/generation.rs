@@ -9,7 +9,7 @@ use std::{
 use super::{host::Hosts, users::Users};
 use crate::{
     config::{Advertise, Config},
-    data::rate::Rate,
+    data::{rate::Rate, shared::SharedPorts},
     fair::Turns,
 };
 
@@ -31,6 +31,8 @@ pub struct Generation {
     pub upload_rate: Option<Arc<Rate>>,
     /// All downloads together.
     pub download_rate: Option<Arc<Rate>>,
+    /// Ports for the data connections of all sessions.
+    pub shared_ports: Arc<SharedPorts>,
     /// Held by each session that began with it.
     pub sessions: Arc<()>,
     /// The addresses for the reply to PASV.
@@ -40,7 +42,13 @@ pub struct Generation {
 impl Generation {
     /// Puts the parts together.
     #[must_use]
-    pub fn new(config: Config, hosts: Hosts, users: Arc<Users>, logins: Arc<Turns>) -> Self {
+    pub fn new(
+        config: Config,
+        hosts: Hosts,
+        users: Arc<Users>,
+        logins: Arc<Turns>,
+        shared_ports: Arc<SharedPorts>,
+    ) -> Self {
         Self {
             upload_rate: Rate::new(config.limits.total_upload_rate).map(Arc::new),
             download_rate: Rate::new(config.limits.total_download_rate).map(Arc::new),
@@ -48,6 +56,7 @@ impl Generation {
             hosts,
             users,
             logins,
+            shared_ports,
             sessions: Arc::new(()),
             advertised: Advertised::default(),
         }

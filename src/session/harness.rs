@@ -155,7 +155,13 @@ impl Harness {
         let hosts = Hosts::new(default, built.collect());
         let limits = &config.limits;
         let logins = Turns::new(limits.concurrent_logins, limits.waiting_logins);
-        let generation = Generation::new(config, hosts, Arc::<Users>::default(), logins);
+        let generation = Generation::new(
+            config,
+            hosts,
+            Arc::<Users>::default(),
+            logins,
+            Arc::default(),
+        );
         Ok(Self {
             generation: Arc::new(generation),
             shutdown: watch::Sender::new(Shutdown::None),

@@ -75,15 +75,9 @@ impl UserSession<'_> {
     /// Listens where the control connection arrived.
     fn listen(&mut self) -> Result<u16, Failure> {
         self.connection.parameters.route = None;
-        let listener = passive::listen(
-            self.connection.local,
-            self.connection.generation.config.data.passive_ports,
-        );
-        let bound = listener.and_then(|listener| Ok((listener.local_addr()?.port(), listener)));
-        match bound {
-            Ok((port, listener)) => {
-                self.connection.parameters.route =
-                    Some(Route::Passive(Box::new(Arrivals::new(listener))));
+        match self.arrivals() {
+            Ok((port, arrivals)) => {
+                self.connection.parameters.route = Some(Route::Passive(Box::new(arrivals)));
                 Ok(port)
             }
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
@@ -103,6 +97,19 @@ impl UserSession<'_> {
                 Err(Reply::new(425, "Cannot listen for a data connection").into())
             }
         }
+    }
+
+    /// A port of the session's own, or the one of all sessions, where the configuration has one alone.
+    fn arrivals(&self) -> io::Result<(u16, Arrivals)> {
+        let (local, generation) = (self.connection.local, &self.connection.generation);
+        let ports = generation.config.data.passive_ports;
+        if let Some(port) = generation.config.data.shared_port() {
+            let at = address::with_port(local, port);
+            let seat = generation.shared_ports.seat(at, &self.connection.terms())?;
+            return Ok((port, Arrivals::shared(seat)));
+        }
+        let listener = passive::listen(local, ports)?;
+        Ok((listener.local_addr()?.port(), Arrivals::new(listener)))
     }
 
     /// PORT and EPRT: never to another host, never to a port that a service may have, checked

@@ -25,7 +25,10 @@ use super::{
     session_table,
 };
 use crate::{
-    data::{Channel, OpenError, Opening, Terms, channel::stalled, ending::Ending, socket::Meter},
+    data::{
+        Channel, OpenError, Opening, Refused, Terms, channel::stalled, ending::Ending,
+        socket::Meter,
+    },
     ftp::{
         command::{self, DuringTransfer},
         path::VirtualPath,
@@ -388,10 +391,10 @@ impl Transfer {
                 {
                     open_files::complain("a data connection could not be opened");
                 }
-                let code = if matches!(error, OpenError::Refused(_)) {
-                    522
-                } else {
-                    425
+                let code = match &error {
+                    OpenError::Refused(Refused::Ambiguous) => 425,
+                    OpenError::Refused(_) => 522,
+                    OpenError::Timeout | OpenError::Connect(_) => 425,
                 };
                 let cause = match &error {
                     OpenError::Connect(why) => format!("{error}: {why}"),

@@ -4,6 +4,7 @@ pub mod certificates;
 pub mod clients;
 mod der;
 pub mod errors;
+pub mod hello;
 mod in_force;
 mod ocsp;
 mod revocation;

@@ -9,6 +9,7 @@ use rustls::{
 
 use super::{
     clients,
+    hello::ClientHello,
     session_cache::Remembered,
     tickets::{Issuer, SessionTickets},
 };
@@ -126,6 +127,20 @@ impl SessionTls {
         // FileZilla offers this on data connections.
         data.alpn_protocols.push(b"ftp-data".to_vec());
         (Arc::new(data), issuer)
+    }
+
+    /// Whether a client that begins so would resume this session: by what can be seen from outside, which
+    /// the handshake has to prove.
+    #[must_use]
+    pub fn is_meant_by(&self, hello: &ClientHello) -> bool {
+        let labels = |ticket: &Vec<u8>| self.tickets.labels(ticket);
+        hello.tickets.iter().any(labels) || self.for_data.has(&hello.session_id)
+    }
+
+    /// Whether the client has resumed this session on a data connection.
+    #[must_use]
+    pub fn has_been_resumed(&self) -> bool {
+        self.tickets.has_been_resumed()
     }
 
     /// The oldest version that may be spoken.

@@ -21,6 +21,11 @@ impl Remembered {
             read_only: true,
         }
     }
+
+    /// Whether a session of TLS 1.2 has this number.
+    pub fn has(&self, number: &[u8]) -> bool {
+        self.session.get().is_some_and(|(own, _)| own == number)
+    }
 }
 
 impl StoresServerSessions for Remembered {

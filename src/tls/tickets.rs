@@ -19,7 +19,9 @@ use rustls::server::ProducesTickets;
 /// Connections whose tickets are remembered, the control connection apart: a client that keeps an
 /// older one than that has to take the control connection's.
 const TRUSTED: usize = 256;
-/// Bytes of a connection's number in front of its tickets.
+/// Bytes in front of a session's tickets, by which a connection is brought to its session.
+const LABEL_LEN: usize = 8;
+/// Bytes of a connection's number behind them.
 const NUMBER_LEN: usize = 4;
 /// The control connection's number.
 const CONTROL: u32 = 0;
@@ -34,6 +36,8 @@ const CONTROL: u32 = 0;
 /// One key for the life of the session: 2^32 tickets are out of reach.
 pub struct SessionTickets {
     key: LessSafeKey,
+    /// Proves nothing: it is sent in the clear.
+    label: [u8; LABEL_LEN],
     connections: AtomicU32,
     trusted: Mutex<VecDeque<u32>>,
 }
@@ -56,9 +60,11 @@ impl SessionTickets {
     /// # Errors
     /// When the system has no random numbers.
     pub fn control() -> Result<Issuer, Unspecified> {
-        let mut key = [0; 32];
+        let (mut key, mut label) = ([0; 32], [0; LABEL_LEN]);
         rand::fill(&mut key)?;
+        rand::fill(&mut label)?;
         let session = Self {
+            label,
             key: LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &key)?),
             connections: AtomicU32::new(CONTROL),
             trusted: Mutex::default(),
@@ -96,6 +102,19 @@ impl Issuer {
             gives: true,
             given: Given::default(),
         }
+    }
+
+    /// Whether a ticket is one of this session, as far as that can be seen from outside.
+    #[must_use]
+    pub fn labels(&self, ticket: &[u8]) -> bool {
+        ticket.starts_with(&self.session.label)
+    }
+
+    /// Whether a data connection of this session has resumed.
+    #[must_use]
+    pub fn has_been_resumed(&self) -> bool {
+        let trusted = self.session.trusted.lock();
+        !trusted.unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     /// Set when the first ticket of TLS 1.3 is made, and before it is sent.
@@ -150,12 +169,13 @@ impl ProducesTickets for Issuer {
         let mut nonce = [0; NONCE_LEN];
         rand::fill(&mut nonce).ok()?;
         let number = self.number.to_be_bytes();
-        let length = NUMBER_LEN + NONCE_LEN + plain.len() + AES_256_GCM.tag_len();
-        let mut ticket = Vec::with_capacity(length);
+        let head = LABEL_LEN + NUMBER_LEN + NONCE_LEN;
+        let mut ticket = Vec::with_capacity(head + plain.len() + AES_256_GCM.tag_len());
+        ticket.extend_from_slice(&self.session.label);
         ticket.extend_from_slice(&number);
         ticket.extend_from_slice(&nonce);
         ticket.extend_from_slice(plain);
-        let sealed = ticket.get_mut(NUMBER_LEN + NONCE_LEN..)?;
+        let sealed = ticket.get_mut(head..)?;
         let nonce = Nonce::assume_unique_for_key(nonce);
         let key = &self.session.key;
         let tag = key
@@ -169,6 +189,7 @@ impl ProducesTickets for Issuer {
     }
 
     fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
+        let ticket = ticket.strip_prefix(&self.session.label)?;
         let (number, rest) = ticket.split_first_chunk::<NUMBER_LEN>()?;
         if !self.session.trusts(u32::from_be_bytes(*number)) {
             return None;
@@ -237,7 +258,7 @@ mod tests {
         assert_eq!(control.next().decrypt(&tickets[1]), None);
         // Nobody can call a ticket the control connection's.
         let mut renamed = tickets[1].clone();
-        renamed[..NUMBER_LEN].copy_from_slice(&CONTROL.to_be_bytes());
+        renamed[LABEL_LEN..LABEL_LEN + NUMBER_LEN].copy_from_slice(&CONTROL.to_be_bytes());
         assert_eq!(control.next().decrypt(&renamed), None);
         // The number of those that are remembered is bounded; the control connection stays.
         for _ in 0..2 * TRUSTED {

@@ -1,12 +1,12 @@
 //! curl.
 
-use std::{fmt::Write, fs, process::Command};
+use std::{fmt::Write, fs, net::TcpListener, process::Command, thread};
 
 use tempfile::TempDir;
 
 use crate::{
     TREE, expect, installed, make_tree, run, same,
-    support::{Server, USER, Version, content, tls::VERSIONS},
+    support::{Server, Setup, USER, Version, content, tls::VERSIONS},
 };
 
 struct Curl<'a> {
@@ -202,4 +202,42 @@ fn without_epsv() {
         implicit: false,
     };
     assert_eq!(expect(curl.at("file").arg("--disable-epsv")), "content");
+}
+
+/// Many at once share one port for data: each finds its session by what it resumes, in TLS 1.2 by a session's number,
+/// as curl takes no tickets there.
+#[test]
+fn many_at_once_share_a_port() {
+    if !installed("curl") {
+        return;
+    }
+    let port = {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap().port()
+    };
+    let server = Setup::new()
+        .set("data.passive-ports", &format!("\"{port}\""))
+        .set("tls.data-binding", "\"require\"")
+        .start();
+    for number in 0..20 {
+        let bytes = content(100_000, number);
+        fs::write(server.home().join(format!("{number}")), bytes).unwrap();
+    }
+    thread::scope(|scope| {
+        for number in 0..20_u8 {
+            let server = &server;
+            scope.spawn(move || {
+                let curl = Curl {
+                    server,
+                    version: VERSIONS[usize::from(number) % VERSIONS.len()],
+                    implicit: number % 4 == 0,
+                };
+                let output = curl.at(&number.to_string()).output().unwrap();
+                let said = String::from_utf8_lossy(&output.stderr);
+                assert!(output.status.success(), "{number}: {said}");
+                let expected = fs::read(server.home().join(format!("{number}"))).unwrap();
+                assert!(output.stdout == expected, "{number}");
+            });
+        }
+    });
 }

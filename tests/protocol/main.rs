@@ -23,6 +23,7 @@ mod link_local;
 mod listings;
 mod login;
 mod memory;
+mod one_port;
 mod proxy;
 mod publication;
 mod revocation;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use super::*;
 use crate::gate::{
     SessionInfo,
-    event::{Event, Observer, Refused, Uploaded},
+    event::{Answer, Asked, Event, Observer, Refused, Uploaded},
 };
 
 /// As much of each event as a metric or a record of an audit would take.
@@ -42,6 +42,11 @@ impl Observer for Heard {
             Event::Connected => "connected".into(),
             Event::DataConnectionOpened { resumed } => format!("data, resumed: {resumed:?}"),
             Event::Disconnected { .. } => "disconnected".into(),
+            Event::Asked(Asked {
+                plugin,
+                answer: Answer::Decided(answer),
+                ..
+            }) => format!("asked {plugin}: {answer}"),
             _ => "another".into(),
         };
         self.0.lock().unwrap().push(format!("{user}: {text}"));
@@ -89,7 +94,9 @@ async fn it_hears_of_everything_once() {
     let heard = heard.0.lock().unwrap();
     let expected = [
         "nobody: connected",
+        "alice: asked accounts: deny",
         "alice: failed 1: accounts: wrong password",
+        "alice: asked accounts: accept",
         "alice: login by accounts to /alice",
         "alice: directory /a",
         "alice: rename /a /b",
@@ -99,6 +106,7 @@ async fn it_hears_of_everything_once() {
         "alice: logout",
         "alice: disconnected",
         "nobody: connected",
+        "bob: asked accounts: accept",
         "bob: login by accounts to /bob",
         "bob: denied make-directory /c",
         "bob: logout",
