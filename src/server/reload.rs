@@ -226,7 +226,7 @@ pub(super) async fn follow_accounts(running: Arc<Running>) {
     }
 }
 
-/// Looks at the files of revoked certificates and of OCSP responses, also of configurations that a reload
+/// Looks at the files of certificates, of revoked certificates and of OCSP responses, also of configurations that a reload
 /// has replaced, as their sessions may begin TLS anew.
 pub(super) async fn follow_certificates(running: Arc<Running>) {
     loop {
@@ -236,7 +236,6 @@ pub(super) async fn follow_certificates(running: Arc<Running>) {
         for (index, generation) in generations.iter().enumerate() {
             let is_newest = index + 1 == generations.len();
             let hosts = generation.hosts.iter().map(|host| host.tls.in_force());
-            let hosts = hosts.filter(|one| !one.follows_nothing());
             followed.extend(hosts.map(|one| (one.clone(), is_newest)));
         }
         // A file system that hangs must not keep a configuration.
@@ -251,8 +250,8 @@ pub(super) async fn follow_certificates(running: Arc<Running>) {
         if timeout(LOOK, &mut looking).await.is_err() {
             tracing::warn!(
                 limit = ?LOOK,
-                "revocation lists and OCSP responses cannot be looked at: does their file system \
-                 hang?"
+                "certificates, revocation lists and OCSP responses cannot be looked at: does their \
+                 file system hang?"
             );
             let _ = looking.await;
         }

@@ -100,7 +100,9 @@ impl Identity {
         };
         let names = dns_names(leaf);
         let warnings = chain.iter().filter_map(validity::warning).map(|text| {
-            let text = format!("{text}: clients refuse what has expired, and a renewed one takes effect with a reload");
+            let text = format!(
+                "{text}: clients refuse what has expired, and a renewed file takes effect at once"
+            );
             bad_chain(&text)
         });
         let warnings = warnings.collect();

@@ -1,5 +1,5 @@
-//! The part of TLS that follows its files while the server runs: lists of revoked certificates, and OCSP
-//! responses. Each session keeps what was in force when its handshake began.
+//! The part of TLS that follows its files while the server runs: certificates and their keys, lists of revoked
+//! certificates, and OCSP responses. Each session keeps what was in force when its handshake began.
 
 use std::{
     path::PathBuf,
@@ -25,7 +25,7 @@ use super::{
     revocation::{self, Lists},
     validity,
 };
-use crate::config::{Stamp, TlsVersion, regular};
+use crate::config::{self, Stamp, TlsVersion, regular};
 
 /// The fate of a file that will not do.
 const LAST_GOOD: &str = "the last good one stays in force";
@@ -33,12 +33,11 @@ const LAST_GOOD: &str = "the last good one stays in force";
 /// All that does not change, and how it stands with what does.
 pub struct InForce {
     provider: Arc<CryptoProvider>,
-    minimum_version: TlsVersion,
-    tables: Vec<Certificates>,
+    config: config::Tls,
     authorities: Option<Authorities>,
     current: RwLock<Current>,
     lists: Mutex<(Watched, Lists)>,
-    staples: Mutex<(Watched, Vec<Stapled>)>,
+    served: Mutex<Served>,
     /// Counts the changes of lists.
     revision: AtomicU64,
 }
@@ -49,6 +48,14 @@ pub(super) struct Current {
     pub base: Arc<ServerConfig>,
     pub clients: Arc<dyn ClientCertVerifier>,
     pub resolver: Arc<Resolver>,
+}
+
+/// The certificates, and what is stapled to them.
+struct Served {
+    certificates: Watched,
+    tables: Vec<Certificates>,
+    responses: Watched,
+    staples: Vec<Stapled>,
 }
 
 /// A response, and the certificate that it is stapled to.
@@ -63,37 +70,45 @@ struct Stapled {
 }
 
 impl InForce {
-    /// Reads lists and responses; with warnings of lists whose time is over, or soon will be.
+    /// Reads certificates, lists and responses; with warnings of what is over, or soon will be.
     ///
     /// # Errors
     /// The file that cannot be read or used, with its key.
     pub(super) fn new(
         provider: Arc<CryptoProvider>,
-        minimum_version: TlsVersion,
-        tables: Vec<Certificates>,
-        authorities: Option<Authorities>,
-        revocation: &[PathBuf],
+        config: &config::Tls,
         warnings: &mut Vec<Error>,
     ) -> Result<Self, Error> {
+        let certificates = Watched::new(certificate_files(config));
+        let tables = read_tables(&provider, config)?;
+        warnings.extend(warnings_of(&tables));
+        let authorities = Authorities::read(config, &provider, warnings)?;
         // They are of no use where certificates are not asked for.
-        let files = authorities.iter().flat_map(|_| revocation.to_vec());
+        let files = authorities
+            .iter()
+            .flat_map(|_| config.client_revocation.clone());
         let watched = Watched::new(files.collect());
         let mut lists = read_lists(&watched.files, authorities.as_ref())?;
         warnings.extend(lists.warn());
         let responses = tables.iter().flat_map(|table| table.responses.clone());
-        let staples_watched = Watched::new(responses.collect());
+        let responses = Watched::new(responses.collect());
         let staples = read_staples(&tables, &provider)?;
         let clients = verifier(authorities.as_ref(), &mut lists)?;
         let resolver = resolver(&tables, &staples);
-        let current = current(&provider, minimum_version, clients, resolver)?;
+        let current = current(&provider, config.minimum_version, clients, resolver)?;
+        let served = Served {
+            certificates,
+            tables,
+            responses,
+            staples,
+        };
         Ok(Self {
             provider,
-            minimum_version,
-            tables,
+            config: config.clone(),
             authorities,
             current: RwLock::new(current),
             lists: Mutex::new((watched, lists)),
-            staples: Mutex::new((staples_watched, staples)),
+            served: Mutex::new(served),
             revision: AtomicU64::new(0),
         })
     }
@@ -107,7 +122,7 @@ impl InForce {
     /// The end of the first certificate of each chain, with its key and its subject.
     pub(super) fn expiries(&self) -> Vec<(String, String, i64)> {
         let mut all = Vec::new();
-        for table in &self.tables {
+        for table in &lock(&self.served).tables {
             let count = table.identities.len();
             for (index, identity) in table.identities.iter().enumerate() {
                 let key = key_of("certificate", count, index);
@@ -126,7 +141,7 @@ impl InForce {
     /// None in practice: the versions are those of the provider.
     pub(super) fn https(&self) -> Result<Arc<ServerConfig>, rustls::Error> {
         let mut config = ServerConfig::builder_with_provider(self.provider.clone())
-            .with_protocol_versions(versions(self.minimum_version))?
+            .with_protocol_versions(versions(self.config.minimum_version))?
             .with_no_client_auth()
             .with_cert_resolver(self.current().resolver);
         config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -141,18 +156,12 @@ impl InForce {
         self.revision.load(Relaxed)
     }
 
-    /// Whether there is nothing to look at.
-    #[must_use]
-    pub fn follows_nothing(&self) -> bool {
-        lock(&self.lists).0.files.is_empty() && lock(&self.staples).0.files.is_empty()
-    }
-
     /// Looks at the files, and puts in force what has changed. Whatever cannot be read or used leaves in
     /// force what was; `tell` says so in the log. Reading blocks.
     pub fn follow(&self, tell: bool) {
         let result = self
             .follow_lists(tell)
-            .and_then(|()| self.follow_staples(tell));
+            .and_then(|()| self.follow_served(tell));
         if let Err(error) = result {
             // It could be built once, from other files.
             tracing::error!(%error, "TLS cannot be set up anew, and stays as it was");
@@ -191,13 +200,58 @@ impl InForce {
         Ok(())
     }
 
-    fn follow_staples(&self, tell: bool) -> Result<(), Error> {
-        let mut guard = lock(&self.staples);
-        let (watched, staples) = &mut *guard;
+    fn follow_served(&self, tell: bool) -> Result<(), Error> {
+        let mut served = lock(&self.served);
+        let renewed = self.follow_certificates(&mut served, tell);
+        self.follow_staples(&mut served, renewed, tell)
+    }
+
+    /// Whether there are others now.
+    fn follow_certificates(&self, served: &mut Served, tell: bool) -> bool {
+        let watched = &mut served.certificates;
+        if !watched.changed() {
+            return false;
+        }
+        match read_tables(&self.provider, &self.config) {
+            Ok(tables) => {
+                let mended = watched.succeeded();
+                let changed = !same(&tables, &served.tables);
+                if tell && (changed || mended) {
+                    let files = watched.names();
+                    tracing::info!(
+                        files,
+                        "the certificates are read anew: new sessions get them"
+                    );
+                    for warning in warnings_of(&tables) {
+                        tracing::warn!("{warning}");
+                    }
+                }
+                served.tables = tables;
+                changed
+            }
+            Err(error) => {
+                watched.failed(&error, LAST_GOOD, tell);
+                false
+            }
+        }
+    }
+
+    fn follow_staples(&self, served: &mut Served, renewed: bool, tell: bool) -> Result<(), Error> {
+        let Served {
+            tables,
+            responses: watched,
+            staples,
+            ..
+        } = served;
+        if renewed {
+            // They are about the certificates that were there before, unless they are read again.
+            staples.clear();
+            watched.read_again();
+        }
         let mut new = staples.clone();
         let mut mended = false;
         if watched.changed() {
-            match read_staples(&self.tables, &self.provider) {
+            match read_staples(tables, &self.provider) {
                 Ok(read) => {
                     mended = watched.succeeded();
                     new = read;
@@ -219,8 +273,9 @@ impl InForce {
             let over = stapled.until.is_some_and(|until| until <= now);
             if over && tell {
                 let text = "it has expired, and is not stapled any more: clients refuse such";
+                let table = tables.get(stapled.table);
                 let error = Error::file(
-                    &self.setting(stapled.table),
+                    table.map_or("", |table| &table.setting),
                     &stapled.key,
                     &stapled.file,
                     &text,
@@ -229,16 +284,11 @@ impl InForce {
             }
             !over
         });
-        if new != *staples {
-            self.replace(self.current().clients, resolver(&self.tables, &new))?;
+        if renewed || new != *staples {
+            self.replace(self.current().clients, resolver(tables, &new))?;
             *staples = new;
         }
         Ok(())
-    }
-
-    fn setting(&self, table: usize) -> String {
-        let table = self.tables.get(table);
-        table.map_or_else(String::new, |table| table.setting.clone())
     }
 
     fn replace(
@@ -246,10 +296,57 @@ impl InForce {
         clients: Arc<dyn ClientCertVerifier>,
         resolver: Arc<Resolver>,
     ) -> Result<(), Error> {
-        let new = current(&self.provider, self.minimum_version, clients, resolver)?;
+        let minimum = self.config.minimum_version;
+        let new = current(&self.provider, minimum, clients, resolver)?;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = new;
         Ok(())
     }
+}
+
+/// The tables of `[tls]`, and of each `[[tls.host]]`.
+fn read_tables(
+    provider: &CryptoProvider,
+    config: &config::Tls,
+) -> Result<Vec<Certificates>, Error> {
+    let mut tables = vec![Certificates::read(
+        provider,
+        "tls",
+        &config.certificate,
+        &config.key,
+        &config.ocsp_response,
+    )?];
+    for (index, host) in config.host.iter().enumerate() {
+        let setting = format!("tls.host[{index}]");
+        let (certificates, keys) = (&host.certificate, &host.key);
+        let responses = &host.ocsp_response;
+        let read = Certificates::read(provider, &setting, certificates, keys, responses);
+        tables.push(read?);
+    }
+    Ok(tables)
+}
+
+fn certificate_files(config: &config::Tls) -> Vec<PathBuf> {
+    let hosts = config.host.iter();
+    let hosts = hosts.flat_map(|host| host.certificate.iter().chain(&host.key));
+    let own = config.certificate.iter().chain(&config.key);
+    own.chain(hosts).cloned().collect()
+}
+
+fn warnings_of(tables: &[Certificates]) -> impl Iterator<Item = Error> {
+    let identities = tables.iter().flat_map(|table| &table.identities);
+    identities.flat_map(|identity| identity.warnings.iter().cloned())
+}
+
+/// Whether both have the same certificates; their keys are those of the certificates.
+fn same(one: &[Certificates], other: &[Certificates]) -> bool {
+    let chains = |tables: &[Certificates]| -> Vec<Vec<_>> {
+        let chains = |table: &Certificates| {
+            let all = table.identities.iter();
+            all.map(|identity| identity.key.cert.clone()).collect()
+        };
+        tables.iter().map(chains).collect()
+    };
+    chains(one) == chains(other)
 }
 
 fn read_lists(files: &[PathBuf], authorities: Option<&Authorities>) -> Result<Lists, Error> {
@@ -377,6 +474,11 @@ impl Watched {
         }
         self.stamps = self.files.iter().map(|file| Stamp::of(file)).collect();
         true
+    }
+
+    /// They have to be read, whether they have changed or not.
+    fn read_again(&mut self) {
+        self.problem.get_or_insert_default();
     }
 
     /// They do; whether the log says that they do not.

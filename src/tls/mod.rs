@@ -23,7 +23,6 @@ use rustls::{
     pki_types::pem,
 };
 
-use self::{certificates::Certificates, clients::Authorities};
 pub use self::{clients::Rejected, in_force::InForce, session::SessionTls};
 use crate::{
     config::{self, TlsVersion},
@@ -72,33 +71,8 @@ impl Tls {
     /// The file that cannot be read or used, with its key.
     pub fn new(config: &config::Tls) -> Result<Self, Error> {
         let provider = Arc::new(provider());
-        let mut tables = vec![Certificates::read(
-            &provider,
-            "tls",
-            &config.certificate,
-            &config.key,
-            &config.ocsp_response,
-        )?];
-        for (index, host) in config.host.iter().enumerate() {
-            let setting = format!("tls.host[{index}]");
-            let (certificates, keys) = (&host.certificate, &host.key);
-            let responses = &host.ocsp_response;
-            let read = Certificates::read(&provider, &setting, certificates, keys, responses);
-            tables.push(read?);
-        }
-        let identities = tables.iter().flat_map(|table| &table.identities);
-        let mut warnings: Vec<Error> = identities
-            .flat_map(|identity| identity.warnings.iter().cloned())
-            .collect();
-        let authorities = Authorities::read(config, &provider, &mut warnings)?;
-        let in_force = InForce::new(
-            provider,
-            config.minimum_version,
-            tables,
-            authorities,
-            &config.client_revocation,
-            &mut warnings,
-        )?;
+        let mut warnings = Vec::new();
+        let in_force = InForce::new(provider, config, &mut warnings)?;
         Ok(Self {
             in_force: Arc::new(in_force),
             binding: config.data_binding,

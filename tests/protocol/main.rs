@@ -26,6 +26,7 @@ mod memory;
 mod one_port;
 mod proxy;
 mod publication;
+mod renewal;
 mod revocation;
 mod side_by_side;
 mod stapling;
