@@ -4,6 +4,7 @@
 //! [`gate`], touches [`storage`] and leaves as a reply; bytes move over [`data`] connections, and uploads
 //! stay in the [`spool`] until they are approved. The gates are answered by components in a sandbox ([`plugin`]), whose authors have the [`kit`].
 
+pub mod acme;
 pub mod allocator;
 pub mod cli;
 pub mod config;
@@ -12,7 +13,6 @@ pub mod data;
 pub mod fair;
 pub mod ftp;
 pub mod gate;
-#[cfg(feature = "traces")]
 pub mod http_client;
 pub mod kit;
 pub mod observe;

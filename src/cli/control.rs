@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use http::Method;
+use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Failure, Source, files, output};
 use crate::{
     plugin::Taken,
     server::{
-        admin::messages::{Broken, Done, GenerationUse, LogLevel, Plugin, Status},
+        admin::messages::{AcmeStatus, Broken, Done, GenerationUse, LogLevel, Plugin, Status},
         control::{self, AskError},
     },
     types::access::{Wanted, explain},
@@ -116,6 +117,28 @@ pub(super) fn escaped(text: &str) -> String {
     out
 }
 
+fn acme(acme: &AcmeStatus) -> [String; 2] {
+    let day = |seconds: u64| {
+        let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+        let time = Timestamp::from_second(seconds).unwrap_or_default();
+        time.strftime("%Y-%m-%d").to_string()
+    };
+    let names = acme.names.join(", ");
+    let expires = match acme.expires {
+        Some(expires) => format!("expires on {}", day(expires)),
+        None => "NONE YET".to_owned(),
+    };
+    let next = match (&acme.error, acme.next) {
+        (Some(error), _) => format!("; THE LAST ORDER FAILED: {error}"),
+        (None, Some(next)) => format!("; is renewed on {}", day(next)),
+        (None, None) => String::new(),
+    };
+    row(
+        "certificate",
+        format!("by ACME for {names}: {expires}{next}"),
+    )
+}
+
 fn shown(status: &Status) -> String {
     let mut rows = vec![
         row("version", status.version.clone()),
@@ -142,6 +165,7 @@ fn shown(status: &Status) -> String {
     if let Some(address) = &status.metrics {
         rows.push(row("metrics", format!("http://{address}/metrics")));
     }
+    rows.extend(status.acme.iter().map(acme));
     rows.extend(status.walls.iter().map(|wall| {
         let stands = if wall.stands { "" } else { "DOES NOT STAND: " };
         row("wall", format!("{}: {stands}{}", wall.name, wall.text))

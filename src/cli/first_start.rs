@@ -13,7 +13,8 @@ use super::{
 use zeroize::Zeroizing;
 
 use crate::{
-    config::{Config, Loaded, Problem},
+    acme::store::Store,
+    config::{Challenge, Config, Loaded, Problem},
     ftp::secret::Secret,
     passwords,
     server::{Listening, TlsStart},
@@ -54,9 +55,20 @@ pub fn prepare(loaded: &mut Loaded, startup: &Startup) -> Result<Info, Problem> 
     let state = loaded.config.server.state.clone();
     make_directory(loaded, startup, "server.state", &state)?;
 
+    let acme = loaded.config.acme.is_used();
+    if acme {
+        acme_files(loaded, startup)?;
+    }
     let self_signed = loaded.config.tls.certificate.is_empty();
-    if self_signed {
-        let (certificate, key) = certificate(loaded, startup)?;
+    if acme {
+        // Until the authority gives one: it is replaced in its place.
+        let directory = Store::of(&state).directory().to_owned();
+        let (certificate, key) = certificate(loaded, startup, &directory)?;
+        loaded.config.tls.certificate.insert(0, certificate);
+        loaded.config.tls.key.insert(0, key);
+    } else if self_signed {
+        let directory = state.join(self_signed::DIRECTORY);
+        let (certificate, key) = certificate(loaded, startup, &directory)?;
         loaded.config.tls.certificate = vec![certificate];
         loaded.config.tls.key = vec![key];
     }
@@ -73,7 +85,7 @@ pub fn prepare(loaded: &mut Loaded, startup: &Startup) -> Result<Info, Problem> 
         .or_else(|| config.storage.values().next());
     Ok(Info {
         certificate: config.tls.certificate.first().cloned().unwrap_or_default(),
-        self_signed,
+        self_signed: self_signed && !acme,
         users: users_file::path(config).ok(),
         files: storage.map(|storage| storage.root.clone()),
         first_user: kept.exists().then_some(kept),
@@ -92,20 +104,34 @@ fn make_directory(
         .map_err(|error| loaded.problem(key, files::failed(directory, "made", &error)))
 }
 
+/// The directories of ACME.
+fn acme_files(loaded: &Loaded, startup: &Startup) -> Result<(), Problem> {
+    let store = Store::of(&loaded.config.server.state);
+    make_directory(loaded, startup, "acme.names", store.directory())?;
+    let acme = &loaded.config.acme;
+    if acme.challenge == Challenge::Dns01 {
+        make_directory(loaded, startup, "acme.dns-directory", &acme.dns_directory)?;
+    }
+    Ok(())
+}
+
 /// The certificate and the key of a configuration that names none.
-fn certificate(loaded: &Loaded, startup: &Startup) -> Result<(PathBuf, PathBuf), Problem> {
+fn certificate(
+    loaded: &Loaded,
+    startup: &Startup,
+    directory: &Path,
+) -> Result<(PathBuf, PathBuf), Problem> {
     const KEY: &str = "tls.certificate";
     let server = &loaded.config.server;
-    let directory = server.state.join(self_signed::DIRECTORY);
     let problem = |error| {
         loaded.problem(
             KEY,
             format!("no certificate is named, and none can be made: {error}"),
         )
     };
-    let mut place = directory.clone();
-    if !self_signed::is_there(&directory) {
-        make_directory(loaded, startup, KEY, &directory)?;
+    let mut place = directory.to_owned();
+    if !self_signed::is_there(directory) {
+        make_directory(loaded, startup, KEY, directory)?;
         let file = directory.join(self_signed::CERTIFICATE);
         startup
             .try_to_make(&file)

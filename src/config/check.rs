@@ -7,12 +7,15 @@ use std::{
 };
 
 use super::{
-    Advertise, Binding, ClientCertificates, CloseNotify, Config, Grants, LateVerdict, Plugin,
-    Uploads, grants::Place, path::KeyPath, schema, tls::guest,
+    Advertise, Binding, Challenge, ClientCertificates, CloseNotify, Config, Grants, LateVerdict,
+    Plugin, Uploads, grants::Place, path::KeyPath, schema, tls::guest,
 };
 use crate::{
     startup::overlap,
-    types::{OnFailure, dns::is_dns_name},
+    types::{
+        OnFailure,
+        dns::{is_dns_name, is_host_name},
+    },
 };
 
 /// The errors and warnings, each with its key.
@@ -30,6 +33,7 @@ pub fn check(config: &Config) -> Findings {
     };
     server(config, &mut findings);
     tls(config, &mut findings);
+    acme(config, &mut findings);
     data(config, &mut findings);
     limits(config, &mut findings);
     storages(config, &mut findings);
@@ -89,6 +93,7 @@ fn server(config: &Config, findings: &mut Findings) {
     for (key, address) in [
         ("admin.listen", config.admin.listen),
         ("metrics.listen", config.metrics.listen),
+        ("acme.http-listen", config.acme.listens()),
     ] {
         let Some(address) = address else { continue };
         match seen.iter().find(|(other, _)| overlap(address, **other)) {
@@ -136,7 +141,7 @@ fn tls(config: &Config, findings: &mut Findings) {
             );
         }
     }
-    if tls.certificate.is_empty() {
+    if tls.certificate.is_empty() && !config.acme.is_used() {
         if !tls.ocsp_response.is_empty() {
             findings.error(
                 "tls.ocsp-response",
@@ -229,6 +234,53 @@ fn pairs(table: &str, certificates: &[PathBuf], keys: &[PathBuf], findings: &mut
                  {certificates}"
             ),
         ),
+    }
+}
+
+fn acme(config: &Config, findings: &mut Findings) {
+    let acme = &config.acme;
+    if !acme.is_used() {
+        return;
+    }
+    for (index, name) in acme.names.iter().enumerate() {
+        let key = format!("acme.names[{index}]");
+        let wildcard = name.strip_prefix("*.");
+        if !is_host_name(wildcard.unwrap_or(name)) {
+            findings.error(key, format!("expected a DNS name, found {name:?}"));
+        } else if wildcard.is_some() && acme.challenge != Challenge::Dns01 {
+            findings.error(key, "a wildcard takes acme.challenge = \"dns-01\"");
+        }
+    }
+    if acme.service().is_none() {
+        let found = &acme.directory;
+        let text = format!("expected a URL of https, found {found:?}");
+        findings.error("acme.directory", text);
+    }
+    if !acme.agree_to_terms {
+        findings.error(
+            "acme.agree-to-terms",
+            "expected true: the authority gives no certificate to those who do not agree",
+        );
+    }
+    for (index, contact) in acme.contact.iter().enumerate() {
+        if !contact.starts_with("mailto:") {
+            findings.error(
+                format!("acme.contact[{index}]"),
+                format!("expected a URL such as \"mailto:ops@example.org\", found {contact:?}"),
+            );
+        }
+    }
+    if acme.external_account.is_some() != acme.external_account_key.is_some() {
+        findings.error(
+            "acme.external-account",
+            "expected external-account and external-account-key together",
+        );
+    }
+    if acme.challenge == Challenge::TlsAlpn01 && config.server.listen_implicit.is_empty() {
+        findings.error(
+            "acme.challenge",
+            "\"tls-alpn-01\" takes an address of server.listen-implicit, to which port 443 leads",
+        );
     }
 }
 

@@ -239,6 +239,14 @@ impl Loaded {
             file.iter_mut().for_each(|file| join(&logs, file));
         }
         join(&logs, &mut config.log.file);
+        join(state, &mut config.acme.dns_directory);
+        let acme = &mut config.acme;
+        for (key, file) in [
+            ("acme.authorities", &mut acme.authorities),
+            ("acme.external-account-key", &mut acme.external_account_key),
+        ] {
+            file.iter_mut().for_each(|file| join(base(key), file));
+        }
         if let Some(file) = &mut config.traces.authorities {
             join(base("traces.authorities"), file);
         }

@@ -8,6 +8,7 @@
 //! [`load`] reads the file and what the command line overrides, and remembers where each key was
 //! said, so that whoever finds fault with a value later can name the place: [`Loaded::locate`].
 
+mod acme;
 mod admin;
 mod audit;
 mod bans;
@@ -48,6 +49,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use smart_default::SmartDefault;
 
+pub use acme::{Acme, Challenge};
 pub use admin::Admin;
 pub use audit::Audit;
 pub use bans::Bans;
@@ -79,6 +81,8 @@ pub struct Config {
     pub server: Server,
     /// Certificates, and what connections have to meet.
     pub tls: Tls,
+    /// The server's certificate by ACME.
+    pub acme: Acme,
     /// Data connections.
     pub data: Data,
     /// Limits of sessions, logins and transfers.

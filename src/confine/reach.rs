@@ -9,7 +9,8 @@ use std::{
 };
 
 use crate::{
-    config::{self, Advertise, Grants, Loaded, Problem, grants},
+    acme::store::Store,
+    config::{self, Advertise, Challenge, Grants, Loaded, Problem, grants},
     server::bans,
     spool::Storage,
 };
@@ -138,6 +139,24 @@ impl Reach {
         if data.active {
             reach.bind(0..=0, "data.active");
             reach.connect(1024..=u16::MAX, "data.active");
+        }
+        if let Some(service) = config.acme.service().filter(|_| config.acme.is_used()) {
+            let store = Store::of(state);
+            reach.directory(store.directory(), Access::Write, "acme.names");
+            reach.service(&service, "acme.directory");
+            for (key, file) in [
+                ("acme.authorities", &config.acme.authorities),
+                (
+                    "acme.external-account-key",
+                    &config.acme.external_account_key,
+                ),
+            ] {
+                file.iter().for_each(|file| reach.file(file, key));
+            }
+            if config.acme.challenge == Challenge::Dns01 {
+                let directory = &config.acme.dns_directory;
+                reach.directory(directory, Access::Write, "acme.dns-directory");
+            }
         }
         if let Some((service, _)) = config.traces.collector() {
             reach.service(&service, "traces.endpoint");

@@ -18,7 +18,7 @@ mod warnings;
 use std::{
     fmt, io,
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, SystemTime},
 };
 
@@ -41,7 +41,8 @@ use self::{
     signal::Sign,
 };
 use crate::{
-    config::{Config, Loaded, Problem},
+    acme::{self, Keeper, store::Store},
+    config::{self, Config, Loaded, Problem},
     confine::{self, Confinement, Loader},
     observe::{self, audit::Audit},
     open_files,
@@ -49,6 +50,7 @@ use crate::{
     session::{Shutdown, generation::Generation},
     spool::Storage,
     startup::Startup,
+    types::BoxFuture,
 };
 
 /// How often broken uploads are looked through for old ones.
@@ -299,7 +301,10 @@ impl Server {
         let limits = &loaded.config.limits;
         let (shutdown, shutting_down) = watch::channel(Shutdown::None);
         let (alive, mut gone) = mpsc::channel::<()>(1);
+        let store = Store::of(&loaded.config.server.state);
+        let keeper = Keeper::new(store, resources.challenges().clone());
         let running = Arc::new(Running {
+            acme: keeper.report(),
             generations: Generations::new(&generation),
             acceptor: Arc::new(Acceptor::new(
                 generation,
@@ -320,7 +325,7 @@ impl Server {
                 .map(|one| one.address),
             metrics: admin
                 .iter()
-                .find(|one| !one.is_admin())
+                .find(|one| one.is_metrics())
                 .map(|one| one.address),
             current: tokio::sync::Mutex::new(Current {
                 loaded,
@@ -340,6 +345,7 @@ impl Server {
         let expiry = tokio::spawn(expire(running.clone()));
         let accounts = tokio::spawn(reload::follow_accounts(running.clone()));
         let certificates = tokio::spawn(reload::follow_certificates(running.clone()));
+        let acme = tokio::spawn(keep_certificate(keeper, running.clone()));
         let denied = tokio::spawn(bans::follow_denied(running.clone()));
         let bans = tokio::spawn(bans::keep(running.resources.bans().clone()));
         let control = tokio::spawn(control.serve(running.clone()));
@@ -375,6 +381,7 @@ impl Server {
         expiry.abort();
         accounts.abort();
         certificates.abort();
+        acme.abort();
         denied.abort();
         bans.abort();
         control.abort();
@@ -436,8 +443,26 @@ impl Server {
     }
 }
 
+/// Has the certificate kept of the configuration that is in force.
+async fn keep_certificate(keeper: Keeper, running: Arc<Running>) {
+    let current = {
+        let running = running.clone();
+        move || -> BoxFuture<'static, config::Acme> {
+            let running = running.clone();
+            Box::pin(async move { running.current.lock().await.loaded.config.acme.clone() })
+        }
+    };
+    let tell = move |outcome: Result<&str, &str>| {
+        let audit = running.resources.audit();
+        audit.administration("the server", "certificate", outcome);
+    };
+    keeper.keep(current, tell).await;
+}
+
 /// A server that serves.
 pub struct Running {
+    /// How the certificate of ACME stands.
+    acme: Arc<Mutex<acme::Report>>,
     acceptor: Arc<Acceptor>,
     generations: Generations,
     resources: Resources,

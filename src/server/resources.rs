@@ -13,6 +13,7 @@ use super::{
     warnings,
 };
 use crate::{
+    acme::challenges::Challenges,
     config::{self, Loaded, Problem, Storage as Configured},
     data::shared::SharedPorts,
     fair::Turns,
@@ -47,6 +48,7 @@ pub struct Resources {
     metrics: Arc<Metrics>,
     traces: Traces,
     shared_ports: Arc<SharedPorts>,
+    challenges: Arc<Challenges>,
     storages: Mutex<Storages>,
     /// Dropped when all events have been told.
     ended: mpsc::Sender<()>,
@@ -113,6 +115,7 @@ impl Resources {
             metrics: Arc::default(),
             traces: Traces::start(loaded, startup)?,
             shared_ports: Arc::default(),
+            challenges: Arc::default(),
             storages: Mutex::new(storages),
             ended,
         })
@@ -212,7 +215,14 @@ impl Resources {
         let (users, logins) = (self.users.clone(), self.logins.clone());
         let ports = self.shared_ports.clone();
         ports.close_others(config.data.shared_port());
-        Arc::new(Generation::new(config.clone(), hosts, users, logins, ports))
+        Arc::new(Generation::new(
+            config.clone(),
+            hosts,
+            users,
+            logins,
+            ports,
+            self.challenges.clone(),
+        ))
     }
 
     /// The users that are logged in.
@@ -233,6 +243,11 @@ impl Resources {
     /// The files of the audit.
     pub fn audit(&self) -> &Audit {
         &self.audit
+    }
+
+    /// The answers to authorities that ask whose a name is.
+    pub fn challenges(&self) -> &Arc<Challenges> {
+        &self.challenges
     }
 
     /// The way of spans to the collector.

@@ -11,7 +11,7 @@ use std::{
 };
 
 use rustls::{
-    AlertDescription, InvalidMessage, ServerConnection,
+    AlertDescription, InvalidMessage, ServerConfig, ServerConnection,
     server::{Acceptor, ClientHello},
 };
 use tokio::{
@@ -55,6 +55,14 @@ pub struct Control {
     decoder: LineDecoder,
     line_length: usize,
     send_timeout: Duration,
+}
+
+/// The TLS of a connection.
+pub enum Chosen {
+    /// That of a session.
+    Session(Arc<SessionTls>),
+    /// That of an authority that asks whose a name is: the handshake is the answer, and all.
+    Challenge(Arc<ServerConfig>),
 }
 
 enum ControlStream {
@@ -157,7 +165,7 @@ impl Control {
         &mut self,
         limit: Duration,
         minimum: TlsVersion,
-        choose: impl FnOnce(&ClientHello<'_>) -> io::Result<Arc<SessionTls>>,
+        choose: impl FnOnce(&ClientHello<'_>) -> io::Result<Chosen>,
     ) -> io::Result<&ServerConnection> {
         let ControlStream::Plain(mut wire) =
             std::mem::replace(&mut self.stream, ControlStream::Gone)
@@ -179,7 +187,15 @@ impl Control {
                     return Err(error);
                 }
             };
-            let tls = choose(&hello.client_hello())?;
+            let tls = match choose(&hello.client_hello())? {
+                Chosen::Session(tls) => tls,
+                Chosen::Challenge(config) => {
+                    hello.into_stream(config).await?.shutdown().await?;
+                    return Err(io::Error::other(
+                        "this was an authority's question, by ACME",
+                    ));
+                }
+            };
             minimum = tls.minimum_version();
             hello.into_stream(tls.control()).await
         };

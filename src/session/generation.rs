@@ -8,6 +8,7 @@ use std::{
 
 use super::{host::Hosts, users::Users};
 use crate::{
+    acme::challenges::Challenges,
     config::{Advertise, Config},
     data::{rate::Rate, shared::SharedPorts},
     fair::Turns,
@@ -33,6 +34,8 @@ pub struct Generation {
     pub download_rate: Option<Arc<Rate>>,
     /// Ports for the data connections of all sessions.
     pub shared_ports: Arc<SharedPorts>,
+    /// The answers to authorities that ask.
+    pub challenges: Arc<Challenges>,
     /// Held by each session that began with it.
     pub sessions: Arc<()>,
     /// The addresses for the reply to PASV.
@@ -48,6 +51,7 @@ impl Generation {
         users: Arc<Users>,
         logins: Arc<Turns>,
         shared_ports: Arc<SharedPorts>,
+        challenges: Arc<Challenges>,
     ) -> Self {
         Self {
             upload_rate: Rate::new(config.limits.total_upload_rate).map(Arc::new),
@@ -57,6 +61,7 @@ impl Generation {
             users,
             logins,
             shared_ports,
+            challenges,
             sessions: Arc::new(()),
             advertised: Advertised::default(),
         }

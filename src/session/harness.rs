@@ -161,6 +161,7 @@ impl Harness {
             Arc::<Users>::default(),
             logins,
             Arc::default(),
+            Arc::default(),
         );
         Ok(Self {
             generation: Arc::new(generation),

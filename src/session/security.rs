@@ -10,6 +10,7 @@ use rustls::server::ClientHello;
 use super::{
     Next, Session,
     connection::{Connection, Transport},
+    control::Chosen,
     state::{LoginState, Parameters},
 };
 use crate::{
@@ -96,12 +97,15 @@ impl Connection {
         // The host that the client names has the say on what it has to show.
         let mut chosen = None;
         let choose = |hello: &ClientHello<'_>| {
+            if let Some(config) = self.generation.challenges.tls(hello) {
+                return Ok(Chosen::Challenge(config));
+            }
             let named = hello.server_name();
             let host = named.and_then(|name| self.generation.hosts.by_name(name));
             let host = host.unwrap_or(&self.host).clone();
             let tls = Arc::new(host.tls.session().map_err(io::Error::other)?);
             chosen = Some((host, tls.clone()));
-            Ok(tls)
+            Ok(Chosen::Session(tls))
         };
         let shaken = self.control.protect(limit, minimum, choose).await;
         let shaken = shaken.and_then(|connection| {

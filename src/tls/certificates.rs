@@ -151,7 +151,8 @@ fn misfit(found: &CertifiedKey, certificate: &Path, error: &rustls::Error) -> St
     }
 }
 
-fn dns_names(leaf: &CertificateDer<'_>) -> Vec<String> {
+/// The DNS names that a certificate is for, in lower case and in order.
+pub(crate) fn dns_names(leaf: &CertificateDer<'_>) -> Vec<String> {
     let Ok((_, certificate)) = X509Certificate::from_der(leaf) else {
         return Vec::new();
     };

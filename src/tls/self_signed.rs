@@ -24,7 +24,7 @@ pub const DIRECTORY: &str = "tls";
 /// The certificate's name there.
 pub const CERTIFICATE: &str = "certificate.pem";
 /// The key's name there.
-const PRIVATE: &str = "key.pem";
+pub const PRIVATE: &str = "key.pem";
 
 const DAY: Duration = Duration::from_secs(86_400);
 /// Apple's clients refuse server certificates of more than 825 days, self-signed ones included.

@@ -10,6 +10,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod acme;
 mod binding;
 mod certificates;
 mod close;

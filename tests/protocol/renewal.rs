@@ -18,8 +18,7 @@ fn replace(file: &Path, content: &str) {
 /// The certificate that new sessions get.
 fn shown(server: &Server) -> Vec<u8> {
     let client = server.secure(&Tls::new());
-    let shown = client.connection().peer_certificates().unwrap()[0].to_vec();
-    shown
+    client.connection().peer_certificates().unwrap()[0].to_vec()
 }
 
 fn with(identity: &Identity) -> Setup {

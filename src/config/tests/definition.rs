@@ -445,6 +445,9 @@ fn keys_that_take_a_restart_are_told_when_they_change() {
         .map(|key| key.name)
         .collect();
     let expected = [
+        "acme.challenge",
+        "acme.dns-directory",
+        "acme.http-listen",
         "admin.listen",
         "audit.file",
         "audit.xferlog",

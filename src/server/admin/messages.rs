@@ -290,6 +290,9 @@ pub struct Status {
     /// Where metrics are served to anybody.
     #[serde(default)]
     pub metrics: Option<SocketAddr>,
+    /// The certificate that the server gets by itself.
+    #[serde(default)]
+    pub acme: Option<AcmeStatus>,
     /// Lines of the log that were dropped since the start.
     #[serde(default)]
     pub log_dropped: u64,
@@ -330,6 +333,20 @@ pub struct Status {
     /// The walls around the process.
     #[serde(default)]
     pub walls: Vec<Wall>,
+}
+
+/// A certificate by ACME.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct AcmeStatus {
+    /// Its names.
+    pub names: Vec<String>,
+    /// When it ends, in seconds since 1970; none as long as the authority has given none.
+    pub expires: Option<u64>,
+    /// When it is to be renewed, or ordered again, in seconds since 1970.
+    pub next: Option<u64>,
+    /// Why the last order failed.
+    pub error: Option<String>,
 }
 
 /// A broken upload that waits to be resumed.

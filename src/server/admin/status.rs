@@ -1,14 +1,17 @@
 //! How the server is, and a reload.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use axum::{Extension, Json, extract::State};
 
 use super::{
     Actor, Deed, Query, Refused, Server, done,
-    messages::{Broken, Page, Plugin, Status, Uploads, seconds_since},
+    messages::{AcmeStatus, Broken, Page, Plugin, Status, Uploads, seconds_since},
 };
-use crate::{gate::health::PluginHealth, observe, server::Running};
+use crate::{acme, gate::health::PluginHealth, observe, server::Running};
 
 pub(super) async fn status(State(running): Server) -> Json<Status> {
     Json(running.status().await)
@@ -70,6 +73,7 @@ impl Running {
                 .collect(),
             admin: self.admin,
             metrics: self.metrics,
+            acme: self.acme_status(),
             log_error: observe::failure(),
             log_dropped: observe::dropped(),
             audit_error: self.resources.audit().failure(),
@@ -90,6 +94,20 @@ impl Running {
                 .collect(),
             walls: self.confinement.walls.clone(),
         }
+    }
+
+    fn acme_status(&self) -> Option<AcmeStatus> {
+        let report = acme::lock(&self.acme);
+        let seconds = |time: SystemTime| {
+            let since = time.duration_since(UNIX_EPOCH);
+            since.map_or(0, |since| since.as_secs())
+        };
+        (!report.names.is_empty()).then(|| AcmeStatus {
+            names: report.names.clone(),
+            expires: report.expires.map(seconds),
+            next: report.next.map(seconds),
+            error: report.error.clone(),
+        })
     }
 
     /// The plugins that new sessions use.

@@ -1,8 +1,13 @@
-//! The page and the API over TCP.
+//! What is served by HTTP over TCP: the page and the API, metrics, and answers to authorities of ACME.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Extension, Router};
+use axum::{
+    Extension, Router,
+    extract::{Path, State},
+    routing::get,
+};
+use http::StatusCode;
 use socket2::Socket;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -16,6 +21,7 @@ use super::{
     metrics, public_router, serve,
 };
 use crate::{
+    acme::challenges::Challenges,
     config::{Loaded, Problem},
     server::{Running, listeners},
     startup::Startup,
@@ -30,6 +36,7 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 pub(in crate::server) struct AdminSockets {
     admin: Option<Socket>,
     metrics: Option<Socket>,
+    challenges: Option<Socket>,
 }
 
 impl AdminSockets {
@@ -53,6 +60,7 @@ impl AdminSockets {
         Ok(Self {
             admin: take("admin.listen", loaded.config.admin.listen)?,
             metrics: take("metrics.listen", loaded.config.metrics.listen)?,
+            challenges: take("acme.http-listen", loaded.config.acme.listens())?,
         })
     }
 
@@ -65,26 +73,29 @@ impl AdminSockets {
         for (key, socket) in [
             ("admin.listen", self.admin),
             ("metrics.listen", self.metrics),
+            ("acme.http-listen", self.challenges),
         ] {
             let Some(socket) = socket else { continue };
             let problem = |error: io::Error| loaded.problem(key, error.to_string());
             let listener = listeners::listen(socket).map_err(problem)?;
             let address = listener.local_addr().map_err(problem)?;
-            let mut tls = false;
-            let mut access = None;
-            if key == "admin.listen" {
-                tls = !address.ip().is_loopback();
-                let config = &loaded.config;
-                let timeout = config.admin.session_timeout;
-                let read = Access::new(&config.server.state, timeout, tls);
-                let read = read.map_err(|text| loaded.problem("server.state", text))?;
-                access = Some(Arc::new(read));
-            }
+            let tls = key == "admin.listen" && !address.ip().is_loopback();
+            let serves = match key {
+                "admin.listen" => {
+                    let config = &loaded.config;
+                    let timeout = config.admin.session_timeout;
+                    let read = Access::new(&config.server.state, timeout, tls);
+                    let read = read.map_err(|text| loaded.problem("server.state", text))?;
+                    Serves::Administration(Arc::new(read))
+                }
+                "metrics.listen" => Serves::Metrics,
+                _ => Serves::Challenges,
+            };
             all.push(AdminListener {
                 listener,
                 address,
                 tls,
-                access,
+                serves,
             });
         }
         Ok(all)
@@ -96,28 +107,46 @@ pub(in crate::server) struct AdminListener {
     listener: TcpListener,
     pub(in crate::server) address: SocketAddr,
     tls: bool,
-    /// None where numbers alone are served, to anybody.
-    access: Option<Arc<Access>>,
+    serves: Serves,
+}
+
+/// The things that are served at an address.
+enum Serves {
+    /// The page and the API, to those who have a token.
+    Administration(Arc<Access>),
+    /// Numbers alone, to anybody.
+    Metrics,
+    /// Answers to authorities that ask whose a name is (RFC 8555 §8.3).
+    Challenges,
 }
 
 impl AdminListener {
     /// Whether the page and the API are served here.
     pub(in crate::server) fn is_admin(&self) -> bool {
-        self.access.is_some()
+        matches!(self.serves, Serves::Administration(_))
+    }
+
+    /// Whether numbers are served here.
+    pub(in crate::server) fn is_metrics(&self) -> bool {
+        matches!(self.serves, Serves::Metrics)
     }
 
     /// Serves until it is aborted.
     pub(in crate::server) async fn serve(self, running: Arc<Running>) {
         let address = self.address;
-        let router = match self.access {
-            Some(access) => {
+        let router = match self.serves {
+            Serves::Administration(access) => {
                 let scheme = if self.tls { "https" } else { "http" };
                 tracing::info!(%address, "administration at {scheme}://{address}/");
                 public_router(running.clone(), access)
             }
-            None => {
+            Serves::Metrics => {
                 tracing::info!(%address, "metrics at http://{address}/metrics");
                 metrics::router(running.clone())
+            }
+            Serves::Challenges => {
+                tracing::info!(%address, "challenges of ACME are answered at http://{address}/");
+                challenges(running.resources.challenges().clone())
             }
         };
         let places = Arc::new(Semaphore::new(CONNECTIONS));
@@ -142,6 +171,16 @@ impl AdminListener {
             }
         }
     }
+}
+
+/// Answers to tokens, and nothing else.
+fn challenges(challenges: Arc<Challenges>) -> Router {
+    let answer = async |State(challenges): State<Arc<Challenges>>, Path(token): Path<String>| {
+        challenges.answer(&token).ok_or(StatusCode::NOT_FOUND)
+    };
+    Router::new()
+        .route("/.well-known/acme-challenge/{token}", get(answer))
+        .with_state(challenges)
 }
 
 async fn connection(
