@@ -9,7 +9,7 @@ use super::{Failure, Source, files, output};
 use crate::{
     plugin::Taken,
     server::{
-        admin::messages::{Broken, Done, GenerationUse, LogLevel, Plugin, Status},
+        admin::messages::{Broken, Done, GenerationUse, HostStatus, LogLevel, Plugin, Status},
         control::{self, AskError},
     },
     types::access::{Wanted, explain},
@@ -168,6 +168,10 @@ fn shown(status: &Status) -> String {
         ));
     }
     rows.push(row("sessions", status.sessions.to_string()));
+    rows.extend(status.hosts.iter().map(|one| {
+        let HostStatus { name, sessions, .. } = one;
+        row("host", format!("{name}: {sessions} of the sessions"))
+    }));
     // The newest is the one above.
     rows.extend(status.generations.iter().skip(1).map(|one| {
         let GenerationUse { loaded, sessions } = one;
@@ -246,7 +250,10 @@ fn instances(taken: &Taken) -> String {
 
 fn upload(upload: &Broken) -> String {
     let whose = match (&upload.path, &upload.user) {
-        (Some(path), Some(user)) => format!("{path} of {user}"),
+        (Some(path), Some(user)) => match &upload.host {
+            Some(host) => format!("{path} of {user}@{host}"),
+            None => format!("{path} of {user}"),
+        },
         _ => "of somebody".to_owned(),
     };
     let Broken {

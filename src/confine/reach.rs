@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    config::{self, Advertise, Grants, Loaded, Problem, grants},
+    config::{self, Grants, Loaded, Problem, grants},
     server::bans,
     spool::Storage,
 };
@@ -84,10 +84,10 @@ impl Reach {
         if let Some(file) = &loaded.file {
             reach.file(file, "--config");
         }
-        for (name, storage) in &config.storage {
-            let key = |name_of: &str| format!("storage.{name}.{name_of}");
+        for named in config.storages() {
+            let (key, storage) = (|key: &str| named.key(key), &named.storage);
             reach.directory(&storage.root, Access::Write, &key("root"));
-            match storages.get(name) {
+            match storages.get(&named.id) {
                 Some((old, opened))
                     if old.root == storage.root && old.staging == storage.staging =>
                 {
@@ -119,23 +119,17 @@ impl Reach {
         if let Some(file) = &config.bans.deny_file {
             reach.file(file, "bans.deny-file");
         }
-        for (key, files) in config.tls.clone().paths() {
-            files.iter().for_each(|file| reach.file(file, &key));
+        for host in config.all_hosts() {
+            reach.host(&host, state);
         }
-        for (index, plugin) in config.plugin.iter().enumerate() {
-            let key = |name: &str| format!("plugin[{index}].{name}");
-            if !plugin.component.starts_with("builtin:") {
-                reach.file(Path::new(&plugin.component), &key("component"));
+        for listener in config.listeners() {
+            let (first, last) = listener.passive_ports;
+            reach.bind(first..=last, &listener.passive_ports_key());
+            if listener.advertise.names().next().is_some() {
+                reach.names(&listener.advertise_key());
             }
-            for file in plugin.setting_files(state) {
-                reach.file(&file, &key("settings"));
-            }
-            reach.grants(&plugin.grants, &key("grants"));
         }
-        let data = &config.data;
-        let (first, last) = data.passive_ports;
-        reach.bind(first..=last, "data.passive-ports");
-        if data.active {
+        if config.data.active {
             reach.bind(0..=0, "data.active");
             reach.connect(1024..=u16::MAX, "data.active");
         }
@@ -145,10 +139,25 @@ impl Reach {
                 reach.file(file, "traces.authorities");
             }
         }
-        if let Some(Advertise::Name(_)) = &data.advertise {
-            reach.names("data.advertise");
-        }
         reach
+    }
+
+    /// The files of a host, and what its plugins are granted.
+    fn host(&mut self, host: &config::Host, state: &Path) {
+        for (key, files) in host.tls.clone().paths() {
+            let key = host.key(&key);
+            files.iter().for_each(|file| self.file(file, &key));
+        }
+        for (index, plugin) in host.plugin.iter().enumerate() {
+            let key = |name: &str| host.key(&format!("plugin[{index}].{name}"));
+            if !plugin.component.starts_with("builtin:") {
+                self.file(Path::new(&plugin.component), &key("component"));
+            }
+            for file in plugin.setting_files(state) {
+                self.file(&file, &key("settings"));
+            }
+            self.grants(&plugin.grants, &key("grants"));
+        }
     }
 
     fn grants(&mut self, grants: &Grants, key: &str) {

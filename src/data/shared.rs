@@ -102,10 +102,10 @@ pub struct Seat {
 }
 
 impl SharedPorts {
-    /// Closes all other ports than this one, but for those that a session waits at.
-    pub fn close_others(&self, port: Option<u16>) {
+    /// Closes all other ports than these, but for those that a session waits at.
+    pub fn close_others(&self, ports: &[u16]) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.retain(|at, other| Some(at.port()) == port || other.board.is_used());
+        open.retain(|at, other| ports.contains(&at.port()) || other.board.is_used());
     }
 
     /// A place at the port of this address, which is opened if it is not yet. Needs a runtime.
