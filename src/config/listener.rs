@@ -63,8 +63,8 @@ pub struct Listener {
     pub advertise: Advertise,
     /// Networks whose data connections begin with a PROXY protocol header.
     pub data_proxy_networks: Vec<IpNet>,
-    /// Whether the last three are its own, and not those of `[data]`.
-    own: [bool; 3],
+    /// Which of these are its own, and not those of `[server]` and `[data]`.
+    own: [bool; 4],
 }
 
 impl Listener {
@@ -78,25 +78,31 @@ impl Listener {
     /// The key that has said the passive ports.
     #[must_use]
     pub fn passive_ports_key(&self) -> String {
-        self.data_key(0, "passive-ports", "passive-ports")
+        self.own_key(0, "passive-ports", "data.passive-ports")
     }
 
     /// The key that has said the address that PASV tells.
     #[must_use]
     pub fn advertise_key(&self) -> String {
-        self.data_key(1, "advertise", "advertise")
+        self.own_key(1, "advertise", "data.advertise")
     }
 
     /// The key that has said the networks of proxies of data connections.
     #[must_use]
     pub fn data_proxy_networks_key(&self) -> String {
-        self.data_key(2, "data-proxy-networks", "proxy-networks")
+        self.own_key(2, "data-proxy-networks", "data.proxy-networks")
     }
 
-    fn data_key(&self, which: usize, own: &str, common: &str) -> String {
+    /// The key that has said the networks of proxies.
+    #[must_use]
+    pub fn proxy_networks_key(&self) -> String {
+        self.own_key(3, "proxy-networks", "server.proxy-networks")
+    }
+
+    fn own_key(&self, which: usize, own: &str, common: &str) -> String {
         match (self.own.get(which), self.key.strip_suffix("address")) {
             (Some(true), Some(table)) => format!("{table}{own}"),
-            _ => format!("data.{common}"),
+            _ => common.to_owned(),
         }
     }
 }
@@ -114,7 +120,7 @@ impl Config {
             passive_ports: data.passive_ports,
             advertise: data.advertise.clone().unwrap_or_default(),
             data_proxy_networks: data.proxy_networks.clone(),
-            own: [false; 3],
+            own: [false; 4],
         };
         let lists = [
             ("server.listen", &server.listen, TlsStart::Explicit),
@@ -144,6 +150,7 @@ impl Config {
                     table.passive_ports.is_some(),
                     table.advertise.is_some(),
                     table.data_proxy_networks.is_some(),
+                    table.proxy_networks.is_some(),
                 ],
                 ..base
             }

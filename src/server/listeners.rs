@@ -23,13 +23,12 @@ use super::{
     TlsStart,
     admission::{Admission, Refused},
     bans::{Bans, Refusal},
-    proxy,
 };
 use crate::{
     ftp::address,
     gate::{SessionInfo, event::Event},
     observe::Rate,
-    open_files,
+    open_files, proxy,
     session::{Origin, Session, Shutdown, generation::Generation, wire::Wire},
     types::access,
 };

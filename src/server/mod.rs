@@ -9,7 +9,6 @@ mod generations;
 mod listeners;
 #[cfg(feature = "misbehave")]
 mod misbehave;
-mod proxy;
 mod reload;
 mod resources;
 mod signal;

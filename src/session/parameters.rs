@@ -112,11 +112,15 @@ impl UserSession<'_> {
         } = &*self.connection;
         if let Some(port) = listener.shared_port() {
             let at = address::with_port(*local, port);
-            let seat = generation.shared_ports.seat(at, &self.connection.terms())?;
+            let proxies = &listener.data_proxy_networks;
+            let terms = self.connection.terms();
+            let seat = generation.shared_ports.seat(at, &terms, proxies)?;
             return Ok((port, Arrivals::shared(seat)));
         }
+        let proxies = &listener.data_proxy_networks;
         let listener = passive::listen(*local, listener.passive_ports)?;
-        Ok((listener.local_addr()?.port(), Arrivals::new(listener)))
+        let port = listener.local_addr()?.port();
+        Ok((port, Arrivals::new(listener).behind(proxies)))
     }
 
     /// PORT and EPRT: never to another host, never to a port that a service may have, checked

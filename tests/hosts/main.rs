@@ -12,7 +12,9 @@ mod support;
 
 mod chosen;
 mod commands;
+mod kept;
 mod listeners;
+mod proxied;
 mod reload;
 
 use std::fs;

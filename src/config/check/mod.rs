@@ -121,6 +121,20 @@ fn listeners(config: &Config, findings: &mut Findings) {
         } else if let Some(first) = seen.insert(*address, key.clone()) {
             findings.error(key.clone(), format!("{address} is in {first} already"));
         }
+        let proxies = [
+            (listener.proxy_networks_key(), &listener.proxy_networks),
+            (
+                listener.data_proxy_networks_key(),
+                &listener.data_proxy_networks,
+            ),
+        ];
+        for (key, networks) in proxies {
+            let is_told = findings.warnings.iter().any(|(told, _)| *told == key);
+            if networks.iter().any(|network| network.prefix_len() == 0) && !is_told {
+                let text = "has every address: whoever connects says whom it is";
+                findings.warn(key, text);
+            }
+        }
         let (first, last) = listener.passive_ports;
         let ports = listener.passive_ports_key();
         let is_said = findings.errors.iter().any(|(key, _)| *key == ports);
