@@ -47,10 +47,9 @@ macro_rules! overlay {
         impl $name {
             /// The table with the keys that are said here in place of those of `below`.
             fn lay(&self, below: &$base) -> $base {
-                $base {
-                    $($field: self.$field.over(&below.$field),)*
-                    ..below.clone()
-                }
+                let mut laid = below.to_owned();
+                $(laid.$field = self.$field.over(&below.$field);)*
+                laid
             }
 
             /// The keys that are said here, of those that the table below has, too.
