@@ -153,6 +153,6 @@ fn a_reload_changes_the_terms_of_a_listener_that_stays() {
     rustix::process::kill_process(id, rustix::process::Signal::HUP).unwrap();
     server.wait_for_line(|line| line.contains("reloaded: "));
     assert_eq!(told(&mut login()).0, Ipv4Addr::new(203, 0, 113, 6));
-    // Whoever was there keeps what it had.
+    // A session that was there keeps its terms.
     assert_eq!(told(&mut before).0, Ipv4Addr::new(203, 0, 113, 5));
 }

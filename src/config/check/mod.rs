@@ -41,7 +41,7 @@ pub fn check(config: &Config) -> Findings {
         tls::tls(config, &host, &mut of_host);
         uploads(&host, &mut of_host);
         plugins::plugins(&host, &mut of_host);
-        // Whatever it has of the top level is found there.
+        // The faults of the top level are found there.
         let table = host.keys.table().unwrap_or_default();
         let is_own = |(key, _): &(String, String)| key.starts_with(&table);
         findings
