@@ -2,11 +2,12 @@
 
 use std::fs;
 
+use rcgen::PKCS_ECDSA_P256_SHA256;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
     HOST, Two, at, inside, login,
-    support::{Server, Setup, USER, eventually},
+    support::{Authority, Server, Setup, USER, eventually},
 };
 
 /// Gives a running server another configuration.
@@ -106,4 +107,22 @@ fn a_host_beyond_the_walls_takes_a_restart() {
         line.contains("config.toml:3: host[0].storage.default.root: "),
         "{line}"
     );
+}
+
+#[test]
+fn a_renewed_certificate_of_a_host_takes_effect_without_a_reload() {
+    let two = Two::new("");
+    let server = two.setup.start();
+    let shown = || {
+        let client = at(&server, HOST);
+        client.connection().peer_certificates().unwrap()[0].to_vec()
+    };
+    assert_eq!(shown(), two.certificate.certificate.to_vec());
+    let renewed = Authority::new().server(HOST, &PKCS_ECDSA_P256_SHA256);
+    server.setup().file("files.pem", &renewed.certificate_pem);
+    server.setup().file("files.key", &renewed.key_pem);
+    eventually("the new one is shown", || {
+        shown() == renewed.certificate.to_vec()
+    });
+    inside(&server, "bob").send("NOOP").expect(200);
 }
