@@ -1,10 +1,13 @@
 //! Which host serves a session, and what it has of its own.
 
-use std::fs;
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
 
 use crate::{
     HOST, Two, at, host, inside, login,
-    support::{Authority, Client, Tls, USER, Version, server::entry},
+    support::{Authority, Client, Setup, Tls, USER, Version, content, eventually, server::entry},
     with_users,
 };
 
@@ -130,7 +133,7 @@ fn a_host_has_limits_of_its_own_and_for_all_its_sessions() {
     let mut fourth = at(&server, HOST);
     assert_eq!(login(&mut fourth, "bob", "of files"), 421);
     drop(second);
-    crate::support::eventually("a place is free", || {
+    eventually("a place is free", || {
         login(&mut at(&server, HOST), "bob", "of files") == 230
     });
     let reply = first.store("STOR file", b"more than ten bytes");
@@ -140,6 +143,44 @@ fn a_host_has_limits_of_its_own_and_for_all_its_sessions() {
     others[0]
         .store("STOR file", b"more than ten bytes")
         .expect(226);
+}
+
+/// Of two users of the host, and of nobody else.
+#[test]
+fn the_rate_of_a_host_is_shared_by_all_its_sessions() {
+    let server = Two::new("limits.total-download-rate = '1MiB'")
+        .setup
+        .start();
+    let bytes = content(1 << 20, 1);
+    for user in [USER, "bob"] {
+        inside(&server, user).store("STOR file", &bytes).expect(226);
+    }
+    server.login().store("STOR file", &bytes).expect(226);
+    let begun = Instant::now();
+    thread::scope(|scope| {
+        for user in [USER, "bob", "bob"] {
+            let server = &server;
+            scope.spawn(move || {
+                let taken = inside(server, user).retrieve("RETR file");
+                assert_eq!(taken.len(), 1 << 20);
+            });
+        }
+    });
+    let taken = begun.elapsed();
+    assert!(
+        taken > Duration::from_millis(1500),
+        "{taken:?} for 3 MiB at 1 MiB/s"
+    );
+    let begun = Instant::now();
+    let mut here = server.login();
+    for _ in 0..20 {
+        assert_eq!(here.retrieve("RETR file").len(), 1 << 20);
+    }
+    assert!(
+        begun.elapsed() < Duration::from_secs(15),
+        "20 MiB elsewhere took {:?}",
+        begun.elapsed()
+    );
 }
 
 #[test]
@@ -156,7 +197,7 @@ fn a_policy_of_certificates_and_versions_is_one_hosts() {
         "tls = {{ certificate = {pem:?}, key = {key:?}, client-certificates = 'required', \
          client-authorities = {authority:?}, minimum-version = '1.3' }}\n"
     );
-    let setup = crate::support::Setup::new().tables(&host("", &tls));
+    let setup = Setup::new().tables(&host("", &tls));
     with_users(&setup, &[]);
     let users = entry(
         "bob",
@@ -188,7 +229,7 @@ fn a_policy_of_certificates_and_versions_is_one_hosts() {
 
 #[test]
 fn a_host_that_says_nothing_is_the_top_level_by_another_name() {
-    let setup = crate::support::Setup::new().tables("[[host]]\nname = 'plain.example'\n");
+    let setup = Setup::new().tables("[[host]]\nname = 'plain.example'\n");
     let server = setup.start();
     let mut there = at(&server, "plain.example");
     assert_eq!(login(&mut there, USER, USER), 230);
