@@ -359,6 +359,32 @@ mod tests {
             config.plugin[0].grants.tcp.push(endpoint);
         };
         assert_eq!(covered(grant), Err("plugin[0].grants".into()));
+        let host = |config: &mut Config, text: &str| {
+            let text = format!("name = 'a.example'\n{text}");
+            config.host.push(toml::from_str(&text).unwrap());
+        };
+        for (text, key) in [
+            (
+                "tls = { certificate = '/elsewhere/c.pem' }",
+                "host[0].tls.certificate",
+            ),
+            ("storage.x.root = '/elsewhere'", "host[0].storage.x.root"),
+            (
+                "plugin = [{ name = 'x', component = 'builtin:users', grants = { dns = true } }]",
+                "host[0].plugin[0].grants",
+            ),
+        ] {
+            let (new, loaded) = reach(|config| host(config, text));
+            let beyond = start.covers(&new, &loaded).map_err(|problem| problem.key);
+            assert_eq!(beyond, Err(key.into()), "{text}");
+        }
+        let (new, loaded) = reach(|config| host(config, ""));
+        assert_eq!(start.covers(&new, &loaded), Ok(()));
+        let listener = |config: &mut Config| {
+            let text = "address = '127.0.0.1:21'\npassive-ports = '9000-9100'\n";
+            config.listener.push(toml::from_str(text).unwrap());
+        };
+        assert_eq!(covered(listener), Err("listener[0].passive-ports".into()));
         let storage = |config: &mut Config| {
             let storage = config::Storage {
                 root: "/state/files/more".into(),

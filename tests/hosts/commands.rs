@@ -166,6 +166,21 @@ fn check_shows_hosts_and_names_lines() {
 }
 
 #[test]
+fn check_leaves_a_server_with_hosts_alone() {
+    let server = Two::new("").setup.start();
+    let (status, said) = server.setup().run(&["check"]);
+    assert_eq!(status, 0, "{said}");
+    let line = said
+        .lines()
+        .find(|line| line.contains("default@files.example: "));
+    assert!(
+        line.unwrap().contains("(the running server has it)"),
+        "{said}"
+    );
+    inside(&server, USER).send("NOOP").expect(200);
+}
+
+#[test]
 fn a_host_without_a_certificate_for_its_name_is_a_warning() {
     let (status, said) = Setup::new()
         .tables("[[host]]\nname = 'plain.example'\n")

@@ -17,7 +17,7 @@ mod listeners;
 mod proxied;
 mod reload;
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
 use rcgen::PKCS_ECDSA_P256_SHA256;
 
@@ -35,12 +35,15 @@ pub const HOST: &str = "files.example";
 pub struct Two {
     pub setup: Setup,
     pub certificate: Identity,
+    /// The authority's certificate.
+    pub authority: PathBuf,
 }
 
 impl Two {
     /// `more` are further keys of the host, before its tables.
     pub fn new(more: &str) -> Self {
-        let certificate = Authority::new().server(HOST, &PKCS_ECDSA_P256_SHA256);
+        let authority = Authority::new();
+        let certificate = authority.server(HOST, &PKCS_ECDSA_P256_SHA256);
         let setup = Setup::new();
         let pem = setup.file("files.pem", &certificate.certificate_pem);
         let key = setup.file("files.key", &certificate.key_pem);
@@ -49,7 +52,12 @@ impl Two {
             &format!("tls = {{ certificate = {pem:?}, key = {key:?} }}\n"),
         ));
         with_users(&setup, &[("alice", "of files"), ("bob", "of files")]);
-        Self { setup, certificate }
+        let authority = setup.file("authority.pem", authority.pem);
+        Self {
+            setup,
+            certificate,
+            authority,
+        }
     }
 }
 
