@@ -19,6 +19,7 @@ pub mod observe;
 pub mod open_files;
 pub mod passwords;
 pub mod plugin;
+pub mod proxy;
 pub mod server;
 pub mod session;
 pub mod spool;

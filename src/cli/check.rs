@@ -8,14 +8,14 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::{Failure, Source, files, first_start, output};
 use crate::{
-    config::{Loaded, Problem},
+    config::{Host, Loaded, Problem},
     confine::{Loader, privileges},
     plugin::{
         Tools,
         compiler::{Compiler, Processes},
         trusted_cache,
     },
-    server::{self, Tried},
+    server::{self, PreparedHost, Tried},
     startup::Startup,
     tls::{self_signed, validity},
     types::access,
@@ -99,23 +99,44 @@ fn rows(loaded: &Loaded, startup: &Startup, tried: &Tried) -> Vec<[String; 2]> {
             format!("{name}: {root}{}", had(storage.in_use())),
         );
     }
+    for host in tried.hosts.iter().map(|host| &host.config) {
+        rows.extend(named(host).map(|text| ["host".to_owned(), text]));
+    }
+    let mut row = |what: &str, value: String| rows.push([what.to_owned(), value]);
     let hosts = tried.hosts.iter();
-    let plugins = hosts.flat_map(|host| {
-        host.config
-            .plugin
-            .iter()
-            .map(|plugin| (plugin, &host.gates))
+    // The others have those of the first.
+    let hosts = hosts.filter(|host| {
+        let keys = &host.config.keys;
+        keys.table().is_none() || keys.has_own("plugin")
     });
-    for (plugin, gates) in plugins {
+    let plugins = hosts.flat_map(|host| host.config.plugin.iter().map(move |one| (host, one)));
+    for (PreparedHost { config, gates, .. }, plugin) in plugins {
         let granted = match plugin.grants.is_empty() {
             true => String::new(),
             false => format!(", granted {}", plugin.grants),
         };
-        let (name, component) = (&plugin.name, &plugin.component);
-        let kinds = gates.decides(name).join(" and ");
+        let kinds = gates.decides(&plugin.name).join(" and ");
+        let (name, component) = (config.id.qualify(&plugin.name), &plugin.component);
         row("plugin", format!("{name}: {kinds}, {component}{granted}"));
     }
     rows
+}
+
+/// A host's names, and what it has of its own; none of the default host.
+fn named(host: &Host) -> Option<String> {
+    host.keys.table()?;
+    let own = [
+        ("tls.certificate", "certificate"),
+        ("storage", "storages"),
+        ("plugin", "plugins"),
+    ];
+    let own = own.into_iter().filter(|(key, _)| host.keys.has_own(key));
+    let own: Vec<_> = own.map(|(_, what)| what).collect();
+    let own = match own.is_empty() {
+        true => String::new(),
+        false => format!("; of its own: {}", own.join(", ")),
+    };
+    Some(host.names.join(", also ") + &own)
 }
 
 /// Their owners and lengths.
@@ -136,7 +157,11 @@ fn certificates(loaded: &Loaded, startup: &Startup) -> Vec<String> {
     });
     let others = tls.host.iter().flat_map(|host| &host.certificate);
     let others = others.map(|certificate| describe(certificate));
-    first.chain(others).collect()
+    let of_hosts = loaded.config.host.iter().flat_map(|host| {
+        let own = host.tls.certificate.iter().flatten();
+        own.map(|certificate| format!("{}: {}", host.name, describe(certificate)))
+    });
+    first.chain(others).chain(of_hosts).collect()
 }
 
 /// A warning where the server will not keep compiled plugins.

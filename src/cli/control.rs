@@ -10,7 +10,9 @@ use super::{Failure, Source, files, output};
 use crate::{
     plugin::Taken,
     server::{
-        admin::messages::{AcmeStatus, Broken, Done, GenerationUse, LogLevel, Plugin, Status},
+        admin::messages::{
+            AcmeStatus, Broken, Done, GenerationUse, HostStatus, LogLevel, Plugin, Status,
+        },
         control::{self, AskError},
     },
     types::access::{Wanted, explain},
@@ -192,6 +194,10 @@ fn shown(status: &Status) -> String {
         ));
     }
     rows.push(row("sessions", status.sessions.to_string()));
+    rows.extend(status.hosts.iter().map(|one| {
+        let HostStatus { name, sessions, .. } = one;
+        row("host", format!("{name}: {sessions} of the sessions"))
+    }));
     // The newest is the one above.
     rows.extend(status.generations.iter().skip(1).map(|one| {
         let GenerationUse { loaded, sessions } = one;
@@ -270,7 +276,10 @@ fn instances(taken: &Taken) -> String {
 
 fn upload(upload: &Broken) -> String {
     let whose = match (&upload.path, &upload.user) {
-        (Some(path), Some(user)) => format!("{path} of {user}"),
+        (Some(path), Some(user)) => match &upload.host {
+            Some(host) => format!("{path} of {user}@{host}"),
+            None => format!("{path} of {user}"),
+        },
         _ => "of somebody".to_owned(),
     };
     let Broken {

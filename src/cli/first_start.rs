@@ -86,7 +86,7 @@ pub fn prepare(loaded: &mut Loaded, startup: &Startup) -> Result<Info, Problem> 
     Ok(Info {
         certificate: config.tls.certificate.first().cloned().unwrap_or_default(),
         self_signed: self_signed && !acme,
-        users: users_file::path(config).ok(),
+        users: users_file::path(&config.hosts().0, &state).ok(),
         files: storage.map(|storage| storage.root.clone()),
         first_user: kept.exists().then_some(kept),
         password,
@@ -122,7 +122,6 @@ fn certificate(
     directory: &Path,
 ) -> Result<(PathBuf, PathBuf), Problem> {
     const KEY: &str = "tls.certificate";
-    let server = &loaded.config.server;
     let problem = |error| {
         loaded.problem(
             KEY,
@@ -140,14 +139,14 @@ fn certificate(
             place = aside.join(self_signed::DIRECTORY);
         }
     }
-    let listeners = server.listen.iter().chain(&server.listen_implicit);
-    let addresses: Vec<IpAddr> = listeners.map(SocketAddr::ip).collect();
+    let listeners = loaded.config.listeners();
+    let addresses: Vec<IpAddr> = listeners.map(|one| one.address.ip()).collect();
     self_signed::ensure_for(&place, &addresses).map_err(|error| problem(error.to_string()))
 }
 
 /// The file of users, if the first start is to make it.
 pub(super) fn missing_users(config: &Config) -> Option<PathBuf> {
-    let users = users_file::path(config).ok()?;
+    let users = users_file::path(&config.hosts().0, &config.server.state).ok()?;
     (users.starts_with(&config.server.state) && !users.exists()).then_some(users)
 }
 

@@ -19,6 +19,9 @@ pub struct Unlocked {
     /// The user's name
     #[arg(required_unless_present = "network")]
     user: Option<String>,
+    /// The virtual host, of whose plugins alone locks are lifted [default: all hosts]
+    #[arg(long, value_name = "NAME")]
+    host: Option<String>,
     /// The address or network that the user, or everybody, is locked out from
     #[arg(long, value_name = "NETWORK", value_parser = network)]
     network: Option<IpNet>,
@@ -65,7 +68,8 @@ pub fn unlock(source: &Source, wanted: &Unlocked) -> Result<(), Failure> {
     let user = wanted.user.as_deref().map(|user| ("user", escaped(user)));
     let network = wanted.network;
     let network = network.map(|network| ("network", escaped(&network.to_string())));
-    let parameters = [user, network].into_iter().flatten();
+    let host = wanted.host.as_deref().map(|host| ("host", escaped(host)));
+    let parameters = [user, host, network].into_iter().flatten();
     let parameters: Vec<String> = parameters
         .map(|(name, value)| format!("{name}={value}"))
         .collect();

@@ -25,7 +25,7 @@ use ipnet::IpNet;
 
 use self::page::PageOptions;
 use crate::{
-    config::{ConfigError, Loaded, load, state as state_directory},
+    config::{ConfigError, Host, Loaded, load, state as state_directory},
     plugin::compiler,
 };
 
@@ -245,6 +245,24 @@ impl Source {
     fn state(&self) -> Result<PathBuf, ConfigError> {
         state_directory(self.config.as_deref(), &self.sets)
     }
+}
+
+/// The virtual host of this name; none is the one of the top level.
+fn host_of(loaded: &Loaded, name: Option<&str>) -> Result<Host, Failure> {
+    let (default, others) = loaded.config.hosts();
+    let Some(name) = name else { return Ok(default) };
+    let is_it = |host: &&Host| {
+        let own = host.id.name();
+        own.is_some_and(|own| own.eq_ignore_ascii_case(name))
+    };
+    others.iter().find(is_it).cloned().ok_or_else(|| {
+        let names: Vec<_> = others.iter().filter_map(|host| host.id.name()).collect();
+        let there = match names.is_empty() {
+            true => "there is none".to_owned(),
+            false => format!("there are {}", names.join(", ")),
+        };
+        Failure::Configuration(format!("no host is named {name:?}; {there}"))
+    })
 }
 
 /// Does what the command line says; the exit status is 0, 1 for errors while running, or 2 for a

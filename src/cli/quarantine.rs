@@ -144,7 +144,13 @@ fn held(held: &QuarantinedUpload) -> String {
         row("id", held.id.clone()),
         row(
             "path",
-            format!("{} of {}, storage {}", note.path, note.user, held.storage),
+            match note.host.name() {
+                Some(host) => format!(
+                    "{} of {}@{host}, storage {}",
+                    note.path, note.user, held.storage
+                ),
+                None => format!("{} of {}, storage {}", note.path, note.user, held.storage),
+            },
         ),
         row("size", {
             let whole = match note.whole {

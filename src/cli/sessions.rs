@@ -24,11 +24,14 @@ use crate::{
 #[group(id = "sessions-to-end")]
 pub struct Kick {
     /// The session, as `who` and the log name it
-    #[arg(required_unless_present_any = ["user", "network"])]
+    #[arg(required_unless_present_any = ["user", "host", "network"])]
     session: Option<String>,
     /// All sessions of this user
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
+    /// All sessions of this virtual host
+    #[arg(long, value_name = "NAME")]
+    host: Option<String>,
     /// All sessions from this address or network
     #[arg(long, value_name = "NETWORK", value_parser = network)]
     network: Option<IpNet>,
@@ -84,7 +87,8 @@ fn row(one: &SessionStatus) -> [String; 7] {
     let user = match (&one.user, &one.host) {
         (Some(user), Some(host)) => format!("{user}@{host}"),
         (Some(user), None) => user.clone(),
-        (None, _) => "-".to_owned(),
+        (None, Some(host)) => format!("-@{host}"),
+        (None, None) => "-".to_owned(),
     };
     let user = match one.logged_in {
         true => user,
@@ -123,7 +127,7 @@ pub fn kick(source: &Source, kick: Kick) -> Result<(), Failure> {
     let body = EndSessions {
         session: kick.session,
         user: kick.user,
-        host: None,
+        host: kick.host.map(|name| name.to_ascii_lowercase()),
         network: kick.network,
         reason: kick.reason,
     };

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use toml_edit::{DocumentMut, Item, RawString, Table};
 
 use super::files;
-use crate::config::{Config, regular, toml_error};
+use crate::config::{Config, Host, Plugin, regular, toml_error};
 
 /// The comment on top of a new file.
 const HEAD: &str = "\
@@ -51,14 +51,19 @@ pub struct NewUser {
 /// The components that have their users in such a file.
 const COMPONENTS: [&str; 2] = ["builtin:users", "builtin:auth-totp"];
 
-/// The file that the first of these plugins has its users in.
-pub fn path(config: &Config) -> Result<PathBuf, String> {
-    let plugin = config
-        .plugin
-        .iter()
-        .find(|plugin| COMPONENTS.contains(&plugin.component.as_str()));
-    let plugin =
-        plugin.ok_or("no plugin of the configuration has the component \"builtin:users\"")?;
+/// The plugin of a host that has its users in such a file.
+fn plugin(host: &Host) -> Option<&Plugin> {
+    let mut plugins = host.plugin.iter();
+    plugins.find(|plugin| COMPONENTS.contains(&plugin.component.as_str()))
+}
+
+/// The file that the first of these plugins of a host has its users in; relative ones are in `state`.
+pub fn path(host: &Host, state: &Path) -> Result<PathBuf, String> {
+    let plugin = plugin(host).ok_or_else(|| {
+        let of = host.id.name().map(|name| format!(" of the host {name}"));
+        let of = of.unwrap_or_default();
+        format!("no plugin of the configuration{of} has the component \"builtin:users\"")
+    })?;
     let users = plugin.settings.get("users");
     let file = users
         .and_then(|users| users.get("file"))
@@ -69,20 +74,16 @@ pub fn path(config: &Config) -> Result<PathBuf, String> {
             plugin.name
         )
     })?;
-    Ok(config.server.state.join(file))
+    Ok(state.join(file))
 }
 
 /// The groups that the settings of the same plugin define, or a file that they name; there may be none.
-pub fn groups(config: &Config) -> Result<Map<String, Value>, String> {
-    let plugin = config
-        .plugin
-        .iter()
-        .find(|plugin| COMPONENTS.contains(&plugin.component.as_str()));
-    let Some(groups) = plugin.and_then(|plugin| plugin.settings.get("groups")) else {
+pub fn groups(host: &Host, state: &Path) -> Result<Map<String, Value>, String> {
+    let Some(groups) = plugin(host).and_then(|plugin| plugin.settings.get("groups")) else {
         return Ok(Map::new());
     };
     match groups.get("file").and_then(toml::Value::as_str) {
-        Some(file) => read(&config.server.state.join(file)),
+        Some(file) => read(&state.join(file)),
         None => match serde_json::to_value(groups) {
             Ok(Value::Object(groups)) => Ok(groups),
             _ => Ok(Map::new()),

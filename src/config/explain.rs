@@ -38,9 +38,6 @@ pub fn explain(
     if message.contains("IP address") || message.contains("network address") {
         return format!("expected a network such as \"10.0.0.0/8\"{found}");
     }
-    if message.contains("Advertise") {
-        return format!("expected an IPv4 address or a DNS name{found}");
-    }
     match message.rsplit_once(", expected ") {
         Some((_, expected)) => format!("expected {}{found}", in_toml(expected)),
         None => message.to_owned(),

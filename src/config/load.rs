@@ -1,6 +1,7 @@
 //! Reading the configuration.
 
 use std::{
+    collections::BTreeMap,
     io,
     path::{Path, PathBuf, absolute},
 };
@@ -10,7 +11,7 @@ use serde_path_to_error::deserialize;
 use toml::Value;
 
 use super::{
-    Config, ConfigError, Problem, check, explain,
+    Config, ConfigError, Plugin, Problem, Storage, check, explain,
     path::{KeyPath, Step},
     regular, schema,
     source::{Origin, Origins, Source},
@@ -130,13 +131,6 @@ impl Loaded {
         self.origins.locate(key)
     }
 
-    /// Finds fault with a key of `[storage.NAME]`.
-    #[must_use]
-    pub fn storage_problem(&self, name: &str, key: &str, text: impl Into<String>) -> Problem {
-        let key = KeyPath::default().key("storage").key(name).key(key);
-        self.problem(&key.to_string(), text)
-    }
-
     /// Finds fault with a key.
     #[must_use]
     pub fn problem(&self, key: &str, text: impl Into<String>) -> Problem {
@@ -159,7 +153,18 @@ impl Request {
         if !wrong.is_empty() {
             return Err(ConfigError { problems: wrong });
         }
-        let config = typed(&mut source, schema::known)?;
+        let mut config: Config = typed(&mut source, schema::known)?;
+        if !config.listener.is_empty() {
+            // The defaults are for a server that nobody has told where to listen.
+            let said = |key| source.origins.get(key).is_some();
+            let server = &mut config.server;
+            if !said("server.listen") {
+                server.listen.clear();
+            }
+            if !said("server.listen-implicit") {
+                server.listen_implicit.clear();
+            }
+        }
         let mut loaded = Loaded {
             config,
             file,
@@ -212,34 +217,20 @@ impl Loaded {
             Some(Origin::Set(_)) => working,
             _ => parent.as_path(),
         };
-        let join = |base: &Path, path: &mut PathBuf| {
-            *path = absolute(base.join(&*path)).unwrap_or_else(|_| base.join(&*path));
-        };
         let config = &mut self.config;
         join(base("server.state"), &mut config.server.state);
-        for storage in config.storage.values_mut() {
-            join(&config.server.state, &mut storage.root);
-            storage
-                .staging
-                .iter_mut()
-                .for_each(|staging| join(&config.server.state, staging));
-            storage
-                .quarantine
-                .iter_mut()
-                .for_each(|quarantine| join(&config.server.state, quarantine));
-        }
-        let state = &config.server.state;
+        let state = config.server.state.clone();
         config
             .state
             .file
             .iter_mut()
-            .for_each(|file| join(state, file));
+            .for_each(|file| join(&state, file));
         let logs = config.server.logs();
         for file in [&mut config.audit.file, &mut config.audit.xferlog] {
             file.iter_mut().for_each(|file| join(&logs, file));
         }
         join(&logs, &mut config.log.file);
-        join(state, &mut config.acme.dns_directory);
+        join(&state, &mut config.acme.dns_directory);
         let acme = &mut config.acme;
         for (key, file) in [
             ("acme.authorities", &mut acme.authorities),
@@ -256,19 +247,59 @@ impl Loaded {
         for (key, paths) in config.tls.paths() {
             paths.iter_mut().for_each(|path| join(base(&key), path));
         }
-        for (index, plugin) in config.plugin.iter_mut().enumerate() {
+        let tables = Tables { base: &base, state };
+        tables.storages(&mut config.storage);
+        tables.plugins("plugin", &mut config.plugin);
+        for (index, host) in config.host.iter_mut().enumerate() {
+            for (key, paths) in host.tls.paths() {
+                let base = base(&format!("host[{index}].tls.{key}"));
+                paths.iter_mut().for_each(|path| join(base, path));
+            }
+            tables.storages(&mut host.storage);
+            tables.plugins(&format!("host[{index}].plugin"), &mut host.plugin);
+        }
+    }
+}
+
+/// Makes the paths of tables absolute that the top level and hosts have.
+struct Tables<'a> {
+    /// The directory of the file, or of the command line, that a key was said in.
+    base: &'a dyn Fn(&str) -> &'a Path,
+    state: PathBuf,
+}
+
+impl Tables<'_> {
+    /// They are relative to the state directory.
+    fn storages(&self, storages: &mut BTreeMap<String, Storage>) {
+        for storage in storages.values_mut() {
+            join(&self.state, &mut storage.root);
+            let more = [&mut storage.staging, &mut storage.quarantine];
+            let more = more.into_iter().flatten();
+            more.for_each(|path| join(&self.state, path));
+        }
+    }
+
+    fn plugins(&self, table: &str, plugins: &mut [Plugin]) {
+        for (index, plugin) in plugins.iter_mut().enumerate() {
             if !plugin.component.is_empty() && !plugin.component.starts_with("builtin:") {
                 let mut path = PathBuf::from(&plugin.component);
-                join(base(&format!("plugin[{index}].component")), &mut path);
+                join(
+                    (self.base)(&format!("{table}[{index}].component")),
+                    &mut path,
+                );
                 if let Ok(text) = path.into_os_string().into_string() {
                     plugin.component = text;
                 }
             }
             for (key, path) in plugin.grants.paths() {
-                join(base(&format!("plugin[{index}].grants.{key}")), path);
+                join((self.base)(&format!("{table}[{index}].grants.{key}")), path);
             }
         }
     }
+}
+
+fn join(base: &Path, path: &mut PathBuf) {
+    *path = absolute(base.join(&*path)).unwrap_or_else(|_| base.join(&*path));
 }
 
 /// For tests, and for those who make their configuration in code.

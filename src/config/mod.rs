@@ -10,6 +10,7 @@
 
 mod acme;
 mod admin;
+mod advertise;
 mod audit;
 mod bans;
 mod check;
@@ -20,8 +21,10 @@ mod explain;
 mod form;
 pub mod grants;
 mod host;
+mod listener;
 mod load;
 mod metrics;
+mod overlay;
 mod path;
 mod plugin;
 mod reference;
@@ -51,20 +54,23 @@ use smart_default::SmartDefault;
 
 pub use acme::{Acme, Challenge};
 pub use admin::Admin;
+pub use advertise::{Advertise, AdvertiseRule, Advertised};
 pub use audit::Audit;
 pub use bans::Bans;
 pub use document::Document;
 pub use error::{ConfigError, Problem};
 pub use form::{duration, size};
 pub use grants::Grants;
-pub use host::Host;
+pub use host::{Host, HostKeys, HostTable, NamedStorage, Together};
+pub use listener::{Listener, ListenerTable};
 pub use load::{Loaded, load, state};
 pub use metrics::Metrics;
+pub use overlay::{HostLimits, HostTls, HostUploads};
 pub use plugin::{Engine, Instances, Plugin, PluginHost, PluginLimits, file_setting};
 pub use reference::reference;
 pub use schema::{restart, schema};
 pub use server::{
-    AccountChange, Advertise, Data, Landlock, Limits, Log, LogFormat, LogOutput, Seccomp, Server,
+    AccountChange, Data, Landlock, Limits, Log, LogFormat, LogOutput, Seccomp, Server,
 };
 pub(crate) use source::toml_error;
 pub use stamp::Stamp;
@@ -79,6 +85,8 @@ pub use traces::Traces;
 pub struct Config {
     /// The server as a whole.
     pub server: Server,
+    /// A listener with terms of its own, besides those of `[server]`.
+    pub listener: Vec<ListenerTable>,
     /// Certificates, and what connections have to meet.
     pub tls: Tls,
     /// The server's certificate by ACME.
@@ -111,6 +119,9 @@ pub struct Config {
     /// A plugin. They are asked in this order.
     #[default(defaults::default_plugins())]
     pub plugin: Vec<Plugin>,
+    /// A virtual host, which clients choose by name (SNI, RFC 6066; HOST, RFC 7151). It has the keys of the
+    /// top level where it says none of its own.
+    pub host: Vec<HostTable>,
 }
 
 impl Config {

@@ -22,6 +22,14 @@ key with its default and the reason for it.
 pub fn reference() -> String {
     let mut sections: BTreeMap<String, String> = BTreeMap::new();
     for key in keys() {
+        if let Some((name, is_first)) = repeated(&key.name, &sections) {
+            if is_first {
+                let text = text_of(&format!("host[].{name}")).unwrap_or_default();
+                let row = format!("| `{name}` | as there | unset | {text} |\n");
+                *sections.entry("host[]".to_owned()).or_default() += &row;
+            }
+            continue;
+        }
         let (table, name) = split(&key.name);
         let cells = [kind_and_bounds(key.schema), default(&key), text(&key)];
         let cells = cells.map(|cell| cell.replace('|', "\\|"));
@@ -39,11 +47,21 @@ pub fn reference() -> String {
     page
 }
 
+/// A table that a host has as the top level does, and whether there is no row of it yet.
+fn repeated(name: &str, sections: &BTreeMap<String, String>) -> Option<(&'static str, bool)> {
+    let inner = name.strip_prefix("host[].")?;
+    let tables = ["storage.NAME", "plugin[]"].into_iter();
+    let table = tables.into_iter().find(|table| inner.starts_with(table))?;
+    let rows = sections.get("host[]").map_or("", String::as_str);
+    Some((table, !rows.contains(&format!("`{table}`"))))
+}
+
 /// The table that has a heading, and the key in it.
 fn split(name: &str) -> (&str, &str) {
     let table = match name.split('.').next() {
         Some("tls") if name.starts_with("tls.host[]") => "tls.host[]",
         Some("storage") => "storage.NAME",
+        Some("data") if name.starts_with("data.advertise[]") => "data.advertise[]",
         Some(first) => first,
         None => "",
     };
@@ -61,7 +79,8 @@ fn heading(table: &str) -> String {
 fn text_of(table: &str) -> Option<String> {
     let mut place = schema();
     for key in table.split('.').filter(|key| *key != "NAME") {
-        place = place.get("properties")?.get(key.trim_end_matches("[]"))?;
+        let table = place.get("items").unwrap_or(place);
+        place = table.get("properties")?.get(key.trim_end_matches("[]"))?;
     }
     description(place)
 }

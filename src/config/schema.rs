@@ -1,7 +1,10 @@
 //! The definition of the configuration as a JSON schema, and what is read from it: the names of
 //! keys, their bounds, and which of them take a restart.
 
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+};
 
 use schemars::{Schema, generate::SchemaSettings, transform::RecursiveTransform};
 use serde_json::Value;
@@ -93,9 +96,17 @@ pub fn keys() -> Vec<Key> {
     found
 }
 
-/// The names of all keys.
+/// The names of all keys; those that a host has as the top level does stand for both.
 pub fn known() -> Vec<String> {
-    keys().into_iter().map(|key| key.name).collect()
+    let all: BTreeSet<String> = keys().into_iter().map(|key| key.name).collect();
+    let is_repeated = |name: &&String| {
+        let inner = name.strip_prefix("host[].");
+        inner.is_some_and(|inner| all.contains(inner))
+    };
+    all.iter()
+        .filter(|name| !is_repeated(name))
+        .cloned()
+        .collect()
 }
 
 fn descend(schema: &'static Value, name: String, required: bool, found: &mut Vec<Key>) {
@@ -114,9 +125,9 @@ fn descend(schema: &'static Value, name: String, required: bool, found: &mut Vec
     if let Some(inner) = named {
         return descend(inner, format!("{name}.NAME"), false, found);
     }
-    let items = schema.get("items");
+    let items = alternatives(schema).find_map(|one| one.get("items"));
     let table = items.and_then(|items| alternatives(items).find(|one| properties(one).is_some()));
-    if table.is_none() || table != items {
+    if table.is_none() || table != schema.get("items") {
         found.push(Key {
             name: name.clone(),
             schema,

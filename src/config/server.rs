@@ -1,17 +1,13 @@
 //! The process as a whole: `[server]`, `[data]`, `[limits]` and `[log]`.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use smart_default::SmartDefault;
 
-use super::value;
+use super::{Advertise, value};
 
 /// `[server]`
 #[derive(Clone, Debug, PartialEq, SmartDefault, Deserialize, Serialize, JsonSchema)]
@@ -23,11 +19,13 @@ pub struct Server {
     #[serde(with = "value::FilePath")]
     #[default = "var"]
     pub state: PathBuf,
-    /// Where explicit FTPS is served (RFC 4217). Port 0 takes a free one.
+    /// Where explicit FTPS is served (RFC 4217). Port 0 takes a free one. Unset where there is a
+    /// `[[listener]]`: nowhere else.
     #[schemars(with = "Vec<value::Socket>")]
     #[default(vec![SocketAddr::from(([127, 0, 0, 1], 2121))])]
     pub listen: Vec<SocketAddr>,
-    /// Where implicit FTPS is served: TLS from the first byte.
+    /// Where implicit FTPS is served: TLS from the first byte. Unset where there is a `[[listener]]`: nowhere
+    /// else.
     #[schemars(with = "Vec<value::Socket>")]
     #[default(vec![SocketAddr::from(([127, 0, 0, 1], 2990))])]
     pub listen_implicit: Vec<SocketAddr>,
@@ -127,31 +125,16 @@ pub struct Data {
     #[serde(with = "value::Ports")]
     #[default((10_000, 30_000))]
     pub passive_ports: (u16, u16),
-    /// The address that PASV tells: IPv4, or a DNS name that is looked up anew every minute. Unset, the
-    /// one that the client connected to.
-    #[schemars(with = "Option<value::Address>")]
+    /// The address that PASV tells: IPv4, or a DNS name that is looked up anew every minute; or an array of
+    /// such, each with `clients` that it is for, of which the first that fits counts. Unset, or where none
+    /// fits, the one that the client connected to.
     pub advertise: Option<Advertise>,
+    /// Networks whose data connections begin with a PROXY protocol header, v1 or v2, which has to name the
+    /// session's client.
+    #[schemars(with = "Vec<value::Network>")]
+    pub proxy_networks: Vec<IpNet>,
     /// Whether PORT and EPRT work, to the client's own address, ports from 1024.
     pub active: bool,
-}
-
-impl Data {
-    /// The port for the data connections of all sessions, if they have one.
-    #[must_use]
-    pub fn shared_port(&self) -> Option<u16> {
-        let (first, last) = self.passive_ports;
-        (first == last && first != 0).then_some(first)
-    }
-}
-
-/// The address that PASV tells clients to connect to.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(untagged)]
-pub enum Advertise {
-    /// This.
-    Address(IpAddr),
-    /// The address that this name resolves to.
-    Name(String),
 }
 
 /// `[limits]`

@@ -104,20 +104,28 @@ impl Source {
         }
     }
 
-    /// Reads a key, where a plugin may go by its name: `plugin.users.limits.memory`.
+    /// Reads a key, where plugins and hosts go by their names: `plugin.users.limits.memory`,
+    /// `host."ftp.example.org".plugin.users.limits.memory`.
     fn resolve(&mut self, key: &str) -> Result<KeyPath, String> {
         let keys = toml_edit::Key::parse(key).map_err(|_| "not a key".to_owned())?;
-        let mut keys = keys.iter().map(toml_edit::Key::get);
+        let mut keys = keys.iter().map(toml_edit::Key::get).peekable();
         let section = keys.next().unwrap_or_default();
         let mut path = KeyPath::default().key(section);
-        let mut keys = keys.peekable();
         if keys.peek().is_some() {
             self.fill_in(section);
         }
-        if section == "plugin"
+        if section == "host"
             && let Some(name) = keys.next()
         {
-            path = path.index(self.plugin(name)?);
+            path = path.index(self.named("host", &path, name)?);
+            if keys.peek() == Some(&"plugin") {
+                path = path.key(keys.next().unwrap_or_default());
+            }
+        }
+        if path.0.last() == Some(&Step::Key("plugin".to_owned()))
+            && let Some(name) = keys.next()
+        {
+            path = path.index(self.named("plugin", &path, name)?);
         }
         Ok(keys.fold(path, |path, key| path.key(key)))
     }
@@ -139,26 +147,23 @@ impl Source {
         self.table.entry(section.to_owned()).or_insert(default);
     }
 
-    fn plugin(&self, name: &str) -> Result<usize, String> {
-        let plugins = self.table.get("plugin").and_then(Value::as_array);
-        let names: Vec<_> = plugins
-            .into_iter()
-            .flatten()
-            .map(|plugin| {
-                plugin
-                    .get("name")
-                    .and_then(Value::as_str)
-                    .unwrap_or_default()
-            })
-            .collect();
+    /// The place of the table of this name in an array of tables.
+    fn named(&self, what: &str, array: &KeyPath, name: &str) -> Result<usize, String> {
+        let tables = array.find(&self.table).and_then(Value::as_array);
+        let of = |table: &Value| {
+            let name = table.get("name").and_then(Value::as_str);
+            name.unwrap_or_default().to_owned()
+        };
+        let names: Vec<_> = tables.into_iter().flatten().map(of).collect();
         names
             .iter()
             .position(|known| *known == name)
-            .ok_or_else(|| {
-                format!(
-                    "no plugin is named {name:?}; there are {}",
-                    names.join(", ")
-                )
+            .ok_or_else(|| match names.is_empty() {
+                true => format!("no {what} is named {name:?}; there is none"),
+                false => {
+                    let names = names.join(", ");
+                    format!("no {what} is named {name:?}; there are {names}")
+                }
             })
     }
 }

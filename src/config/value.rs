@@ -1,8 +1,9 @@
 //! Types for `#[serde(with = "…")]` and `#[schemars(with = "…")]`: they read and write a field, and
 //! say its form in the JSON schema.
 
-use std::{borrow::Cow, fmt, marker::PhantomData, path::PathBuf, time::Duration};
+use std::{borrow::Cow, fmt, marker::PhantomData, net::IpAddr, path::PathBuf, time::Duration};
 
+use ipnet::IpNet;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
@@ -28,6 +29,12 @@ pub type Mode = Quantity<ModeForm>;
 pub type FilePath = Quantity<PathForm>;
 /// A path, or nothing where the key is not there.
 pub type OptionalPath = Optional<PathForm>;
+/// Time, or nothing where the key is not there.
+pub type OptionalTime = Optional<TimeForm>;
+/// Bytes a second, or nothing where the key is not there.
+pub type OptionalRate = Optional<RateForm>;
+/// A range of ports, or nothing where the key is not there.
+pub type OptionalPorts = Optional<PortsForm>;
 
 /// Reads and writes a value in its form.
 pub struct Quantity<F>(PhantomData<F>);
@@ -102,6 +109,39 @@ impl Paths {
     }
 }
 
+/// The same, or nothing where the key is not there.
+pub enum OptionalPaths {}
+
+impl OptionalPaths {
+    /// For `#[serde(with = "…")]`.
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        source: D,
+    ) -> Result<Option<Vec<PathBuf>>, D::Error> {
+        Paths::deserialize(source).map(Some)
+    }
+
+    /// For `#[serde(with = "…")]`.
+    pub fn serialize<S: Serializer>(
+        paths: &Option<Vec<PathBuf>>,
+        target: S,
+    ) -> Result<S::Ok, S::Error> {
+        match paths {
+            Some(paths) => Paths::serialize(paths, target),
+            None => target.serialize_none(),
+        }
+    }
+}
+
+impl JsonSchema for OptionalPaths {
+    fn schema_name() -> Cow<'static, str> {
+        Paths::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Paths::json_schema(generator)
+    }
+}
+
 struct PathsVisitor;
 
 impl<'de> Visitor<'de> for PathsVisitor {
@@ -137,6 +177,67 @@ impl JsonSchema for Paths {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let one = FilePath::json_schema(generator);
+        json_schema!({ "anyOf": [one, { "type": "array", "items": one }] })
+    }
+}
+
+/// Networks: one, or an array of them; an address is a network of its own.
+pub enum Networks {}
+
+impl Networks {
+    /// For `#[serde(with = "…")]`.
+    pub fn deserialize<'de, D: Deserializer<'de>>(source: D) -> Result<Vec<IpNet>, D::Error> {
+        source.deserialize_any(NetworksVisitor)
+    }
+
+    /// For `#[serde(with = "…")]`.
+    pub fn serialize<S: Serializer>(networks: &[IpNet], target: S) -> Result<S::Ok, S::Error> {
+        match networks {
+            [one] => one.serialize(target),
+            more => more.serialize(target),
+        }
+    }
+
+    fn parse(text: &str) -> Option<IpNet> {
+        let address = text.parse::<IpAddr>().ok();
+        let address = address.map(|address| IpNet::from(address.to_canonical()));
+        address.or_else(|| text.parse().ok())
+    }
+}
+
+struct NetworksVisitor;
+
+impl<'de> Visitor<'de> for NetworksVisitor {
+    type Value = Vec<IpNet>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a network such as \"10.0.0.0/8\", or an array of networks")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+        let network = Networks::parse(text);
+        let network = network.ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))?;
+        Ok(vec![network])
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut networks = Vec::new();
+        while let Some(text) = list.next_element::<String>()? {
+            let network = Networks::parse(&text);
+            let wrong = || A::Error::invalid_value(Unexpected::Str(&text), &self);
+            networks.push(network.ok_or_else(wrong)?);
+        }
+        Ok(networks)
+    }
+}
+
+impl JsonSchema for Networks {
+    fn schema_name() -> Cow<'static, str> {
+        "networks".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let one = Network::json_schema(generator);
         json_schema!({ "anyOf": [one, { "type": "array", "items": one }] })
     }
 }

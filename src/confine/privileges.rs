@@ -118,19 +118,14 @@ pub fn root_may_serve(loaded: &Loaded) -> Result<(), Problem> {
     if !geteuid().is_root() || server.allow_root {
         return Ok(());
     }
-    let lists = [
-        ("server.listen", &server.listen),
-        ("server.listen-implicit", &server.listen_implicit),
-    ];
-    for (key, addresses) in lists {
-        for (index, address) in addresses.iter().enumerate() {
-            if !is_loopback(address) {
-                let text = format!(
-                    "root would serve {address}: set server.user to the user that is to serve, or \
-                     server.allow-root = true if root it must be"
-                );
-                return Err(loaded.problem(&format!("{key}[{index}]"), text));
-            }
+    for listener in loaded.config.listeners() {
+        let address = listener.address;
+        if !is_loopback(&address) {
+            let text = format!(
+                "root would serve {address}: set server.user to the user that is to serve, or \
+                 server.allow-root = true if root it must be"
+            );
+            return Err(loaded.problem(&listener.key, text));
         }
     }
     match &loaded.config.admin.listen {

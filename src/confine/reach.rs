@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     acme::store::Store,
-    config::{self, Advertise, Challenge, Grants, Loaded, Problem, grants},
+    config::{self, Challenge, Grants, Loaded, Problem, grants},
     server::bans,
     spool::Storage,
 };
@@ -85,10 +85,10 @@ impl Reach {
         if let Some(file) = &loaded.file {
             reach.file(file, "--config");
         }
-        for (name, storage) in &config.storage {
-            let key = |name_of: &str| format!("storage.{name}.{name_of}");
+        for named in config.storages() {
+            let (key, storage) = (|key: &str| named.key(key), &named.storage);
             reach.directory(&storage.root, Access::Write, &key("root"));
-            match storages.get(name) {
+            match storages.get(&named.id) {
                 Some((old, opened))
                     if old.root == storage.root && old.staging == storage.staging =>
                 {
@@ -120,23 +120,17 @@ impl Reach {
         if let Some(file) = &config.bans.deny_file {
             reach.file(file, "bans.deny-file");
         }
-        for (key, files) in config.tls.clone().paths() {
-            files.iter().for_each(|file| reach.file(file, &key));
+        for host in config.all_hosts() {
+            reach.host(&host, state);
         }
-        for (index, plugin) in config.plugin.iter().enumerate() {
-            let key = |name: &str| format!("plugin[{index}].{name}");
-            if !plugin.component.starts_with("builtin:") {
-                reach.file(Path::new(&plugin.component), &key("component"));
+        for listener in config.listeners() {
+            let (first, last) = listener.passive_ports;
+            reach.bind(first..=last, &listener.passive_ports_key());
+            if listener.advertise.names().next().is_some() {
+                reach.names(&listener.advertise_key());
             }
-            for file in plugin.setting_files(state) {
-                reach.file(&file, &key("settings"));
-            }
-            reach.grants(&plugin.grants, &key("grants"));
         }
-        let data = &config.data;
-        let (first, last) = data.passive_ports;
-        reach.bind(first..=last, "data.passive-ports");
-        if data.active {
+        if config.data.active {
             reach.bind(0..=0, "data.active");
             reach.connect(1024..=u16::MAX, "data.active");
         }
@@ -164,10 +158,25 @@ impl Reach {
                 reach.file(file, "traces.authorities");
             }
         }
-        if let Some(Advertise::Name(_)) = &data.advertise {
-            reach.names("data.advertise");
-        }
         reach
+    }
+
+    /// The files of a host, and what its plugins are granted.
+    fn host(&mut self, host: &config::Host, state: &Path) {
+        for (key, files) in host.tls.clone().paths() {
+            let key = host.key(&key);
+            files.iter().for_each(|file| self.file(file, &key));
+        }
+        for (index, plugin) in host.plugin.iter().enumerate() {
+            let key = |name: &str| host.key(&format!("plugin[{index}].{name}"));
+            if !plugin.component.starts_with("builtin:") {
+                self.file(Path::new(&plugin.component), &key("component"));
+            }
+            for file in plugin.setting_files(state) {
+                self.file(&file, &key("settings"));
+            }
+            self.grants(&plugin.grants, &key("grants"));
+        }
     }
 
     fn grants(&mut self, grants: &Grants, key: &str) {
@@ -369,6 +378,32 @@ mod tests {
             config.plugin[0].grants.tcp.push(endpoint);
         };
         assert_eq!(covered(grant), Err("plugin[0].grants".into()));
+        let host = |config: &mut Config, text: &str| {
+            let text = format!("name = 'a.example'\n{text}");
+            config.host.push(toml::from_str(&text).unwrap());
+        };
+        for (text, key) in [
+            (
+                "tls = { certificate = '/elsewhere/c.pem' }",
+                "host[0].tls.certificate",
+            ),
+            ("storage.x.root = '/elsewhere'", "host[0].storage.x.root"),
+            (
+                "plugin = [{ name = 'x', component = 'builtin:users', grants = { dns = true } }]",
+                "host[0].plugin[0].grants",
+            ),
+        ] {
+            let (new, loaded) = reach(|config| host(config, text));
+            let beyond = start.covers(&new, &loaded).map_err(|problem| problem.key);
+            assert_eq!(beyond, Err(key.into()), "{text}");
+        }
+        let (new, loaded) = reach(|config| host(config, ""));
+        assert_eq!(start.covers(&new, &loaded), Ok(()));
+        let listener = |config: &mut Config| {
+            let text = "address = '127.0.0.1:21'\npassive-ports = '9000-9100'\n";
+            config.listener.push(toml::from_str(text).unwrap());
+        };
+        assert_eq!(covered(listener), Err("listener[0].passive-ports".into()));
         let storage = |config: &mut Config| {
             let storage = config::Storage {
                 root: "/state/files/more".into(),

@@ -21,6 +21,7 @@ use std::{
     time::Duration,
 };
 
+use ipnet::IpNet;
 use rustix::net::{RecvFlags, recv};
 use tokio::{
     io::ReadBuf,
@@ -31,6 +32,7 @@ use tokio::{
 use super::{
     Channel,
     open::{Candidate, Checked, DropReporter, Dropped, OpenError, Refused, Terms},
+    proxied::{HeaderError, Proxied},
     shared::{Come, Seat},
     socket::Meter,
 };
@@ -94,6 +96,10 @@ pub struct Arrivals {
     room: Option<Pin<Box<Sleep>>>,
     /// The terms of the handshakes that began before the command.
     began_under: Option<Terms>,
+    /// Those from balancers, of which it is not known yet whose they are.
+    proxied: Proxied,
+    /// Why the last of them was nobody's.
+    unnamed: Option<HeaderError>,
 }
 
 /// A connection on which nothing has been done yet.
@@ -147,7 +153,16 @@ impl Arrivals {
             refused: None,
             room: None,
             began_under: None,
+            proxied: Proxied::default(),
+            unnamed: None,
         }
+    }
+
+    /// Connections from these networks begin with a PROXY protocol header.
+    #[must_use]
+    pub fn behind(mut self, networks: &[IpNet]) -> Self {
+        self.proxied = Proxied::new(networks.to_vec());
+        self
     }
 
     /// Counts what moves on all of them.
@@ -261,7 +276,9 @@ impl Arrivals {
         self.agree(terms);
         let settled = async {
             // The connections in the system's queue by now.
-            while self.arrived.len() < ARRIVED && self.source.is_readable() {
+            while self.arrived.len() < ARRIVED
+                && (self.source.is_readable() || !self.proxied.is_empty())
+            {
                 let before = self.arrived.len();
                 let come = poll_fn(|context| {
                     let accepted = self.accept(terms, context);
@@ -285,9 +302,13 @@ impl Arrivals {
         timeout(SETTLE, settled).await.ok().flatten()
     }
 
-    /// Why the last connection was refused.
-    pub fn last_refusal(&mut self) -> Option<Refused> {
-        self.refused.take().map(|refused| refused.why)
+    /// Why there was no connection in time: the last that came was refused, or was nobody's.
+    pub fn last_error(&mut self) -> OpenError {
+        match (self.refused.take(), self.unnamed.take()) {
+            (Some(refused), _) => OpenError::Refused(refused.why),
+            (None, Some(error)) => OpenError::Unnamed(error),
+            (None, None) => OpenError::Timeout,
+        }
     }
 
     /// Drops what began under other terms than these.
@@ -309,8 +330,20 @@ impl Arrivals {
 
     /// Takes what has come from the right address, as far as there is room.
     fn accept(&mut self, terms: &Terms, context: &mut Context<'_>) -> io::Result<()> {
-        while self.arrived.len() < ARRIVED {
+        loop {
+            self.accept_some(terms, context)?;
+            if !self.take_named(terms, context) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn accept_some(&mut self, terms: &Terms, context: &mut Context<'_>) -> io::Result<()> {
+        while self.arrived.len() < ARRIVED && self.proxied.has_room() {
             match self.source.poll_next(context) {
+                Poll::Ready(Ok(Come::Connection(tcp, from))) if self.proxied.is_proxy(from) => {
+                    self.proxied.read(tcp, from, terms.handshake_timeout);
+                }
                 Poll::Ready(Ok(Come::Connection(tcp, from))) if same_host(from, terms.peer) => {
                     self.arrived.push_back(Arrived {
                         tcp,
@@ -327,6 +360,32 @@ impl Arrivals {
             }
         }
         Ok(())
+    }
+
+    /// Takes those of balancers whose header has been read, and names the session's client; whether
+    /// there is room for others now.
+    fn take_named(&mut self, terms: &Terms, context: &mut Context<'_>) -> bool {
+        let mut room = false;
+        while self.arrived.len() < ARRIVED
+            && let Some((proxy, named)) = self.proxied.next(context)
+        {
+            room = true;
+            match named {
+                Ok((tcp, client)) if same_host(client, terms.peer) => {
+                    self.arrived.push_back(Arrived {
+                        tcp,
+                        since: Instant::now(),
+                        speaks: false,
+                    });
+                }
+                Ok((_, client)) => terms.reporter.dropped(client, &Dropped::OtherAddress),
+                Err(error) => {
+                    terms.reporter.dropped(proxy, &Dropped::Unnamed(error));
+                    self.unnamed = Some(error);
+                }
+            }
+        }
+        room
     }
 
     /// Where all places are taken, the one that has said nothing for longest gives up its own.

@@ -7,6 +7,7 @@ pub mod ending;
 pub mod inspection_feed;
 pub mod open;
 pub mod passive;
+mod proxied;
 pub mod rate;
 pub mod shared;
 pub mod socket;
@@ -14,3 +15,4 @@ pub mod upload;
 
 pub use channel::Channel;
 pub use open::{DropReporter, Dropped, OpenError, Opening, Refused, Route, Terms};
+pub use proxied::HeaderError;

@@ -11,6 +11,7 @@ use tokio_rustls::TlsAcceptor;
 use super::{
     Channel,
     arrivals::Arrivals,
+    proxied::HeaderError,
     socket::{Meter, Socket},
 };
 use crate::{
@@ -84,6 +85,8 @@ pub enum Dropped {
     Refused(Refused),
     /// Its handshake began under other terms than those of the transfer.
     OtherTerms,
+    /// It came from a balancer that did not say whose it is.
+    Unnamed(HeaderError),
 }
 
 impl fmt::Display for Dropped {
@@ -92,6 +95,7 @@ impl fmt::Display for Dropped {
             Self::OtherAddress => formatter.write_str("It came from another address"),
             Self::Refused(refused) => refused.fmt(formatter),
             Self::OtherTerms => formatter.write_str("It began under another protection"),
+            Self::Unnamed(error) => error.fmt(formatter),
         }
     }
 }
@@ -117,6 +121,8 @@ pub struct Opening {
 pub enum OpenError {
     /// Nobody came in time: 425.
     Timeout,
+    /// Balancers came in time, and did not say for whom: 425.
+    Unnamed(HeaderError),
     /// It could not be made: 425.
     Connect(io::Error),
     /// TLS failed, or did not prove what it must: 522 (RFC 4217 §10).
@@ -140,6 +146,7 @@ impl fmt::Display for OpenError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Timeout => formatter.write_str("No data connection was made in time"),
+            Self::Unnamed(error) => error.fmt(formatter),
             Self::Connect(error) if open_files::is_exhausted(error) => {
                 formatter.write_str(open_files::TEXT)
             }
@@ -200,9 +207,7 @@ impl Opening {
                 let come = poll_fn(|context| arrivals.poll(terms, direction, context));
                 match timeout(limit, come).await {
                     Ok(result) => result,
-                    Err(_) => Err(arrivals
-                        .last_refusal()
-                        .map_or(OpenError::Timeout, OpenError::Refused)),
+                    Err(_) => Err(arrivals.last_error()),
                 }
             }
             Route::Active { to, from } => {

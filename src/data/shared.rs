@@ -9,21 +9,27 @@ use std::{
     collections::{HashMap, VecDeque},
     io,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
 
+use ipnet::IpNet;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::mpsc,
+    sync::{Semaphore, mpsc},
     task::AbortHandle,
     time::{sleep, timeout},
 };
 
-use super::{open::Terms, passive};
+use super::{
+    open::Terms,
+    passive,
+    proxied::{is_in, named},
+};
 use crate::{
     config::Binding,
+    observe::Rate,
     open_files,
     tls::{
         SessionTls,
@@ -45,8 +51,14 @@ const USUAL: usize = 2 << 10;
 const REST: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(10));
 /// How often a connection that says nothing is compared with those who wait.
 const LOOK: Duration = Duration::from_secs(1);
+/// Connections of proxies at a time whose header is read.
+const PROXIED: usize = 1024;
 /// How long nothing is accepted when there are too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// Strangers may cause these lines by connecting to a proxy.
+static UNNAMED: LazyLock<Arc<Rate>> =
+    LazyLock::new(|| Rate::new("more data connections of proxies were nobody's"));
 
 /// The ports that are open, each at one address of the server.
 #[derive(Default)]
@@ -66,9 +78,22 @@ impl Drop for Port {
     }
 }
 
-#[derive(Default)]
 struct Board {
     by_address: Mutex<HashMap<IpAddr, Address>>,
+    /// The networks whose connections begin with a PROXY protocol header, and how long one may take, as
+    /// the last session has it.
+    proxies: Mutex<(Vec<IpNet>, Duration)>,
+    proxied: Arc<Semaphore>,
+}
+
+impl Default for Board {
+    fn default() -> Self {
+        Self {
+            by_address: Mutex::default(),
+            proxies: Mutex::default(),
+            proxied: Arc::new(Semaphore::new(PROXIED)),
+        }
+    }
 }
 
 /// All that concerns one address of clients.
@@ -102,17 +127,18 @@ pub struct Seat {
 }
 
 impl SharedPorts {
-    /// Closes all other ports than this one, but for those that a session waits at.
-    pub fn close_others(&self, port: Option<u16>) {
+    /// Closes all other ports than these, but for those that a session waits at.
+    pub fn close_others(&self, ports: &[u16]) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.retain(|at, other| Some(at.port()) == port || other.board.is_used());
+        open.retain(|at, other| ports.contains(&at.port()) || other.board.is_used());
     }
 
-    /// A place at the port of this address, which is opened if it is not yet. Needs a runtime.
+    /// A place at the port of this address, which is opened if it is not yet. Connections from `proxies`
+    /// begin with a PROXY protocol header. Needs a runtime.
     ///
     /// # Errors
     /// When it cannot be opened.
-    pub fn seat(&self, local: SocketAddr, terms: &Terms) -> io::Result<Seat> {
+    pub fn seat(&self, local: SocketAddr, terms: &Terms, proxies: &[IpNet]) -> io::Result<Seat> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let port = match open.get(&local) {
             Some(port) => port.clone(),
@@ -126,6 +152,7 @@ impl SharedPorts {
             }
         };
         drop(open);
+        *port.board.proxies() = (proxies.to_vec(), terms.handshake_timeout);
         let address = terms.peer.ip().to_canonical();
         let (sender, come) = mpsc::channel(QUEUE);
         let waiting = Arc::new(Waiting {
@@ -224,6 +251,16 @@ impl Board {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn proxies(&self) -> MutexGuard<'_, (Vec<IpNet>, Duration)> {
+        self.proxies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long the header of a connection from there may take; none where there is to be none.
+    fn header_limit(&self, from: SocketAddr) -> Option<Duration> {
+        let proxies = self.proxies();
+        is_in(&proxies.0, from).then_some(proxies.1)
+    }
+
     fn is_used(&self) -> bool {
         !self.lock().is_empty()
     }
@@ -256,7 +293,10 @@ impl Board {
 async fn accept(listener: TcpListener, board: Arc<Board>) {
     loop {
         match listener.accept().await {
-            Ok((tcp, from)) => board.take(tcp, from),
+            Ok((tcp, from)) => match board.header_limit(from) {
+                Some(limit) => take_proxied(&board, tcp, from, limit),
+                None => board.take(tcp, from),
+            },
             Err(error) => {
                 if open_files::is_exhausted(&error) {
                     open_files::complain("a data connection could not be accepted");
@@ -265,6 +305,25 @@ async fn accept(listener: TcpListener, board: Arc<Board>) {
             }
         }
     }
+}
+
+/// Takes a connection of a proxy once it has said for whom it is.
+fn take_proxied(board: &Arc<Board>, tcp: TcpStream, proxy: SocketAddr, limit: Duration) {
+    // Where so many say nothing, more of them are dropped.
+    let Ok(permit) = board.proxied.clone().try_acquire_owned() else {
+        return;
+    };
+    let board = board.clone();
+    tokio::spawn(async move {
+        match named(tcp, limit).await {
+            Ok((tcp, client)) => board.take(tcp, client),
+            Err(error) if UNNAMED.admits(proxy.ip()) => {
+                tracing::warn!(%proxy, %error, "a data connection was dropped");
+            }
+            Err(_) => {}
+        }
+        drop(permit);
+    });
 }
 
 /// Finds out which of these sessions a connection is for.

@@ -349,6 +349,12 @@ impl LoadError {
     /// The same with its place in the configuration.
     #[must_use]
     pub fn problem(&self, loaded: &config::Loaded) -> config::Problem {
+        self.problem_of(loaded, &config::HostKeys::default())
+    }
+
+    /// The same of a plugin of a host.
+    #[must_use]
+    pub fn problem_of(&self, loaded: &config::Loaded, keys: &config::HostKeys) -> config::Problem {
         let key = match self.index {
             Some(index) => format!("plugin[{index}].{}", self.key),
             None => self.key.to_string(),
@@ -357,7 +363,7 @@ impl LoadError {
             .plugin
             .as_deref()
             .map(|name| format!("plugin {name}: "));
-        loaded.problem(&key, name.unwrap_or_default() + &self.text)
+        loaded.problem(&keys.key(&key), name.unwrap_or_default() + &self.text)
     }
 }
 

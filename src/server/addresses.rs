@@ -93,27 +93,16 @@ pub(super) fn listen(loaded: &Loaded, all: Vec<Taken>) -> Result<Vec<Bound>, Pro
     Ok(listeners)
 }
 
-/// "server.listen[0]"
+/// The key of an address: `server.listen[0]`, `listener[1].address`.
 fn listener_key(loaded: &Loaded, address: SocketAddr, kind: TlsStart) -> String {
-    let server = &loaded.config.server;
-    let (key, list) = match kind {
-        TlsStart::Explicit => ("server.listen", &server.listen),
-        TlsStart::Implicit => ("server.listen-implicit", &server.listen_implicit),
-    };
-    match list.iter().position(|one| *one == address) {
-        Some(index) => format!("{key}[{index}]"),
-        None => key.to_owned(),
-    }
+    let mut listeners = loaded.config.listeners();
+    let found = listeners.find(|one| one.address == address && one.tls == kind);
+    found.map_or_else(|| "server.listen".to_owned(), |listener| listener.key)
 }
 
 pub(super) fn addresses(config: &Config) -> impl Iterator<Item = (SocketAddr, TlsStart)> {
-    let explicit = config
-        .server
-        .listen
-        .iter()
-        .map(|address| (*address, TlsStart::Explicit));
-    let implicit = config.server.listen_implicit.iter();
-    explicit.chain(implicit.map(|address| (*address, TlsStart::Implicit)))
+    let listeners = config.listeners();
+    listeners.map(|listener| (listener.address, listener.tls))
 }
 
 impl Taken {

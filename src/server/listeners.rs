@@ -23,13 +23,12 @@ use super::{
     TlsStart,
     admission::{Admission, Refused},
     bans::{Bans, Refusal},
-    proxy,
 };
 use crate::{
     ftp::address,
     gate::{SessionInfo, event::Event},
     observe::Rate,
-    open_files,
+    open_files, proxy,
     session::{Origin, Session, Shutdown, generation::Generation, wire::Wire},
     types::access,
 };
@@ -120,7 +119,7 @@ pub(super) fn explain(address: SocketAddr, error: &io::Error) -> String {
 /// Accepts connections until it is aborted.
 pub(super) async fn accept(
     listener: TcpListener,
-    kind: TlsStart,
+    (configured, kind): (SocketAddr, TlsStart),
     acceptor: Arc<Acceptor>,
     alive: mpsc::Sender<()>,
 ) {
@@ -133,7 +132,7 @@ pub(super) async fn accept(
                 spare.renew();
                 let (acceptor, alive) = (acceptor.clone(), alive.clone());
                 tokio::spawn(async move {
-                    acceptor.connection(tcp, peer, kind).await;
+                    acceptor.connection(tcp, peer, (configured, kind)).await;
                     drop(alive);
                 });
             }
@@ -196,21 +195,26 @@ fn say(tcp: &TcpStream, kind: TlsStart, text: &str) {
 }
 
 impl Acceptor {
-    async fn connection(&self, mut tcp: TcpStream, peer: SocketAddr, kind: TlsStart) {
+    /// Serves a connection to the listener that is configured with this address.
+    async fn connection(
+        &self,
+        mut tcp: TcpStream,
+        peer: SocketAddr,
+        (configured, kind): (SocketAddr, TlsStart),
+    ) {
         let Ok(local) = tcp.local_addr() else { return };
         let Some(generation) = self.generation() else {
             return;
         };
+        // A reload may have taken it away just now.
+        let Some(listener) = generation.listener(configured, kind).cloned() else {
+            return;
+        };
         let peer = address::canonical(peer);
         let (mut client, mut server) = (peer, local);
-        let config = &generation.config;
-        if config
-            .server
-            .proxy_networks
-            .iter()
-            .any(|network| network.contains(&peer.ip()))
-        {
-            let limit = config.limits.handshake_timeout;
+        let mut proxies = listener.proxy_networks.iter();
+        if proxies.any(|network| network.contains(&peer.ip())) {
+            let limit = generation.config.limits.handshake_timeout;
             match timeout(limit, proxy::read_header(&mut tcp)).await {
                 Ok(Ok(Some(addresses))) => (client, server) = addresses,
                 Ok(Ok(None)) => {}
@@ -245,7 +249,7 @@ impl Acceptor {
             client,
             server,
             local,
-            implicit: kind == TlsStart::Implicit,
+            listener,
         };
         let session = Session::new(generation, Wire::tcp(tcp), origin, self.shutdown.clone());
         session.run().await;

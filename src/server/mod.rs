@@ -9,14 +9,13 @@ mod generations;
 mod listeners;
 #[cfg(feature = "misbehave")]
 mod misbehave;
-mod proxy;
 mod reload;
 mod resources;
 mod signal;
 mod warnings;
 
 use std::{
-    fmt, io,
+    io,
     net::SocketAddr,
     sync::{Arc, Mutex},
     time::{Duration, SystemTime},
@@ -37,7 +36,7 @@ use self::{
     control::Control,
     generations::Generations,
     listeners::Acceptor,
-    resources::{Prepared, PreparedHost, Resources, Storages, open_storages},
+    resources::{Prepared, Resources, Storages, open_storages},
     signal::Sign,
 };
 use crate::{
@@ -52,6 +51,9 @@ use crate::{
     startup::Startup,
     types::BoxFuture,
 };
+
+pub use self::resources::PreparedHost;
+pub use crate::types::TlsStart;
 
 /// How often broken uploads are looked through for old ones.
 const EXPIRY: Duration = Duration::from_secs(600);
@@ -83,25 +85,6 @@ pub struct Listening {
     pub address: SocketAddr,
     /// Explicit or implicit.
     pub kind: TlsStart,
-}
-
-/// How TLS begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TlsStart {
-    /// With AUTH TLS (RFC 4217).
-    Explicit,
-    /// With the first byte.
-    Implicit,
-}
-
-impl fmt::Display for TlsStart {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Explicit => "explicit",
-            Self::Implicit => "implicit",
-        })
-    }
 }
 
 /// Things that take more rights than serving does, opened before the walls are built.
@@ -209,8 +192,8 @@ pub async fn try_start(
     startup: &Arc<Startup>,
 ) -> Result<Tried, Problem> {
     let opened = open(loaded, preopened.storages, preopened.audit, tools, startup).await?;
-    let name = warnings::advertise(loaded).await;
-    loaded.warnings.extend(name);
+    let names = warnings::advertise(loaded).await;
+    loaded.warnings.extend(names);
     let listening = preopened.addresses.iter().map(|taken| {
         let (address, kind) = (taken.configured, taken.kind);
         (Listening { address, kind }, taken.socket.is_none())
@@ -519,7 +502,8 @@ impl Current {
             return;
         };
         tracing::info!(address = %listening.address, tls = %listening.kind, "listening");
-        let accept = listeners::accept(bound.socket, bound.kind, acceptor.clone(), alive.clone());
+        let configured = (bound.configured, bound.kind);
+        let accept = listeners::accept(bound.socket, configured, acceptor.clone(), alive.clone());
         self.listeners.push(Serving {
             configured: bound.configured,
             listening,

@@ -264,10 +264,15 @@ fn summary(first: &Config, now: &Config) -> String {
         1 => format!("1 {what}"),
         _ => format!("{count} {what}s"),
     };
+    let of_hosts = now.host.iter().map(|host| host.plugin.len());
     let mut text = format!(
-        "reloaded: {}, {}; new sessions use them",
-        counted(now.plugin.len(), "plugin"),
-        counted(now.storage.len(), "storage")
+        "reloaded: {}{}, {}; new sessions use them",
+        match now.host.len() {
+            0 => String::new(),
+            more => format!("{}, ", counted(more + 1, "host")),
+        },
+        counted(now.plugin.len() + of_hosts.sum::<usize>(), "plugin"),
+        counted(now.storages().len(), "storage")
     );
     let restart = config::restart(first, now);
     if !restart.is_empty() {

@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{
     acme::challenges::Challenges,
-    config::{self, Loaded, Problem, Storage as Configured},
-    data::shared::SharedPorts,
+    config::{self, Loaded, NamedStorage, Problem, Storage as Configured},
+    data::{rate::Rate, shared::SharedPorts},
     fair::Turns,
     gate::{Gates, event::Observers, listeners::Listeners},
     observe::{SessionLog, audit::Audit, metrics::Metrics, traces::Traces},
@@ -34,7 +34,7 @@ use crate::{
 /// How long a storage may take to be opened: what waits in its staging is looked through.
 const OPEN: Duration = Duration::from_secs(20);
 
-/// Storages that are open, and how they are configured, by their names.
+/// Storages that are open, and how they are configured, by their names among all hosts'.
 pub type Storages = BTreeMap<String, (Configured, Arc<Storage>)>;
 
 /// The parts that outlive a reload: the plugin host with its engine, the users that are logged in,
@@ -66,9 +66,25 @@ pub struct Prepared {
 
 /// All that a virtual host takes and that can fail.
 pub struct PreparedHost {
+    /// Its keys.
     pub config: config::Host,
     tls: Tls,
+    /// Its plugins.
     pub gates: Gates,
+}
+
+impl PreparedHost {
+    /// A warning where no certificate is for the host's name.
+    fn unknown_name(&self, loaded: &Loaded) -> Option<Problem> {
+        let table = self.config.keys.table()?;
+        let name = self.config.names.first()?;
+        (!self.tls.knows(name)).then(|| {
+            let text = format!(
+                "no certificate is for {name}: clients that verify certificates refuse the host"
+            );
+            loaded.problem(&format!("{table}.name"), text)
+        })
+    }
 }
 
 impl Prepared {
@@ -149,9 +165,18 @@ impl Resources {
             storages: open_storages(loaded, &self.storages(), startup).await?,
             warnings: Vec::new(),
         };
-        let warnings = prepared.hosts().flat_map(|host| &host.tls.warnings);
-        let warnings = warnings.map(|warning| loaded.problem(&warning.key, warning.text.clone()));
-        let warnings = warnings.chain(warnings::open_files(loaded)).collect();
+        let mut warnings: Vec<Problem> = Vec::new();
+        for host in prepared.hosts() {
+            let of_host = host.tls.warnings.iter();
+            let of_host = of_host.map(|one| loaded.problem(&one.key, one.text.clone()));
+            for warning in of_host.chain(host.unknown_name(loaded)) {
+                // Hosts that have their certificates of the top level have the same.
+                if !warnings.contains(&warning) {
+                    warnings.push(warning);
+                }
+            }
+        }
+        warnings.extend(warnings::open_files(loaded));
         prepared.warnings = warnings;
         Ok(prepared)
     }
@@ -163,22 +188,23 @@ impl Resources {
     ) -> Result<PreparedHost, Problem> {
         if config.tls.certificate.is_empty() {
             let text = "no certificate is named, and none was made";
-            return Err(loaded.problem("tls.certificate", text));
+            return Err(loaded.problem(&config.key("tls.certificate"), text));
         }
         let tls = {
-            let tls = config.tls.clone();
+            let (tls, keys) = (config.tls.clone(), config.keys.clone());
             // Reading files blocks.
-            let read = tokio::task::spawn_blocking(move || Tls::new(&tls));
-            read.await
-                .map_err(|error| loaded.problem("tls.certificate", error.to_string()))?
+            let read = tokio::task::spawn_blocking(move || Tls::new(&tls, &keys));
+            read.await.map_err(|error| {
+                loaded.problem(&config.key("tls.certificate"), error.to_string())
+            })?
         };
         let tls = tls.map_err(|error| loaded.problem(&error.key, error.text.clone()))?;
         let state = &loaded.config.server.state;
         let gates = self.host.gates_of(&config.id, &config.plugin, state).await;
-        let gates = gates.map_err(|error| error.problem(loaded))?;
+        let gates = gates.map_err(|error| error.problem_of(loaded, &config.keys))?;
         if gates.authenticators.is_empty() {
             let text = "there is no authentication plugin, so nobody could log in";
-            return Err(loaded.problem("plugin", text));
+            return Err(loaded.problem(&config.key("plugin"), text));
         }
         Ok(PreparedHost { config, tls, gates })
     }
@@ -190,11 +216,15 @@ impl Resources {
         let host = |host: PreparedHost| {
             let PreparedHost { config, tls, gates } = host;
             let queue = loaded.config.plugin_host.event_queue;
-            let own = prepared.storages.iter();
-            let own = own.filter(|(name, _)| config.storage.contains_key(*name));
-            let own = own.map(|(name, (_, storage))| (name.clone(), storage.clone()));
+            let own = config.storage.keys().filter_map(|name| {
+                let (_, storage) = prepared.storages.get(&config.storage_id(name))?;
+                Some((name.clone(), storage.clone()))
+            });
+            let together = config.together;
             Arc::new(VirtualHost {
                 storages: own.collect(),
+                upload_rate: Rate::new(together.upload_rate).map(Arc::new),
+                download_rate: Rate::new(together.download_rate).map(Arc::new),
                 observers: Observers::new(vec![
                     Arc::new(SessionLog),
                     self.bans.clone(),
@@ -214,7 +244,11 @@ impl Resources {
         *self.opened() = prepared.storages;
         let (users, logins) = (self.users.clone(), self.logins.clone());
         let ports = self.shared_ports.clone();
-        ports.close_others(config.data.shared_port());
+        let used: Vec<u16> = config
+            .listeners()
+            .filter_map(|one| one.shared_port())
+            .collect();
+        ports.close_others(&used);
         Arc::new(Generation::new(
             config.clone(),
             hosts,
@@ -280,61 +314,83 @@ pub async fn open_storages(
     startup: &Arc<Startup>,
 ) -> Result<Storages, Problem> {
     let mut storages = BTreeMap::new();
-    for (name, storage) in &loaded.config.storage {
+    for named in loaded.config.storages() {
+        let (id, storage) = (&named.id, &named.storage);
         let stays = |old: &Configured| old.root == storage.root && old.staging == storage.staging;
-        let local = match before.get(name) {
+        let local = match before.get(id) {
             Some((old, local)) if old == storage => local.clone(),
             Some((old, local)) if stays(old) => {
                 let (local, storage) = (local.clone(), storage.clone());
-                beside(loaded, name, move || local.with(&storage)).await?
+                beside(loaded, &named, move || local.with(&storage)).await?
             }
             _ => {
                 let taken = before.iter().find(|(other, (old, _))| {
-                    *other == name && storage.staging.is_none()
+                    *other == id && storage.staging.is_none()
                         || storage.staging.is_some() && old.staging == storage.staging
                 });
                 if let Some((other, _)) = taken {
                     let text = format!(
-                        "uploads of [storage.{other}] may be under way in its staging: this \
-                         takes a restart, or another `staging`"
+                        "uploads of storage {other} may be under way in its staging: this takes a \
+                         restart, or another `staging`"
                     );
-                    return Err(loaded.storage_problem(name, "root", text));
+                    return Err(loaded.problem(&named.key("root"), text));
                 }
                 let state = loaded.config.server.state.clone();
-                let (name, storage) = (name.clone(), storage.clone());
+                let (own, storage) = (id.clone(), storage.clone());
                 let startup = startup.clone();
-                let own = name.clone();
                 let open = move || Storage::open(&own, &storage, &state, &startup);
-                beside(loaded, &name, open).await?
+                beside(loaded, &named, open).await?
             }
         };
-        storages.insert(name.clone(), (storage.clone(), local));
+        storages.insert(id.clone(), (storage.clone(), local));
     }
+    apart(loaded, &storages)?;
     Ok(storages)
+}
+
+/// Whether the storages of two hosts, links resolved, are two directories, and neither reaches into the
+/// other.
+fn apart(loaded: &Loaded, storages: &Storages) -> Result<(), Problem> {
+    let all = loaded.config.storages();
+    let root = |named: &NamedStorage| Some(storages.get(&named.id)?.1.root().to_owned());
+    for (index, one) in all.iter().enumerate() {
+        for other in all.get(..index).unwrap_or_default() {
+            let (Some(here), Some(there)) = (root(one), root(other)) else {
+                continue;
+            };
+            let meet = here.starts_with(&there) || there.starts_with(&here);
+            if one.host != other.host && meet {
+                let text = format!(
+                    "it leads to {}, which reaches into storage {}, another host's: {}",
+                    here.display(),
+                    other.id,
+                    there.display()
+                );
+                return Err(loaded.problem(&one.key("root"), text));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Opens a storage on a thread of the pool, as its file system may hang.
 async fn beside(
     loaded: &Loaded,
-    name: &str,
+    named: &NamedStorage,
     open: impl FnOnce() -> Result<Storage, OpenError> + Send + 'static,
 ) -> Result<Arc<Storage>, Problem> {
-    let opened = timeout(OPEN, tokio::task::spawn_blocking(open)).await;
-    let root = || {
-        let storage = loaded.config.storage.get(name);
-        storage.map_or_else(String::new, |storage| storage.root.display().to_string())
-    };
-    match opened {
+    let problem = |key: &str, text: String| loaded.problem(&named.key(key), text);
+    match timeout(OPEN, tokio::task::spawn_blocking(open)).await {
         Ok(Ok(Ok(local))) => Ok(Arc::new(local)),
-        Ok(Ok(Err(error))) => Err(loaded.storage_problem(name, error.key, error.text)),
-        Ok(Err(error)) => Err(loaded.storage_problem(name, "root", error.to_string())),
+        Ok(Ok(Err(error))) => Err(problem(error.key, error.text)),
+        Ok(Err(error)) => Err(problem("root", error.to_string())),
         Err(_) => {
             let text = format!(
                 "{}: it could not be opened within {} s: does its file system hang?",
-                root(),
+                named.storage.root.display(),
                 OPEN.as_secs()
             );
-            Err(loaded.storage_problem(name, "root", text))
+            Err(problem("root", text))
         }
     }
 }

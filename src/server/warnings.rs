@@ -2,6 +2,7 @@
 //! `portcullis check`.
 
 use std::{
+    collections::BTreeMap,
     io,
     net::{IpAddr, SocketAddr},
     time::Duration,
@@ -11,7 +12,7 @@ use rustix::process::{Resource, getrlimit};
 use tokio::time::timeout;
 
 use super::listeners;
-use crate::config::{Advertise, Loaded, Problem};
+use crate::config::{Loaded, Problem};
 
 /// How long a name may take to be looked up.
 const LOOK_UP: Duration = Duration::from_secs(5);
@@ -52,12 +53,24 @@ pub fn open_files(loaded: &Loaded) -> Option<Problem> {
     })
 }
 
-/// Whether the name that PASV tells can be looked up.
-pub async fn advertise(loaded: &Loaded) -> Option<Problem> {
-    let Some(Advertise::Name(name)) = &loaded.config.data.advertise else {
-        return None;
-    };
-    let why = match timeout(LOOK_UP, tokio::net::lookup_host((name.as_str(), 0))).await {
+/// Whether the names that PASV tells can be looked up.
+pub async fn advertise(loaded: &Loaded) -> Vec<Problem> {
+    let mut names = BTreeMap::new();
+    for listener in loaded.config.listeners() {
+        let key = listener.advertise_key();
+        for (place, name) in listener.advertise.names() {
+            names.insert(format!("{key}{place}"), name.to_owned());
+        }
+    }
+    let mut problems = Vec::new();
+    for (key, name) in names {
+        problems.extend(look_up(loaded, &key, &name).await);
+    }
+    problems
+}
+
+async fn look_up(loaded: &Loaded, key: &str, name: &str) -> Option<Problem> {
+    let why = match timeout(LOOK_UP, tokio::net::lookup_host((name, 0))).await {
         Ok(Ok(mut addresses)) => match addresses.any(|address| address.is_ipv4()) {
             true => return None,
             false => "it has no IPv4 address".to_owned(),
@@ -69,42 +82,55 @@ pub async fn advertise(loaded: &Loaded) -> Option<Problem> {
         "{name} cannot be looked up ({why}): until it can, PASV tells the address that the client \
          connected to"
     );
-    Some(loaded.problem("data.advertise", text))
+    Some(loaded.problem(key, text))
 }
 
-/// Whether most of the ports for data connections are other processes'.
-pub fn passive_ports(loaded: &Loaded) -> Option<Problem> {
-    let (first, last) = loaded.config.data.passive_ports;
+/// The ranges of ports for data connections of which other processes have the most, each with its key.
+pub fn passive_ports(loaded: &Loaded) -> Vec<Problem> {
+    let listeners = loaded.config.listeners();
+    let mut ranges: Vec<_> = listeners
+        .map(|one| (one.passive_ports_key(), one.passive_ports, one.address.ip()))
+        .collect();
+    ranges.sort_unstable();
+    ranges.dedup();
+    let problems = ranges
+        .into_iter()
+        .filter_map(|(key, ports, host)| taken_ports(loaded, &key, ports, host));
+    let mut problems: Vec<Problem> = problems.collect();
+    // One address of a range tells enough.
+    problems.dedup_by(|one, before| one.key == before.key);
+    problems
+}
+
+/// Whether most of the ports for data connections are other processes' at an address.
+fn taken_ports(
+    loaded: &Loaded,
+    key: &str,
+    (first, last): (u16, u16),
+    host: IpAddr,
+) -> Option<Problem> {
     if first == 0 {
         return None;
     }
-    let server = &loaded.config.server;
-    let mut hosts: Vec<IpAddr> = (server.listen.iter().chain(&server.listen_implicit))
-        .map(SocketAddr::ip)
-        .collect();
-    hosts.sort_unstable();
-    hosts.dedup();
     let ports = usize::from(last.saturating_sub(first)) + 1;
-    hosts.into_iter().find_map(|host| {
-        let mut example = None;
-        let taken = (first..=last).filter(|port| {
-            let bound = listeners::bind(SocketAddr::new(host, *port));
-            let taken = bound.err().filter(|error| {
-                matches!(
-                    error.kind(),
-                    io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied
-                )
-            });
-            let is_taken = taken.is_some();
-            example = example.take().or(taken.map(|error| (*port, error)));
-            is_taken
+    let mut example = None;
+    let taken = (first..=last).filter(|port| {
+        let bound = listeners::bind(SocketAddr::new(host, *port));
+        let taken = bound.err().filter(|error| {
+            matches!(
+                error.kind(),
+                io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied
+            )
         });
-        let taken = taken.count();
-        let (port, error) = example.filter(|_| taken * 2 > ports)?;
-        let text = format!(
-            "{taken} of {ports} ports cannot be had on {host}, such as {port} ({error}): data \
-             connections are refused with 425 when no port is free"
-        );
-        Some(loaded.problem("data.passive-ports", text))
-    })
+        let is_taken = taken.is_some();
+        example = example.take().or(taken.map(|error| (*port, error)));
+        is_taken
+    });
+    let taken = taken.count();
+    let (port, error) = example.filter(|_| taken * 2 > ports)?;
+    let text = format!(
+        "{taken} of {ports} ports cannot be had on {host}, such as {port} ({error}): data \
+         connections are refused with 425 when no port is free"
+    );
+    Some(loaded.problem(key, text))
 }

@@ -20,12 +20,14 @@ use super::{
     wire::Wire,
 };
 use crate::{
+    config::Listener,
     data::ending::Ending,
     ftp::reply::Reply,
     gate::event::Event,
     gate::{SessionInfo, session::line},
     observe::Rate,
     tls::SessionTls,
+    types::TlsStart,
 };
 
 /// Strangers cause these lines by connecting.
@@ -46,6 +48,8 @@ pub(super) struct Connection {
     pub(super) local: SocketAddr,
     /// TLS was on from the first byte, and stays on.
     pub(super) implicit: bool,
+    /// The terms of the listener that accepted it.
+    pub(super) listener: Arc<Listener>,
     pub(super) transport: Transport,
     /// The TLS server name that the client asked for.
     pub(super) sni: Option<String>,
@@ -97,7 +101,7 @@ impl Connection {
         origin: Origin,
         shutdown: watch::Receiver<Shutdown>,
     ) -> Self {
-        let host = generation.hosts.default().clone();
+        let host = generation.hosts.first(&origin.listener.host).clone();
         let limits = &host.config.limits;
         let length = usize::try_from(limits.line_length).unwrap_or(usize::MAX);
         let control = Control::new(wire, length, limits.stall_timeout);
@@ -115,6 +119,7 @@ impl Connection {
             account: None,
         });
         let place = generation.users.sessions.enter(facts.clone());
+        let implicit = origin.listener.tls == TlsStart::Implicit;
         Self {
             _counted: generation.sessions.clone(),
             generation,
@@ -123,11 +128,12 @@ impl Connection {
             facts,
             place,
             local: origin.local,
-            implicit: origin.implicit,
+            implicit,
+            listener: origin.listener,
             transport: Transport::Plain,
             sni: None,
             ending,
-            parameters: Parameters::new(origin.implicit),
+            parameters: Parameters::new(implicit),
             queue: Queue::default(),
             shutdown,
         }
@@ -154,12 +160,13 @@ impl Connection {
         Arc::ptr_eq(&self.host, host) || host.tls.is_met_by(negotiated)
     }
 
-    /// The host is the one that the handshake has chosen, if that stays, and the default one else.
+    /// The host is the one that the handshake has chosen, if that stays, and the first one else.
     pub(super) fn forget_host(&mut self) {
         let hosts = &self.generation.hosts;
+        let first = hosts.first(&self.listener.host);
         let chosen = self.sni.as_deref().filter(|_| self.implicit);
         let host = chosen.and_then(|name| hosts.by_name(name));
-        let host = host.unwrap_or(hosts.default()).clone();
+        let host = host.unwrap_or(first).clone();
         self.move_to(host);
     }
 

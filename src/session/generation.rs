@@ -1,17 +1,19 @@
 //! The parts that a reload replaces as a whole: the hosts, and the state that they have in common.
 
 use std::{
+    collections::HashMap,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use super::{host::Hosts, users::Users};
 use crate::{
     acme::challenges::Challenges,
-    config::{Advertise, Config},
+    config::{Advertised, Config, Listener},
     data::{rate::Rate, shared::SharedPorts},
     fair::Turns,
+    types::TlsStart,
 };
 
 /// How long a looked-up address is told to clients.
@@ -38,8 +40,10 @@ pub struct Generation {
     pub challenges: Arc<Challenges>,
     /// Held by each session that began with it.
     pub sessions: Arc<()>,
-    /// The addresses for the reply to PASV.
-    advertised: Advertised,
+    /// Where clients are let in, each with its terms.
+    listeners: Vec<Arc<Listener>>,
+    /// The addresses for the reply to PASV that were looked up.
+    names: Names,
 }
 
 impl Generation {
@@ -56,6 +60,7 @@ impl Generation {
         Self {
             upload_rate: Rate::new(config.limits.total_upload_rate).map(Arc::new),
             download_rate: Rate::new(config.limits.total_download_rate).map(Arc::new),
+            listeners: config.listeners().map(Arc::new).collect(),
             config,
             hosts,
             users,
@@ -63,34 +68,45 @@ impl Generation {
             shared_ports,
             challenges,
             sessions: Arc::new(()),
-            advertised: Advertised::default(),
+            names: Names::default(),
         }
     }
 
-    /// The IPv4 address that PASV gives a client that connected to `local`.
-    pub async fn advertise(&self, local: IpAddr) -> Option<Ipv4Addr> {
+    /// The listener of this address, as it is configured.
+    #[must_use]
+    pub fn listener(&self, address: SocketAddr, tls: TlsStart) -> Option<&Arc<Listener>> {
+        let mut listeners = self.listeners.iter();
+        listeners.find(|listener| listener.address == address && listener.tls == tls)
+    }
+
+    /// The IPv4 address that PASV gives a client of a listener that connected to `local`.
+    pub async fn advertise(
+        &self,
+        listener: &Listener,
+        client: IpAddr,
+        local: IpAddr,
+    ) -> Option<Ipv4Addr> {
         let own = match local.to_canonical() {
             IpAddr::V4(address) => Some(address),
             IpAddr::V6(_) => None,
         };
-        match &self.config.data.advertise {
+        match listener.advertise.for_client(client) {
             None => own,
-            Some(Advertise::Address(IpAddr::V4(address))) => Some(*address),
-            Some(Advertise::Address(IpAddr::V6(_))) => own,
-            Some(Advertise::Name(name)) => self.advertised.resolve(name).await.or(own),
+            Some(Advertised::Address(address)) => Some(*address),
+            Some(Advertised::Name(name)) => self.names.resolve(name).await.or(own),
         }
     }
 }
 
-/// The last answer for an advertised name.
+/// The last answers for the names that the configuration advertises.
 #[derive(Default)]
-struct Advertised {
-    last: Mutex<Option<(Ipv4Addr, Instant)>>,
+struct Names {
+    last: Mutex<HashMap<String, (Ipv4Addr, Instant)>>,
 }
 
-impl Advertised {
+impl Names {
     async fn resolve(&self, name: &str) -> Option<Ipv4Addr> {
-        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = self.last().get(name).copied();
         if let Some((address, since)) = last
             && since.elapsed() < ADVERTISED_FOR
         {
@@ -108,8 +124,12 @@ impl Advertised {
         };
         // An old answer is better than none.
         let address = found.or(last.map(|(address, _)| address))?;
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        *last = Some((address, Instant::now()));
+        self.last()
+            .insert(name.to_owned(), (address, Instant::now()));
         Some(address)
+    }
+
+    fn last(&self) -> MutexGuard<'_, HashMap<String, (Ipv4Addr, Instant)>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -36,7 +36,8 @@ use super::{
     wire::Wire,
 };
 use crate::{
-    config::{self, Config},
+    config::{self, Config, Listener},
+    data::rate::Rate,
     fair::Turns,
     ftp::path::VirtualPath,
     gate::{
@@ -49,7 +50,7 @@ use crate::{
     spool::Storage,
     startup::Startup,
     tls::{Tls, self_signed},
-    types::{BoxFuture, HostId, OnFailure},
+    types::{BoxFuture, HostId, OnFailure, TlsStart},
 };
 
 /// Bytes that each direction of a control connection holds.
@@ -65,6 +66,8 @@ pub struct Harness {
     pub shutdown: watch::Sender<Shutdown>,
     /// Where its files are.
     pub directory: TempDir,
+    /// The terms of the listener that clients come by.
+    pub listener: Listener,
     sessions: AtomicU64,
 }
 
@@ -153,6 +156,10 @@ impl Harness {
         let mut built = built.into_iter();
         let default = built.next().ok_or(io::ErrorKind::InvalidInput)?;
         let hosts = Hosts::new(default, built.collect());
+        let listener = config
+            .listeners()
+            .next()
+            .ok_or(io::ErrorKind::InvalidInput)?;
         let limits = &config.limits;
         let logins = Turns::new(limits.concurrent_logins, limits.waiting_logins);
         let generation = Generation::new(
@@ -166,6 +173,7 @@ impl Harness {
         Ok(Self {
             generation: Arc::new(generation),
             shutdown: watch::Sender::new(Shutdown::None),
+            listener,
             directory,
             sessions: AtomicU64::new(1),
         })
@@ -199,12 +207,17 @@ impl Harness {
         let (client, server) = tokio::io::duplex(BUFFER);
         let number = self.sessions.fetch_add(1, Relaxed);
         let address = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+        let mut listener = self.listener.clone();
+        listener.tls = match implicit {
+            true => TlsStart::Implicit,
+            false => TlsStart::Explicit,
+        };
         let origin = Origin {
             id: format!("{number:x}").into(),
             client: address(40_000),
             server: address(21),
             local: address(21),
-            implicit,
+            listener: Arc::new(listener),
         };
         let wire = Wire::new(server);
         let generation = self.generation.clone();
@@ -226,7 +239,7 @@ fn build(
     } = setup;
     let (certificate, key) = self_signed::ensure(&directory.path().join("tls"))?;
     (config.tls.certificate, config.tls.key) = (vec![certificate], vec![key]);
-    let tls = Tls::new(&config.tls).map_err(io::Error::other)?;
+    let tls = Tls::new(&config.tls, &config.keys).map_err(io::Error::other)?;
     gates.authenticators.push(Named {
         name: "accounts".into(),
         on_failure: OnFailure::Deny,
@@ -234,7 +247,10 @@ fn build(
     });
     let (ended, _) = mpsc::channel(1);
     observers.push(Arc::new(Listeners::start(&gates.listeners, 1000, &ended)));
+    let together = config.together;
     Ok(VirtualHost {
+        upload_rate: Rate::new(together.upload_rate).map(Arc::new),
+        download_rate: Rate::new(together.download_rate).map(Arc::new),
         observers: Observers::new(observers),
         storages: storages.clone(),
         config,

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use crate::{
     config,
+    data::rate::Rate,
     gate::{Account, Gates, event::Observers},
     spool::Storage,
     tls::Tls,
@@ -23,6 +24,10 @@ pub struct VirtualHost {
     pub observers: Observers,
     /// By their names in the configuration.
     pub storages: BTreeMap<String, Arc<Storage>>,
+    /// All uploads at this host.
+    pub upload_rate: Option<Arc<Rate>>,
+    /// All downloads at this host.
+    pub download_rate: Option<Arc<Rate>>,
 }
 
 impl VirtualHost {
@@ -32,12 +37,16 @@ impl VirtualHost {
         &self.config.id
     }
 
-    /// Whether clients mean it by this name: one of its certificates is for it, or the configuration
-    /// says so.
-    #[must_use]
-    pub fn answers_to(&self, name: &str) -> bool {
-        let names = &self.config.names;
-        self.tls.knows(name) || names.iter().any(|own| own.eq_ignore_ascii_case(name))
+    /// Whether the configuration says that it has this name.
+    fn is_called(&self, name: &str) -> bool {
+        let mut names = self.config.names.iter();
+        names.any(|own| own.eq_ignore_ascii_case(name))
+    }
+
+    /// Whether it shows certificates of its own, whose names are its names, too.
+    fn has_own_certificates(&self) -> bool {
+        let keys = &self.config.keys;
+        keys.table().is_none() || keys.has_own("tls.certificate")
     }
 
     /// The storage that serves an account: the one it names, else `default`, else the only one.
@@ -79,15 +88,24 @@ impl Hosts {
         &self.default
     }
 
+    /// The host of clients of a listener that name none: the listener's own, if it has one.
+    #[must_use]
+    pub fn first(&self, of_listener: &HostId) -> &Arc<VirtualHost> {
+        self.by_id(of_listener).unwrap_or(&self.default)
+    }
+
     /// All of them, the default first.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<VirtualHost>> {
         std::iter::once(&self.default).chain(&self.others)
     }
 
-    /// The host that clients mean by this name, in SNI or HOST.
+    /// The host that clients mean by this name, in SNI or HOST: the one that the configuration calls so,
+    /// else the first that has a certificate of its own for it.
     #[must_use]
     pub fn by_name(&self, name: &str) -> Option<&Arc<VirtualHost>> {
-        self.iter().find(|host| host.answers_to(name))
+        let called = self.iter().find(|host| host.is_called(name));
+        let shows = |host: &&Arc<VirtualHost>| host.has_own_certificates() && host.tls.knows(name);
+        called.or_else(|| self.iter().find(shows))
     }
 
     /// The host of these users.

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use super::{
     LONGEST_DELAY, Next, Session,
     accounts::{EXPIRED, expired},
+    connection::Connection,
     state::{Active, LoginState, Parameters, Presence},
 };
 use crate::{
@@ -277,6 +278,22 @@ impl Session {
                 .await?;
             return Ok(Next::Close);
         };
+        let most = self.connection.host.config.together.sessions;
+        let users = &self.connection.generation.users;
+        let Some(guest) = users.enter_host(&id.host, most) else {
+            if FAILED.admits(self.connection.facts.client.ip()) {
+                line!(
+                    warn,
+                    self.connection.facts,
+                    sessions = most,
+                    host = id.host.name().unwrap_or_default(),
+                    "refused: too many sessions at this host"
+                );
+            }
+            self.send(Reply::new(421, "Too many sessions at this host, goodbye"))
+                .await?;
+            return Ok(Next::Close);
+        };
         let Some(storage) = self.connection.host.storage(&account) else {
             line!(
                 error,
@@ -320,17 +337,20 @@ impl Session {
             policies,
             self.connection.host.observers.clone(),
         ));
-        let rates = |own: &Option<Arc<_>>, total: &Option<Arc<_>>| {
-            own.iter().chain(total).cloned().collect::<Vec<_>>()
-        };
-        let upload_rates = rates(
+        let rates = |all: [&Option<Arc<_>>; 3]| all.into_iter().flatten().cloned().collect();
+        let Connection {
+            host, generation, ..
+        } = &self.connection;
+        let upload_rates: Vec<_> = rates([
             &membership.upload_rate,
-            &self.connection.generation.upload_rate,
-        );
-        let download_rates = rates(
+            &host.upload_rate,
+            &generation.upload_rate,
+        ]);
+        let download_rates: Vec<_> = rates([
             &membership.download_rate,
-            &self.connection.generation.download_rate,
-        );
+            &host.download_rate,
+            &generation.download_rate,
+        ]);
         self.connection.emit(&Event::LoggedIn {
             plugin: by,
             home: &account.home,
@@ -345,6 +365,7 @@ impl Session {
             tree,
             policy,
             _membership: membership,
+            _guest: guest,
             standing,
             presence: Presence::new(
                 self.connection.host.observers.clone(),
@@ -410,7 +431,7 @@ impl Session {
         });
         let hosts = &connection.generation.hosts;
         let host = match own_address {
-            true => Some(hosts.default()),
+            true => Some(hosts.first(&connection.listener.host)),
             false => hosts.by_name(&name),
         };
         let sni = connection.sni.as_ref();
@@ -423,6 +444,8 @@ impl Session {
         };
         connection.move_to(host);
         connection.facts_mut().host = Some(name);
-        self.answer(Reply::new(220, "Host accepted")).await
+        // RFC 7151 §3.1: as if the client had connected to that host.
+        let greeting = connection.host.config.greeting.clone();
+        self.answer(Reply::new(220, greeting)).await
     }
 }

@@ -63,6 +63,7 @@ use self::{
     wire::Wire,
 };
 use crate::{
+    config::Listener,
     data::Route,
     ftp::{
         command::{self, Any, Command, File, Foreign, Login, Phase, Transfer},
@@ -86,8 +87,8 @@ pub struct Origin {
     pub server: SocketAddr,
     /// Our end of the TCP connection: another one than `server` behind a proxy.
     pub local: SocketAddr,
-    /// TLS from the first byte.
-    pub implicit: bool,
+    /// The listener that accepted it.
+    pub listener: Arc<Listener>,
 }
 
 /// One session, from the greeting to its end: a connection, and where its login stands.

@@ -41,13 +41,15 @@ impl UserSession<'_> {
         if self.connection.parameters.epsv_all {
             return epsv_all();
         }
+        let Connection {
+            generation,
+            listener,
+            facts,
+            ..
+        } = &*self.connection;
+        let (client, server) = (facts.client.ip(), facts.server.ip());
         // There is no IPv6 form of the answer.
-        let Some(advertised) = self
-            .connection
-            .generation
-            .advertise(self.connection.facts.server.ip())
-            .await
-        else {
+        let Some(advertised) = generation.advertise(listener, client, server).await else {
             return Reply::new(522, "PASV is for IPv4 alone, use EPSV (2)");
         };
         match self.listen() {
@@ -81,8 +83,9 @@ impl UserSession<'_> {
                 Ok(port)
             }
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                let (first, last) = self.connection.generation.config.data.passive_ports;
-                let cause = format!("all ports of data.passive-ports ({first}-{last}) are taken");
+                let listener = &self.connection.listener;
+                let ((first, last), key) = (listener.passive_ports, listener.passive_ports_key());
+                let cause = format!("all ports of {key} ({first}-{last}) are taken");
                 self.connection.emit(&Event::NoPort { cause: &cause });
                 Err(Reply::new(425, "No port is free for a data connection").into())
             }
@@ -101,15 +104,23 @@ impl UserSession<'_> {
 
     /// A port of the session's own, or the one of all sessions, where the configuration has one alone.
     fn arrivals(&self) -> io::Result<(u16, Arrivals)> {
-        let (local, generation) = (self.connection.local, &self.connection.generation);
-        let ports = generation.config.data.passive_ports;
-        if let Some(port) = generation.config.data.shared_port() {
-            let at = address::with_port(local, port);
-            let seat = generation.shared_ports.seat(at, &self.connection.terms())?;
+        let Connection {
+            local,
+            listener,
+            generation,
+            ..
+        } = &*self.connection;
+        if let Some(port) = listener.shared_port() {
+            let at = address::with_port(*local, port);
+            let proxies = &listener.data_proxy_networks;
+            let terms = self.connection.terms();
+            let seat = generation.shared_ports.seat(at, &terms, proxies)?;
             return Ok((port, Arrivals::shared(seat)));
         }
-        let listener = passive::listen(local, ports)?;
-        Ok((listener.local_addr()?.port(), Arrivals::new(listener)))
+        let proxies = &listener.data_proxy_networks;
+        let listener = passive::listen(*local, listener.passive_ports)?;
+        let port = listener.local_addr()?.port();
+        Ok((port, Arrivals::new(listener).behind(proxies)))
     }
 
     /// PORT and EPRT: never to another host, never to a port that a service may have, checked

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::journal::Operation;
-use crate::{data::socket::Meter, ftp::path::VirtualPath, gate::SessionInfo};
+use crate::{data::socket::Meter, ftp::path::VirtualPath, gate::SessionInfo, types::HostId};
 
 /// All sessions, in the order in which they came.
 #[derive(Default)]
@@ -108,6 +108,18 @@ pub struct TransferStatus {
 }
 
 impl SessionTable {
+    /// The sessions of each virtual host.
+    #[must_use]
+    pub fn by_host(&self) -> BTreeMap<HostId, usize> {
+        let entries: Vec<_> = self.sessions().values().cloned().collect();
+        let mut counts = BTreeMap::new();
+        for entry in entries {
+            let host = entry.state().info.virtual_host.clone();
+            *counts.entry(host).or_default() += 1;
+        }
+        counts
+    }
+
     /// One more session.
     pub(super) fn enter(self: &Arc<Self>, info: Arc<SessionInfo>) -> Place {
         let number = self.next.fetch_add(1, Relaxed);

@@ -2,7 +2,10 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::{accounts::Standing, users::Membership};
+use super::{
+    accounts::Standing,
+    users::{Guest, Membership},
+};
 use crate::{
     data::{Route, rate::Rate},
     ftp::{digest::Algorithm, facts::Facts, path::VirtualPath, secret::Secret},
@@ -63,6 +66,8 @@ pub struct Active {
     pub presence: Presence,
     /// The working directory.
     pub cwd: VirtualPath,
+    /// Among the sessions of its host.
+    pub _guest: Guest,
     /// The limits on the rate of uploads.
     pub upload_rates: Vec<Arc<Rate>>,
     /// The limits on the rate of downloads.

@@ -394,7 +394,7 @@ impl Transfer {
                 let code = match &error {
                     OpenError::Refused(Refused::Ambiguous) => 425,
                     OpenError::Refused(_) => 522,
-                    OpenError::Timeout | OpenError::Connect(_) => 425,
+                    OpenError::Timeout | OpenError::Unnamed(_) | OpenError::Connect(_) => 425,
                 };
                 let cause = match &error {
                     OpenError::Connect(why) => format!("{error}: {why}"),

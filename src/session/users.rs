@@ -9,7 +9,10 @@ use std::{
 };
 
 use super::{accounts::Accounts, cuts::Cuts, session_table::SessionTable};
-use crate::{data::rate::Rate, types::UserId};
+use crate::{
+    data::rate::Rate,
+    types::{HostId, UserId},
+};
 
 /// The users of all hosts; they outlive a reload.
 #[derive(Default)]
@@ -21,6 +24,16 @@ pub struct Users {
     /// Those that are logged in.
     pub accounts: Arc<Accounts>,
     shares: Mutex<HashMap<UserId, Weak<Share>>>,
+    hosts: Mutex<HashMap<HostId, Weak<AtomicU32>>>,
+}
+
+/// One session among those of its host.
+pub struct Guest(Arc<AtomicU32>);
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 /// The state that the sessions of one user have in common. It lasts as long as one of them.
@@ -76,6 +89,24 @@ impl Users {
         }
         share.sessions.fetch_add(1, Ordering::AcqRel);
         Some(Membership(share))
+    }
+}
+
+impl Users {
+    /// One more among at most `limit` sessions that are logged in at a host (0 is no limit).
+    pub fn enter_host(&self, host: &HostId, limit: u32) -> Option<Guest> {
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        let sessions = hosts.get(host).and_then(Weak::upgrade).unwrap_or_else(|| {
+            // Of hosts that a reload has taken away, too, there are few.
+            let sessions = Arc::default();
+            hosts.insert(host.clone(), Arc::downgrade(&sessions));
+            sessions
+        });
+        if limit > 0 && sessions.load(Ordering::Acquire) >= limit {
+            return None;
+        }
+        sessions.fetch_add(1, Ordering::AcqRel);
+        Some(Guest(sessions))
     }
 }
 

@@ -4,13 +4,15 @@ use std::{fmt, io};
 
 use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
 
-use crate::config::TlsVersion;
+use crate::{config::TlsVersion, proxy};
 
 /// Why a handshake failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HandshakeError {
     /// Something else than TLS came.
     Clear,
+    /// A PROXY protocol header came from where none is believed.
+    Proxy,
     /// The client speaks nothing that is new enough.
     Version {
         /// The newest that it offers, where that is known.
@@ -28,6 +30,10 @@ impl fmt::Display for HandshakeError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Clear => formatter.write_str("the client speaks in the clear, not TLS"),
+            Self::Proxy => formatter.write_str(
+                "a PROXY protocol header came from an address that is in none of the \
+                 proxy-networks",
+            ),
             Self::Version { offered, minimum } => {
                 let minimum = match minimum {
                     TlsVersion::V1_2 => "TLS 1.2",
@@ -52,6 +58,9 @@ impl HandshakeError {
     #[must_use]
     pub fn new(error: &io::Error, first: &[u8], minimum: TlsVersion) -> Self {
         tracing::debug!(%error, "TLS handshake");
+        if proxy::begins(first) {
+            return Self::Proxy;
+        }
         if error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none() {
             return match is_clear(first) {
                 true => Self::Clear,

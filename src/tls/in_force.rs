@@ -25,7 +25,7 @@ use super::{
     revocation::{self, Lists},
     validity,
 };
-use crate::config::{self, Stamp, TlsVersion, regular};
+use crate::config::{self, HostKeys, Stamp, TlsVersion, regular};
 
 /// The fate of a file that will not do.
 const LAST_GOOD: &str = "the last good one stays in force";
@@ -40,6 +40,8 @@ pub struct InForce {
     served: Mutex<Served>,
     /// Counts the changes of lists.
     revision: AtomicU64,
+    /// For what is told later.
+    keys: HostKeys,
 }
 
 /// The part that new sessions get.
@@ -76,7 +78,7 @@ impl InForce {
     /// The file that cannot be read or used, with its key.
     pub(super) fn new(
         provider: Arc<CryptoProvider>,
-        config: &config::Tls,
+        (config, keys): (&config::Tls, &HostKeys),
         warnings: &mut Vec<Error>,
     ) -> Result<Self, Error> {
         let certificates = Watched::new(certificate_files(config));
@@ -110,6 +112,7 @@ impl InForce {
             lists: Mutex::new((watched, lists)),
             served: Mutex::new(served),
             revision: AtomicU64::new(0),
+            keys: keys.clone(),
         })
     }
 
@@ -128,7 +131,8 @@ impl InForce {
                 let key = key_of("certificate", count, index);
                 let first = identity.key.cert.first();
                 if let Some((subject, end)) = first.and_then(validity::end) {
-                    all.push((format!("{}.{key}", table.setting), subject, end));
+                    let key = self.keys.key(&format!("{}.{key}", table.setting));
+                    all.push((key, subject, end));
                 }
             }
         }
@@ -189,12 +193,12 @@ impl InForce {
                         tracing::info!(files, "the lists of revoked certificates are read anew");
                     }
                 }
-                Err(error) => watched.failed(&error, LAST_GOOD, tell),
+                Err(error) => watched.failed(&error.of(&self.keys), LAST_GOOD, tell),
             }
         }
         if tell {
             for warning in lists.warn_of_ends() {
-                tracing::warn!("{warning}");
+                tracing::warn!("{}", warning.of(&self.keys));
             }
         }
         Ok(())
@@ -223,14 +227,14 @@ impl InForce {
                         "the certificates are read anew: new sessions get them"
                     );
                     for warning in warnings_of(&tables) {
-                        tracing::warn!("{warning}");
+                        tracing::warn!("{}", warning.of(&self.keys));
                     }
                 }
                 served.tables = tables;
                 changed
             }
             Err(error) => {
-                watched.failed(&error, LAST_GOOD, tell);
+                watched.failed(&error.of(&self.keys), LAST_GOOD, tell);
                 false
             }
         }
@@ -261,7 +265,7 @@ impl InForce {
                         true => "nothing is stapled",
                         false => LAST_GOOD,
                     };
-                    watched.failed(&error, rest, tell);
+                    watched.failed(&error.of(&self.keys), rest, tell);
                 }
             }
         }
@@ -280,7 +284,7 @@ impl InForce {
                     &stapled.file,
                     &text,
                 );
-                tracing::warn!("{error}");
+                tracing::warn!("{}", error.of(&self.keys));
             }
             !over
         });

@@ -25,7 +25,7 @@ use rustls::{
 
 pub use self::{clients::Rejected, in_force::InForce, session::SessionTls};
 use crate::{
-    config::{self, TlsVersion},
+    config::{self, HostKeys, TlsVersion},
     types::PeerCertificate,
 };
 
@@ -48,6 +48,14 @@ pub struct Error {
 }
 
 impl Error {
+    /// The same with the key that the host has said it by.
+    fn of(self, keys: &HostKeys) -> Self {
+        Self {
+            key: keys.key(&self.key),
+            ..self
+        }
+    }
+
     fn file(table: &str, key: &str, file: &Path, error: &dyn fmt::Display) -> Self {
         Self {
             key: format!("{table}.{key}"),
@@ -65,14 +73,21 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 impl Tls {
-    /// Reads certificates, keys and authorities, and what there is to them.
+    /// Reads certificates, keys and authorities, and what there is to them, of a host.
     ///
     /// # Errors
     /// The file that cannot be read or used, with its key.
-    pub fn new(config: &config::Tls) -> Result<Self, Error> {
+    pub fn new(config: &config::Tls, keys: &HostKeys) -> Result<Self, Error> {
+        let mut tls = Self::read(config, keys).map_err(|error| error.of(keys))?;
+        let warnings = std::mem::take(&mut tls.warnings).into_iter();
+        tls.warnings = warnings.map(|warning| warning.of(keys)).collect();
+        Ok(tls)
+    }
+
+    fn read(config: &config::Tls, keys: &HostKeys) -> Result<Self, Error> {
         let provider = Arc::new(provider());
         let mut warnings = Vec::new();
-        let in_force = InForce::new(provider, config, &mut warnings)?;
+        let in_force = InForce::new(provider, (config, keys), &mut warnings)?;
         Ok(Self {
             in_force: Arc::new(in_force),
             binding: config.data_binding,

@@ -7,6 +7,7 @@ mod durability;
 mod failure;
 mod future;
 mod staged;
+mod tls_start;
 mod upload_mode;
 mod user;
 
@@ -15,5 +16,6 @@ pub use durability::Durability;
 pub use failure::OnFailure;
 pub use future::BoxFuture;
 pub use staged::Staged;
+pub use tls_start::TlsStart;
 pub use upload_mode::UploadMode;
 pub use user::{HostId, UserId};

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
-use super::{Failure, Source, files, output};
+use super::{Failure, Source, files, host_of, output};
 use crate::{
     config::{Instances, Plugin, PluginHost, regular},
     plugin::{LoadError, PluginKind, Report, bytes, inspect},
@@ -19,6 +19,9 @@ pub enum Command {
         /// A plugin of the configuration instead: also what it is granted, and its limits
         #[arg(long, value_name = "NAME", conflicts_with = "file")]
         plugin: Option<String>,
+        /// The virtual host whose plugin it is, by its name [default: the top level's]
+        #[arg(long, value_name = "NAME", requires = "plugin")]
+        host: Option<String>,
         #[command(flatten)]
         source: Source,
     },
@@ -28,10 +31,11 @@ pub fn run(source: Source, command: Command) -> Result<(), Failure> {
     let Command::Inspect {
         file,
         plugin,
+        host,
         source: later,
     } = command;
     if let Some(name) = plugin {
-        return configured(&source.then(later), &name);
+        return configured(&source.then(later), host.as_deref(), &name);
     }
     let file = file.unwrap_or_default();
     let most = PluginHost::default().component_size;
@@ -47,9 +51,9 @@ fn wrong(component: &dyn fmt::Display, error: &LoadError) -> Failure {
 }
 
 /// Prints a plugin of the configuration and its component; checks its grants and its digest.
-fn configured(source: &Source, name: &str) -> Result<(), Failure> {
+fn configured(source: &Source, host: Option<&str>, name: &str) -> Result<(), Failure> {
     let loaded = source.load()?;
-    let plugins = &loaded.config.plugin;
+    let plugins = &host_of(&loaded, host)?.plugin;
     let Some(plugin) = plugins.iter().find(|plugin| plugin.name == name) else {
         let names: Vec<&str> = plugins.iter().map(|plugin| plugin.name.as_str()).collect();
         let names = names.join(", ");

@@ -7,7 +7,7 @@ mod run;
 
 use clap::{ValueEnum, builder::PossibleValue};
 
-use super::{Failure, Source, files, output};
+use super::{Failure, Source, files, host_of, output};
 use crate::plugin::PluginKind;
 
 impl ValueEnum for &'static PluginKind {

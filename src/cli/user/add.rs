@@ -5,13 +5,12 @@ use std::io::{self, Read};
 use clap::{Args, builder::PossibleValuesParser};
 use zeroize::Zeroizing;
 
-use super::{PERMISSIONS, check_home, check_storage, defaults::Defaults, file, known};
+use super::{PERMISSIONS, UsersOf, check_home, check_storage, defaults::Defaults, known};
 use crate::{
     cli::{
         Failure, files, output,
         users_file::{self, NewUser},
     },
-    config::Loaded,
     ftp::secret::Secret,
     passwords,
 };
@@ -40,23 +39,23 @@ pub struct Add {
 }
 
 /// Adds a user, and asks for the password.
-pub(super) fn add(loaded: &Loaded, new: Add) -> Result<(), Failure> {
+pub(super) fn add(users: &UsersOf, new: Add) -> Result<(), Failure> {
     let stdin = new.password_stdin;
-    add_with(loaded, new, || password(stdin))
+    add_with(users, new, || password(stdin))
 }
 
 pub(super) fn add_with(
-    loaded: &Loaded,
+    users: &UsersOf,
     new: Add,
     password: impl FnOnce() -> Result<Secret, String>,
 ) -> Result<(), Failure> {
-    let path = file(loaded)?;
+    let path = users.file()?;
     check_name(&new.name)?;
     // Written, lest a name that is given once more gets at the files of somebody else; but for a home
     // that a group gives.
     let groups = new.groups.iter().map(String::as_str);
-    let defined = users_file::groups(&loaded.config)?;
-    let by_group = Defaults::of(loaded, &defined, &new.name, groups).by_group("home");
+    let defined = users.groups()?;
+    let by_group = Defaults::of(users, &defined, &new.name, groups).by_group("home");
     let home = match (new.home, by_group) {
         (None, Some(_)) => None,
         (home, _) => Some(home.unwrap_or_else(|| format!("/{}", new.name))),
@@ -65,7 +64,7 @@ pub(super) fn add_with(
         check_home(home)?;
     }
     if let Some(storage) = &new.storage {
-        check_storage(loaded, storage)?;
+        check_storage(users, storage)?;
     }
     if new
         .groups
@@ -108,11 +107,11 @@ pub(super) fn add_with(
 
 /// Gives a user the password that `password` brings.
 pub(super) fn passwd(
-    loaded: &Loaded,
+    users: &UsersOf,
     name: &str,
     password: impl FnOnce() -> Result<Secret, String>,
 ) -> Result<(), Failure> {
-    let path = file(loaded)?;
+    let path = users.file()?;
     known(&path, name)?;
     let hash = hashed(&password()?)?;
     users_file::edit(&path, |document| document.set_password(name, &hash))?;

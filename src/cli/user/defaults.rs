@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::config::Loaded;
+use super::UsersOf;
 
 /// The values of one user besides their own.
 pub(super) struct Defaults<'a> {
-    loaded: &'a Loaded,
+    users: &'a UsersOf,
     name: &'a str,
     /// The definitions of the user's groups, in the order in which they count.
     groups: Vec<(&'a str, &'a Map<String, Value>)>,
@@ -15,7 +15,7 @@ pub(super) struct Defaults<'a> {
 impl<'a> Defaults<'a> {
     /// Those of a user who is in such groups; `defined` are the definitions of all.
     pub(super) fn of(
-        loaded: &'a Loaded,
+        users: &'a UsersOf,
         defined: &'a Map<String, Value>,
         name: &'a str,
         groups: impl Iterator<Item = &'a str>,
@@ -25,7 +25,7 @@ impl<'a> Defaults<'a> {
             Some((group.as_str(), keys.as_object()?))
         });
         Self {
-            loaded,
+            users,
             name,
             groups: groups.collect(),
         }
@@ -33,14 +33,14 @@ impl<'a> Defaults<'a> {
 
     /// The same of a user's entry.
     pub(super) fn of_entry(
-        loaded: &'a Loaded,
+        users: &'a UsersOf,
         defined: &'a Map<String, Value>,
         name: &'a str,
         entry: &'a Value,
     ) -> Self {
         let groups = entry.get("groups").and_then(Value::as_array);
         let groups = groups.into_iter().flatten().filter_map(Value::as_str);
-        Self::of(loaded, defined, name, groups)
+        Self::of(users, defined, name, groups)
     }
 
     /// The value that a group gives, and its place.
@@ -78,13 +78,13 @@ impl<'a> Defaults<'a> {
             "max-upload-size" => "upload-size",
             _ => return (self.own(key), "default".to_owned()),
         };
-        let limits = serde_json::to_value(&self.loaded.config.limits).unwrap_or_default();
+        let limits = serde_json::to_value(&self.users.host.limits).unwrap_or_default();
         let value = limits.get(limit).cloned().unwrap_or_default();
         let value = match value.as_u64() {
             Some(0) => "no limit".into(),
             _ => value,
         };
-        (value, format!("limits.{limit}"))
+        (value, self.users.host.key(&format!("limits.{limit}")))
     }
 
     fn own(&self, key: &str) -> Value {
@@ -96,8 +96,8 @@ impl<'a> Defaults<'a> {
             "permissions" => json!(["all"]),
             "quota" | "quota-files" => "no limit".into(),
             "storage" => self
-                .loaded
-                .config
+                .users
+                .host
                 .storage
                 .keys()
                 .next()

@@ -6,8 +6,8 @@ use ipnet::IpNet;
 use jiff::Zoned;
 use toml_edit::{Array, Value};
 
-use super::{PERMISSIONS, check_home, check_storage, moment::moment};
-use crate::config::{Loaded, duration, size};
+use super::{PERMISSIONS, UsersOf, check_home, check_storage, moment::moment};
+use crate::config::{duration, size};
 
 /// How the value of a key is written.
 #[derive(Clone, Copy)]
@@ -94,7 +94,7 @@ impl Change {
     ///
     /// # Errors
     /// The key, the form that is expected and, but for secrets, the value.
-    pub(super) fn parse(loaded: &Loaded, text: &str, now: &Zoned) -> Result<Self, String> {
+    pub(super) fn parse(users: &UsersOf, text: &str, now: &Zoned) -> Result<Self, String> {
         let (key, value) = text
             .split_once('=')
             .ok_or_else(|| format!("{text:?}: expected KEY=VALUE, or KEY= to remove the key"))?;
@@ -116,7 +116,7 @@ impl Change {
             return Err(format!("{key}: {instead}"));
         }
         let read = form
-            .read(loaded, value, now)
+            .read(users, value, now)
             .map_err(|expected| format!("{key}: expected {expected}, found {value:?}"))?;
         Ok(Self {
             key,
@@ -143,7 +143,7 @@ fn unknown(key: &str) -> String {
 
 impl Form {
     /// The value as the file has it, or what is expected.
-    fn read(self, loaded: &Loaded, text: &str, now: &Zoned) -> Result<Value, String> {
+    fn read(self, users: &UsersOf, text: &str, now: &Zoned) -> Result<Value, String> {
         let bytes = |text: &str| size(text).is_some_and(|bytes| bytes > 0);
         match self {
             Self::Text => match text.chars().any(char::is_control) {
@@ -192,10 +192,10 @@ impl Form {
                 Ok(()) => Ok(text.into()),
                 Err(_) => Err("a plain path from \"/\" on".to_owned()),
             },
-            Self::Storage => match check_storage(loaded, text) {
+            Self::Storage => match check_storage(users, text) {
                 Ok(()) => Ok(text.into()),
                 Err(_) => {
-                    let names: Vec<_> = loaded.config.storage.keys().map(String::as_str).collect();
+                    let names: Vec<_> = users.host.storage.keys().map(String::as_str).collect();
                     Err(format!("one of the storages {}", names.join(", ")))
                 }
             },
@@ -241,7 +241,8 @@ mod tests {
     use crate::config::Config;
 
     fn parse(text: &str) -> Result<Change, String> {
-        Change::parse(&Config::default().into(), text, &Zoned::now())
+        let users = UsersOf::new(&Config::default().into(), None).unwrap();
+        Change::parse(&users, text, &Zoned::now())
     }
 
     #[test]

@@ -2,16 +2,15 @@
 
 use serde_json::{Map, Value};
 
-use super::{defaults::Defaults, file};
+use super::{UsersOf, defaults::Defaults};
 use crate::{
     cli::{Failure, output, page::PageOptions, users_file},
-    config::Loaded,
     passwords,
 };
 
 /// All users, or a part of them, as text or as JSON.
-pub(super) fn list(loaded: &Loaded, page: &PageOptions, json: bool) -> Result<String, Failure> {
-    let mut users = users_file::read(&file(loaded)?)?;
+pub(super) fn list(of: &UsersOf, page: &PageOptions, json: bool) -> Result<String, Failure> {
+    let mut users = users_file::read(&of.file()?)?;
     without_hashes(&mut users);
     let total = users.len();
     let all: Vec<_> = users.into_iter().collect();
@@ -21,9 +20,9 @@ pub(super) fn list(loaded: &Loaded, page: &PageOptions, json: bool) -> Result<St
         return Ok(output::json(&users)?);
     }
     let head = ["USER", "HOME", "GROUPS", "PERMISSIONS", "PROOF"].map(str::to_owned);
-    let defined = users_file::groups(&loaded.config)?;
+    let defined = of.groups()?;
     let row = |(name, user): &(String, Value)| {
-        let defaults = Defaults::of_entry(loaded, &defined, name, user);
+        let defaults = Defaults::of_entry(of, &defined, name, user);
         row(name, &with_defaults(user, &defaults))
     };
     let rows: Vec<_> = part.iter().map(row).collect();

@@ -8,14 +8,14 @@ mod moment;
 mod set;
 mod show;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use clap::{Subcommand, builder::PossibleValuesParser};
+use clap::{Args, Subcommand, builder::PossibleValuesParser};
 use serde_json::{Map, Value};
 
 use self::add::Add;
-use super::{Failure, Source, files, output, page::PageOptions, users_file};
-use crate::config::Loaded;
+use super::{Failure, Source, files, host_of, output, page::PageOptions, users_file};
+use crate::config::{Host, Loaded};
 
 const PERMISSIONS: [&str; 13] = [
     "all",
@@ -51,6 +51,48 @@ home, idle-timeout, max-sessions, max-upload-size, permissions, quota, quota-fil
 require-certificate, storage, upload-rate.
 Lists are split at commas; certificates, whose names have commas, at semicolons.";
 
+/// Whose users they are; taken behind the subcommand's name.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Of {
+    /// The virtual host whose users they are, by its name [default: the top level's]
+    #[arg(long, value_name = "NAME")]
+    host: Option<String>,
+    #[command(flatten)]
+    source: Source,
+}
+
+impl Of {
+    fn load(self, earlier: Source) -> Result<UsersOf, Failure> {
+        let loaded = earlier.then(self.source).load()?;
+        UsersOf::new(&loaded, self.host.as_deref())
+    }
+}
+
+/// The users of a host: where they are, and what the host has for them.
+struct UsersOf {
+    host: Host,
+    state: PathBuf,
+}
+
+impl UsersOf {
+    /// Those of the host of this name; none is the one of the top level.
+    fn new(loaded: &Loaded, host: Option<&str>) -> Result<Self, Failure> {
+        let host = host_of(loaded, host)?;
+        let state = loaded.config.server.state.clone();
+        Ok(Self { host, state })
+    }
+
+    /// The file that users are in.
+    fn file(&self) -> Result<PathBuf, Failure> {
+        users_file::path(&self.host, &self.state).map_err(Failure::Configuration)
+    }
+
+    /// The groups that the configuration defines.
+    fn groups(&self) -> Result<Map<String, Value>, String> {
+        users_file::groups(&self.host, &self.state)
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Add a user
@@ -59,7 +101,7 @@ pub enum Command {
         #[command(flatten)]
         new: Add,
         #[command(flatten)]
-        source: Source,
+        of: Of,
     },
     /// Give a user another password
     Passwd {
@@ -69,21 +111,21 @@ pub enum Command {
         #[arg(long)]
         password_stdin: bool,
         #[command(flatten)]
-        source: Source,
+        of: Of,
     },
     /// Keep a user out, whose sessions end if the server runs
     Disable {
         /// The user
         name: String,
         #[command(flatten)]
-        source: Source,
+        of: Of,
     },
     /// Let a user in again
     Enable {
         /// The user
         name: String,
         #[command(flatten)]
-        source: Source,
+        of: Of,
     },
     /// Say the most that a user may do; sessions with other permissions end if the server runs
     Permissions {
@@ -94,7 +136,7 @@ pub enum Command {
             value_parser = PossibleValuesParser::new(PERMISSIONS))]
         permissions: Vec<String>,
         #[command(flatten)]
-        source: Source,
+        of: Of,
     },
     /// Change other keys of a user; sessions end if the server runs, unless it is told otherwise
     #[command(after_help = SET_EXAMPLES)]
@@ -105,7 +147,7 @@ pub enum Command {
         #[arg(required = true, value_name = "KEY=VALUE")]
         pairs: Vec<String>,
         #[command(flatten)]
-        source: Source,
+        of: Of,
     },
     /// Show what holds for a user and where that is said: the file, a group, or the configuration
     Show {
@@ -115,7 +157,7 @@ pub enum Command {
         #[arg(long)]
         json: bool,
         #[command(flatten)]
-        source: Source,
+        of: Of,
     },
     /// List the users
     List {
@@ -125,80 +167,56 @@ pub enum Command {
         #[command(flatten)]
         page: PageOptions,
         #[command(flatten)]
-        source: Source,
+        of: Of,
     },
     /// Remove a user; the files stay
     Remove {
         /// The user
         name: String,
         #[command(flatten)]
-        source: Source,
+        of: Of,
     },
 }
 
 pub fn run(source: Source, command: Command) -> Result<(), Failure> {
     match command {
-        Command::Add { new, source: later } => add::add(&source.then(later).load()?, new),
+        Command::Add { new, of } => add::add(&of.load(source)?, new),
         Command::Passwd {
             name,
             password_stdin,
-            source: later,
+            of,
         } => {
-            let loaded = source.then(later).load()?;
-            add::passwd(&loaded, &name, || add::password(password_stdin))
+            let users = of.load(source)?;
+            add::passwd(&users, &name, || add::password(password_stdin))
         }
-        Command::Disable {
-            name,
-            source: later,
-        } => set(
-            &source.then(later).load()?,
-            &name,
-            "disabled",
-            Some(true.into()),
-        ),
-        Command::Enable {
-            name,
-            source: later,
-        } => set(&source.then(later).load()?, &name, "disabled", None),
+        Command::Disable { name, of } => {
+            set(&of.load(source)?, &name, "disabled", Some(true.into()))
+        }
+        Command::Enable { name, of } => set(&of.load(source)?, &name, "disabled", None),
         Command::Permissions {
             name,
             permissions,
-            source: later,
+            of,
         } => {
             let list: toml_edit::Array = permissions.iter().collect();
-            let loaded = source.then(later).load()?;
-            set(&loaded, &name, "permissions", Some(list.into()))
+            let users = of.load(source)?;
+            set(&users, &name, "permissions", Some(list.into()))
         }
-        Command::Set {
-            name,
-            pairs,
-            source: later,
-        } => set::change(&source.then(later).load()?, &name, &pairs),
-        Command::Show {
-            name,
-            json,
-            source: later,
-        } => {
-            output::print(&show::show(&source.then(later).load()?, &name, json)?);
+        Command::Set { name, pairs, of } => set::change(&of.load(source)?, &name, &pairs),
+        Command::Show { name, json, of } => {
+            output::print(&show::show(&of.load(source)?, &name, json)?);
             Ok(())
         }
-        Command::List {
-            json,
-            page,
-            source: later,
-        } => {
-            output::print(&list::list(&source.then(later).load()?, &page, json)?);
+        Command::List { json, page, of } => {
+            output::print(&list::list(&of.load(source)?, &page, json)?);
             Ok(())
         }
-        Command::Remove {
-            name,
-            source: later,
-        } => remove(&source.then(later).load()?, &name),
+        Command::Remove { name, of } => remove(&of.load(source)?, &name),
     }
 }
 
-fn remove(loaded: &Loaded, name: &str) -> Result<(), Failure> {
-    let path = file(loaded)?;
+fn remove(users: &UsersOf, name: &str) -> Result<(), Failure> {
+    let path = users.file()?;
     known(&path, name)?;
     users_file::edit(&path, |document| {
         document.remove(name);
@@ -210,21 +228,16 @@ fn remove(loaded: &Loaded, name: &str) -> Result<(), Failure> {
 
 /// Gives a user's key another value, or none.
 fn set(
-    loaded: &Loaded,
+    users: &UsersOf,
     name: &str,
     key: &str,
     value: Option<toml_edit::Value>,
 ) -> Result<(), Failure> {
-    let path = file(loaded)?;
+    let path = users.file()?;
     known(&path, name)?;
     users_file::edit(&path, |document| document.set(name, key, value))?;
     output::print(&format!("changed {name} in {}\n", files::short(&path)));
     Ok(())
-}
-
-/// The file that users are in.
-fn file(loaded: &Loaded) -> Result<std::path::PathBuf, Failure> {
-    users_file::path(&loaded.config).map_err(Failure::Configuration)
 }
 
 /// That there is a user of this name.
@@ -242,11 +255,12 @@ fn known_in(users: &Map<String, Value>, path: &Path, name: &str) -> Result<(), S
     ))
 }
 
-fn check_storage(loaded: &Loaded, storage: &str) -> Result<(), String> {
-    if loaded.config.storage.contains_key(storage) {
+fn check_storage(users: &UsersOf, storage: &str) -> Result<(), String> {
+    let storages = &users.host.storage;
+    if storages.contains_key(storage) {
         return Ok(());
     }
-    let names: Vec<_> = loaded.config.storage.keys().map(String::as_str).collect();
+    let names: Vec<_> = storages.keys().map(String::as_str).collect();
     Err(format!(
         "no storage is named {storage:?}; there are {}",
         names.join(", ")

@@ -3,27 +3,24 @@
 use jiff::Zoned;
 use serde_json::Value;
 
-use super::{file, keys::Change, known};
-use crate::{
-    cli::{Failure, files, output, users_file},
-    config::Loaded,
-};
+use super::{UsersOf, keys::Change, known};
+use crate::cli::{Failure, files, output, users_file};
 
 /// Makes all changes to a user's entry, or none.
 ///
 /// # Errors
 /// A key or value is wrong, or nobody could log in by the entry that comes of them.
-pub(super) fn change(loaded: &Loaded, name: &str, pairs: &[String]) -> Result<(), Failure> {
+pub(super) fn change(users: &UsersOf, name: &str, pairs: &[String]) -> Result<(), Failure> {
     let now = Zoned::now();
     let mut changes: Vec<Change> = Vec::new();
     for pair in pairs {
-        let change = Change::parse(loaded, pair, &now)?;
+        let change = Change::parse(users, pair, &now)?;
         if changes.iter().any(|other| other.key == change.key) {
             return Err(format!("{} is given twice", change.key).into());
         }
         changes.push(change);
     }
-    let path = file(loaded)?;
+    let path = users.file()?;
     known(&path, name)?;
     // A day of the week is a date by now, which the person should see.
     let told: Vec<String> = changes.iter().map(told).collect();

@@ -5,15 +5,13 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::{
+    UsersOf,
     defaults::Defaults,
     keys::{self, ATTRIBUTES},
     known_in,
     list::{printable, without_secret},
 };
-use crate::{
-    cli::{Failure, files, output, users_file},
-    config::Loaded,
-};
+use crate::cli::{Failure, files, output, users_file};
 
 /// One key of a user.
 struct Line {
@@ -27,15 +25,15 @@ struct Line {
 ///
 /// # Errors
 /// The file cannot be read, or has no such user.
-pub(super) fn show(loaded: &Loaded, name: &str, json: bool) -> Result<String, Failure> {
-    let path = super::file(loaded)?;
+pub(super) fn show(of: &UsersOf, name: &str, json: bool) -> Result<String, Failure> {
+    let path = of.file()?;
     let users = users_file::read(&path)?;
     known_in(&users, &path, name)?;
     let empty = Map::new();
     let user = users.get(name).and_then(Value::as_object).unwrap_or(&empty);
-    let defined = users_file::groups(&loaded.config)?;
+    let defined = of.groups()?;
     let entry = users.get(name).unwrap_or(&Value::Null);
-    let defaults = Defaults::of_entry(loaded, &defined, name, entry);
+    let defaults = Defaults::of_entry(of, &defined, name, entry);
     let lines = lines(&defaults, user, &files::short(&path));
     if json {
         let object: Map<_, _> = lines

@@ -5,10 +5,14 @@ use super::{
 };
 use crate::{config::Config, ftp::secret::Secret, passwords};
 
-fn loaded(state: &Path) -> Loaded {
+fn users(state: &Path) -> UsersOf {
     let mut config = Config::default();
     config.server.state = state.to_owned();
-    config.into()
+    of(config)
+}
+
+fn of(config: Config) -> UsersOf {
+    UsersOf::new(&config.into(), None).unwrap()
 }
 
 fn new(name: &str) -> Add {
@@ -31,17 +35,17 @@ fn secret() -> Result<Secret, String> {
 #[test]
 fn users_come_change_and_go() {
     let directory = tempfile::tempdir().unwrap();
-    let loaded = loaded(&directory.path().join("state"));
+    let users = users(&directory.path().join("state"));
     assert_eq!(
-        list(&loaded, &PageOptions::default(), false)
+        list(&users, &PageOptions::default(), false)
             .unwrap()
             .lines()
             .count(),
         1
     );
-    add_with(&loaded, new("alice"), secret).unwrap();
+    add_with(&users, new("alice"), secret).unwrap();
     add_with(
-        &loaded,
+        &users,
         Add {
             home: Some("/".into()),
             ..new("bob")
@@ -49,11 +53,11 @@ fn users_come_change_and_go() {
         secret,
     )
     .unwrap();
-    let again = add_with(&loaded, new("alice"), secret).unwrap_err();
+    let again = add_with(&users, new("alice"), secret).unwrap_err();
     assert!(again.to_string().contains("user passwd"), "{again}");
 
     let hash = |name: &str| {
-        let users = users_file::read(&file(&loaded).unwrap()).unwrap();
+        let users = users_file::read(&users.file().unwrap()).unwrap();
         users
             .get(name)
             .unwrap()
@@ -64,10 +68,10 @@ fn users_come_change_and_go() {
             .to_owned()
     };
     assert_eq!(passwords::verify("secret", &hash("alice")), Ok(true));
-    passwd(&loaded, "alice", || Ok(Secret::new("other"))).unwrap();
+    passwd(&users, "alice", || Ok(Secret::new("other"))).unwrap();
     assert_eq!(passwords::verify("other", &hash("alice")), Ok(true));
 
-    let table = list(&loaded, &PageOptions::default(), false).unwrap();
+    let table = list(&users, &PageOptions::default(), false).unwrap();
     let lines: Vec<_> = table
         .lines()
         .map(|line| line.split_whitespace().collect::<Vec<_>>())
@@ -75,38 +79,38 @@ fn users_come_change_and_go() {
     assert_eq!(lines[1], ["alice", "/alice", "staff", "read", "argon2id"]);
     assert_eq!(lines[2], ["bob", "/", "staff", "read", "argon2id"]);
     assert!(
-        !list(&loaded, &PageOptions::default(), true)
+        !list(&users, &PageOptions::default(), true)
             .unwrap()
             .contains("$argon2id$")
     );
 
-    remove(&loaded, "alice").unwrap();
-    let gone = remove(&loaded, "alice").unwrap_err();
+    remove(&users, "alice").unwrap();
+    let gone = remove(&users, "alice").unwrap_err();
     assert!(
         gone.to_string().starts_with("there is no user \"alice\""),
         "{gone}"
     );
-    assert!(passwd(&loaded, "alice", secret).is_err());
+    assert!(passwd(&users, "alice", secret).is_err());
 }
 
 #[test]
 fn what_cannot_be_a_user_is_refused() {
     let directory = tempfile::tempdir().unwrap();
-    let loaded = loaded(directory.path());
+    let users = users(directory.path());
     for name in ["", ".", "..", "a/b", "a\nb", &"x".repeat(129)] {
-        assert!(add_with(&loaded, new(name), secret).is_err(), "{name:?}");
+        assert!(add_with(&users, new(name), secret).is_err(), "{name:?}");
     }
     for home in ["", "a", "/..", "/a/../b", "/a//b", "/\u{7}"] {
         let home = Some(home.to_owned());
-        assert!(add_with(&loaded, Add { home, ..new("a") }, secret).is_err());
+        assert!(add_with(&users, Add { home, ..new("a") }, secret).is_err());
     }
     for password in ["", "a\nb", "a\0"] {
-        assert!(add_with(&loaded, new("a"), || Ok(Secret::new(password))).is_err());
+        assert!(add_with(&users, new("a"), || Ok(Secret::new(password))).is_err());
     }
     let storage = Some("nowhere".to_owned());
     assert!(
         add_with(
-            &loaded,
+            &users,
             Add {
                 storage,
                 ..new("a")
@@ -132,14 +136,15 @@ fn no_control_character_reaches_the_terminal() {
 fn without_a_file_of_users_there_is_nothing_to_edit() {
     let mut config = Config::default();
     config.plugin.clear();
-    assert!(file(&config.clone().into()).is_err());
+    assert!(of(config.clone()).file().is_err());
     config.plugin = crate::config::Config::default().plugin;
     config
         .plugin
         .iter_mut()
         .for_each(|plugin| plugin.settings.clear());
     assert!(
-        file(&config.into())
+        of(config)
+            .file()
             .unwrap_err()
             .to_string()
             .contains("users = { file")

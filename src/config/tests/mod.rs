@@ -10,6 +10,7 @@ use super::*;
 
 mod definition;
 mod grants;
+mod hosts;
 
 /// Reads this text as `config.toml` in a directory of its own.
 fn read(text: &str, sets: &[&str]) -> Result<Loaded, ConfigError> {
@@ -91,7 +92,7 @@ fn errors_name_file_line_and_key() {
         ),
         (
             "[data]\nadvertise = 5\n",
-            "config.toml:2: data.advertise: expected an IPv4 address or a DNS name, found the integer 5",
+            "config.toml:2: data.advertise: expected an IPv4 address or a DNS name, or an array of tables with `clients` and `address`, found the integer 5",
         ),
         (
             "[storage.\"my files\"]\nfile-mode = 644\n",

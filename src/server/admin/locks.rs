@@ -21,6 +21,7 @@ use super::{
 use crate::{
     config::{Plugin, file_setting, regular},
     server::Running,
+    types::HostId,
 };
 
 /// The counter that lives as long as a lock.
@@ -63,6 +64,7 @@ pub(super) async fn lift(
     let Unlock {
         user,
         digest,
+        host: of_host,
         network,
     } = &wanted;
     let digest = match (user, digest) {
@@ -83,10 +85,14 @@ pub(super) async fn lift(
             let is_user = digest
                 .as_ref()
                 .is_none_or(|digest| of_user.as_ref() == Some(digest));
+            let of_host = of_host
+                .as_ref()
+                .map(|name| HostId::named(&name.to_ascii_lowercase()));
+            let is_hosts = of_host.is_none_or(|host| plugin.ends_with(&host.qualify("")));
             let is_there = network.is_none_or(|network| {
                 from.is_some_and(|from| network.trunc().contains(&from) || from.contains(&network))
             });
-            if is_user && is_there {
+            if is_user && is_hosts && is_there {
                 let gone = host.clear_state(&plugin, Some(&key)).unwrap_or(0);
                 lifted += if counter == LOCKED { gone } else { 0 };
             }

@@ -171,6 +171,8 @@ pub struct Unlock {
     pub user: Option<String>,
     /// Its digest, where the name is not known.
     pub digest: Option<String>,
+    /// The virtual host, of whose plugins alone the locks are lifted.
+    pub host: Option<String>,
     /// The network, one around it, or an address in it.
     #[schemars(with = "Option<String>")]
     pub network: Option<IpNet>,
@@ -284,6 +286,9 @@ pub struct Status {
     pub configuration: Option<PathBuf>,
     /// Where it listens.
     pub listening: Vec<Listening>,
+    /// The virtual hosts, in the configuration's order, without the one of clients that name none.
+    #[serde(default)]
+    pub hosts: Vec<HostStatus>,
     /// Where the administration is served over TCP.
     #[serde(default)]
     pub admin: Option<SocketAddr>,
@@ -349,6 +354,18 @@ pub struct AcmeStatus {
     pub error: Option<String>,
 }
 
+/// A virtual host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct HostStatus {
+    /// Its name.
+    pub name: String,
+    /// More names that the configuration gives it.
+    pub aliases: Vec<String>,
+    /// The sessions that it serves.
+    pub sessions: usize,
+}
+
 /// A broken upload that waits to be resumed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -357,6 +374,9 @@ pub struct Broken {
     pub storage: String,
     /// The user that sent it; unknown of a small one that the server's own end broke off.
     pub user: Option<String>,
+    /// The user's virtual host; unset is the default one.
+    #[serde(default)]
+    pub host: Option<String>,
     /// Where it was to be seen, from the storage's root on.
     pub path: Option<String>,
     /// Bytes that have arrived.

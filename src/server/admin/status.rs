@@ -9,9 +9,11 @@ use axum::{Extension, Json, extract::State};
 
 use super::{
     Actor, Deed, Query, Refused, Server, done,
-    messages::{AcmeStatus, Broken, Page, Plugin, Status, Uploads, seconds_since},
+    messages::{AcmeStatus, Broken, HostStatus, Page, Plugin, Status, Uploads, seconds_since},
 };
-use crate::{acme, gate::health::PluginHealth, observe, server::Running};
+use crate::{
+    acme, gate::health::PluginHealth, observe, server::Running, session::generation::Generation,
+};
 
 pub(super) async fn status(State(running): Server) -> Json<Status> {
     Json(running.status().await)
@@ -71,6 +73,7 @@ impl Running {
                 .iter()
                 .map(|serving| serving.listening)
                 .collect(),
+            hosts: self.hosts(generation.as_deref()),
             admin: self.admin,
             metrics: self.metrics,
             acme: self.acme_status(),
@@ -110,6 +113,27 @@ impl Running {
         })
     }
 
+    /// The virtual hosts besides the default one.
+    fn hosts(&self, generation: Option<&Generation>) -> Vec<HostStatus> {
+        let mut sessions = self.resources.users().sessions.by_host();
+        let mut hosts = Vec::new();
+        for host in generation
+            .iter()
+            .flat_map(|generation| generation.hosts.iter())
+        {
+            let Some(name) = host.id().name() else {
+                continue;
+            };
+            let aliases = host.config.names.iter().skip(1).cloned();
+            hosts.push(HostStatus {
+                name: name.to_owned(),
+                aliases: aliases.collect(),
+                sessions: sessions.remove(host.id()).unwrap_or(0),
+            });
+        }
+        hosts
+    }
+
     /// The plugins that new sessions use.
     fn plugins(&self) -> Vec<Plugin> {
         let Some(generation) = self.acceptor.generation() else {
@@ -120,7 +144,9 @@ impl Running {
             for health in &host.gates.health {
                 let mut plugin = Plugin::from(health.snapshot());
                 let mut configured = host.config.plugin.iter();
-                if let Some(configured) = configured.find(|one| one.name == plugin.name) {
+                if let Some(configured) =
+                    configured.find(|one| host.id().qualify(&one.name) == plugin.name)
+                {
                     plugin.grants = configured.grants.to_string();
                 }
                 all.push(plugin);
@@ -134,9 +160,11 @@ impl Running {
         for (storage, (_, local)) in self.resources.storages() {
             all.extend(local.waiting().into_iter().map(|waiting| {
                 let (user, path) = waiting.label.unzip();
+                let host = user.as_ref().and_then(|user| user.host.name());
                 Broken {
                     storage: storage.clone(),
-                    user: user.map(|user| user.to_string()),
+                    host: host.map(str::to_owned),
+                    user: user.map(|user| user.name.to_string()),
                     path,
                     size: waiting.size,
                     age: seconds_since(waiting.modified),

@@ -156,7 +156,7 @@ const tables = {
   },
   quarantine: {
     columns: [
-      ["When", (one) => one.time.replace("T", " ").replace(/\.\d+/, "")], ["User", (one) => one.user], ["Path", (one) => one.path],
+      ["When", (one) => one.time.replace("T", " ").replace(/\.\d+/, "")], ["User", (one) => one.user + (one.host ? `@${one.host}` : "")], ["Path", (one) => one.path],
       ["Size", (one) => bytes(one.size) + (one.whole ? "" : " (not whole)"), (one) => one.size],
       ["Client", (one) => one.client], ["Why", (one) => `${one.plugin}: ${one.reason}`],
     ],
@@ -189,7 +189,7 @@ const tables = {
   },
   uploads: {
     columns: [
-      ["Storage", (one) => one.storage], ["User", (one) => one.user ?? ""], ["Path", (one) => one.path ?? ""],
+      ["Storage", (one) => one.storage], ["User", (one) => one.user ? one.user + (one.host ? `@${one.host}` : "") : ""], ["Path", (one) => one.path ?? ""],
       ["Size", (one) => bytes(one.size), (one) => one.size], ["Since", (one) => time(one.age), (one) => one.age],
     ],
     load: async (query) => { const got = await api("GET", "/uploads" + query); return [got.uploads, got.matching, got.total]; },

@@ -17,6 +17,13 @@ const FIXED_V2: usize = 16;
 /// The most bytes that may follow it here: addresses and a few extensions.
 const LONGEST_V2: usize = 4096;
 
+/// Whether a connection that begins with these bytes, eleven at most, begins with a header.
+#[must_use]
+pub fn begins(first: &[u8]) -> bool {
+    let signature = SIGNATURE_V2.get(..first.len().min(11)).unwrap_or_default();
+    first.starts_with(b"PROXY ") || (first.len() >= 11 && first.starts_with(signature))
+}
+
 /// Client and server as the balancer saw them; none when it speaks for itself (a health check).
 pub type Addresses = Option<(SocketAddr, SocketAddr)>;
 
