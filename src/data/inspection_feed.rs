@@ -131,14 +131,18 @@ impl InspectionFeed {
 
     /// The staged upload has grown to this length.
     pub(super) async fn staged(&mut self, so_much: u64) -> Result<(), FeedError> {
-        if let Position::Behind { task, length, .. } = &self.position {
-            length.send_replace(so_much);
-            // A client that never pauses would else not hear of a refusal.
-            if task.0.is_finished() {
-                return self.catch_up().await;
+        // A client that never pauses would else not hear of a refusal.
+        match &mut self.position {
+            Position::Behind { task, length, .. } => {
+                length.send_replace(so_much);
+                match task.0.is_finished() {
+                    true => self.catch_up().await,
+                    false => Ok(()),
+                }
             }
+            Position::Live(inspection) => Ok(inspection.so_far()?),
+            Position::Over => Ok(()),
         }
-        Ok(())
     }
 
     /// The inspection, if it is handed what arrives.
@@ -208,5 +212,73 @@ async fn replay(
         }
         at += bytes.len() as u64;
         inspection.push(bytes).await?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        ftp::path::VirtualPath,
+        gate::{
+            Fault, Named, SessionInfo,
+            event::Observers,
+            upload::{Inspector, Record, Upload, UploadFacts, Verdict},
+        },
+        types::{BoxFuture, OnFailure, UploadMode},
+    };
+
+    /// Reads nothing, and says no a little later.
+    struct Late;
+
+    impl Inspector for Late {
+        fn inspect(
+            &self,
+            _: Arc<SessionInfo>,
+            upload: Upload,
+        ) -> BoxFuture<'static, Result<Verdict, Fault>> {
+            Box::pin(async {
+                drop(upload);
+                tokio::task::yield_now().await;
+                Ok(Verdict::Reject("no".into()))
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn regression_a_client_that_never_pauses_hears_of_a_verdict_that_comes_behind_the_last_read()
+     {
+        let late = Named::<dyn Inspector> {
+            name: "late".into(),
+            on_failure: OnFailure::Deny,
+            gate: Arc::new(Late),
+        };
+        let facts = UploadFacts {
+            path: VirtualPath::root(),
+            mode: UploadMode::Create,
+            announced_size: None,
+            staged: None,
+            record: Record::default(),
+        };
+        let nobody = SessionInfo::nobody("1");
+        let inspection = Inspection::start(&[late], &nobody, &Observers::default(), &facts);
+        let unjudged = inspection.unjudged();
+        let mut feed = InspectionFeed {
+            position: Position::Live(inspection),
+            unjudged,
+        };
+        let mut refused = false;
+        for length in 0..100 {
+            refused |= match feed.live() {
+                Some(inspection) => inspection.push("byte".into()).await.is_err(),
+                None => feed.staged(length).await.is_err(),
+            };
+            if refused {
+                break;
+            }
+            // Bytes are always there, so that nobody waits for a verdict.
+            tokio::task::yield_now().await;
+        }
+        assert!(refused);
     }
 }

@@ -484,6 +484,14 @@ impl Inspection {
                 }
             }
         }
+        self.so_far()
+    }
+
+    /// Takes in the verdicts that have been given, and waits for none.
+    ///
+    /// # Errors
+    /// When one of them refuses.
+    pub fn so_far(&mut self) -> Result<(), Refusal> {
         while let Ok((index, verdict)) = self.verdicts.try_recv() {
             self.note(index, verdict)?;
         }

@@ -174,7 +174,8 @@ fn shown(server: &Server) -> (String, Vec<String>) {
             GeneralName::DNSName(name) => Some(name.to_owned()),
             _ => None,
         });
-    let names = names.collect();
+    let mut names: Vec<String> = names.collect();
+    names.sort_unstable();
     (certificate.issuer().to_string(), names)
 }
 

@@ -90,7 +90,7 @@ fn over_ipv6() {
 
 #[test]
 fn ports_come_from_the_configured_range() {
-    let (low, high) = (41_000, 41_015);
+    let (low, high) = (21_100, 21_115);
     let server = with_file(Setup::new().set("data.passive-ports", &format!("\"{low}-{high}\"")));
     let mut client = server.login();
     let mut seen = std::collections::BTreeSet::new();
@@ -105,7 +105,12 @@ fn ports_come_from_the_configured_range() {
 
 #[test]
 fn a_range_that_is_used_up_is_425() {
-    let server = with_file(Setup::new().set("data.passive-ports", r#""41020-41021""#));
+    // Two that others do not have, below those from which the system chooses.
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let mut low = (21_000..22_000).step_by(2);
+    let low = low.find(|low| is_free(low) && is_free(&(low + 1))).unwrap();
+    let range = format!("\"{low}-{}\"", low + 1);
+    let server = with_file(Setup::new().set("data.passive-ports", &range));
     let mut clients: Vec<Client> = (0..3).map(|_| server.login()).collect();
     let addresses: Vec<SocketAddr> = clients[..2].iter_mut().map(Client::epsv).collect();
     assert_ne!(addresses[0], addresses[1]);
