@@ -13,6 +13,7 @@ mod support;
 mod bans;
 mod check;
 mod config;
+mod container;
 mod end;
 mod log;
 mod messages;
