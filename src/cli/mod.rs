@@ -5,6 +5,7 @@ mod config;
 mod control;
 mod files;
 pub mod first_start;
+mod import;
 mod locks;
 mod output;
 mod page;
@@ -182,6 +183,8 @@ enum Command {
     /// Add, change, list and remove users
     #[command(subcommand)]
     User(user::Command),
+    /// Make a configuration and users of those of vsftpd, ProFTPD, Pure-FTPd or SFTPGo
+    Import(import::Import),
     /// Make plugins, try them, and look at them
     #[command(subcommand)]
     Plugin(plugin::Command),
@@ -317,6 +320,7 @@ fn run(line: CommandLine) -> Result<(), Failure> {
         Some(Command::Quarantine(command)) => quarantine::run(source, command),
         Some(Command::State(command)) => state::run(source, command),
         Some(Command::User(command)) => user::run(source, command),
+        Some(Command::Import(command)) => import::run(&command),
         Some(Command::Plugin(command)) => plugin::run(source, command),
         Some(Command::SuperviseCompiling {
             engine,

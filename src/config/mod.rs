@@ -50,6 +50,7 @@ use smart_default::SmartDefault;
 pub use admin::Admin;
 pub use audit::Audit;
 pub use bans::Bans;
+pub(crate) use defaults::default_plugin_tables;
 pub use document::Document;
 pub use error::{ConfigError, Problem};
 pub use form::{duration, size};

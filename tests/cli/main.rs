@@ -14,6 +14,7 @@ mod bans;
 mod check;
 mod config;
 mod end;
+mod import;
 mod log;
 mod messages;
 mod plugin;
