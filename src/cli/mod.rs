@@ -7,6 +7,7 @@ mod files;
 pub mod first_start;
 mod import;
 mod locks;
+mod manual;
 mod output;
 mod page;
 mod plugin;
@@ -188,6 +189,16 @@ enum Command {
     /// Make plugins, try them, and look at them
     #[command(subcommand)]
     Plugin(plugin::Command),
+    /// Write the manual pages, one for every command
+    Man {
+        /// Where they are written; it is made if it is not there
+        directory: PathBuf,
+    },
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
     /// Beside a server: has plugins compiled
     #[command(name = compiler::SUPERVISE, hide = true)]
     SuperviseCompiling {
@@ -322,6 +333,8 @@ fn run(line: CommandLine) -> Result<(), Failure> {
         Some(Command::User(command)) => user::run(source, command),
         Some(Command::Import(command)) => import::run(&command),
         Some(Command::Plugin(command)) => plugin::run(source, command),
+        Some(Command::Man { directory }) => manual::pages(&directory),
+        Some(Command::Completions { shell }) => manual::completions(shell),
         Some(Command::SuperviseCompiling {
             engine,
             timeout,

@@ -16,6 +16,7 @@ mod config;
 mod end;
 mod import;
 mod log;
+mod manual;
 mod messages;
 mod plugin;
 mod sessions;
