@@ -34,7 +34,7 @@ use crate::{
 const EXAMPLES: &str = "\
 Examples:
   portcullis
-      Serves with config.toml of this directory, or with the defaults.
+      Serves with config.toml of this directory, /etc/portcullis/config.toml, or the defaults.
   portcullis --set server.listen='[\"0.0.0.0:21\"]' --set limits.idle-timeout=10m
       Overrides keys of the configuration; each value is TOML, or plain text.
   portcullis check --config /etc/portcullis/config.toml
@@ -58,7 +58,7 @@ struct CommandLine {
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Configuration")]
 struct Source {
-    /// The configuration; otherwise config.toml in this directory, or the defaults
+    /// The configuration; otherwise config.toml in this directory, /etc/portcullis/config.toml, or the defaults
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Overrides a key: a TOML value, or plain text; as often as wanted, the last one wins
