@@ -439,7 +439,7 @@ fn wrong_sources_are_named_by_file_and_line() {
         (
             "proftpd",
             "a.conf",
-            "\nInclude a.conf\n",
+            "\nInclude a.conf\nInclude a.conf\n",
             &["a.conf:2", "includes itself"],
         ),
         (
@@ -457,7 +457,7 @@ fn wrong_sources_are_named_by_file_and_line() {
         (
             "pure-ftpd",
             "a.conf",
-            "Include a.conf\n",
+            "Include a.conf\nInclude a.conf\n",
             &["a.conf:1", "includes itself"],
         ),
         (

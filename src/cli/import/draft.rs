@@ -10,7 +10,7 @@ use crate::config::{Config, default_plugin_tables};
 /// The sections in the order in which they are written; storages and plugins follow.
 const SECTIONS: [&str; 7] = ["server", "tls", "data", "limits", "log", "audit", "bans"];
 
-/// What differs from the defaults.
+/// The keys that differ from the defaults, and the plugins' settings.
 #[derive(Default)]
 pub struct Draft {
     keys: Vec<Key>,
@@ -132,8 +132,13 @@ impl Draft {
              # ({source}). Keys that are not here have their defaults, which \
              `portcullis config reference` tells.\n"
         );
+        // Where nobody needs TLS, nobody is an exception.
+        let off =
+            |name: &str| matches!(self.get("tls", name), Some(Value::Boolean(on)) if !on.value());
+        let needless = off("required") && off("data-required");
         for section in SECTIONS {
             let keys = self.keys.iter().filter(|key| key.section == section);
+            let keys = keys.filter(|key| !needless || key.name != "clear-users");
             table(&mut text, section, keys.filter(|key| key.differs(section)));
         }
         let default = [("default".to_owned(), PathBuf::new())];

@@ -49,7 +49,16 @@ pub enum Product {
     Sftpgo,
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  portcullis import vsftpd /etc/vsftpd.conf --users /etc/passwd --users /etc/shadow --out new
+  portcullis import proftpd /etc/proftpd/proftpd.conf --out new
+  portcullis import pure-ftpd /etc/pure-ftpd/conf --users /etc/pure-ftpd/pureftpd.passwd --out new
+  portcullis import sftpgo /etc/sftpgo/sftpgo.json --users dump.json --out new
+      Writes new/config.toml and new/var/users.toml, and names all that is not carried over.";
+
 #[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
 pub struct Import {
     /// The server that is left
     product: Product,

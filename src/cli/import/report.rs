@@ -74,6 +74,9 @@ pub enum Fate {
 /// Known directives without a counterpart, by their names.
 pub type Fates = &'static [(&'static str, Fate)];
 
+/// More errors than this nobody reads.
+const MOST_ERRORS: usize = 50;
+
 /// All that is told of a source.
 #[derive(Default)]
 pub struct Report {
@@ -136,10 +139,19 @@ impl Report {
         ));
     }
 
-    /// The errors, a line each.
+    /// Whether something was wrong already.
+    pub fn has_errors(&self) -> bool {
+        !self.errors.is_empty()
+    }
+
+    /// The errors, a line each: the first of them, and how many more there are.
     pub fn errors(&self) -> Option<String> {
-        (!self.errors.is_empty()).then(|| {
-            let mut text = self.errors.join("\n");
+        let first = self.errors.get(..MOST_ERRORS).unwrap_or(&self.errors);
+        (!first.is_empty()).then(|| {
+            let mut text = first.join("\n");
+            if let Some(more @ 1..) = self.errors.len().checked_sub(first.len()) {
+                text.push_str(&format!("\nand {more} more"));
+            }
             text.push_str("\nnothing was written");
             text
         })

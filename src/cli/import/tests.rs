@@ -4,7 +4,7 @@ use super::*;
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/import");
 
-/// Whatever is changed in a source, it is read, or refused in order.
+/// A source in which something is changed is read, or refused in order.
 #[test]
 fn no_source_ends_the_program() {
     let sources = [

@@ -11,7 +11,7 @@ use crate::cli::import::{
     users::Users,
 };
 
-/// Who is meant by the directives of one `<Limit>`.
+/// The users, groups and networks that one `<Limit>` is about.
 #[derive(Default)]
 struct Chosen {
     allow_all: bool,
@@ -106,7 +106,7 @@ pub struct Limited<'a> {
     pub logins: Vec<(Option<Login>, Option<Array>)>,
 }
 
-/// Who may log in.
+/// The users that may log in, or may not.
 pub struct Login {
     users: Vec<String>,
     groups: Vec<String>,

@@ -221,6 +221,10 @@ impl Parser<'_> {
     }
 
     fn include_file(&mut self, place: &Place, path: &Path, depth: usize) {
+        // One that includes itself twice would be read without end.
+        if self.report.has_errors() {
+            return;
+        }
         if depth >= DEEPEST || self.files > MOST_FILES {
             self.report.error(format!(
                 "{place}: Include: too many files, or one that includes itself"

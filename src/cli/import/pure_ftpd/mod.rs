@@ -81,6 +81,8 @@ fn read_file(file: &Path, text: &str, depth: usize, settings: &mut Settings, rep
         }
         let path = directive.place.resolve(&directive.text());
         match source::read_if_there(&path) {
+            // One that includes itself twice would be read without end.
+            _ if report.has_errors() => return,
             _ if depth >= DEEPEST => {
                 let text = format!("{}: Include: a file includes itself", directive.place);
                 report.error(text);

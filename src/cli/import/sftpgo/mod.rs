@@ -48,7 +48,7 @@ pub fn import(file: &Path, users: &[PathBuf], imported: &mut Imported) -> Result
     Ok(())
 }
 
-/// What `dumpdata` writes, and `loaddata` reads.
+/// A dump, as `dumpdata` writes it and `loaddata` reads it.
 fn dump(mut table: Table<'_>, imported: &mut Imported) {
     let Imported {
         draft,
