@@ -80,7 +80,33 @@ struct Imported {
     report: Report,
 }
 
+/// The texts that are written.
+struct Made {
+    config: String,
+    users: String,
+    /// How many users there are.
+    summary: String,
+}
+
 pub fn run(import: &Import) -> Result<(), Failure> {
+    let (mut report, made) = make(import);
+    report.print();
+    let made = made?;
+    write(&import.out, &made)?;
+    let config = import.out.join(CONFIG);
+    output::print(&format!(
+        "wrote {} and {}: {}\nnext: portcullis check --config {}, as the user that is to serve\n",
+        files::short(&config),
+        files::short(&import.out.join(USERS)),
+        made.summary,
+        files::for_shell(&config),
+    ));
+    report.summary();
+    Ok(())
+}
+
+/// Reads the sources, and makes the texts of them.
+fn make(import: &Import) -> (Report, Result<Made, Failure>) {
     let mut imported = Imported::default();
     let (file, users) = (&import.file, &import.users);
     let read = match import.product {
@@ -98,27 +124,19 @@ pub fn run(import: &Import) -> Result<(), Failure> {
         report.error(error);
     }
     storages::place(&mut draft, &mut users, &mut report);
-    let users_text = users.text(&mut report).map_err(Failure::Running)?;
+    let users_text = users.text(&mut report);
     draft.slow_logins = users.costly;
-    report.print();
-    if let Some(errors) = report.errors() {
-        return Err(Failure::Configuration(errors));
-    }
-    let config_text = draft.text(import.product.name(), file)?;
-    write(&import.out, &config_text, &users_text)?;
-    let config = import.out.join(CONFIG);
-    let shown = files::for_shell(&config);
-    output::print(&format!(
-        "wrote {} and {}: {}\n",
-        files::short(&config),
-        files::short(&import.out.join(USERS)),
-        users.summary(),
-    ));
-    output::print(&format!(
-        "next: portcullis check --config {shown}, as the user that is to serve\n"
-    ));
-    report.summary();
-    Ok(())
+    let config_text = draft.text(import.product.name(), file);
+    let made = match (report.errors(), users_text, config_text) {
+        (Some(errors), _, _) => Err(Failure::Configuration(errors)),
+        (None, Ok(users_text), Ok(config)) => Ok(Made {
+            config,
+            users: users_text,
+            summary: users.summary(),
+        }),
+        (None, Err(error), _) | (None, _, Err(error)) => Err(Failure::Running(error)),
+    };
+    (report, made)
 }
 
 impl Product {
@@ -134,7 +152,7 @@ impl Product {
 }
 
 /// Writes both files, or none.
-fn write(out: &Path, config: &str, users: &str) -> Result<(), Failure> {
+fn write(out: &Path, made: &Made) -> Result<(), Failure> {
     let state = out.join(USERS);
     let (config_path, users_path) = (out.join(CONFIG), state.as_path());
     for path in [config_path.as_path(), users_path] {
@@ -156,15 +174,15 @@ fn write(out: &Path, config: &str, users: &str) -> Result<(), Failure> {
         .suffix(".toml")
         .tempfile_in(out)
         .map_err(|error| files::failed(out, "written", &error))?;
-    fs::write(trial.path(), config)
+    fs::write(trial.path(), &made.config)
         .map_err(|error| files::failed(trial.path(), "written", &error))?;
     config::load(Some(trial.path()), &[]).map_err(|error| {
         Failure::Configuration(format!(
             "these sources make no valid configuration; nothing was written\n{error}"
         ))
     })?;
-    create(users_path, 0o600, users)?;
-    create(&config_path, 0o640, config).inspect_err(|_| {
+    create(users_path, 0o600, &made.users)?;
+    create(&config_path, 0o640, &made.config).inspect_err(|_| {
         let _ = fs::remove_file(users_path);
     })?;
     Ok(())
