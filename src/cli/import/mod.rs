@@ -90,7 +90,7 @@ struct Made {
 
 pub fn run(import: &Import) -> Result<(), Failure> {
     let (mut report, made) = make(import);
-    report.print();
+    output::warning(&report.told());
     let made = made?;
     write(&import.out, &made)?;
     let config = import.out.join(CONFIG);

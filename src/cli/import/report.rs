@@ -157,8 +157,8 @@ impl Report {
         })
     }
 
-    /// Tells all lines on standard error, in the order of the sources.
-    pub fn print(&mut self) {
+    /// All lines, in the order of the sources.
+    pub fn told(&mut self) -> String {
         for (line, count) in self.repeated.values() {
             if let Some((_, line)) = self.lines.get_mut(*line)
                 && *count > 1
@@ -168,9 +168,8 @@ impl Report {
         }
         self.repeated.clear();
         self.lines.sort_by(|(one, _), (other, _)| one.cmp(other));
-        for (_, line) in &self.lines {
-            output::warning(line);
-        }
+        let lines = self.lines.iter().map(|(_, line)| line.as_str());
+        lines.collect::<Vec<_>>().join("\n")
     }
 
     /// Counts them, at the end.

@@ -46,7 +46,7 @@ pub fn import(file: &Path, users: &[PathBuf], imported: &mut Imported) -> Result
     tls::tls(&whole, &mut settings, draft, report);
     limits(&mut settings, draft, report);
     let permissions = permissions(&mut settings, report);
-    read_users(&mut settings, users, &permissions, all, report)?;
+    read_users(&whole, &mut settings, users, &permissions, all, report)?;
     rates(&mut settings, draft, all, report);
     names(&mut settings, draft, report);
     let mut limited = Limited::new(report);
@@ -102,13 +102,15 @@ fn split(
 }
 
 fn listeners(settings: &mut Settings, draft: &mut Draft, report: &mut Report) {
-    let port = settings.number("Port", report);
-    let comment = port
-        .as_ref()
-        .map_or("Port is not set there".to_owned(), |(_, place)| {
-            place.short()
-        });
-    let port = port.map_or(21, |(port, _)| port);
+    let (port, comment) = match settings.number("Port", report) {
+        Some((0, place)) => {
+            let text = "the main server listens nowhere there, and here on port 21";
+            report.note(&place, "Port", text);
+            (21, place.short())
+        }
+        Some((port, place)) => (port, place.short()),
+        None => (21, "Port is not set there".to_owned()),
+    };
     let six = settings.switch("UseIPv6", report).is_none_or(|(on, _)| on);
     let mut addresses = Vec::new();
     for directive in settings.take_all("DefaultAddress") {
@@ -135,17 +137,7 @@ fn listeners(settings: &mut Settings, draft: &mut Draft, report: &mut Report) {
     let implicit = options
         .flat_map(|directive| &directive.values)
         .any(|option| option.eq_ignore_ascii_case("UseImplicitSSL"));
-    if port == 0 {
-        let text = "the main server listens nowhere there, and here on port 21";
-        report.note(&Place::new(Path::new(&comment), 0), "Port", text);
-    }
-    draft.listen(
-        &addresses,
-        if port == 0 { 21 } else { port },
-        implicit,
-        &comment,
-        report,
-    );
+    draft.listen(&addresses, port, implicit, &comment, report);
     if let Some(directive) = settings.take("PassivePorts", report) {
         match directive.values.as_slice() {
             [first, last] => {

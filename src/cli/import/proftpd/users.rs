@@ -1,9 +1,6 @@
 //! Users and groups of the files that ProFTPD reads, and limits that single users have.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use crate::cli::import::{
     accounts,
@@ -19,6 +16,7 @@ use crate::cli::import::{
 /// # Errors
 /// When a file cannot be read.
 pub fn read_users(
+    whole: &Place,
     settings: &mut Settings,
     files: &[PathBuf],
     permissions: &Permissions,
@@ -85,7 +83,7 @@ pub fn read_users(
     if users.is_empty() {
         let why = "there are none: PAM, SQL or LDAP may decide there; give a table by --users, or see \
                    auth-ldap, auth-sql and auth-http in docs/shipped-plugins.md";
-        report.lost(&Place::new(Path::new("users"), 0), "all of them", why);
+        report.lost(whole, "users", why);
     }
     Ok(())
 }
