@@ -182,6 +182,16 @@ fn directives_have_the_meaning_that_they_had() {
         },
         Case {
             product: "proftpd",
+            source: "<Limit LOGIN>\nAllowUser ann\nAllow from 10.0.0.0/8\nDenyAll\n</Limit>\n",
+            users: &["addresses = [\"10.0.0.0/8\"]"],
+            told: &[
+                "bob: disabled",
+                "source.conf:1: <Limit LOGIN>: users and addresses",
+            ],
+            ..nothing
+        },
+        Case {
+            product: "proftpd",
             source: "DefaultRoot /srv/all\nTLSEngine on\nTLSProtocol TLSv1.3\nTLSRequired on\n",
             config: &[
                 "root = \"/srv\"",

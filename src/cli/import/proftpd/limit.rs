@@ -145,9 +145,14 @@ impl Limited<'_> {
 }
 
 impl Chosen {
+    /// Whether users or groups are allowed by name.
+    fn allows_some(&self) -> bool {
+        !self.allowed_users.is_empty() || !self.allowed_groups.is_empty()
+    }
+
     fn login(&self, section: &Section) -> Option<Login> {
         let source = section.head.place.short();
-        if self.deny_all && self.allowed_networks.is_empty() {
+        if self.deny_all && (self.allowed_networks.is_empty() || self.allows_some()) {
             return Some(Login {
                 users: self.allowed_users.clone(),
                 groups: self.allowed_groups.clone(),
@@ -177,6 +182,10 @@ impl Chosen {
             let why = "without \"DenyAll\" it keeps nobody out";
             report.needless(&section.head.place, "Allow", why);
             return None;
+        }
+        if self.allows_some() {
+            let text = "users and addresses are allowed there, and here they have to be both";
+            report.note(&section.head.place, "<Limit LOGIN>", text);
         }
         Some(self.allowed_networks.iter().collect())
     }
