@@ -191,7 +191,7 @@ fn first_user(state: &Path, users: &Path) -> Result<Option<Secret>, String> {
             document.add(&NewUser {
                 name,
                 home: Some(home),
-                hash,
+                hash: Some(hash),
                 ..NewUser::default()
             });
             made = true;

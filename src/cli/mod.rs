@@ -5,7 +5,9 @@ mod config;
 mod control;
 mod files;
 pub mod first_start;
+mod import;
 mod locks;
+mod manual;
 mod output;
 mod page;
 mod plugin;
@@ -32,7 +34,7 @@ use crate::{
 const EXAMPLES: &str = "\
 Examples:
   portcullis
-      Serves with config.toml of this directory, or with the defaults.
+      Serves with config.toml of this directory, /etc/portcullis/config.toml, or the defaults.
   portcullis --set server.listen='[\"0.0.0.0:21\"]' --set limits.idle-timeout=10m
       Overrides keys of the configuration; each value is TOML, or plain text.
   portcullis check --config /etc/portcullis/config.toml
@@ -56,7 +58,7 @@ struct CommandLine {
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Configuration")]
 struct Source {
-    /// The configuration; otherwise config.toml in this directory, or the defaults
+    /// The configuration; otherwise config.toml in this directory, /etc/portcullis/config.toml, or the defaults
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Overrides a key: a TOML value, or plain text; as often as wanted, the last one wins
@@ -182,9 +184,21 @@ enum Command {
     /// Add, change, list and remove users
     #[command(subcommand)]
     User(user::Command),
+    /// Make a configuration and users of those of vsftpd, ProFTPD, Pure-FTPd or SFTPGo
+    Import(import::Import),
     /// Make plugins, try them, and look at them
     #[command(subcommand)]
     Plugin(plugin::Command),
+    /// Write the manual pages, one for every command
+    Man {
+        /// Where they are written; it is made if it is not there
+        directory: PathBuf,
+    },
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
     /// Beside a server: has plugins compiled
     #[command(name = compiler::SUPERVISE, hide = true)]
     SuperviseCompiling {
@@ -335,7 +349,10 @@ fn run(line: CommandLine) -> Result<(), Failure> {
         Some(Command::Quarantine(command)) => quarantine::run(source, command),
         Some(Command::State(command)) => state::run(source, command),
         Some(Command::User(command)) => user::run(source, command),
+        Some(Command::Import(command)) => import::run(&command),
         Some(Command::Plugin(command)) => plugin::run(source, command),
+        Some(Command::Man { directory }) => manual::pages(&directory),
+        Some(Command::Completions { shell }) => manual::completions(shell),
         Some(Command::SuperviseCompiling {
             engine,
             timeout,

@@ -36,8 +36,8 @@ const HEAD: &str = "\
 pub struct NewUser {
     /// The argument of USER.
     pub name: String,
-    /// The password's hash.
-    pub hash: String,
+    /// The password's hash; without one the user has to be disabled.
+    pub hash: Option<String>,
     /// An absolute path in the storage; none is that of a group.
     pub home: Option<String>,
     /// A storage of the configuration.
@@ -46,6 +46,8 @@ pub struct NewUser {
     pub groups: Vec<String>,
     /// By their names; none is all of them.
     pub permissions: Vec<String>,
+    /// Other keys, as the file has them.
+    pub others: Vec<(&'static str, toml_edit::Value)>,
 }
 
 /// The components that have their users in such a file.
@@ -131,6 +133,12 @@ pub enum Document {
 }
 
 impl Document {
+    /// A file without users, as TOML.
+    pub fn empty() -> Result<Self, String> {
+        let document = HEAD.parse().map(Self::Toml);
+        document.map_err(|error: toml_edit::TomlError| error.to_string())
+    }
+
     fn read(path: &Path) -> Result<Self, String> {
         let json = path
             .extension()
@@ -159,7 +167,11 @@ impl Document {
         })
     }
 
-    fn text(&self) -> Result<String, String> {
+    /// The file as it is written.
+    ///
+    /// # Errors
+    /// The users cannot be written as JSON.
+    pub fn text(&self) -> Result<String, String> {
         match self {
             Self::Toml(document) => Ok(document.to_string()),
             Self::Json(users) => serde_json::to_string_pretty(users)
@@ -369,7 +381,7 @@ impl NewUser {
             (!list.is_empty()).then(|| list.iter().collect::<toml_edit::Array>().into())
         };
         [
-            ("password", Some(self.hash.as_str().into())),
+            ("password", self.hash.as_deref().map(Into::into)),
             ("home", self.home.as_deref().map(Into::into)),
             ("storage", self.storage.as_deref().map(Into::into)),
             ("groups", list(&self.groups)),
@@ -377,6 +389,7 @@ impl NewUser {
         ]
         .into_iter()
         .filter_map(|(key, value)| Some((key, value?)))
+        .chain(self.others.iter().cloned())
     }
 }
 

@@ -20,6 +20,8 @@ use super::{
 
 /// The file that is read when none is named.
 const FILE: &str = "config.toml";
+/// The file that is read when that is not there: the one of the package.
+const SYSTEM: &str = "/etc/portcullis/config.toml";
 
 /// A configuration that was read, with what is needed to read it again.
 #[derive(Clone, Debug)]
@@ -39,11 +41,13 @@ pub struct Loaded {
 struct Request {
     working: PathBuf,
     file: Option<PathBuf>,
+    /// In place of [`SYSTEM`]; none is not to look there.
+    system: Option<PathBuf>,
     sets: Vec<String>,
 }
 
-/// Reads `file`, or `config.toml` in the working directory if it is there, or takes the defaults;
-/// then applies each `KEY=VALUE` of `sets`, of which later ones win.
+/// Reads `file`, or `config.toml` in the working directory if it is there, or
+/// `/etc/portcullis/config.toml` if that is, or takes the defaults; then applies each `KEY=VALUE` of `sets`, of which later ones win.
 ///
 /// The state directory is relative to the configuration file, and what the server keeps in it (the
 /// storages' directories) to the state directory. The operator's own files (certificates, components)
@@ -55,7 +59,13 @@ struct Request {
 pub fn load(file: Option<&Path>, sets: &[String]) -> Result<Loaded, ConfigError> {
     let working = std::env::current_dir()
         .map_err(|error| ConfigError::one("the working directory", error.to_string()))?;
-    load_in(&working, file, sets)
+    Request {
+        working,
+        file: file.map(Path::to_owned),
+        system: Some(SYSTEM.into()),
+        sets: sets.to_vec(),
+    }
+    .load()
 }
 
 /// The state directory that [`load`] would find, though the rest of the configuration be wrong.
@@ -68,6 +78,7 @@ pub fn state(file: Option<&Path>, sets: &[String]) -> Result<PathBuf, ConfigErro
     let request = Request {
         working,
         file: file.map(Path::to_owned),
+        system: Some(SYSTEM.into()),
         sets: sets.to_vec(),
     };
     let (file, mut source) = request.read()?;
@@ -100,16 +111,18 @@ pub fn state(file: Option<&Path>, sets: &[String]) -> Result<PathBuf, ConfigErro
     Ok(loaded.config.server.state)
 }
 
-/// The same with this working directory.
+/// The same with this working directory, and this file for [`SYSTEM`].
+#[cfg(test)]
 pub(super) fn load_in(
     working: &Path,
     file: Option<&Path>,
+    system: Option<&Path>,
     sets: &[String],
 ) -> Result<Loaded, ConfigError> {
-    let (working, file) = (working.to_owned(), file.map(Path::to_owned));
     Request {
-        working,
-        file,
+        working: working.to_owned(),
+        file: file.map(Path::to_owned),
+        system: system.map(Path::to_owned),
         sets: sets.to_vec(),
     }
     .load()
@@ -165,12 +178,17 @@ impl Request {
                 server.listen_implicit.clear();
             }
         }
+        let mut request = self.clone();
+        if file.is_some() && file == self.system {
+            // Read again, it is that file, whatever the working directory has got meanwhile.
+            request.file.clone_from(&file);
+        }
         let mut loaded = Loaded {
             config,
             file,
             warnings: Vec::new(),
             origins: source.origins,
-            request: self.clone(),
+            request,
         };
         loaded.make_absolute(&self.working);
         let findings = check::check(&loaded.config);
@@ -184,16 +202,23 @@ impl Request {
     }
 
     fn read(&self) -> Result<(Option<PathBuf>, Source), ConfigError> {
-        let name = self.file.as_deref().unwrap_or(Path::new(FILE));
-        let shown = name.display().to_string();
-        let path = self.working.join(name);
-        match regular::read_text(&path) {
-            Ok(text) => Ok((Some(path), Source::parse(&shown, &text)?)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound && self.file.is_none() => {
-                Ok((None, Source::parse("", "")?))
+        let default = [Path::new(FILE)].into_iter().chain(self.system.as_deref());
+        for name in self
+            .file
+            .as_deref()
+            .map_or_else(|| default.collect(), |file| vec![file])
+        {
+            let shown = name.display().to_string();
+            let path = self.working.join(name);
+            match regular::read_text(&path) {
+                Ok(text) => return Ok((Some(path), Source::parse(&shown, &text)?)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound && self.file.is_none() => {}
+                Err(error) => {
+                    return Err(ConfigError::one(shown, format!("cannot be read: {error}")));
+                }
             }
-            Err(error) => Err(ConfigError::one(shown, format!("cannot be read: {error}"))),
         }
+        Ok((None, Source::parse("", "")?))
     }
 }
 

@@ -57,6 +57,7 @@ pub use admin::Admin;
 pub use advertise::{Advertise, AdvertiseRule, Advertised};
 pub use audit::Audit;
 pub use bans::Bans;
+pub(crate) use defaults::default_plugin_tables;
 pub use document::Document;
 pub use error::{ConfigError, Problem};
 pub use form::{duration, size};

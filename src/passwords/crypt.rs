@@ -6,64 +6,71 @@ use aws_lc_rs::constant_time;
 use data_encoding::{BitOrder, Encoding, Specification};
 use sha_crypt::{Sha256Params, Sha512Params};
 
-use super::{bounded, md5_crypt, too_much};
+use super::{Parsed, bounded, md5_crypt, too_much};
 
 const MAX_SHA_ROUNDS: usize = 5_000_000;
 const MAX_BCRYPT_COST: u32 = 16;
 
-/// Whether the password is that of a hash `$2b$`, or of its earlier letters.
-pub fn bcrypt(password: &str, hash: &str) -> Result<bool, String> {
+/// A hash `$2b$`, or of its earlier letters.
+pub fn bcrypt(hash: &str) -> Result<Parsed<'_>, String> {
     let malformed =
         || "a malformed hash: expected $2b$, a cost of two digits, $, 53 characters".to_owned();
     let mut parts = hash.split('$').skip(2);
     let (Some(cost), Some(rest), None) = (parts.next(), parts.next(), parts.next()) else {
         return Err(malformed());
     };
-    if cost.len() != 2 || rest.len() != 53 {
+    if cost.len() != 2 || rest.len() != 53 || !rest.bytes().all(plain) {
         return Err(malformed());
     }
     let cost: u32 = cost.parse().map_err(|_| malformed())?;
     if !(4..=MAX_BCRYPT_COST).contains(&cost) {
         return Err(too_much(&format!("a cost of 4 to {MAX_BCRYPT_COST}")));
     }
-    bcrypt::verify(password, hash).map_err(|error| format!("a malformed hash: {error}"))
+    Ok(Box::new(move |password, _| {
+        bcrypt::verify(password, hash).map_err(|error| format!("a malformed hash: {error}"))
+    }))
 }
 
-/// Whether the password is that of a hash `$6$`.
-pub fn sha512(password: &str, hash: &str) -> Result<bool, String> {
+/// A hash `$6$`.
+pub fn sha512(hash: &str) -> Result<Parsed<'_>, String> {
     let malformed = || "a malformed hash: expected $6$, a salt, $, 86 characters".to_owned();
     let mut parts = hash.split('$').skip(2).peekable();
     let rounds = rounds(&mut parts, malformed)?;
     let (salt, digest) = salt_and_digest(parts, 86).ok_or_else(malformed)?;
     let params = Sha512Params::new(rounds).map_err(|_| malformed())?;
-    let again = sha_crypt::sha512_crypt_b64(password.as_bytes(), salt.as_bytes(), &params);
-    Ok(equal(&again.map_err(|_| malformed())?, digest))
+    Ok(Box::new(move |password, _| {
+        let again = sha_crypt::sha512_crypt_b64(password.as_bytes(), salt.as_bytes(), &params);
+        Ok(equal(&again.map_err(|_| malformed())?, digest))
+    }))
 }
 
-/// Whether the password is that of a hash `$5$`.
-pub fn sha256(password: &str, hash: &str) -> Result<bool, String> {
+/// A hash `$5$`.
+pub fn sha256(hash: &str) -> Result<Parsed<'_>, String> {
     let malformed = || "a malformed hash: expected $5$, a salt, $, 43 characters".to_owned();
     let mut parts = hash.split('$').skip(2).peekable();
     let rounds = rounds(&mut parts, malformed)?;
     let (salt, digest) = salt_and_digest(parts, 43).ok_or_else(malformed)?;
     let params = Sha256Params::new(rounds).map_err(|_| malformed())?;
-    let again = sha_crypt::sha256_crypt_b64(password.as_bytes(), salt.as_bytes(), &params);
-    Ok(equal(&again.map_err(|_| malformed())?, digest))
+    Ok(Box::new(move |password, _| {
+        let again = sha_crypt::sha256_crypt_b64(password.as_bytes(), salt.as_bytes(), &params);
+        Ok(equal(&again.map_err(|_| malformed())?, digest))
+    }))
 }
 
-/// Whether the password is that of a hash `$1$` or `$apr1$`.
-pub fn md5(password: &str, hash: &str) -> Result<bool, String> {
+/// A hash `$1$` or `$apr1$`.
+pub fn md5(hash: &str) -> Result<Parsed<'_>, String> {
     let apache = hash.starts_with("$apr1$");
     let magic = if apache { "$apr1$" } else { "$1$" };
     let (salt, digest) = salt_and_digest(hash.split('$').skip(2), 22)
         .ok_or_else(|| format!("a malformed hash: expected {magic}, a salt, $, 22 characters"))?;
-    let again = md5_crypt::digest(password.as_bytes(), magic, salt.as_bytes());
-    Ok(equal(&again, digest))
+    Ok(Box::new(move |password, _| {
+        let again = md5_crypt::digest(password.as_bytes(), magic, salt.as_bytes());
+        Ok(equal(&again, digest))
+    }))
 }
 
-/// Whether the password is that of a hash `$y$`, with such parameters as crypt(3) gives: one lane of
-/// the native mode, passed over once.
-pub fn yescrypt(password: &str, hash: &str) -> Result<bool, String> {
+/// A hash `$y$`, with such parameters as crypt(3) gives: one lane of the native mode, passed over once.
+pub fn yescrypt(hash: &str) -> Result<Parsed<'_>, String> {
     let malformed =
         || "a malformed hash: expected $y$, parameters, $, a salt, $, 43 characters".to_owned();
     let mut parts = hash.split('$').skip(2);
@@ -83,14 +90,19 @@ pub fn yescrypt(password: &str, hash: &str) -> Result<bool, String> {
     let salt = encoding
         .decode(salt.as_bytes())
         .map_err(|_| "a malformed hash: the salt is no base64 of crypt(3)".to_owned())?;
-    let mut again = [0; 32];
-    yescrypt::yescrypt(password.as_bytes(), &salt, &params, &mut again)
-        .map_err(|error| format!("a malformed hash: {error}"))?;
-    Ok(equal(&encoding.encode(&again), digest))
+    Ok(Box::new(move |password, _| {
+        let mut again = [0; 32];
+        yescrypt::yescrypt(password.as_bytes(), &salt, &params, &mut again)
+            .map_err(|error| format!("a malformed hash: {error}"))?;
+        Ok(equal(&encoding.encode(&again), digest))
+    }))
 }
 
 /// The base64 of crypt(3), the least bits first.
-fn encoding() -> Result<Encoding, String> {
+///
+/// # Errors
+/// None; the specification is a constant.
+pub fn encoding() -> Result<Encoding, String> {
     let mut specification = Specification::new();
     specification.bit_order = BitOrder::LeastSignificantFirst;
     specification
@@ -120,13 +132,17 @@ fn salt_and_digest<'a>(
     mut parts: impl Iterator<Item = &'a str>,
     length: usize,
 ) -> Option<(&'a str, &'a str)> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'/';
     match (parts.next(), parts.next(), parts.next()) {
         (Some(salt), Some(digest), None) if digest.len() == length && digest.bytes().all(plain) => {
             Some((salt, digest))
         }
         _ => None,
     }
+}
+
+/// Whether crypt(3) writes a digest with this byte.
+fn plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'/'
 }
 
 /// Compares in constant time.

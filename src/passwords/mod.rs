@@ -11,13 +11,14 @@ use argon2::{
 use aws_lc_rs::rand;
 
 use self::verifier::Memory;
-pub use self::verifier::Verifier;
+pub use self::{crypt::encoding as crypt_encoding, verifier::Verifier};
 
 /// The most memory that verifying one password may take: more is a slip of the operator's, and
 /// would end the server rather than the login.
 const MAX_MEMORY: u64 = 256 << 20;
-/// The most memory to pass over: a few seconds of computing.
-const MAX_WORK: u64 = 4 << 30;
+/// The most memory to pass over: a few seconds of computing. The `pure-pw` of Pure-FTPd, asked for
+/// nothing in particular, makes hashes of 8 MiB that are passed over 1023 times.
+const MAX_WORK: u64 = 8 << 30;
 const MAX_PBKDF2_ROUNDS: u32 = 10_000_000;
 
 /// The longest password that is looked at; some of the kinds take the square of its length.
@@ -49,23 +50,36 @@ pub fn verify(password: &str, hash: &str) -> Result<bool, String> {
     verify_in(password, hash, &mut Memory::default())
 }
 
+/// Whether [`verify`] takes a hash, without any computing.
+///
+/// # Errors
+/// Those of [`verify`].
+pub fn check(hash: &str) -> Result<(), String> {
+    parse(hash).map(drop)
+}
+
 /// As [`verify`], with memory that can be used again.
 fn verify_in(password: &str, hash: &str, memory: &mut Memory) -> Result<bool, String> {
     if password.len() > MAX_PASSWORD {
         return Ok(false);
     }
+    parse(hash)?(password, memory)
+}
+
+/// A hash of which form and cost are in order: whether a password is the one that was hashed.
+type Parsed<'a> = Box<dyn FnOnce(&str, &mut Memory) -> Result<bool, String> + 'a>;
+
+fn parse(hash: &str) -> Result<Parsed<'_>, String> {
     match hash.split('$').nth(1).unwrap_or_default() {
         _ if !hash.starts_with('$') => Err(unknown()),
-        "2a" | "2b" | "2y" => crypt::bcrypt(password, hash),
-        "y" => crypt::yescrypt(password, hash),
-        "6" => crypt::sha512(password, hash),
-        "5" => crypt::sha256(password, hash),
-        "1" | "apr1" => crypt::md5(password, hash),
-        "argon2i" | "argon2d" | "argon2id" => {
-            verify_phc(hash, |hash| argon2(password, hash, memory))
-        }
-        "scrypt" => verify_phc(hash, |hash| scrypt(password, hash)),
-        "pbkdf2-sha256" | "pbkdf2-sha512" => verify_phc(hash, |hash| pbkdf2(password, hash)),
+        "2a" | "2b" | "2y" => crypt::bcrypt(hash),
+        "y" => crypt::yescrypt(hash),
+        "6" => crypt::sha512(hash),
+        "5" => crypt::sha256(hash),
+        "1" | "apr1" => crypt::md5(hash),
+        "argon2i" | "argon2d" | "argon2id" => argon2(hash),
+        "scrypt" => scrypt(hash),
+        "pbkdf2-sha256" | "pbkdf2-sha512" => pbkdf2(hash),
         _ => Err(unknown()),
     }
 }
@@ -118,25 +132,20 @@ fn text(error: argon2::password_hash::Error) -> String {
     format!("a malformed hash: {error}")
 }
 
-/// Verifies by hashing again, with the comparison in constant time that `Output` has.
-fn verify_phc(
-    hash: &str,
-    again: impl FnOnce(&PasswordHash<'_>) -> Result<Option<Output>, String>,
-) -> Result<bool, String> {
+/// A hash in the form of PHC strings.
+fn phc(hash: &str) -> Result<(PasswordHash<'_>, Salt<'_>, Output), String> {
     let hash = PasswordHash::new(hash).map_err(text)?;
     // It parses without these, too.
-    if hash.hash.is_none() || hash.salt.is_none() {
+    let (Some(salt), Some(output)) = (hash.salt, hash.hash) else {
         return Err("a malformed hash: it ends before the salt or the digest".to_owned());
-    }
-    Ok(again(&hash)? == hash.hash)
+    };
+    salt.decode_b64(&mut [0; Salt::MAX_LENGTH]).map_err(text)?;
+    Ok((hash, salt, output))
 }
 
-fn argon2(
-    password: &str,
-    hash: &PasswordHash<'_>,
-    memory: &mut Memory,
-) -> Result<Option<Output>, String> {
-    let params = argon2::Params::try_from(hash).map_err(text)?;
+fn argon2(hash: &str) -> Result<Parsed<'_>, String> {
+    let (hash, salt, output) = phc(hash)?;
+    let params = argon2::Params::try_from(&hash).map_err(text)?;
     let bytes = u64::from(params.m_cost()) * 1024;
     bounded(bytes, bytes.saturating_mul(params.t_cost().into()))?;
     let malformed = |error: argon2::Error| format!("a malformed hash: {error}");
@@ -144,24 +153,27 @@ fn argon2(
     // Without a version it is the first one, from before versions were written.
     let version = hash.version.unwrap_or(0x10);
     let version = argon2::Version::try_from(version).map_err(malformed)?;
-    let mut decoded = [0; Salt::MAX_LENGTH];
-    let salt = hash.salt.ok_or_else(unknown)?;
-    let salt = salt.decode_b64(&mut decoded).map_err(text)?;
     let length = params
         .output_len()
         .unwrap_or(argon2::Params::DEFAULT_OUTPUT_LEN);
-    let blocks = memory.blocks(params.block_count());
-    let context = Argon2::new(algorithm, version, params);
-    let again = Output::init_with(length, |again| {
-        let hashed =
-            context.hash_password_into_with_memory(password.as_bytes(), salt, again, blocks);
-        hashed.map_err(Into::into)
-    });
-    again.map(Some).map_err(text)
+    Ok(Box::new(move |password, memory| {
+        let mut decoded = [0; Salt::MAX_LENGTH];
+        let salt = salt.decode_b64(&mut decoded).map_err(text)?;
+        let blocks = memory.blocks(params.block_count());
+        let context = Argon2::new(algorithm, version, params);
+        let again = Output::init_with(length, |again| {
+            let hashed =
+                context.hash_password_into_with_memory(password.as_bytes(), salt, again, blocks);
+            hashed.map_err(Into::into)
+        });
+        // The comparison of `Output` takes constant time.
+        Ok(again.map_err(text)? == output)
+    }))
 }
 
-fn scrypt(password: &str, hash: &PasswordHash<'_>) -> Result<Option<Output>, String> {
-    let params = scrypt::Params::try_from(hash).map_err(text)?;
+fn scrypt(hash: &str) -> Result<Parsed<'_>, String> {
+    let (hash, salt, output) = phc(hash)?;
+    let params = scrypt::Params::try_from(&hash).map_err(text)?;
     let block = 128 * u64::from(params.r());
     let memory = 1_u64
         .checked_shl(params.log_n().into())
@@ -169,30 +181,35 @@ fn scrypt(password: &str, hash: &PasswordHash<'_>) -> Result<Option<Output>, Str
     let memory = memory.unwrap_or(u64::MAX);
     bounded(memory, memory.saturating_mul(2 * u64::from(params.p())))?;
     bounded(block.saturating_mul(params.p().into()), 0)?;
-    let salt = hash.salt.ok_or_else(unknown)?;
-    scrypt::Scrypt
-        .hash_password_customized(password.as_bytes(), None, hash.version, params, salt)
-        .map(|again| again.hash)
-        .map_err(text)
+    Ok(Box::new(move |password, _| {
+        let again = scrypt::Scrypt.hash_password_customized(
+            password.as_bytes(),
+            None,
+            hash.version,
+            params,
+            salt,
+        );
+        Ok(again.map_err(text)?.hash == Some(output))
+    }))
 }
 
-fn pbkdf2(password: &str, hash: &PasswordHash<'_>) -> Result<Option<Output>, String> {
-    let mut params = pbkdf2::Params::try_from(hash).map_err(text)?;
+fn pbkdf2(hash: &str) -> Result<Parsed<'_>, String> {
+    let (hash, salt, output) = phc(hash)?;
+    let mut params = pbkdf2::Params::try_from(&hash).map_err(text)?;
     if !(1..=MAX_PBKDF2_ROUNDS).contains(&params.rounds) {
         return Err(too_much(&format!("1 to {MAX_PBKDF2_ROUNDS} rounds")));
     }
-    params.output_length = hash.hash.map_or(0, |output| output.len());
-    let salt = hash.salt.ok_or_else(unknown)?;
-    pbkdf2::Pbkdf2
-        .hash_password_customized(
+    params.output_length = output.len();
+    Ok(Box::new(move |password, _| {
+        let again = pbkdf2::Pbkdf2.hash_password_customized(
             password.as_bytes(),
             Some(hash.algorithm),
             hash.version,
             params,
             salt,
-        )
-        .map(|again| again.hash)
-        .map_err(text)
+        );
+        Ok(again.map_err(text)?.hash == Some(output))
+    }))
 }
 
 fn bounded(memory: u64, work: u64) -> Result<(), String> {
@@ -200,7 +217,7 @@ fn bounded(memory: u64, work: u64) -> Result<(), String> {
         return Err(too_much("256 MiB of memory at most"));
     }
     if work > MAX_WORK {
-        return Err(too_much("4 GiB of memory passed over at most"));
+        return Err(too_much("8 GiB of memory passed over at most"));
     }
     Ok(())
 }
@@ -241,7 +258,7 @@ mod tests {
             assert_eq!(verify(password, hash), Ok(true), "{hash}");
             assert_eq!(verify("Password", hash), Ok(false), "{hash}");
             assert_eq!(verify("", hash), Ok(false), "{hash}");
-            assert!(kind(hash).is_some(), "{hash}");
+            assert!(kind(hash).is_some() && check(hash).is_ok(), "{hash}");
         }
     }
 
@@ -321,6 +338,7 @@ mod tests {
             &format!("$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ${digest}${digest}"),
         ] {
             assert!(verify("password", hash).is_err(), "{hash}");
+            assert!(check(hash).is_err(), "{hash}");
         }
     }
 

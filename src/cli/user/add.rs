@@ -87,11 +87,12 @@ pub(super) fn add_with(
     let hash = hashed(&password()?)?;
     let user = NewUser {
         name: new.name.clone(),
-        hash,
+        hash: Some(hash),
         home,
         storage: new.storage,
         groups: new.groups,
         permissions: new.permissions,
+        ..NewUser::default()
     };
     users_file::edit(&path, |document| {
         // Somebody else may have been quicker.
@@ -122,7 +123,7 @@ pub(super) fn passwd(
     Ok(())
 }
 
-fn check_name(name: &str) -> Result<(), String> {
+pub(in crate::cli) fn check_name(name: &str) -> Result<(), String> {
     let why = match name {
         "" => "is empty",
         "." | ".." => "means a directory",

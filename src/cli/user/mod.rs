@@ -14,6 +14,7 @@ use clap::{Args, Subcommand, builder::PossibleValuesParser};
 use serde_json::{Map, Value};
 
 use self::add::Add;
+pub(super) use self::add::check_name;
 use super::{Failure, Source, files, host_of, output, page::PageOptions, users_file};
 use crate::config::{Host, Loaded};
 

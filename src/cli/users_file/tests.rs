@@ -21,7 +21,7 @@ password = \"b\"
 fn user(name: &str) -> NewUser {
     NewUser {
         name: name.to_owned(),
-        hash: "$hash".to_owned(),
+        hash: Some("$hash".to_owned()),
         home: Some(format!("/{name}")),
         ..NewUser::default()
     }

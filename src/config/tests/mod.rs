@@ -18,7 +18,12 @@ fn read(text: &str, sets: &[&str]) -> Result<Loaded, ConfigError> {
     let file = directory.path().join("config.toml");
     fs::write(&file, text).unwrap();
     let sets: Vec<_> = sets.iter().map(|set| (*set).to_owned()).collect();
-    load::load_in(directory.path(), Some(Path::new("config.toml")), &sets)
+    load::load_in(
+        directory.path(),
+        Some(Path::new("config.toml")),
+        None,
+        &sets,
+    )
 }
 
 /// The errors of this text, a line each.
@@ -386,7 +391,7 @@ fn paths_are_relative_to_what_they_belong_to() {
     fs::write(etc.join("config.toml"), text.replace("../state", "state")).unwrap();
 
     let file = Path::new("etc/config.toml");
-    let loaded = load::load_in(working, Some(file), &[]).unwrap();
+    let loaded = load::load_in(working, Some(file), None, &[]).unwrap();
     let config = &loaded.config;
     assert_eq!(
         loaded.file.as_deref(),
@@ -425,7 +430,7 @@ fn paths_are_relative_to_what_they_belong_to() {
         "plugin.a.grants.authorities=other.pem",
     ];
     let sets = sets.map(str::to_owned);
-    let set = load::load_in(working, Some(file), &sets).unwrap();
+    let set = load::load_in(working, Some(file), None, &sets).unwrap();
     assert_eq!(set.config.server.state, working.join("s"));
     assert_eq!(set.config.tls.key, [working.join("k.pem")]);
     assert_eq!(set.config.storage["default"].root, working.join("s/r"));
@@ -441,15 +446,34 @@ fn paths_are_relative_to_what_they_belong_to() {
     assert_eq!(set.again().unwrap().config, set.config);
 }
 
+/// The package's file is for commands without another one, and is read again as what it was.
+#[test]
+fn the_file_of_the_package_comes_last() {
+    let directory = tempfile::tempdir().unwrap();
+    let etc = directory.path().join("etc");
+    fs::create_dir(&etc).unwrap();
+    let system = etc.join("config.toml");
+    let load = || load::load_in(directory.path(), None, Some(&system), &[]).unwrap();
+    assert_eq!(load().file, None);
+    fs::write(&system, "server.state = \"state\"\nserver.threads = 2").unwrap();
+    let loaded = load();
+    assert_eq!(loaded.file.as_deref(), Some(system.as_path()));
+    assert_eq!(loaded.config.server.state, etc.join("state"));
+    fs::write(directory.path().join("config.toml"), "server.threads = 3").unwrap();
+    assert_eq!(load().config.server.threads, 3);
+    assert_eq!(loaded.again().unwrap().config.server.threads, 2);
+}
+
 #[test]
 fn without_a_file_there_are_the_defaults() {
     let directory = tempfile::tempdir().unwrap();
-    let loaded = load::load_in(directory.path(), None, &[]).unwrap();
+    let loaded = load::load_in(directory.path(), None, None, &[]).unwrap();
     assert_eq!(loaded.file, None);
     assert_eq!(loaded.config.server.state, directory.path().join("var"));
     fs::write(directory.path().join("config.toml"), "server.threads = 3").unwrap();
     assert_eq!(loaded.again().unwrap().config.server.threads, 3);
-    let error = load::load_in(directory.path(), Some(Path::new("none.toml")), &[]).unwrap_err();
+    let error =
+        load::load_in(directory.path(), Some(Path::new("none.toml")), None, &[]).unwrap_err();
     assert!(
         error.to_string().starts_with("none.toml: cannot be read: "),
         "{error}"
