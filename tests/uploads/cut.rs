@@ -156,18 +156,23 @@ fn a_lost_session_and_a_new_one() {
 /// is what SIZE says.
 #[test]
 fn a_session_lost_in_mid_transfer() {
-    let server = server();
+    let server = setup()
+        .set("storage.default.durability", r#""none""#)
+        .set("audit.file", r#""audit.jsonl""#)
+        .start();
     for cut in inner_cuts() {
         let mut client = server.login();
         let mut data = client.begin(&format!("STOR {}", cut.name));
         data.send(&cut.first).unwrap();
         lose(client);
         data.cut();
+        // Lines of the log are bounded within a second, and those of the audit are not.
         eventually("the upload is broken off", || {
-            let log = server.log();
-            let mut lines = log.lines();
+            let audit = fs::read_to_string(server.state().join("log/audit.jsonl"));
+            let audit = audit.unwrap_or_default();
+            let mut lines = audit.lines();
             lines.any(|line| {
-                line.contains("broken off") && line.contains(&format!("/{}\"", cut.name))
+                line.contains("transfer-failed") && line.contains(&format!("/{}\"", cut.name))
             })
         });
         let mut client = server.login();
