@@ -82,11 +82,18 @@ pub fn failed(path: &Path, verb: &str, error: &io::Error) -> String {
 /// A path as it is shortest to type: relative to the working directory if it lies in it.
 pub fn short(path: &Path) -> String {
     let working = std::env::current_dir().unwrap_or_default();
-    let relative = path
-        .strip_prefix(&working)
-        .ok()
-        .filter(|path| !path.as_os_str().is_empty());
-    relative.unwrap_or(path).display().to_string()
+    shortened(path, &working).display().to_string()
+}
+
+/// In the directory of all directories a path stays whole: without its first sign it would be taken for
+/// one of another place.
+fn shortened<'a>(path: &'a Path, working: &Path) -> &'a Path {
+    if working.parent().is_none() {
+        return path;
+    }
+    let relative = path.strip_prefix(working).ok();
+    let relative = relative.filter(|path| !path.as_os_str().is_empty());
+    relative.unwrap_or(path)
 }
 
 /// The same for a command line: in quotes where the shell would read it in another way.
@@ -97,5 +104,23 @@ pub fn for_shell(path: &Path) -> String {
         text
     } else {
         format!("'{}'", text.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_short_and_mean_what_they_are() {
+        for (path, working, expected) in [
+            ("/srv/state/files", "/srv", "state/files"),
+            ("/srv", "/srv", "/srv"),
+            ("/etc/config.toml", "/srv", "/etc/config.toml"),
+            ("/etc/config.toml", "/", "/etc/config.toml"),
+        ] {
+            let shown = shortened(Path::new(path), Path::new(working));
+            assert_eq!(shown, Path::new(expected), "{path} in {working}");
+        }
     }
 }
