@@ -45,7 +45,7 @@ impl Renewal {
                     self.window = Some(window);
                 }
             }
-            // What it said before holds.
+            // Its word from before holds.
             None => self.again = Some(now + UNANSWERED),
         }
     }

@@ -240,7 +240,7 @@ impl Keeper {
     }
 }
 
-/// What it says, whoever panicked with it.
+/// The report, also where somebody has panicked with it.
 pub(crate) fn lock(report: &Mutex<Report>) -> MutexGuard<'_, Report> {
     report.lock().unwrap_or_else(PoisonError::into_inner)
 }

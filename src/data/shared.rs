@@ -2,7 +2,7 @@
 //!
 //! A connection that comes is matched to its session by the ticket that it resumes, else by its address,
 //! where one session of that address waits, else by nothing: then it is dropped, and those that it may
-//! have been for are told. Whatever is seen from outside decides only who looks at a connection: the session
+//! have been for are told. All that is seen from outside decides only who looks at a connection: the session
 //! checks it as it checks those on a port of its own.
 
 use std::{
@@ -277,7 +277,7 @@ impl Board {
             only.tell(Come::Connection(tcp, from));
             return;
         }
-        // Whoever waits later is not meant.
+        // Sessions that wait later are not meant.
         let waiting = address.waiting.clone();
         address.undecided.retain(|one| !one.is_finished());
         if address.undecided.len() >= UNDECIDED.saturating_mul(waiting.len())

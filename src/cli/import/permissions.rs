@@ -1,4 +1,4 @@
-//! What users may do.
+//! The rights of users.
 
 use std::collections::BTreeSet;
 

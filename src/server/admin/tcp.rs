@@ -1,4 +1,4 @@
-//! What is served by HTTP over TCP: the page and the API, metrics, and answers to authorities of ACME.
+//! Services by HTTP over TCP: the page and the API, metrics, and answers to authorities of ACME.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! What users and guests may do, and how fast.
+//! The rights of users and guests, and their rates.
 
 use std::{collections::BTreeSet, path::PathBuf};
 
