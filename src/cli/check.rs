@@ -16,6 +16,7 @@ use crate::{
         trusted_cache,
     },
     server::{self, PreparedHost, Tried},
+    service::Manager,
     startup::Startup,
     tls::{self_signed, validity},
     types::access,
@@ -47,7 +48,7 @@ pub fn run(source: &Source) -> Result<(), Failure> {
 
 fn try_start(loaded: &mut Loaded, startup: &Arc<Startup>) -> Result<Tried, Problem> {
     first_start::prepare(loaded, startup)?;
-    let preopened = server::preopen(loaded, startup)?;
+    let preopened = server::preopen(loaded, startup, Manager::default())?;
     let tools = Tools {
         compiler: Compiler::Processes(Processes::new(&loaded.config.plugin_host)),
         loader: Loader::here(),

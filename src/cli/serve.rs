@@ -14,6 +14,7 @@ use crate::{
     observe::{self, Flush},
     plugin::{Host, compiler::Compiler},
     server::{self, Preopened, Server},
+    service::{Manager, Notifier},
     startup::Startup,
     types::access::{Wanted, explain},
 };
@@ -23,11 +24,14 @@ const LAST: Duration = Duration::from_secs(5);
 
 /// Serves until a signal ends it.
 pub fn run(source: &Source) -> Result<(), Failure> {
+    // First of all: descriptors that were passed are known by their numbers alone.
+    let manager = Manager::find()?;
+    let notifier = manager.notifier.clone();
     let mut loaded = source.load()?;
     // Dropped last. The walls are to be around its thread, too, so that this starts later.
     let log = observe::init(&loaded);
     let mut log = log.map_err(|problem| Failure::Configuration(problem.to_string()))?;
-    let prepared = prepare(&mut loaded, &mut log);
+    let prepared = prepare(&mut loaded, &mut log, manager);
     let prepared = prepared.map_err(|problem| Failure::Configuration(problem.to_string()))?;
     // From here on there may be threads.
     log.start()
@@ -42,7 +46,7 @@ pub fn run(source: &Source) -> Result<(), Failure> {
     let runtime = builder
         .build()
         .map_err(|error| format!("no threads to serve with: {error}"))?;
-    let ended = runtime.block_on(serve(loaded, prepared));
+    let ended = runtime.block_on(serve(loaded, prepared, notifier));
     // A thread may wait for ever for a plugin's file (a pipe, say), and must not hold up the end.
     runtime.shutdown_timeout(LAST);
     ended
@@ -57,14 +61,14 @@ struct Prepared {
 }
 
 /// Becomes the user that serves, opens what takes more than serving does, and builds the walls.
-fn prepare(loaded: &mut Loaded, log: &mut Flush) -> Result<Prepared, Problem> {
+fn prepare(loaded: &mut Loaded, log: &mut Flush, manager: Manager) -> Result<Prepared, Problem> {
     privileges::become_user(loaded)?;
     loaded.warnings.extend(privileges::unreadable(loaded));
     make_logs(loaded)?;
     open_log(loaded, log)?;
     let startup = Arc::new(Startup::real());
     let info = first_start::prepare(loaded, &startup)?;
-    let preopened = server::preopen(loaded, &startup)?;
+    let preopened = server::preopen(loaded, &startup, manager)?;
     if let Some(file) = &loaded.config.state.file {
         Host::make_state_file(file).map_err(|error| error.problem(loaded))?;
     }
@@ -111,7 +115,7 @@ fn open_log(loaded: &Loaded, log: &mut Flush) -> Result<(), Problem> {
     })
 }
 
-async fn serve(loaded: Loaded, prepared: Prepared) -> Result<(), Failure> {
+async fn serve(loaded: Loaded, prepared: Prepared, notifier: Notifier) -> Result<(), Failure> {
     let first = loaded.clone();
     let again = move || {
         let mut loaded = first.again().map_err(|error| error.to_string())?;
@@ -129,11 +133,13 @@ async fn serve(loaded: Loaded, prepared: Prepared) -> Result<(), Failure> {
         compiler,
         confinement,
     } = prepared;
-    let server = Server::start(loaded, preopened, compiler, confinement).await;
+    let watching = tokio::spawn(notifier.clone().watch());
+    // A first start compiles plugins.
+    let start = Server::start(loaded, preopened, compiler, confinement, notifier.clone());
+    let server = notifier.patient(start).await;
     let server = server.map_err(|problem| Failure::Configuration(problem.to_string()))?;
     first_start::announce(info, &server.listening());
-    server
-        .run(Box::new(again))
-        .await
-        .map_err(|error| Failure::Running(error.to_string()))
+    let ended = server.run(Box::new(again)).await;
+    watching.abort();
+    ended.map_err(|error| Failure::Running(error.to_string()))
 }
