@@ -6,6 +6,7 @@ mod admission;
 pub mod bans;
 pub mod control;
 mod generations;
+pub mod handover;
 mod listeners;
 #[cfg(feature = "misbehave")]
 mod misbehave;
@@ -19,7 +20,7 @@ use std::{
     future::pending,
     io,
     net::SocketAddr,
-    os::fd::AsFd,
+    os::fd::{AsFd, OwnedFd},
     sync::{Arc, Mutex},
     time::{Duration, SystemTime},
 };
@@ -62,6 +63,8 @@ pub use crate::types::TlsStart;
 
 /// The name of an end that was asked for by a command.
 const DRAIN: &str = "drain";
+/// That of one after which another server has the listeners.
+const TAKE_OVER: &str = "take-over";
 /// How often broken uploads are looked through for old ones.
 const EXPIRY: Duration = Duration::from_secs(600);
 /// The time that sessions have to write what they keep, once transfers are cut off.
@@ -340,6 +343,7 @@ impl Server {
             first: loaded.config.clone(),
             alive: alive.downgrade(),
             stop: Notify::new(),
+            taken_over: Notify::new(),
             admin: admin
                 .iter()
                 .find(|one| one.is_admin())
@@ -361,6 +365,8 @@ impl Server {
             one.keep(&running.notifier);
         }
         let beside: Vec<_> = admin.iter().map(|one| one.address).collect();
+        let handed: io::Result<Vec<_>> = admin.iter().map(AdminListener::handed).collect();
+        let handed = handed?;
         for bound in listeners {
             running
                 .current
@@ -375,6 +381,8 @@ impl Server {
         let acme = tokio::spawn(keep_certificate(keeper, running.clone()));
         let denied = tokio::spawn(bans::follow_denied(running.clone()));
         let bans = tokio::spawn(bans::keep(running.resources.bans().clone()));
+        let handover = control.handover.try_clone()?;
+        let handover = tokio::spawn(handover::serve(handover, handed, running.clone()));
         let control = tokio::spawn(control.serve(running.clone()));
         let admin = admin.into_iter();
         let admin: Vec<_> = admin
@@ -386,6 +394,7 @@ impl Server {
             let sign = tokio::select! {
                 sign = signals.next() => sign,
                 () = running.stop.notified() => Sign::Stop(DRAIN),
+                () = running.taken_over.notified() => Sign::Stop(TAKE_OVER),
             };
             match sign {
                 Sign::Stop(signal) => break signal,
@@ -412,11 +421,12 @@ impl Server {
             let notifier = running.notifier.clone();
             tokio::spawn(async move { notifier.patient(pending::<()>()).await })
         };
-        let drain = running.stop().await;
         if signal == DRAIN {
             // No server comes after this one.
             running.forget(&beside).await;
         }
+        handover.abort();
+        let drain = running.stop().await;
         expiry.abort();
         accounts.abort();
         certificates.abort();
@@ -518,6 +528,8 @@ pub struct Running {
     current: tokio::sync::Mutex<Current>,
     /// Ends the server.
     stop: Notify,
+    /// The same, when another one has its listeners.
+    taken_over: Notify,
     /// Where the administration is served over TCP.
     admin: Option<SocketAddr>,
     /// Where the metrics are.
@@ -541,6 +553,8 @@ struct Serving {
     listening: Listening,
     /// Whether its socket is a socket unit's of the service manager.
     is_units: bool,
+    /// A handle of its socket, for a server that takes over. None once it is closed.
+    socket: Option<OwnedFd>,
     task: JoinHandle<()>,
 }
 
@@ -567,6 +581,7 @@ impl Current {
         self.listeners = stay;
         for serving in &mut closed {
             self.forget(serving);
+            serving.socket = None;
             serving.task.abort();
             let _ = (&mut serving.task).await;
         }
@@ -587,12 +602,15 @@ impl Current {
             let name = name_of(listening.address);
             self.notifier.keep(&name, bound.socket.as_fd());
         }
+        let socket = bound.socket.as_fd().try_clone_to_owned();
+        let socket = socket.inspect_err(|error| tracing::warn!(%error, "it cannot be handed over"));
         let configured = (bound.configured, bound.kind);
         let accept = listeners::accept(bound.socket, configured, acceptor.clone(), alive.clone());
         self.listeners.push(Serving {
             configured: bound.configured,
             listening,
             is_units: bound.is_units,
+            socket: socket.ok(),
             task: tokio::spawn(accept),
         });
     }
@@ -612,11 +630,10 @@ impl Running {
     async fn stop(&self) -> Duration {
         // A reload under way gives up, and the lock.
         self.ending.send_replace(true);
-        let current = self.current.lock().await;
-        current
-            .listeners
-            .iter()
-            .for_each(|serving| serving.task.abort());
+        let mut current = self.current.lock().await;
+        for serving in current.listeners.drain(..) {
+            serving.task.abort();
+        }
         self.acceptor.replace(None);
         current.loaded.config.server.drain_timeout
     }

@@ -12,7 +12,7 @@ use rustix::net::{
 };
 use socket2::Socket;
 
-use super::notifier::KEPT;
+use super::notifier::{KEPT, name_of};
 
 /// The sockets that nobody has asked for yet.
 #[derive(Default)]
@@ -20,24 +20,38 @@ pub struct Passed(Vec<One>);
 
 struct One {
     name: String,
+    source: Source,
     address: SocketAddr,
     socket: Socket,
+}
+
+/// Where a socket is from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// A socket unit of the manager.
+    Unit,
+    /// A server before this one, for which the manager has kept it.
+    Kept,
+    /// The server before this one, which has handed it over; it may have had it from a socket unit.
+    Handed { is_units: bool },
+}
+
+impl Source {
+    /// Of one that the manager passes under this name.
+    fn of(name: &str) -> Self {
+        match name.starts_with(KEPT) {
+            true => Self::Kept,
+            false => Self::Unit,
+        }
+    }
 }
 
 /// A socket that was passed for an address.
 pub struct Fitting {
     /// It listens.
     pub socket: Socket,
-    /// Whether it is a socket unit's, which goes on listening when the server does not; otherwise it was
-    /// kept for a server before this one.
+    /// Whether it is a socket unit's, which goes on listening when the server does not.
     pub is_units: bool,
-}
-
-impl One {
-    /// Whether a server before this one has opened it.
-    fn is_kept(&self) -> bool {
-        self.name.starts_with(KEPT)
-    }
 }
 
 impl Passed {
@@ -60,12 +74,30 @@ impl Passed {
             };
             let (address, socket) = listening(descriptor).map_err(about)?;
             all.push(One {
+                source: Source::of(&name),
                 name,
                 address,
                 socket,
             });
         }
         Ok(Self(all))
+    }
+
+    /// Adds those that another server has handed over, which may have had them from a socket unit.
+    ///
+    /// # Errors
+    /// When one does not listen.
+    pub fn add(&mut self, handed: impl IntoIterator<Item = (OwnedFd, bool)>) -> io::Result<()> {
+        for (descriptor, is_units) in handed {
+            let (address, socket) = listening(descriptor)?;
+            self.0.push(One {
+                name: name_of(address),
+                source: Source::Handed { is_units },
+                address,
+                socket,
+            });
+        }
+        Ok(())
     }
 
     /// Makes sure that each is for one of these addresses, the configuration's. Closes what a server before
@@ -82,7 +114,7 @@ impl Passed {
         let (fitting, others) = std::mem::take(&mut self.0).into_iter().partition(fits);
         self.0 = fitting;
         let others: Vec<One> = others;
-        if let Some(one) = others.iter().find(|one| !one.is_kept()) {
+        if let Some(one) = others.iter().find(|one| one.source == Source::Unit) {
             return Err(format!(
                 "the service manager passes {}, which listens on {}, and that is no address of the \
                  configuration: name it there, or take it out of the socket unit",
@@ -97,7 +129,7 @@ impl Passed {
         let place = self.0.iter().position(|one| one.address == configured)?;
         let one = self.0.swap_remove(place);
         Some(Fitting {
-            is_units: !one.is_kept(),
+            is_units: matches!(one.source, Source::Unit | Source::Handed { is_units: true }),
             socket: one.socket,
         })
     }
@@ -128,12 +160,12 @@ mod tests {
     use std::net::{TcpListener, UdpSocket};
 
     use super::*;
-    use crate::service::name_of;
 
     fn passed(name: &str, listener: TcpListener) -> One {
         let (address, socket) = listening(listener.into()).unwrap();
         One {
             name: name.to_owned(),
+            source: Source::of(name),
             address,
             socket,
         }

@@ -10,7 +10,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod load;
 mod manager;
 mod notified;
 mod restarts;
 mod sockets;
+mod taken_over;

@@ -2,7 +2,6 @@
 
 use std::{
     net::{SocketAddr, TcpListener},
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -10,30 +9,13 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
+    load::{Load, free, tables},
     manager::Manager,
     support::{Client, Server, Setup, Tls, USER, content, eventually},
 };
 
-/// Addresses that were free just now: those that the system chooses are others after a restart.
-fn free<const N: usize>() -> [SocketAddr; N] {
-    let all = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    all.map(|one| one.local_addr().unwrap())
-}
-
 fn name(address: SocketAddr) -> String {
     format!("portcullis-listener-127.0.0.1_{}", address.port())
-}
-
-fn tables(listen: &[SocketAddr], implicit: &[SocketAddr]) -> String {
-    let list = |all: &[SocketAddr]| {
-        let all: Vec<_> = all.iter().map(|one| format!("\"{one}\"")).collect();
-        all.join(", ")
-    };
-    format!(
-        "[server]\nlisten = [{}]\nlisten-implicit = [{}]\n",
-        list(listen),
-        list(implicit)
-    )
 }
 
 fn setup(manager: &Manager, tables: &str) -> Setup {
@@ -50,63 +32,18 @@ fn keeps(manager: &Manager, addresses: &[SocketAddr]) {
     eventually(&format!("{wanted:?}"), || manager.names() == wanted);
 }
 
-/// Ends the load, also where the test fails.
-struct End<'a>(&'a AtomicBool);
-
-impl Drop for End<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 /// A thousand clients come while the server is restarted twice, with a transfer under way each time.
 #[test]
 fn nobody_is_refused_while_the_server_is_restarted() {
-    const CLIENTS: usize = 1000;
     let manager = Manager::at_a_path();
     let [explicit, implicit] = free();
     let first = setup(&manager, &tables(&[explicit], &[implicit])).start();
     keeps(&manager, &[explicit, implicit]);
-    let (next, over) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let restarted = AtomicBool::new(false);
     let bytes = content(300_000, 1);
-    let server = thread::scope(|scope| {
-        let _end = End(&restarted);
+    let server = Load::during(explicit, |load| {
         let mut server = first;
-        for _ in 0..20 {
-            scope.spawn(|| {
-                let tls = Tls::new();
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= CLIENTS && restarted.load(Ordering::Relaxed) {
-                        return;
-                    }
-                    // None is refused, reset or left without a word; one that came just before the end is
-                    // told so.
-                    let mut client = Client::over(std::net::TcpStream::connect(explicit).unwrap());
-                    let greeted = client.try_reply().unwrap().expect_one_of(&[220, 421]);
-                    // The others are not to keep the load off the time of the restarts.
-                    if number % 25 == 0
-                        && greeted.code == 220
-                        && client.try_write("NOOP\r\n").is_ok()
-                        && let Ok(reply) = client.try_reply()
-                    {
-                        reply.expect_one_of(&[200, 421, 530]);
-                    }
-                    if number % 100 == 0 {
-                        let mut client = Client::implicit(implicit, &tls);
-                        let _ = client.try_write("NOOP\r\n");
-                    }
-                    over.fetch_add(1, Ordering::Relaxed);
-                    thread::sleep(Duration::from_millis(10));
-                }
-            });
-        }
         for round in 0..2 {
-            let before = over.load(Ordering::Relaxed);
-            eventually("clients come", || {
-                over.load(Ordering::Relaxed) > before + 50
-            });
+            load.goes_on();
             let process = server.id();
             let mut upload = server.login();
             let mut data = upload.begin(&format!("STOR file{round}"));
@@ -118,27 +55,29 @@ fn nobody_is_refused_while_the_server_is_restarted() {
             data.finish().unwrap();
             upload.reply().expect(226);
             server.wait();
-            for _ in 0..20 {
-                scope.spawn(|| {
-                    let mut client = Client::connect(explicit);
-                    client.auth_tls(&Tls::new());
-                    client.login(USER);
-                });
-            }
+            // They are served by the next one, for certain.
+            let waiting: Vec<_> = (0..20)
+                .map(|_| thread::spawn(move || log_in(explicit)))
+                .collect();
             server = restart_ended(server, &manager);
+            for client in waiting {
+                client.join().unwrap();
+            }
             assert_ne!(server.id(), process);
             let mut client = server.login();
             assert_eq!(client.retrieve(&format!("RETR file{round}")), bytes);
         }
-        let before = over.load(Ordering::Relaxed);
-        eventually("clients come", || {
-            over.load(Ordering::Relaxed) > before + 50
-        });
+        load.goes_on();
         server
     });
-    assert!(over.load(Ordering::Relaxed) >= CLIENTS);
     let (_, status) = server.setup().run(&["status"]);
     assert!(status.contains(&server.id().to_string()), "{status}");
+}
+
+fn log_in(address: SocketAddr) {
+    let mut client = Client::connect(address);
+    client.auth_tls(&Tls::new());
+    client.login(USER);
 }
 
 /// Waits for the end, and starts another one with what the manager keeps.
@@ -162,9 +101,7 @@ fn clients_wait_for_a_server_that_was_killed() {
     server.wait();
     let begun = Instant::now();
     let waiting = thread::spawn(move || {
-        let mut client = Client::connect(explicit);
-        client.auth_tls(&Tls::new());
-        client.login(USER);
+        log_in(explicit);
         begun.elapsed()
     });
     let waited = Duration::from_millis(300);

@@ -97,6 +97,10 @@ fn a_server_without_capabilities_has_low_ports() {
     server.setup().pass(Vec::new());
     let (status, said) = server.setup().run(&["check"]);
     assert_eq!(status, 0, "{said}");
+    // So does a server that takes over.
+    let (server, former) = server.take_over(|| ());
+    assert!(former.wait().success());
+    server.login().send("NOOP").expect(200);
 }
 
 #[test]

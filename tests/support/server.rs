@@ -360,7 +360,7 @@ impl Setup {
 
     fn begin(self) -> Server {
         self.warm_up();
-        let (child, log) = self.spawn();
+        let (child, log) = self.spawn(&[]);
         let nowhere = SocketAddr::from(([0; 4], 0));
         Server {
             setup: self,
@@ -371,8 +371,8 @@ impl Setup {
         }
     }
 
-    fn spawn(&self) -> (Child, Log) {
-        let mut command = self.command(&[]);
+    fn spawn(&self, words: &[&str]) -> (Child, Log) {
+        let mut command = self.command(words);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.spawn_with_sockets(&mut command);
         let log = Log::default();
@@ -525,6 +525,20 @@ impl Server {
         self.revive()
     }
 
+    /// Starts another one in its place with `serve --take-over`, does `meanwhile`, and waits until that one
+    /// serves. The old one is left to end.
+    #[track_caller]
+    pub fn take_over(mut self, meanwhile: impl FnOnce()) -> (Self, Former) {
+        let (child, log) = self.setup.spawn(&["serve", "--take-over"]);
+        let former = Former {
+            child: std::mem::replace(&mut self.child, child),
+            log: std::mem::replace(&mut self.log, log),
+        };
+        meanwhile();
+        self.find_addresses();
+        (self, former)
+    }
+
     /// Replaces the text of its configuration file, for the next start.
     pub fn with_tables(mut self, tables: &str) -> Self {
         self.setup.tables = tables.into();
@@ -535,7 +549,7 @@ impl Server {
     #[track_caller]
     pub fn revive(mut self) -> Self {
         self.wait();
-        (self.child, self.log) = self.setup.spawn();
+        (self.child, self.log) = self.setup.spawn(&[]);
         self.find_addresses();
         self
     }
@@ -738,6 +752,33 @@ impl Drop for Server {
             let _ = writeln!(text, "{}---", self.log.text());
             eprint!("{text}");
         }
+    }
+}
+
+/// A server after which another one has come.
+pub struct Former {
+    child: Child,
+    log: Log,
+}
+
+impl Former {
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until it has ended by itself.
+    #[track_caller]
+    pub fn wait(mut self) -> ExitStatus {
+        let status = wait(&mut self.child);
+        status.unwrap_or_else(|| panic!("it did not end; it said:\n{}", self.log.text()))
+    }
+}
+
+impl Drop for Former {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

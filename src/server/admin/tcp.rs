@@ -22,7 +22,7 @@ use super::{
 use crate::{
     acme::challenges::Challenges,
     config::{Loaded, Problem},
-    server::{Running, addresses::unless_running, listeners},
+    server::{Running, addresses::unless_running, handover::Handed, listeners},
     service::{Fitting, Notifier, Passed, name_of},
     startup::Startup,
 };
@@ -138,6 +138,14 @@ impl AdminListener {
     /// Whether numbers are served here.
     pub(in crate::server) fn is_metrics(&self) -> bool {
         matches!(self.serves, Serves::Metrics)
+    }
+
+    /// The socket, for a server that takes over.
+    pub(in crate::server) fn handed(&self) -> io::Result<Handed> {
+        Ok(Handed {
+            socket: self.listener.as_fd().try_clone_to_owned()?,
+            is_units: self.is_units,
+        })
     }
 
     /// Has the service manager keep the socket, unless it is one of its own.
