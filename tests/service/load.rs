@@ -2,7 +2,7 @@
 
 use std::{
     net::{SocketAddr, TcpListener, TcpStream},
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering},
     thread,
     time::Duration,
 };
@@ -12,10 +12,17 @@ use crate::support::{Client, Tls, USER, eventually};
 /// At least as many come.
 const CLIENTS: usize = 1000;
 
-/// Addresses that were free just now: those that the system chooses are others after a restart.
+/// Addresses that stay the same over a restart. The system gives none of their ports to others that have it
+/// choose one (ip(7): 32768 and more), so that they are free later, too.
 pub fn free<const N: usize>() -> [SocketAddr; N] {
-    let all = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    all.map(|one| one.local_addr().unwrap())
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = u16::try_from(std::process::id() % 500).unwrap() * 20 + 20_000;
+    let mut free = std::iter::repeat_with(|| {
+        let port = first + NEXT.fetch_add(1, Ordering::Relaxed);
+        SocketAddr::from(([127, 0, 0, 1], port))
+    })
+    .filter(|address| TcpListener::bind(address).is_ok());
+    [(); N].map(|()| free.next().unwrap())
 }
 
 /// The lines of a configuration that listens there.
