@@ -26,14 +26,13 @@ use rustix::{
     },
     process::{Pid, PidfdFlags, geteuid, pidfd_open},
 };
-use sd_notify::NotifyState;
 use tokio::{
     io::{AsyncReadExt, Interest},
     time::timeout,
 };
 
 use super::{Running, control::Short};
-use crate::service::Notifier;
+use crate::service::{EXTEND, Notifier};
 
 /// The socket's name in the state directory.
 pub(super) const SOCKET: &str = "handover.sock";
@@ -45,11 +44,6 @@ const TAKEN: &[u8] = b"taken\n";
 const STEP: Duration = Duration::from_secs(30);
 /// The most sockets that are handed over, as the system has it for one message (SCM_MAX_FD).
 const MOST: usize = 253;
-/// How often a service manager is asked for more time.
-const WAIT: Timespec = Timespec {
-    tv_sec: 10,
-    tv_nsec: 0,
-};
 
 /// A listening socket on its way.
 pub struct Handed {
@@ -186,9 +180,10 @@ impl Predecessor {
         self.stream.write_all(TAKEN)?;
         let process = self.process.as_raw_nonzero();
         tracing::info!(process, "the server there has handed over, and ends");
+        let wait = Timespec::try_from(EXTEND).map_err(io::Error::other)?;
         let mut ends = [PollFd::new(&self.alive, PollFlags::IN)];
-        while poll(&mut ends, Some(&WAIT))? == 0 {
-            notifier.tell(&[NotifyState::ExtendTimeoutUsec(3 * 10_000_000)]);
+        while poll(&mut ends, Some(&wait))? == 0 {
+            notifier.extend();
         }
         Ok(handed)
     }

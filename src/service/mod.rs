@@ -5,7 +5,7 @@ mod notifier;
 mod passed;
 
 pub use self::{
-    notifier::{Notifier, name_of},
+    notifier::{EXTEND, Notifier, name_of},
     passed::{Fitting, Passed},
 };
 

@@ -29,7 +29,7 @@ const SOCKET: &str = "NOTIFY_SOCKET";
 /// How long a message may wait for a manager that does not read.
 const SEND: Duration = Duration::from_secs(1);
 /// How often more time is asked for, and how much of it.
-const EXTEND: Duration = Duration::from_secs(10);
+pub const EXTEND: Duration = Duration::from_secs(10);
 const EXTENSION: u32 = 30_000_000;
 /// How long the manager may take to do what it was told.
 const SETTLE: Timespec = Timespec {
@@ -117,11 +117,16 @@ impl Notifier {
         }
     }
 
+    /// Asks for more time to start or to end, enough until it is asked again after [`EXTEND`].
+    pub fn extend(&self) {
+        self.tell(&[NotifyState::ExtendTimeoutUsec(EXTENSION)]);
+    }
+
     /// Does this, and asks for more time as long as that takes.
     pub async fn patient<T>(&self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         loop {
-            self.tell(&[NotifyState::ExtendTimeoutUsec(EXTENSION)]);
+            self.extend();
             tokio::select! {
                 done = &mut work => return done,
                 () = sleep(EXTEND) => {}

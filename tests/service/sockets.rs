@@ -24,12 +24,13 @@ fn list(address: SocketAddr) -> String {
 #[test]
 fn sockets_are_matched_by_their_address() {
     let [
+        (acme, six),
         (explicit, one),
         (implicit, two),
         (more, three),
         (admin, four),
         (metrics, five),
-    ] = [(); 5].map(|()| listener());
+    ] = [(); 6].map(|()| listener());
     let setup = Setup::new()
         .set(
             "server.listen",
@@ -38,11 +39,16 @@ fn sockets_are_matched_by_their_address() {
         .set("server.listen-implicit", &list(implicit))
         .set("admin.listen", &format!("\"{admin}\""))
         .set("metrics.listen", &format!("\"{metrics}\""))
+        .set("acme.names", r#"["ftp.example.test"]"#)
+        .set("acme.agree-to-terms", "true")
+        .set("acme.directory", r#""https://127.0.0.1:1/dir""#)
+        .set("acme.http-listen", &format!("\"{acme}\""))
         .tables(&format!(
             "[[listener]]\naddress = \"{more}\"\ntls = \"implicit\""
         ));
     setup.pass(vec![
         unit(five),
+        unit(six),
         unit(three),
         unit(one),
         unit(four),
@@ -61,7 +67,7 @@ fn sockets_are_matched_by_their_address() {
     for address in [implicit, more] {
         Client::implicit(address, &Tls::new()).login(USER);
     }
-    for address in [admin, metrics] {
+    for address in [admin, metrics, acme] {
         let text = crate::support::read_all({
             use std::io::Write;
             let mut stream = TcpStream::connect(address).unwrap();
