@@ -101,14 +101,20 @@ async fn hand_over(
             "another version asks for it in other words",
         ));
     }
-    let current = running.current.lock().await;
-    let listeners = current.listeners.iter();
-    let listeners = listeners.filter_map(|one| Some((one.socket.as_ref()?.as_fd(), one.is_units)));
-    let beside = beside.iter().map(|one| (one.socket.as_fd(), one.is_units));
-    let (sockets, units): (Vec<_>, Vec<_>) = listeners.chain(beside).unzip();
-    if sockets.len() > MOST {
+    // Handles of its own: neither a reload nor the end is to wait for the other server.
+    let mut handed = Vec::new();
+    for one in &running.current.lock().await.listeners {
+        if let Some(socket) = &one.socket {
+            let (socket, is_units) = (socket.try_clone()?, one.is_units);
+            handed.push(Handed { socket, is_units });
+        }
+    }
+    let all = || handed.iter().chain(beside);
+    if all().count() > MOST {
         return Err(io::Error::other("there are too many listeners"));
     }
+    let sockets: Vec<_> = all().map(|one| one.socket.as_fd()).collect();
+    let units: Vec<_> = all().map(|one| one.is_units).collect();
     let text = serde_json::to_vec(&units).map_err(io::Error::other)?;
     let sent = stream.async_io(Interest::WRITABLE, || send(stream.as_fd(), &text, &sockets));
     timeout(STEP, sent).await.map_err(late)??;

@@ -619,6 +619,8 @@ impl Current {
 impl Running {
     /// Has the service manager keep none of the listeners, and none of the addresses beside them.
     async fn forget(&self, beside: &[SocketAddr]) {
+        // A reload under way gives up, and the lock.
+        self.ending.send_replace(true);
         let current = self.current.lock().await;
         let listeners = current.listeners.iter();
         listeners.for_each(|serving| current.forget(serving));
