@@ -49,7 +49,9 @@ fn a_life_is_told() {
         signal(&server, Signal::HUP);
         manager.hears(&["RELOADING=1"]);
         manager.hears(&["READY=1"]);
-        assert!(server.log().contains("the reload failed"));
+        eventually("the log says so", || {
+            server.log().contains("the reload failed")
+        });
 
         let mut data = client.begin("STOR file");
         data.send(b"first,").unwrap();

@@ -5,7 +5,7 @@ use std::{
     os::fd::OwnedFd,
 };
 
-use crate::support::{Client, Server, Setup, Tls, USER};
+use crate::support::{Client, Server, Setup, Tls, USER, eventually};
 
 fn listener() -> (SocketAddr, TcpListener) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -181,5 +181,7 @@ fn a_reload_leaves_the_managers_sockets_alone() {
     server.login().send("NOOP").expect(200);
     let (status, said) = reload("[server]\nlisten = [\"127.0.0.1:0\"]\nlisten-implicit = []");
     assert_eq!(status, Some(0), "{said}");
-    assert!(server.log().contains("but the service manager does"));
+    eventually("the log says so", || {
+        server.log().contains("but the service manager does")
+    });
 }
