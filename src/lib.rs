@@ -21,6 +21,7 @@ pub mod passwords;
 pub mod plugin;
 pub mod proxy;
 pub mod server;
+pub mod service;
 pub mod session;
 pub mod spool;
 pub mod startup;

@@ -30,6 +30,8 @@ struct Trial {
     /// For files that are thrown away.
     aside: TempDir,
     running: OnceLock<RunningServer>,
+    /// Whether what it compiles stays.
+    keeps_compiled: bool,
 }
 
 /// A server of this very configuration that runs.
@@ -54,11 +56,11 @@ impl Startup {
         Self::default()
     }
 
-    /// A trial.
+    /// A trial. Nothing of it stays behind, but for compiled plugins if that is wanted.
     ///
     /// # Errors
     /// When there is no room for temporary files.
-    pub fn trial() -> io::Result<Self> {
+    pub fn trial(keeps_compiled: bool) -> io::Result<Self> {
         let aside = tempfile::Builder::new()
             .prefix("portcullis-check-")
             .tempdir()?;
@@ -67,6 +69,7 @@ impl Startup {
                 made: Mutex::default(),
                 aside,
                 running: OnceLock::new(),
+                keeps_compiled,
             }),
         })
     }
@@ -75,6 +78,12 @@ impl Startup {
     #[must_use]
     pub fn is_trial(&self) -> bool {
         self.trial.is_some()
+    }
+
+    /// Whether compiled plugins are kept for another start.
+    #[must_use]
+    pub fn keeps_compiled(&self) -> bool {
+        self.trial.as_ref().is_none_or(|trial| trial.keeps_compiled)
     }
 
     /// Where a trial puts what is thrown away; none in earnest.
@@ -205,7 +214,7 @@ mod tests {
     fn a_trial_leaves_nothing_behind() {
         let place = tempfile::tempdir().unwrap();
         let deep = place.path().join("a/b/c");
-        let trial = Startup::trial().unwrap();
+        let trial = Startup::trial(false).unwrap();
         trial.make_directory(&deep, 0o700, true).unwrap();
         trial.make_directory(&deep, 0o700, true).unwrap();
         trial.try_to_write(&deep).unwrap();
@@ -223,7 +232,7 @@ mod tests {
     fn a_trial_keeps_what_others_use() {
         let place = tempfile::tempdir().unwrap();
         let (new, inner) = (place.path().join("new"), place.path().join("new/inner"));
-        let trial = Startup::trial().unwrap();
+        let trial = Startup::trial(false).unwrap();
         trial.make_directory(&inner, 0o700, true).unwrap();
         fs::write(new.join("file"), "").unwrap();
         drop(trial);

@@ -16,19 +16,21 @@ use crate::{
         trusted_cache,
     },
     server::{self, PreparedHost, Tried},
+    service::Manager,
     startup::Startup,
     tls::{self_signed, validity},
     types::access,
 };
 
 /// Does what the start does, and undoes it; a running server goes on undisturbed.
-pub fn run(source: &Source) -> Result<(), Failure> {
+pub fn run(source: &Source, keep_compiled: bool) -> Result<(), Failure> {
     let mut loaded = source.load()?;
     privileges::become_user(&mut loaded)
         .map_err(|problem| Failure::Configuration(problem.to_string()))?;
     let unreadable = privileges::unreadable(&loaded);
     loaded.warnings.extend(unreadable);
-    let startup = Startup::trial().map_err(|error| format!("no temporary directory: {error}"))?;
+    let startup = Startup::trial(keep_compiled)
+        .map_err(|error| format!("no temporary directory: {error}"))?;
     let startup = Arc::new(startup);
     let tried = try_start(&mut loaded, &startup);
     let tried = tried.map_err(|problem| Failure::Configuration(problem.to_string()))?;
@@ -47,7 +49,7 @@ pub fn run(source: &Source) -> Result<(), Failure> {
 
 fn try_start(loaded: &mut Loaded, startup: &Arc<Startup>) -> Result<Tried, Problem> {
     first_start::prepare(loaded, startup)?;
-    let preopened = server::preopen(loaded, startup)?;
+    let preopened = server::preopen(loaded, startup, Manager::default())?;
     let tools = Tools {
         compiler: Compiler::Processes(Processes::new(&loaded.config.plugin_host)),
         loader: Loader::here(),

@@ -70,11 +70,18 @@ struct Source {
 enum Command {
     /// Serve (the default)
     Serve {
+        /// Take the listening sockets over from the server that runs with this state directory, which
+        /// ends: nobody is refused. If it cannot be done, that one goes on
+        #[arg(long)]
+        take_over: bool,
         #[command(flatten)]
         source: Source,
     },
     /// Read the configuration, certificates and plugins, and say what is wrong
     Check {
+        /// Keep what plugins are compiled to, so that the start has it
+        #[arg(long)]
+        keep_compiled: bool,
         #[command(flatten)]
         source: Source,
     },
@@ -299,9 +306,15 @@ pub fn main() -> ExitCode {
 fn run(line: CommandLine) -> Result<(), Failure> {
     let source = line.source;
     match line.command {
-        None => serve::run(&source),
-        Some(Command::Serve { source: later }) => serve::run(&source.then(later)),
-        Some(Command::Check { source: later }) => check::run(&source.then(later)),
+        None => serve::run(&source, false),
+        Some(Command::Serve {
+            take_over,
+            source: later,
+        }) => serve::run(&source.then(later), take_over),
+        Some(Command::Check {
+            keep_compiled,
+            source: later,
+        }) => check::run(&source.then(later), keep_compiled),
         Some(Command::Config(command)) => config::run(&command),
         Some(Command::Reload { source: later }) => control::reload(&source.then(later)),
         Some(Command::Status {
@@ -398,7 +411,7 @@ mod tests {
             "--set=c=3",
         ];
         let line = CommandLine::try_parse_from(line).unwrap();
-        let Some(Command::Serve { source }) = line.command else {
+        let Some(Command::Serve { source, .. }) = line.command else {
             unreachable!()
         };
         let source = line.source.then(source);

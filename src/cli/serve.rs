@@ -1,6 +1,13 @@
 //! `portcullis serve`.
 
-use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt, sync::Arc, time::Duration};
+use std::{
+    fs::DirBuilder,
+    io,
+    os::unix::fs::DirBuilderExt,
+    process::{self, Stdio},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::runtime;
 
@@ -13,7 +20,8 @@ use crate::{
     confine::{self, Confinement, Reach, privileges},
     observe::{self, Flush},
     plugin::{Host, compiler::Compiler},
-    server::{self, Preopened, Server},
+    server::{self, Preopened, Server, control, handover::Predecessor},
+    service::{Manager, Notifier},
     startup::Startup,
     types::access::{Wanted, explain},
 };
@@ -21,13 +29,25 @@ use crate::{
 /// How long threads that do blocking work get when all else has ended.
 const LAST: Duration = Duration::from_secs(5);
 
-/// Serves until a signal ends it.
-pub fn run(source: &Source) -> Result<(), Failure> {
+/// Serves until a signal ends it; in the place of the server that runs, if that is wanted and one does.
+pub fn run(source: &Source, take_over: bool) -> Result<(), Failure> {
+    // First of all: descriptors that were passed are known by their numbers alone.
+    let mut manager = Manager::find()?;
+    let notifier = manager.notifier.clone();
     let mut loaded = source.load()?;
+    let takes_over = take_over && control::runs(&loaded.config.server.state);
+    if takes_over {
+        try_first(source)?;
+    }
     // Dropped last. The walls are to be around its thread, too, so that this starts later.
     let log = observe::init(&loaded);
     let mut log = log.map_err(|problem| Failure::Configuration(problem.to_string()))?;
-    let prepared = prepare(&mut loaded, &mut log);
+    privileges::become_user(&mut loaded)
+        .map_err(|problem| Failure::Configuration(problem.to_string()))?;
+    if takes_over {
+        succeed(&loaded, &mut manager)?;
+    }
+    let prepared = prepare(&mut loaded, &mut log, manager);
     let prepared = prepared.map_err(|problem| Failure::Configuration(problem.to_string()))?;
     // From here on there may be threads.
     log.start()
@@ -42,10 +62,50 @@ pub fn run(source: &Source) -> Result<(), Failure> {
     let runtime = builder
         .build()
         .map_err(|error| format!("no threads to serve with: {error}"))?;
-    let ended = runtime.block_on(serve(loaded, prepared));
+    let ended = runtime.block_on(serve(loaded, prepared, notifier));
     // A thread may wait for ever for a plugin's file (a pipe, say), and must not hold up the end.
     runtime.shutdown_timeout(LAST);
     ended
+}
+
+/// Makes sure, with all that the start does, that this program can serve in the place of the server that
+/// runs. A process of its own does so: the walls take one that has done nothing else.
+fn try_first(source: &Source) -> Result<(), Failure> {
+    let mut check = process::Command::new("/proc/self/exe");
+    if let Some(file) = &source.config {
+        check.arg("--config").arg(file);
+    }
+    for set in &source.sets {
+        check.arg("--set").arg(set);
+    }
+    check.args(["check", "--keep-compiled"]);
+    check.stdin(Stdio::null()).stdout(Stdio::null());
+    let status = check
+        .status()
+        .map_err(|error| format!("nothing was taken over: {error}"))?;
+    match status.success() {
+        true => Ok(()),
+        false => Err(Failure::Configuration(
+            "nothing was taken over, and the server that runs goes on".to_owned(),
+        )),
+    }
+}
+
+/// Takes the place of the server that runs, if it still does.
+fn succeed(loaded: &Loaded, manager: &mut Manager) -> Result<(), Failure> {
+    let state = &loaded.config.server.state;
+    let failed = |error: io::Error| {
+        Failure::Running(format!(
+            "the server that runs with {} was not taken over: {error}",
+            state.display()
+        ))
+    };
+    let Some(predecessor) = Predecessor::find(state).map_err(failed)? else {
+        return Ok(());
+    };
+    let handed = predecessor.take_over(&manager.notifier).map_err(failed)?;
+    let handed = handed.into_iter().map(|one| (one.socket, one.is_units));
+    manager.passed.add(handed).map_err(failed)
 }
 
 /// All that is there before the first thread is started.
@@ -56,15 +116,14 @@ struct Prepared {
     confinement: Confinement,
 }
 
-/// Becomes the user that serves, opens what takes more than serving does, and builds the walls.
-fn prepare(loaded: &mut Loaded, log: &mut Flush) -> Result<Prepared, Problem> {
-    privileges::become_user(loaded)?;
+/// Opens what takes more than serving does, and builds the walls.
+fn prepare(loaded: &mut Loaded, log: &mut Flush, manager: Manager) -> Result<Prepared, Problem> {
     loaded.warnings.extend(privileges::unreadable(loaded));
     make_logs(loaded)?;
     open_log(loaded, log)?;
     let startup = Arc::new(Startup::real());
     let info = first_start::prepare(loaded, &startup)?;
-    let preopened = server::preopen(loaded, &startup)?;
+    let preopened = server::preopen(loaded, &startup, manager)?;
     if let Some(file) = &loaded.config.state.file {
         Host::make_state_file(file).map_err(|error| error.problem(loaded))?;
     }
@@ -111,7 +170,7 @@ fn open_log(loaded: &Loaded, log: &mut Flush) -> Result<(), Problem> {
     })
 }
 
-async fn serve(loaded: Loaded, prepared: Prepared) -> Result<(), Failure> {
+async fn serve(loaded: Loaded, prepared: Prepared, notifier: Notifier) -> Result<(), Failure> {
     let first = loaded.clone();
     let again = move || {
         let mut loaded = first.again().map_err(|error| error.to_string())?;
@@ -129,11 +188,13 @@ async fn serve(loaded: Loaded, prepared: Prepared) -> Result<(), Failure> {
         compiler,
         confinement,
     } = prepared;
-    let server = Server::start(loaded, preopened, compiler, confinement).await;
+    let watching = tokio::spawn(notifier.clone().watch());
+    // A first start compiles plugins.
+    let start = Server::start(loaded, preopened, compiler, confinement, notifier.clone());
+    let server = notifier.patient(start).await;
     let server = server.map_err(|problem| Failure::Configuration(problem.to_string()))?;
     first_start::announce(info, &server.listening());
-    server
-        .run(Box::new(again))
-        .await
-        .map_err(|error| Failure::Running(error.to_string()))
+    let ended = server.run(Box::new(again)).await;
+    watching.abort();
+    ended.map_err(|error| Failure::Running(error.to_string()))
 }

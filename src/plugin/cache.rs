@@ -116,6 +116,9 @@ pub fn directory(startup: &Startup, configured: &Path) -> PathBuf {
     let Some(aside) = startup.aside() else {
         return configured.to_owned();
     };
+    if startup.keeps_compiled() && trusted(configured).is_ok() {
+        return configured.to_owned();
+    }
     let own = aside.join("cache");
     let _ = DirBuilder::new().mode(0o700).create(&own);
     if trusted(configured).is_ok() {

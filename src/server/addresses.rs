@@ -9,6 +9,7 @@ use super::{Listening, TlsStart, listeners};
 use crate::{
     config::{Config, Loaded, Problem},
     confine::Loader,
+    service::Passed,
     startup::{Startup, overlap},
 };
 
@@ -17,6 +18,8 @@ pub(super) struct Bound {
     pub(super) configured: SocketAddr,
     pub(super) kind: TlsStart,
     pub(super) socket: TcpListener,
+    /// Whether it is a socket unit's of the service manager.
+    pub(super) is_units: bool,
 }
 
 /// An address that nobody is let in on yet.
@@ -25,6 +28,8 @@ pub(super) struct Taken {
     pub(super) kind: TlsStart,
     /// None where a running server has it, of which this is a trial.
     pub(super) socket: Option<Socket>,
+    /// Whether it is a socket unit's of the service manager.
+    pub(super) is_units: bool,
 }
 
 /// Listens on these of the addresses that the configuration names.
@@ -33,15 +38,19 @@ pub(super) fn bind(
     addresses: impl IntoIterator<Item = (SocketAddr, TlsStart)>,
     loader: &Loader,
 ) -> Result<Vec<Bound>, Problem> {
-    listen(loaded, take(loaded, addresses, &Startup::real(), loader)?)
+    let startup = Startup::real();
+    let taken = take(loaded, addresses, &startup, loader, &mut Passed::default())?;
+    listen(loaded, taken)
 }
 
-/// Takes these of the addresses that the configuration names.
+/// Takes these of the addresses that the configuration names: the sockets that were passed for them, else
+/// new ones.
 pub(super) fn take(
     loaded: &Loaded,
     addresses: impl IntoIterator<Item = (SocketAddr, TlsStart)>,
     startup: &Startup,
     loader: &Loader,
+    passed: &mut Passed,
 ) -> Result<Vec<Taken>, Problem> {
     let mut all: Vec<Taken> = Vec::new();
     for (configured, kind) in addresses {
@@ -55,30 +64,50 @@ pub(super) fn take(
             let text = format!("{configured}: {key} takes it, as {}", other.configured);
             return Err(problem(text));
         }
-        let socket = match loader
-            .run(move || listeners::bind(configured))
-            .and_then(|bound| bound)
-        {
-            Ok(socket) => Some(socket),
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && startup.has(configured) => {
-                None
+        let (socket, is_units) = match passed.fitting(configured) {
+            Some(fitting) => (Some(fitting.socket), fitting.is_units),
+            None => {
+                let bound = loader
+                    .run(move || listeners::bind(configured))
+                    .and_then(|bound| bound);
+                let socket = unless_running(bound, configured, startup)
+                    .map_err(|error| problem(listeners::explain(configured, &error)))?;
+                (socket, false)
             }
-            Err(error) => return Err(problem(listeners::explain(configured, &error))),
         };
         all.push(Taken {
             configured,
             kind,
             socket,
+            is_units,
         });
     }
     Ok(all)
+}
+
+/// None where the address cannot be had because the running server has it, of which this is a trial. It may
+/// be a low port, for which it had more rights at its start, or a socket that was passed to it.
+pub(super) fn unless_running(
+    bound: io::Result<Socket>,
+    address: SocketAddr,
+    startup: &Startup,
+) -> io::Result<Option<Socket>> {
+    match bound {
+        Ok(socket) => Ok(Some(socket)),
+        Err(error) => match error.kind() {
+            io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied if startup.has(address) => {
+                Ok(None)
+            }
+            _ => Err(error),
+        },
+    }
 }
 
 /// Lets clients in.
 pub(super) fn listen(loaded: &Loaded, all: Vec<Taken>) -> Result<Vec<Bound>, Problem> {
     let mut listeners = Vec::new();
     for taken in all {
-        let (configured, kind) = (taken.configured, taken.kind);
+        let (configured, kind, is_units) = (taken.configured, taken.kind, taken.is_units);
         let Some(socket) = taken.socket else { continue };
         let socket = listeners::listen(socket).map_err(|error| {
             let key = listener_key(loaded, configured, kind);
@@ -88,13 +117,14 @@ pub(super) fn listen(loaded: &Loaded, all: Vec<Taken>) -> Result<Vec<Bound>, Pro
             configured,
             kind,
             socket,
+            is_units,
         });
     }
     Ok(listeners)
 }
 
 /// The key of an address: `server.listen[0]`, `listener[1].address`.
-fn listener_key(loaded: &Loaded, address: SocketAddr, kind: TlsStart) -> String {
+pub(super) fn listener_key(loaded: &Loaded, address: SocketAddr, kind: TlsStart) -> String {
     let mut listeners = loaded.config.listeners();
     let found = listeners.find(|one| one.address == address && one.tls == kind);
     found.map_or_else(|| "server.listen".to_owned(), |listener| listener.key)

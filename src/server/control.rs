@@ -35,6 +35,7 @@ use super::{
         self,
         messages::{Failed, Status},
     },
+    handover,
 };
 use crate::{
     config::Loaded,
@@ -51,6 +52,12 @@ const TRIAL: Duration = Duration::from_secs(30);
 #[must_use]
 pub fn socket(state: &Path) -> PathBuf {
     state.join(SOCKET)
+}
+
+/// Whether a server runs with this state directory.
+#[must_use]
+pub fn runs(state: &Path) -> bool {
+    Short::new(state, SOCKET).is_ok_and(|short| UnixStream::connect(&short.path).is_ok())
 }
 
 /// The error where another server runs.
@@ -108,18 +115,32 @@ fn found(loaded: &Loaded, startup: &Startup, path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The listening socket.
+/// The listening sockets.
 pub(super) struct Control {
     socket: UnixListener,
+    /// For a server that takes over.
+    pub(super) handover: UnixListener,
 }
 
-/// Removes the socket, at the end of the server.
+/// Listens in the place of what a server left that was killed.
+fn bind(path: &Path, short: &Short) -> io::Result<UnixListener> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let socket = UnixListener::bind(&short.path)?;
+    socket.set_nonblocking(true)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    Ok(socket)
+}
+
+/// Removes the sockets, at the end of the server.
 pub(super) fn remove(running: &Running) {
-    let path = socket(&running.first.server.state);
-    let removed = running
-        .confinement
-        .loader
-        .run(move || fs::remove_file(path));
+    let state = running.first.server.state.clone();
+    let removed = running.confinement.loader.run(move || {
+        let _ = fs::remove_file(state.join(handover::SOCKET));
+        fs::remove_file(socket(&state))
+    });
     if let Err(error) = removed.and_then(|removed| removed) {
         tracing::debug!(%error, "the control socket stays, though nobody answers");
     }
@@ -138,7 +159,7 @@ impl Control {
             let error = explain(error, &path, Wanted::Make);
             io::Error::new(error.kind(), format!("{}: {error}", path.display()))
         };
-        let short = Short::new(state)
+        let short = Short::new(state, SOCKET)
             .map_err(|error| explain(error, state, Wanted::Enter))
             .map_err(|error| {
                 io::Error::new(error.kind(), format!("{}: {error}", state.display()))
@@ -157,14 +178,11 @@ impl Control {
             }
             return startup.try_to_make(&path).map(|()| None).map_err(about);
         }
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(about(error)),
-            _ => {}
-        }
-        let socket = UnixListener::bind(&short.path).map_err(about)?;
-        socket.set_nonblocking(true).map_err(about)?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(about)?;
-        Ok(Some(Self { socket }))
+        let socket = bind(&path, &short).map_err(about)?;
+        let handover = Short::new(state, handover::SOCKET)
+            .and_then(|short| bind(&state.join(handover::SOCKET), &short))
+            .map_err(about)?;
+        Ok(Some(Self { socket, handover }))
     }
 
     /// Answers until it is aborted.
@@ -230,7 +248,7 @@ fn ask_within<T: DeserializeOwned>(
     body: Option<&impl Serialize>,
     limit: Option<Duration>,
 ) -> Result<T, AskError> {
-    let short = Short::new(state)?;
+    let short = Short::new(state, SOCKET)?;
     let stream = UnixStream::connect(&short.path)?;
     stream.set_nonblocking(true)?;
     let mut request = hyper::Request::builder()
@@ -283,19 +301,19 @@ async fn exchange(
 }
 
 /// A name for the socket that is short enough: the address of a socket has 107 bytes.
-struct Short {
-    path: PathBuf,
+pub(super) struct Short {
+    pub(super) path: PathBuf,
     _directory: fs::File,
 }
 
 impl Short {
-    fn new(state: &Path) -> io::Result<Self> {
+    pub(super) fn new(state: &Path, name: &str) -> io::Result<Self> {
         let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY;
         let directory = fs::OpenOptions::new()
             .read(true)
             .custom_flags(i32::try_from(flags.bits()).unwrap_or_default())
             .open(state)?;
-        let path = format!("/proc/self/fd/{}/{SOCKET}", directory.as_raw_fd());
+        let path = format!("/proc/self/fd/{}/{name}", directory.as_raw_fd());
         Ok(Self {
             path: path.into(),
             _directory: directory,

@@ -204,7 +204,7 @@ impl Acceptor {
     ) {
         let Ok(local) = tcp.local_addr() else { return };
         let Some(generation) = self.generation() else {
-            return;
+            return say(&tcp, kind, "The server is shutting down");
         };
         // A reload may have taken it away just now.
         let Some(listener) = generation.listener(configured, kind).cloned() else {

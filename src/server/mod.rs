@@ -6,21 +6,26 @@ mod admission;
 pub mod bans;
 pub mod control;
 mod generations;
+pub mod handover;
 mod listeners;
 #[cfg(feature = "misbehave")]
 mod misbehave;
 mod reload;
 mod resources;
 mod signal;
+mod telling;
 mod warnings;
 
 use std::{
+    future::pending,
     io,
     net::SocketAddr,
+    os::fd::{AsFd, OwnedFd},
     sync::{Arc, Mutex},
     time::{Duration, SystemTime},
 };
 
+use sd_notify::NotifyState;
 use serde::{Deserialize, Serialize};
 use tokio::{
     runtime,
@@ -46,6 +51,7 @@ use crate::{
     observe::{self, audit::Audit},
     open_files,
     plugin::{Tools, compiler::Compiler},
+    service::{Manager, Notifier, name_of},
     session::{Shutdown, generation::Generation},
     spool::Storage,
     startup::Startup,
@@ -55,6 +61,10 @@ use crate::{
 pub use self::resources::PreparedHost;
 pub use crate::types::TlsStart;
 
+/// The name of an end that was asked for by a command.
+const DRAIN: &str = "drain";
+/// That of one after which another server has the listeners.
+const TAKE_OVER: &str = "take-over";
 /// How often broken uploads are looked through for old ones.
 const EXPIRY: Duration = Duration::from_secs(600);
 /// The time that sessions have to write what they keep, once transfers are cut off.
@@ -74,6 +84,7 @@ pub struct Server {
     resources: Resources,
     control: Control,
     admin: Vec<AdminListener>,
+    notifier: Notifier,
     /// Ends when all events have been told.
     told: mpsc::Receiver<()>,
 }
@@ -115,7 +126,22 @@ impl Preopened {
 ///
 /// # Errors
 /// The problem, with its place in the configuration.
-pub fn preopen(loaded: &mut Loaded, startup: &Arc<Startup>) -> Result<Preopened, Problem> {
+pub fn preopen(
+    loaded: &mut Loaded,
+    startup: &Arc<Startup>,
+    manager: Manager,
+) -> Result<Preopened, Problem> {
+    let Manager {
+        notifier,
+        mut passed,
+    } = manager;
+    let others = passed.compare(&all_addresses(&loaded.config));
+    let others = others.map_err(|text| loaded.problem("server.listen", text))?;
+    if !others.is_empty() {
+        others.iter().for_each(|name| notifier.forget(name));
+        // An address of this configuration may overlap one of theirs.
+        notifier.settle();
+    }
     open_files::raise();
     let control = Control::listen(loaded, startup)
         .map_err(|error| loaded.problem("server.state", error.to_string()))?;
@@ -125,13 +151,14 @@ pub fn preopen(loaded: &mut Loaded, startup: &Arc<Startup>) -> Result<Preopened,
     // A thread may wait for a file system that hangs.
     runtime.shutdown_timeout(Duration::from_secs(1));
     let storages = storages?;
-    let addresses = take(loaded, addresses(&loaded.config), startup, &Loader::here())?;
+    let configured = addresses(&loaded.config);
+    let addresses = take(loaded, configured, startup, &Loader::here(), &mut passed)?;
     // A running server's transfers have some of the ports.
     if startup.running().is_none() {
         let ports = warnings::passive_ports(loaded);
         loaded.warnings.extend(ports);
     }
-    let admin = AdminSockets::take(loaded, startup)?;
+    let admin = AdminSockets::take(loaded, startup, &mut passed)?;
     observe::try_log(loaded, startup)?;
     let audit = Audit::open(loaded, startup)?;
     Ok(Preopened {
@@ -141,6 +168,17 @@ pub fn preopen(loaded: &mut Loaded, startup: &Arc<Startup>) -> Result<Preopened,
         addresses,
         storages,
     })
+}
+
+/// All that is listened on.
+fn all_addresses(config: &Config) -> Vec<SocketAddr> {
+    let more = [
+        config.admin.listen,
+        config.metrics.listen,
+        config.acme.listens(),
+    ];
+    let listeners = addresses(config).map(|(address, _)| address);
+    listeners.chain(more.into_iter().flatten()).collect()
 }
 
 /// The rest of what a configuration names, opened.
@@ -224,6 +262,7 @@ impl Server {
         preopened: Preopened,
         compiler: Compiler,
         confinement: Confinement,
+        notifier: Notifier,
     ) -> Result<Self, Problem> {
         let tools = Tools {
             compiler,
@@ -251,6 +290,7 @@ impl Server {
             resources: opened.resources,
             control,
             admin,
+            notifier,
             told: opened.told,
         })
     }
@@ -277,6 +317,7 @@ impl Server {
             resources,
             control,
             admin,
+            notifier,
             mut told,
         } = self;
         let mut signals = signal::Signals::new()?;
@@ -302,6 +343,7 @@ impl Server {
             first: loaded.config.clone(),
             alive: alive.downgrade(),
             stop: Notify::new(),
+            taken_over: Notify::new(),
             admin: admin
                 .iter()
                 .find(|one| one.is_admin())
@@ -314,9 +356,17 @@ impl Server {
                 loaded,
                 listeners: Vec::new(),
                 since: SystemTime::now(),
+                notifier: notifier.clone(),
             }),
             started: SystemTime::now(),
+            notifier,
         });
+        for one in &admin {
+            one.keep(&running.notifier);
+        }
+        let beside: Vec<_> = admin.iter().map(|one| one.address).collect();
+        let handed: io::Result<Vec<_>> = admin.iter().map(AdminListener::handed).collect();
+        let handed = handed?;
         for bound in listeners {
             running
                 .current
@@ -331,16 +381,20 @@ impl Server {
         let acme = tokio::spawn(keep_certificate(keeper, running.clone()));
         let denied = tokio::spawn(bans::follow_denied(running.clone()));
         let bans = tokio::spawn(bans::keep(running.resources.bans().clone()));
+        let handover = control.handover.try_clone()?;
+        let handover = tokio::spawn(handover::serve(handover, handed, running.clone()));
         let control = tokio::spawn(control.serve(running.clone()));
         let admin = admin.into_iter();
         let admin: Vec<_> = admin
             .map(|one| tokio::spawn(one.serve(running.clone())))
             .collect();
         let refused = tokio::spawn(confine::follow_refused());
+        let telling = tokio::spawn(running.clone().tell_state());
         let signal = loop {
             let sign = tokio::select! {
                 sign = signals.next() => sign,
-                () = running.stop.notified() => Sign::Stop("drain"),
+                () = running.stop.notified() => Sign::Stop(DRAIN),
+                () = running.taken_over.notified() => Sign::Stop(TAKE_OVER),
             };
             match sign {
                 Sign::Stop(signal) => break signal,
@@ -360,6 +414,18 @@ impl Server {
             signal,
             "shutting down: no new sessions, transfers may finish"
         );
+        telling.abort();
+        let ending = NotifyState::Status("transfers may finish, and nobody is let in");
+        running.notifier.tell(&[NotifyState::Stopping, ending]);
+        let extending = {
+            let notifier = running.notifier.clone();
+            tokio::spawn(async move { notifier.patient(pending::<()>()).await })
+        };
+        if signal == DRAIN {
+            // No server comes after this one.
+            running.forget(&beside).await;
+        }
+        handover.abort();
         let drain = running.stop().await;
         expiry.abort();
         accounts.abort();
@@ -422,6 +488,7 @@ impl Server {
             host.flush();
         })
         .await;
+        extending.abort();
         Ok(())
     }
 }
@@ -461,11 +528,14 @@ pub struct Running {
     current: tokio::sync::Mutex<Current>,
     /// Ends the server.
     stop: Notify,
+    /// The same, when another one has its listeners.
+    taken_over: Notify,
     /// Where the administration is served over TCP.
     admin: Option<SocketAddr>,
     /// Where the metrics are.
     metrics: Option<SocketAddr>,
     started: SystemTime,
+    notifier: Notifier,
 }
 
 /// The parts that a reload replaces.
@@ -474,13 +544,32 @@ struct Current {
     listeners: Vec<Serving>,
     /// When it was loaded.
     since: SystemTime,
+    notifier: Notifier,
 }
 
 /// A listener that accepts connections.
 struct Serving {
     configured: SocketAddr,
     listening: Listening,
+    /// Whether its socket is a socket unit's of the service manager.
+    is_units: bool,
+    /// A handle of its socket, for a server that takes over. None once it is closed.
+    socket: Option<OwnedFd>,
     task: JoinHandle<()>,
+}
+
+impl Serving {
+    /// Notes that it was closed.
+    fn tell_closed(&self) {
+        let address = self.listening.address;
+        match self.is_units {
+            false => tracing::info!(%address, "listening no more"),
+            true => tracing::warn!(
+                %address,
+                "listening no more, but the service manager does: take the address out of its socket unit"
+            ),
+        }
+    }
 }
 
 impl Current {
@@ -491,10 +580,17 @@ impl Current {
             .partition::<Vec<_>, _>(goes);
         self.listeners = stay;
         for serving in &mut closed {
+            self.forget(serving);
+            serving.socket = None;
             serving.task.abort();
             let _ = (&mut serving.task).await;
         }
         closed
+    }
+
+    /// Has the service manager let go of the address, too.
+    fn forget(&self, serving: &Serving) {
+        self.notifier.forget(&name_of(serving.listening.address));
     }
 
     fn serve(&mut self, bound: Bound, acceptor: &Arc<Acceptor>, alive: &mpsc::Sender<()>) {
@@ -502,26 +598,44 @@ impl Current {
             return;
         };
         tracing::info!(address = %listening.address, tls = %listening.kind, "listening");
+        if !bound.is_units {
+            let name = name_of(listening.address);
+            self.notifier.keep(&name, bound.socket.as_fd());
+        }
+        let socket = bound.socket.as_fd().try_clone_to_owned();
+        let socket = socket.inspect_err(|error| tracing::warn!(%error, "it cannot be handed over"));
         let configured = (bound.configured, bound.kind);
         let accept = listeners::accept(bound.socket, configured, acceptor.clone(), alive.clone());
         self.listeners.push(Serving {
             configured: bound.configured,
             listening,
+            is_units: bound.is_units,
+            socket: socket.ok(),
             task: tokio::spawn(accept),
         });
     }
 }
 
 impl Running {
+    /// Has the service manager keep none of the listeners, and none of the addresses beside them.
+    async fn forget(&self, beside: &[SocketAddr]) {
+        // A reload under way gives up, and the lock.
+        self.ending.send_replace(true);
+        let current = self.current.lock().await;
+        let listeners = current.listeners.iter();
+        listeners.for_each(|serving| current.forget(serving));
+        let beside = beside.iter();
+        beside.for_each(|address| self.notifier.forget(&name_of(*address)));
+    }
+
     /// Takes no new sessions; says how long the others have.
     async fn stop(&self) -> Duration {
         // A reload under way gives up, and the lock.
         self.ending.send_replace(true);
-        let current = self.current.lock().await;
-        current
-            .listeners
-            .iter()
-            .for_each(|serving| serving.task.abort());
+        let mut current = self.current.lock().await;
+        for serving in current.listeners.drain(..) {
+            serving.task.abort();
+        }
         self.acceptor.replace(None);
         current.loaded.config.server.drain_timeout
     }

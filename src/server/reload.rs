@@ -9,8 +9,10 @@ use tokio::time::{sleep, timeout};
 
 use super::{
     Current, Listening, Running, Serving,
-    addresses::{Bound, addresses, bind},
-    listeners, warnings,
+    addresses::{Bound, addresses, bind, listener_key},
+    listeners,
+    telling::Reloading,
+    warnings,
 };
 use crate::{
     config::{self, Config, Loaded, Problem},
@@ -44,7 +46,10 @@ impl Running {
         // One after the other.
         let mut current = self.current.lock().await;
         tracing::info!(why, "reloading");
+        let _reloading = Reloading::new(self);
         let mut ending = self.ending.subscribe();
+        // Listeners hold it, all of which may be replaced. None where the server ends.
+        let alive = self.alive.upgrade();
         let prepared = tokio::select! {
             biased;
             () = async { let _ = ending.wait_for(|ending| *ending).await.is_ok(); } => {
@@ -67,15 +72,14 @@ impl Running {
                 }
                 drop(generation);
                 let wanted: Vec<_> = addresses(&loaded.config).collect();
-                current.listeners.retain(|serving| {
-                    let stays = wanted.contains(&(serving.configured, serving.listening.kind));
-                    if !stays {
-                        tracing::info!(address = %serving.listening.address, "listening no more");
-                        serving.task.abort();
-                    }
-                    stays
-                });
-                if let Some(alive) = self.alive.upgrade() {
+                current
+                    .close(|serving| {
+                        !wanted.contains(&(serving.configured, serving.listening.kind))
+                    })
+                    .await
+                    .iter()
+                    .for_each(Serving::tell_closed);
+                if let Some(alive) = alive {
                     for bound in bound {
                         current.serve(bound, &self.acceptor, &alive);
                     }
@@ -130,6 +134,17 @@ impl Running {
             listeners.any(|serving| overlap(*address, serving.listening.address))
         });
         let text = |problem: Problem| problem.to_string();
+        for (new, kind) in &taken {
+            let mut units = current.listeners.iter().filter(|one| one.is_units);
+            if let Some(old) = units.find(|one| overlap(*new, one.listening.address)) {
+                let why = format!(
+                    "{new}: a socket unit of the service manager has {}: this change takes a restart",
+                    old.listening.address
+                );
+                let key = listener_key(&loaded, *new, *kind);
+                return Err(text(loaded.problem(&key, why)));
+            }
+        }
         let mut bound = bind(&loaded, free, loader).map_err(text)?;
         let startup = Arc::new(Startup::real());
         let prepared = self
@@ -146,6 +161,9 @@ impl Running {
                     goes(serving) && taken.iter().any(|(new, _)| overlap(*new, address))
                 })
                 .await;
+            // It may have kept what was closed.
+            let notifier = self.notifier.clone();
+            let _ = tokio::task::spawn_blocking(move || notifier.settle()).await;
             match bind(&loaded, taken, loader) {
                 Ok(more) => bound.extend(more),
                 Err(problem) => {
@@ -153,9 +171,7 @@ impl Running {
                     return Err(text(problem));
                 }
             }
-            for serving in closed {
-                tracing::info!(address = %serving.listening.address, "listening no more");
-            }
+            closed.iter().for_each(Serving::tell_closed);
         }
         let generation = self.resources.generation(&loaded, prepared);
         Ok((loaded, generation, bound))
@@ -186,6 +202,7 @@ impl Running {
                         configured,
                         kind,
                         socket,
+                        is_units: false,
                     };
                     current.serve(bound, &self.acceptor, &alive);
                 }

@@ -1,6 +1,6 @@
 //! `check`, and what else reads the configuration.
 
-use std::{path::Path, process::Command};
+use std::{fs, path::Path, process::Command};
 
 use crate::support::Setup;
 
@@ -220,4 +220,27 @@ fn the_documented_configuration() {
     ] {
         assert!(text.contains(section), "{section}");
     }
+}
+
+/// So that the start of a new version has it.
+#[test]
+fn compiled_plugins_are_kept_if_that_is_wanted() {
+    let server = Setup::new().cold().start();
+    let cache = server.state().join("cache");
+    let count = || {
+        let entries = fs::read_dir(&cache).unwrap();
+        let entries = entries.flatten().map(|one| one.path());
+        entries
+            .filter(|path| path.extension().is_some_and(|end| end == "cwasm"))
+            .count()
+    };
+    let all = count();
+    assert!(all > 0);
+    for entry in fs::read_dir(&cache).unwrap().flatten() {
+        fs::remove_file(entry.path()).unwrap();
+    }
+    let (status, said) = server.setup().run(&["check"]);
+    assert_eq!((status, count()), (0, 0), "{said}");
+    let (status, said) = server.setup().run(&["check", "--keep-compiled"]);
+    assert_eq!((status, count()), (0, all), "{said}");
 }

@@ -4,9 +4,13 @@ use std::{
     collections::BTreeMap,
     fmt::Write as _,
     fs,
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, IoSlice, Write},
+    mem::MaybeUninit,
     net::SocketAddr,
-    os::unix::fs::OpenOptionsExt,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::{fs::OpenOptionsExt, net::UnixStream},
+    },
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Condvar, Mutex},
@@ -14,7 +18,10 @@ use std::{
 };
 
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, Version, password_hash::SaltString};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::{
+    net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg},
+    process::{Pid, Signal, kill_process},
+};
 use tempfile::TempDir;
 
 use super::{Client, PATIENCE, Tls};
@@ -34,6 +41,8 @@ pub struct Setup {
     no_executable_memory: bool,
     nobodys: bool,
     may_bind: bool,
+    environment: BTreeMap<String, String>,
+    passed: Mutex<Vec<(String, OwnedFd)>>,
 }
 
 impl Setup {
@@ -55,6 +64,8 @@ impl Setup {
             no_executable_memory: false,
             nobodys: false,
             may_bind: false,
+            environment: BTreeMap::new(),
+            passed: Mutex::default(),
         };
         setup
             .set("server.listen", r#"["127.0.0.1:0"]"#)
@@ -118,10 +129,60 @@ impl Setup {
         self
     }
 
+    /// Sets a variable of its environment.
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.insert(name.into(), value.into());
+        self
+    }
+
+    /// Passes sockets to the servers that are started from now on, with their names, as a service manager
+    /// does.
+    pub fn pass(&self, sockets: Vec<(String, OwnedFd)>) {
+        *self.passed.lock().unwrap() = sockets;
+    }
+
+    /// Starts a command, and passes it the sockets.
+    fn spawn_with_sockets(&self, command: &mut Command) -> Child {
+        let passed = self.passed.lock().unwrap();
+        if passed.is_empty() {
+            return command.spawn().unwrap();
+        }
+        let (here, there) = UnixStream::pair().unwrap();
+        let sockets: Vec<_> = passed.iter().map(|(_, socket)| socket.as_fd()).collect();
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(16))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        assert!(control.push(SendAncillaryMessage::ScmRights(&sockets)));
+        let data = [IoSlice::new(b"x")];
+        sendmsg(&here, &data, &mut control, SendFlags::empty()).unwrap();
+        command.stdin(OwnedFd::from(there)).spawn().unwrap()
+    }
+
     /// The program, with what stands before it.
     fn program(&self) -> Command {
         let binary = env!("CARGO_BIN_EXE_portcullis");
         let mut words: Vec<String> = Vec::new();
+        let passed = self.passed.lock().unwrap();
+        if !passed.is_empty() {
+            let script = "import fcntl, os, socket, sys\n\
+                          channel = socket.socket(fileno=0)\n\
+                          _, passed, _, _ = socket.recv_fds(channel, 1, 16)\n\
+                          passed = [fcntl.fcntl(one, fcntl.F_DUPFD, 100) for one in passed]\n\
+                          for place, one in enumerate(passed):\n\
+                          \x20   os.dup2(one, 3 + place)\n\
+                          \x20   os.close(one)\n\
+                          os.dup2(os.open('/dev/null', os.O_RDONLY), 0)\n\
+                          os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(passed)),\n\
+                          \x20   LISTEN_FDNAMES=sys.argv[1])\n\
+                          os.execvp(sys.argv[2], sys.argv[2:])";
+            let names: Vec<_> = passed.iter().map(|(name, _)| name.as_str()).collect();
+            words.extend([
+                "python3".into(),
+                "-c".into(),
+                script.into(),
+                names.join(":"),
+            ]);
+        }
+        drop(passed);
         if self.no_executable_memory {
             // prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN)
             let script = "import ctypes, os, sys\n\
@@ -244,6 +305,7 @@ impl Setup {
         }
         command.args(words).stdin(Stdio::null());
         command.env_remove("RUST_LOG").env("NO_COLOR", "1");
+        command.envs(&self.environment);
         command
     }
 
@@ -298,7 +360,7 @@ impl Setup {
 
     fn begin(self) -> Server {
         self.warm_up();
-        let (child, log) = self.spawn();
+        let (child, log) = self.spawn(&[]);
         let nowhere = SocketAddr::from(([0; 4], 0));
         Server {
             setup: self,
@@ -309,13 +371,10 @@ impl Setup {
         }
     }
 
-    fn spawn(&self) -> (Child, Log) {
-        let mut child = self
-            .command(&[])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+    fn spawn(&self, words: &[&str]) -> (Child, Log) {
+        let mut command = self.command(words);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = self.spawn_with_sockets(&mut command);
         let log = Log::default();
         log.follow(child.stderr.take().unwrap());
         log.follow(child.stdout.take().unwrap());
@@ -326,12 +385,9 @@ impl Setup {
     #[track_caller]
     pub fn run(&self, words: &[&str]) -> (i32, String) {
         self.write_users();
-        let mut child = self
-            .command(words)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = self.command(words);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = self.spawn_with_sockets(&mut command);
         let log = Log::default();
         let readers = [
             log.follow(child.stderr.take().unwrap()),
@@ -469,11 +525,31 @@ impl Server {
         self.revive()
     }
 
+    /// Starts another one in its place with `serve --take-over`, does `meanwhile`, and waits until that one
+    /// serves. The old one is left to end.
+    #[track_caller]
+    pub fn take_over(mut self, meanwhile: impl FnOnce()) -> (Self, Former) {
+        let (child, log) = self.setup.spawn(&["serve", "--take-over"]);
+        let former = Former {
+            child: std::mem::replace(&mut self.child, child),
+            log: std::mem::replace(&mut self.log, log),
+        };
+        meanwhile();
+        self.find_addresses();
+        (self, former)
+    }
+
+    /// Replaces the text of its configuration file, for the next start.
+    pub fn with_tables(mut self, tables: &str) -> Self {
+        self.setup.tables = tables.into();
+        self
+    }
+
     /// Starts anew what has ended.
     #[track_caller]
     pub fn revive(mut self) -> Self {
         self.wait();
-        (self.child, self.log) = self.setup.spawn();
+        (self.child, self.log) = self.setup.spawn(&[]);
         self.find_addresses();
         self
     }
@@ -676,6 +752,33 @@ impl Drop for Server {
             let _ = writeln!(text, "{}---", self.log.text());
             eprint!("{text}");
         }
+    }
+}
+
+/// A server after which another one has come.
+pub struct Former {
+    child: Child,
+    log: Log,
+}
+
+impl Former {
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until it has ended by itself.
+    #[track_caller]
+    pub fn wait(mut self) -> ExitStatus {
+        let status = wait(&mut self.child);
+        status.unwrap_or_else(|| panic!("it did not end; it said:\n{}", self.log.text()))
+    }
+}
+
+impl Drop for Former {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

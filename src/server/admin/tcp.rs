@@ -1,6 +1,6 @@
 //! Services by HTTP over TCP: the page and the API, metrics, and answers to authorities of ACME.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, os::fd::AsFd, sync::Arc, time::Duration};
 
 use axum::{
     Extension, Router,
@@ -8,7 +8,6 @@ use axum::{
     routing::get,
 };
 use http::StatusCode;
-use socket2::Socket;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
@@ -23,7 +22,8 @@ use super::{
 use crate::{
     acme::challenges::Challenges,
     config::{Loaded, Problem},
-    server::{Running, listeners},
+    server::{Running, addresses::unless_running, handover::Handed, listeners},
+    service::{Fitting, Notifier, Passed, name_of},
     startup::Startup,
 };
 
@@ -34,28 +34,33 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// The addresses, taken before the walls are built.
 pub(in crate::server) struct AdminSockets {
-    admin: Option<Socket>,
-    metrics: Option<Socket>,
-    challenges: Option<Socket>,
+    admin: Option<Fitting>,
+    metrics: Option<Fitting>,
+    challenges: Option<Fitting>,
 }
 
 impl AdminSockets {
-    /// Takes the configured addresses; as a trial, one that the running server has is none.
+    /// Takes the configured addresses, or what was passed for them; as a trial, one that the running server
+    /// has is none.
     ///
     /// # Errors
     /// When one cannot be had.
-    pub(in crate::server) fn take(loaded: &Loaded, startup: &Startup) -> Result<Self, Problem> {
-        let take = |key, address: Option<SocketAddr>| {
+    pub(in crate::server) fn take(
+        loaded: &Loaded,
+        startup: &Startup,
+        passed: &mut Passed,
+    ) -> Result<Self, Problem> {
+        let mut take = |key, address: Option<SocketAddr>| {
             let Some(address) = address else {
                 return Ok(None);
             };
-            match listeners::bind(address) {
-                Ok(socket) => Ok(Some(socket)),
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse && startup.has(address) => {
-                    Ok(None)
-                }
-                Err(error) => Err(loaded.problem(key, listeners::explain(address, &error))),
+            if let Some(fitting) = passed.fitting(address) {
+                return Ok(Some(fitting));
             }
+            let socket = unless_running(listeners::bind(address), address, startup)
+                .map_err(|error| loaded.problem(key, listeners::explain(address, &error)))?;
+            let is_units = false;
+            Ok(socket.map(|socket| Fitting { socket, is_units }))
         };
         Ok(Self {
             admin: take("admin.listen", loaded.config.admin.listen)?,
@@ -75,7 +80,9 @@ impl AdminSockets {
             ("metrics.listen", self.metrics),
             ("acme.http-listen", self.challenges),
         ] {
-            let Some(socket) = socket else { continue };
+            let Some(Fitting { socket, is_units }) = socket else {
+                continue;
+            };
             let problem = |error: io::Error| loaded.problem(key, error.to_string());
             let listener = listeners::listen(socket).map_err(problem)?;
             let address = listener.local_addr().map_err(problem)?;
@@ -94,6 +101,7 @@ impl AdminSockets {
             all.push(AdminListener {
                 listener,
                 address,
+                is_units,
                 tls,
                 serves,
             });
@@ -106,6 +114,7 @@ impl AdminSockets {
 pub(in crate::server) struct AdminListener {
     listener: TcpListener,
     pub(in crate::server) address: SocketAddr,
+    is_units: bool,
     tls: bool,
     serves: Serves,
 }
@@ -129,6 +138,21 @@ impl AdminListener {
     /// Whether numbers are served here.
     pub(in crate::server) fn is_metrics(&self) -> bool {
         matches!(self.serves, Serves::Metrics)
+    }
+
+    /// The socket, for a server that takes over.
+    pub(in crate::server) fn handed(&self) -> io::Result<Handed> {
+        Ok(Handed {
+            socket: self.listener.as_fd().try_clone_to_owned()?,
+            is_units: self.is_units,
+        })
+    }
+
+    /// Has the service manager keep the socket, unless it is one of its own.
+    pub(in crate::server) fn keep(&self, notifier: &Notifier) {
+        if !self.is_units {
+            notifier.keep(&name_of(self.address), self.listener.as_fd());
+        }
     }
 
     /// Serves until it is aborted.
