@@ -12,6 +12,7 @@ mod support;
 
 mod chosen;
 mod commands;
+mod haproxy;
 mod kept;
 mod listeners;
 mod proxied;
