@@ -623,6 +623,11 @@ fn the_unit_serves_under_systemd() {
         "NoNewPrivs:\t1",
         "content",
         "reload: 0",
+        "Type=notify",
+        "restart: 0",
+        "another process",
+        "clients came",
+        "served again",
         "stop: 0 success",
     ] {
         assert!(
@@ -631,5 +636,10 @@ fn the_unit_serves_under_systemd() {
             read("server")
         );
     }
+    assert!(!check.contains("refused"), "{check}");
+    assert!(
+        check.contains("StatusText=") && check.contains("sessions"),
+        "{check}"
+    );
     assert!(!status.contains("DOES NOT STAND"), "{status}");
 }
