@@ -22,7 +22,7 @@ pub enum FirstFlight {
     Hello(ClientHello),
 }
 
-/// What a client would resume.
+/// The sessions that a client would resume.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct ClientHello {
     /// The number of a session of TLS 1.2; in TLS 1.3 it means nothing.

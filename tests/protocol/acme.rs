@@ -313,7 +313,7 @@ fn a_certificate_for_a_wildcard_is_had_by_records_that_another_program_publishes
     eventually("no record is left", || left() == 0);
 }
 
-/// What the authority refuses is said with its words; the server serves with what it has, and a reload with
+/// A refusal of the authority is said with its words; the server serves with what it has, and a reload with
 /// other names does not wait.
 #[test]
 fn what_the_authority_refuses_is_told_and_mended_by_a_reload() {

@@ -92,7 +92,7 @@ fn a_pair_that_does_not_fit_changes_nothing() {
     });
 }
 
-/// What is stapled is about the certificate that is there.
+/// A response that is stapled is about the certificate that is there.
 #[test]
 fn a_renewed_certificate_gets_no_response_about_the_old_one() {
     let authority = Authority::new();

@@ -101,7 +101,7 @@ fn a_broken_upload_is_resumed_at_the_next_server() {
     assert!(fs::read(server.home().join("file")).unwrap() == bytes);
 }
 
-/// Whatever is wrong with the new one, the old one goes on as if nothing had happened.
+/// The old one goes on as if nothing had happened, however the new one is wrong.
 #[test]
 fn a_server_that_could_not_serve_takes_nothing_over() {
     let [explicit, implicit] = free();

@@ -4,19 +4,7 @@ use std::collections::BTreeSet;
 
 use toml_edit::{Array, Value};
 
-/// All permissions by their names.
-const ALL: [&str; 10] = [
-    "list",
-    "download",
-    "upload",
-    "overwrite",
-    "append",
-    "delete",
-    "rename",
-    "make-directory",
-    "remove-directory",
-    "change-metadata",
-];
+use crate::cli::user::single_permissions;
 
 /// A set of permissions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +13,7 @@ pub struct Permissions(BTreeSet<&'static str>);
 impl Permissions {
     /// All of them.
     pub fn all() -> Self {
-        Self(ALL.into())
+        Self(single_permissions().iter().copied().collect())
     }
 
     /// Listing and downloading.
@@ -50,7 +38,8 @@ impl Permissions {
 
     /// Those that are not among them.
     pub fn missing(&self) -> Vec<&'static str> {
-        ALL.into_iter().filter(|name| !self.has(name)).collect()
+        let all = single_permissions().iter().copied();
+        all.filter(|name| !self.has(name)).collect()
     }
 
     /// Both together.
@@ -65,13 +54,15 @@ impl Permissions {
 
     /// As the users file has it; all of them is the default.
     pub fn value(&self) -> Option<Value> {
-        if self.0.len() == ALL.len() {
+        if self.0.len() == single_permissions().len() {
             return None;
         }
         if *self == Self::read() {
             return Some(Array::from_iter(["read"]).into());
         }
-        let names = ALL.iter().filter(|name| self.0.contains(*name));
+        let names = single_permissions()
+            .iter()
+            .filter(|name| self.0.contains(*name));
         Some(names.copied().collect::<Array>().into())
     }
 }

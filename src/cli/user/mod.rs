@@ -34,6 +34,12 @@ const PERMISSIONS: [&str; 13] = [
     "change-metadata",
 ];
 
+/// The single ones: those before them stand for several.
+pub(super) fn single_permissions() -> &'static [&'static str] {
+    let [_, _, _, single @ ..] = &PERMISSIONS;
+    single
+}
+
 const ADD_EXAMPLES: &str = "\
 Examples:
   portcullis user add alice --home /shared --group staff --group night
