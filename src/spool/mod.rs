@@ -6,6 +6,7 @@
 //! has the gate's word that it may be seen, and nothing else can be published. Until then each of them
 //! can be kept to be resumed, put into quarantine, or dropped, which removes it.
 
+mod ahead;
 mod copying;
 mod key;
 mod label;

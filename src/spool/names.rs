@@ -1,15 +1,14 @@
 //! The names of files in staging.
 //!
-//! A file that is being written is `KEY.NUMBER.ORIGIN.new`, one of which all bytes have come
-//! `KEY.NUMBER.ORIGIN.whole`, one that waits to be resumed `KEY.ORIGIN.part`, and one that begins with
-//! a copy of what is published, as long as that is not whole, `KEY.NUMBER.ORIGIN.copy`. The key is a
-//! digest of who sends what where, which `KEY.label` says in full; the origin tells what it began over.
+//! A file that is being written is `KEY.NUMBER.ORIGIN.new`, one that waits to be resumed
+//! `KEY.ORIGIN.part`, and one that begins with a copy of what is published, as long as that is not
+//! whole, `KEY.NUMBER.ORIGIN.copy`. The key is a digest of who sends what where, which `KEY.label` says
+//! in full; the origin tells what it began over.
 
 use super::{key::Key, origin::Origin};
 
 pub(super) const NEW: &str = ".new";
 pub(super) const COPY: &str = ".copy";
-pub(super) const WHOLE: &str = ".whole";
 pub(super) const PART: &str = ".part";
 pub(super) const LABEL: &str = ".label";
 pub(super) const RELEASE: &str = ".release";
@@ -33,11 +32,11 @@ pub(super) enum Name {
     Label(Key),
     /// On its way out of quarantine, where it still is.
     Release,
-    /// An upload that is not whole, or waits for its verdict.
+    /// An upload that was under way, perhaps whole, or that waits to be resumed.
     Upload {
         key: Key,
         origin: Option<Origin>,
-        whole: bool,
+        waits: bool,
     },
     /// How much of it there is says nothing: it is no beginning of anything.
     Copy,
@@ -57,7 +56,7 @@ impl Name {
             (LABEL, None) => return Some(Self::Label(key)),
             (COPY, Some(_)) => return Some(Self::Copy),
             (PART, rest) => rest,
-            (NEW | WHOLE, Some(rest)) => {
+            (NEW, Some(rest)) => {
                 let (number, origin) = match rest.split_once('.') {
                     Some((number, origin)) => (number, Some(origin)),
                     None => (rest, None),
@@ -71,7 +70,7 @@ impl Name {
             Some(text) => Some(Origin::parse(text)?),
             None => None,
         };
-        let whole = suffix == WHOLE;
-        Some(Self::Upload { key, origin, whole })
+        let waits = suffix == PART;
+        Some(Self::Upload { key, origin, waits })
     }
 }

@@ -88,7 +88,7 @@ impl Staging {
             let Ok(name) = entry.file_name().to_str() else {
                 continue;
             };
-            let (key, origin, whole) = match Name::parse(name) {
+            let (key, origin, waits) = match Name::parse(name) {
                 None => continue,
                 Some(Name::Label(key)) => {
                     labels.push(key);
@@ -98,11 +98,10 @@ impl Staging {
                     unlinkat(&*self.directory, name, AtFlags::empty())?;
                     continue;
                 }
-                Some(Name::Upload { key, origin, whole }) => (key, origin, whole),
+                Some(Name::Upload { key, origin, waits }) => (key, origin, waits),
             };
             let metadata = describe(&facts_at(&*self.directory, name)?);
-            let least = if whole { 2 } else { 1 };
-            if metadata.size < least || is_over(now, metadata.modified, age) {
+            if metadata.size < if waits { 1 } else { 2 } || is_over(now, metadata.modified, age) {
                 unlinkat(&*self.directory, name, AtFlags::empty())?;
                 continue;
             }
@@ -110,7 +109,7 @@ impl Staging {
                 name: name.to_owned(),
                 metadata,
                 origin,
-                whole,
+                waits,
             };
             let older = match newest.remove(&key) {
                 Some(other) if other.metadata.modified >= metadata.modified => {
@@ -129,7 +128,9 @@ impl Staging {
         let mut slots = locked(&self.slots);
         for (key, left) in newest {
             let mut metadata = left.metadata;
-            if left.whole {
+            // Of one that was under way all bytes may have come. A client that is told so would send
+            // nothing more, and what it sent would never be published.
+            if !left.waits {
                 let file = self.open_name(&left.name, OFlags::WRONLY)?;
                 metadata.size -= 1;
                 rustix::fs::ftruncate(file, metadata.size)?;
@@ -161,5 +162,5 @@ struct Left {
     name: String,
     metadata: Metadata,
     origin: Option<Origin>,
-    whole: bool,
+    waits: bool,
 }

@@ -10,7 +10,7 @@ use std::{
 
 use rustix::io::Errno;
 
-use super::{quota::Usage, staging::Staging};
+use super::{ahead::Ahead, quota::Usage, staging::Staging};
 use crate::{
     config,
     startup::Startup,
@@ -104,6 +104,11 @@ impl Spool {
             partial_listing: config.partial_listing,
             usage,
         })
+    }
+
+    /// For an upload that has `length` bytes.
+    pub(super) fn ahead(&self, length: u64) -> Ahead {
+        Ahead::new(self.staging.allocates, self.durable, length)
     }
 
     /// Something more of `owner` waits: removes what is too much.

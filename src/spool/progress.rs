@@ -8,7 +8,7 @@ use super::{
     copying::{Copied, Copying},
     key::Key,
     label::Label,
-    names::{COPY, NEW, WHOLE, label_of},
+    names::{COPY, NEW, label_of},
     origin::Origin,
     slots::{Partial, locked},
     staging::Staging,
@@ -246,10 +246,8 @@ pub(super) struct Progress {
 
 impl Progress {
     /// All bytes have come, and its beginning is copied.
-    pub(super) fn completed(&mut self) -> Result<()> {
-        self.rename(WHOLE)?;
+    pub(super) fn completed(&mut self) {
         self.whole = true;
-        Ok(())
     }
 
     /// To wait for the copy of its beginning, if it is not whole yet.

@@ -14,6 +14,7 @@ use std::{
 use rustix::fs::{AtFlags, Mode, OFlags, fstat, openat, unlinkat};
 
 use super::{
+    ahead::Allocates,
     key::Key,
     lock::LOCK,
     names::{RELEASE, label_of},
@@ -28,6 +29,7 @@ pub(super) struct Staging {
     counter: AtomicU64,
     /// Whether files in it have security labels.
     pub(super) labels: bool,
+    pub(super) allocates: Allocates,
     /// Whether it is a running server's, which a trial leaves alone.
     pub(super) in_use: bool,
     /// Let go when it is closed; a trial has none.
@@ -38,6 +40,7 @@ impl Staging {
     pub(super) fn new(directory: OwnedFd, in_use: bool, lock: Option<OwnedFd>) -> Self {
         Self {
             labels: attributes::labelled(&directory),
+            allocates: Allocates::on(&directory),
             directory: Arc::new(directory),
             slots: Mutex::default(),
             counter: AtomicU64::new(0),

@@ -159,6 +159,7 @@ impl Tree {
             home_path: self.home_path.clone(),
             path: path.clone(),
             adds: matches!(from, StartAt::End) || progress.origin().base > 0,
+            ahead: self.spool.ahead(progress.length),
             progress,
             replaces,
             quota: None,

@@ -9,6 +9,7 @@ use std::{
 use rustix::{fs::fdatasync, io::pwritev};
 
 use super::{
+    ahead::Ahead,
     place::Spool,
     progress::Progress,
     quarantine::{self, QuarantineInfo},
@@ -37,6 +38,7 @@ pub struct StagedUpload {
     /// Where it was begun.
     pub(super) path: VirtualPath,
     pub(super) progress: Progress,
+    pub(super) ahead: Ahead,
     /// The length of the file that was there when it began.
     pub(super) replaces: Option<u64>,
     /// Whether it goes on from what was there, and so is no upload to anything else.
@@ -155,19 +157,21 @@ impl Incoming {
     /// # Errors
     /// With it as it was.
     pub fn complete(mut self) -> std::result::Result<Received, Box<Failed<Self>>> {
-        let settled = self.0.progress.check_copy();
-        let completed = match settled {
-            Ok(true) => self.0.progress.completed(),
-            Ok(false) => Err(Error::Busy),
-            Err(error) => Err(error),
+        let error = match self.0.progress.check_copy() {
+            Ok(true) => match self.0.trim() {
+                Ok(()) => {
+                    self.0.progress.completed();
+                    return Ok(Received(self.0));
+                }
+                Err(error) => error,
+            },
+            Ok(false) => Error::Busy,
+            Err(error) => error,
         };
-        match completed {
-            Ok(()) => Ok(Received(self.0)),
-            Err(error) => Err(Box::new(Failed {
-                upload: self,
-                error,
-            })),
-        }
+        Err(Box::new(Failed {
+            upload: self,
+            error,
+        }))
     }
 
     /// Leaves it to be resumed by its owner.
@@ -255,6 +259,7 @@ impl StagedUpload {
         if self.lost || !self.progress.check_copy()? {
             return Ok(());
         }
+        self.trim()?;
         let found = match self.home.find(&self.path).await {
             Ok(found) => Some(found),
             // Its directory may come back.
@@ -283,6 +288,7 @@ impl StagedUpload {
     /// Those of the disk; then it is gone.
     pub async fn quarantine(mut self, info: QuarantineInfo) -> Result<String> {
         self.copied().await?;
+        self.trim()?;
         pool(move || quarantine::put(&self.spool, self.progress, &self.home_path, info)).await
     }
 
@@ -380,11 +386,23 @@ impl StagedUpload {
         reservation.grow(more, &bounds)
     }
 
+    /// Gives back the blocks behind its end.
+    fn trim(&mut self) -> Result<()> {
+        let (file, length) = (&self.progress.file, self.progress.length);
+        self.ahead.trim(file, length)
+    }
+
     async fn write(&mut self, mut data: &mut [IoSlice<'_>]) -> Result<()> {
+        let length = self.progress.length;
+        let more: u64 = data.iter().map(|slice| slice.len() as u64).sum();
+        let end = length.saturating_add(more);
+        self.ahead.writes(&self.progress.file, length, end);
         loop {
             // Empty slices at the front go away too.
             IoSlice::advance_slices(&mut data, 0);
             if data.is_empty() {
+                let length = self.progress.length;
+                self.ahead.written(&self.progress.file, length);
                 return Ok(());
             }
             let at_once = data.get(..SLICES).unwrap_or(data);

@@ -127,7 +127,7 @@ async fn a_large_upload_is_labelled_while_it_arrives() {
     let fixture = Fixture::new().await;
     let content = "0123456789abcdef".repeat(1 << 16);
     let part = fixture.stage("/large", StartAt::Start, &content).await;
-    let small = fixture.stage("/small", StartAt::Start, "0").await;
+    let small = fixture.stage("/small", StartAt::Start, "01").await;
     let names = fixture.all_staged();
     let saved: Vec<_> = names
         .iter()
