@@ -121,20 +121,38 @@ impl Upload {
             if let Some(over) = self.over {
                 return over.map(|()| None);
             }
-            match self.pieces.recv().await {
-                Some(Piece::Bytes(bytes)) => self.rest = bytes,
-                Some(Piece::End) => self.over = Some(Ok(())),
-                Some(Piece::TooLarge) => self.over = Some(Err(Interruption::TooLarge)),
-                None => self.over = Some(Err(Interruption::Aborted)),
-            }
+            let piece = self.pieces.recv().await;
+            self.take(piece);
         }
+        Ok(Some(self.split(at_most)))
+    }
+
+    /// As [`read`](Self::read), if that need not wait.
+    pub fn read_now(&mut self, at_most: usize) -> Option<Bytes> {
+        while self.rest.is_empty() && self.over.is_none() {
+            let piece = self.pieces.try_recv().ok()?;
+            self.take(Some(piece));
+        }
+        (!self.rest.is_empty()).then(|| self.split(at_most))
+    }
+
+    fn take(&mut self, piece: Option<Piece>) {
+        match piece {
+            Some(Piece::Bytes(bytes)) => self.rest = bytes,
+            Some(Piece::End) => self.over = Some(Ok(())),
+            Some(Piece::TooLarge) => self.over = Some(Err(Interruption::TooLarge)),
+            None => self.over = Some(Err(Interruption::Aborted)),
+        }
+    }
+
+    fn split(&mut self, at_most: usize) -> Bytes {
         let length = at_most.max(1).min(self.rest.len());
         let bytes = self.rest.split_to(length);
         self.size += bytes.len() as u64;
         if let Some(digest) = &mut self.digest {
             digest.update(&bytes);
         }
-        Ok(Some(bytes))
+        bytes
     }
 
     /// SHA-256 of the bytes read so far, in lower-case hexadecimal. The first call hashes what is

@@ -54,14 +54,22 @@ impl Clock {
         self.gone_before.store(0, Relaxed);
     }
 
-    /// Both limits count from here on.
+    /// Both limits count from here on; a pause ends.
+    // Asking for the thread's time is a system call: once for each piece of an upload.
     pub(super) fn restart(&self) {
-        let now = self.now();
-        self.spent_before.fetch_add(to_nanos(self.spent()), Relaxed);
-        let gone = now.saturating_sub(self.started.load(Relaxed));
+        let (now, computed) = (self.now(), computed());
+        let mut spent = self.spent.load(Relaxed);
+        let mut end = now;
+        if self.paused.load(Relaxed) {
+            end = self.paused_at.load(Relaxed);
+        } else {
+            spent += computed.saturating_sub(self.polled.load(Relaxed));
+        }
+        self.spent_before.fetch_add(spent, Relaxed);
+        let gone = end.saturating_sub(self.started.load(Relaxed));
         self.gone_before.fetch_add(gone, Relaxed);
         self.started.store(now, Relaxed);
-        self.polled.store(computed(), Relaxed);
+        self.polled.store(computed, Relaxed);
         self.spent.store(0, Relaxed);
         self.paused.store(false, Relaxed);
     }
@@ -115,7 +123,10 @@ impl Clock {
     }
 
     fn poll_begins(&self) {
-        self.polled.store(computed(), Relaxed);
+        // The end of a pause looks at the clock.
+        if !self.paused.load(Relaxed) {
+            self.polled.store(computed(), Relaxed);
+        }
     }
 
     fn poll_ends(&self) {

@@ -43,11 +43,17 @@ impl HostUpload for Call {
     ) -> Result<std::result::Result<Option<Vec<u8>>, Interruption>> {
         let upload = self.table.get_mut(&upload)?;
         let at_most = usize::try_from(at_most).unwrap_or(AT_MOST).min(AT_MOST);
-        self.clock.pause();
-        let read = upload.read(at_most).await;
-        self.clock.resume();
-        if let Ok(Some(_)) = read {
-            self.clock.restart();
+        let read = match upload.read_now(at_most) {
+            Some(bytes) => Ok(Some(bytes)),
+            None => {
+                self.clock.pause();
+                upload.read(at_most).await
+            }
+        };
+        match read {
+            Ok(Some(_)) => self.clock.restart(),
+            // Nothing of that has been paused.
+            Ok(None) | Err(_) => self.clock.resume(),
         }
         // Free of a copy where nobody else holds the piece and the guest takes all of it.
         Ok(read.map(|bytes| bytes.map(Vec::from)).map_err(interruption))
