@@ -65,8 +65,9 @@ pub use crate::types::TlsStart;
 const DRAIN: &str = "drain";
 /// That of one after which another server has the listeners.
 const TAKE_OVER: &str = "take-over";
-/// How often broken uploads are looked through for old ones.
-const EXPIRY: Duration = Duration::from_secs(600);
+/// After how many minutes broken uploads are looked through for old ones.
+const EXPIRY: u32 = 10;
+const MINUTE: Duration = Duration::from_secs(60);
 /// The time that sessions have to write what they keep, once transfers are cut off.
 const CUT: Duration = Duration::from_secs(20);
 /// How long listeners may take, at the end, for the events that still wait.
@@ -643,9 +644,13 @@ impl Running {
 
 /// Removes broken uploads that nobody came back for.
 async fn expire(running: Arc<Running>) {
-    loop {
-        sleep(EXPIRY).await;
+    for minute in (1..=EXPIRY).cycle() {
+        sleep(MINUTE).await;
         for (_, (_, storage)) in running.resources.storages() {
+            storage.expire_spares();
+            if minute < EXPIRY {
+                continue;
+            }
             match storage.expire().await {
                 Ok(0) => {}
                 Ok(removed) => tracing::info!(removed, root = %storage.root().display(),

@@ -17,7 +17,7 @@ use rustix::fs::{FallocateFlags, fallocate, fstatfs, ftruncate};
 use crate::storage::Result;
 
 /// Below this length, allocating ahead costs more than it saves.
-const LARGE: u64 = 1 << 20;
+const LARGE: u64 = 256 << 10;
 /// Bytes that are allocated at a time. Larger steps save nothing, and hold more that others may need.
 const STEP: u64 = 4 << 20;
 /// Bytes that begin their way to the disk together.
@@ -61,11 +61,11 @@ pub(super) struct Ahead {
 }
 
 impl Ahead {
-    /// Of an upload that has `length` bytes already.
-    pub(super) fn new(allocates: Allocates, durable: bool, length: u64) -> Self {
+    /// Of an upload that has `length` bytes already, in a file that has blocks up to `allocated`.
+    pub(super) fn new(allocates: Allocates, durable: bool, length: u64, allocated: u64) -> Self {
         Self {
             allocates,
-            allocated: 0,
+            allocated,
             durable,
             begun: length,
             beginning: Arc::default(),
@@ -103,7 +103,7 @@ impl Ahead {
         });
     }
 
-    /// Gives back the blocks behind the end, which is at `length`.
+    /// Gives back the blocks behind the end, which is at `length`, and what an older file has left there.
     pub(super) fn trim(&mut self, file: &OwnedFd, length: u64) -> Result<()> {
         if std::mem::take(&mut self.allocated) > length {
             ftruncate(file, length)?;
@@ -138,7 +138,7 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&[1; 5000]).unwrap();
         let file = OwnedFd::from(file);
-        let mut ahead = Ahead::new(Allocates::Ahead, false, 5000);
+        let mut ahead = Ahead::new(Allocates::Ahead, false, 5000, 0);
         ahead.writes(&file, 5000, 6000);
         assert_eq!(ahead.allocated, 0, "too small");
         ahead.writes(&file, 5000, LARGE);
@@ -157,7 +157,7 @@ mod tests {
     fn a_file_that_cannot_be_allocated_is_written_all_the_same() {
         let (writer, _) = std::os::unix::net::UnixStream::pair().unwrap();
         let writer = OwnedFd::from(writer);
-        let mut ahead = Ahead::new(Allocates::Ahead, false, 0);
+        let mut ahead = Ahead::new(Allocates::Ahead, false, 0, 0);
         ahead.writes(&writer, 0, LARGE);
         assert_eq!((ahead.allocates, ahead.allocated), (Allocates::Late, 0));
     }

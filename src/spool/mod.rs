@@ -22,6 +22,7 @@ mod quota;
 mod release;
 mod resuming;
 mod slots;
+mod spares;
 mod staged;
 mod staging;
 mod storage;

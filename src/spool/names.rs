@@ -2,7 +2,8 @@
 //!
 //! A file that is being written is `KEY.NUMBER.ORIGIN.new`, one that waits to be resumed
 //! `KEY.ORIGIN.part`, and one that begins with a copy of what is published, as long as that is not
-//! whole, `KEY.NUMBER.ORIGIN.copy`. The key is a digest of who sends what where, which `KEY.label` says
+//! whole, `KEY.NUMBER.ORIGIN.copy`. A file that was replaced, or is written over, is
+//! `KEY.NUMBER.ORIGIN.spare`. The key is a digest of who sends what where, which `KEY.label` says
 //! in full; the origin tells what it began over.
 
 use super::{key::Key, origin::Origin};
@@ -10,6 +11,7 @@ use super::{key::Key, origin::Origin};
 pub(super) const NEW: &str = ".new";
 pub(super) const COPY: &str = ".copy";
 pub(super) const PART: &str = ".part";
+pub(super) const SPARE: &str = ".spare";
 pub(super) const LABEL: &str = ".label";
 pub(super) const RELEASE: &str = ".release";
 
@@ -40,6 +42,7 @@ pub(super) enum Name {
     },
     /// How much of it there is says nothing: it is no beginning of anything.
     Copy,
+    Spare,
 }
 
 impl Name {
@@ -55,6 +58,7 @@ impl Name {
         let origin = match (suffix, rest) {
             (LABEL, None) => return Some(Self::Label(key)),
             (COPY, Some(_)) => return Some(Self::Copy),
+            (SPARE, Some(_)) => return Some(Self::Spare),
             (PART, rest) => rest,
             (NEW, Some(rest)) => {
                 let (number, origin) = match rest.split_once('.') {

@@ -94,7 +94,7 @@ impl Staging {
                     labels.push(key);
                     continue;
                 }
-                Some(Name::Release | Name::Copy) => {
+                Some(Name::Release | Name::Copy | Name::Spare) => {
                     unlinkat(&*self.directory, name, AtFlags::empty())?;
                     continue;
                 }

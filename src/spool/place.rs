@@ -106,9 +106,9 @@ impl Spool {
         })
     }
 
-    /// For an upload that has `length` bytes.
-    pub(super) fn ahead(&self, length: u64) -> Ahead {
-        Ahead::new(self.staging.allocates, self.durable, length)
+    /// For an upload that has `length` bytes, in a file of `allocated` bytes.
+    pub(super) fn ahead(&self, length: u64, allocated: u64) -> Ahead {
+        Ahead::new(self.staging.allocates, self.durable, length, allocated)
     }
 
     /// Something more of `owner` waits: removes what is too much.

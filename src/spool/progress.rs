@@ -1,6 +1,13 @@
 //! One upload that is being written in staging.
 
-use std::{fmt::Write, os::fd::OwnedFd, sync::Arc};
+use std::{
+    fmt::Write,
+    os::fd::OwnedFd,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
 
 use rustix::fs::{AtFlags, OFlags, fstat, renameat, unlinkat};
 
@@ -8,9 +15,10 @@ use super::{
     copying::{Copied, Copying},
     key::Key,
     label::Label,
-    names::{COPY, NEW, label_of},
+    names::{COPY, NEW, SPARE, label_of},
     origin::Origin,
     slots::{Partial, locked},
+    spares::{LONGEST, Spare},
     staging::Staging,
 };
 use crate::storage::{
@@ -21,6 +29,8 @@ use crate::storage::{
 /// From this size on, an upload that is under way is labelled: should the server be killed, a person
 /// still sees whose it was.
 const LABELLED: u64 = 1 << 20;
+/// The mode that [`alone`](crate::storage::posix::alone::alone) gives.
+const SPARE_MODE: u32 = 0o600;
 
 /// An upload counts as going on while this is held.
 pub(super) struct Claim {
@@ -108,11 +118,24 @@ impl Claim {
         let name = self.new_name(COPY, &origin);
         let mut progress = self.create_as(name, mode, origin)?;
         progress.length = origin.base;
+        progress.staged.store(origin.base, Relaxed);
         progress.copying = Copying::start(of, progress.file.clone(), origin.base)?;
         if progress.copying.is_none() {
             progress.rename(NEW)?;
         }
         Ok(progress)
+    }
+
+    /// A file that was replaced at the same path, to be written over; else a new one. Says how long it is.
+    pub(super) fn create_over(self, mode: u32, origin: Origin) -> Result<(Progress, u64)> {
+        match self.staging.take_spare(self.key) {
+            Some((file, spare)) => {
+                let mode = Some(SPARE_MODE);
+                let progress = self.begin(file.into(), 0, mode, spare.name, origin);
+                Ok((progress, spare.length))
+            }
+            None => Ok((self.create(mode, origin)?, 0)),
+        }
     }
 
     fn create_as(self, name: String, mode: u32, origin: Origin) -> Result<Progress> {
@@ -145,6 +168,7 @@ impl Claim {
         Progress {
             file,
             length,
+            staged: Arc::new(AtomicU64::new(length)),
             mode,
             copying: None,
             origin,
@@ -232,6 +256,8 @@ impl Claim {
 pub(super) struct Progress {
     pub(super) file: Arc<OwnedFd>,
     pub(super) length: u64,
+    /// The same, for those who read it again.
+    pub(super) staged: Arc<AtomicU64>,
     /// Its mode, where that is known.
     pub(super) mode: Option<u32>,
     /// The file, or nothing, that it began over.
@@ -308,9 +334,34 @@ impl Progress {
         &self.claim.label
     }
 
+    /// Whether it is written over a file that was replaced, and is now too long for that.
+    pub(super) fn outgrows(&self, length: u64) -> bool {
+        length > LONGEST && self.name.as_ref().is_some_and(|name| name.ends_with(SPARE))
+    }
+
+    /// Nothing of an older file is in it any more: it is as good as a new one.
+    pub(super) fn is_new(&mut self) -> Result<()> {
+        self.rename(NEW)
+    }
+
+    /// It has got another name, and the file of so many bytes that it replaced has this one.
+    pub(super) fn left(&mut self, length: u64) {
+        if length <= LONGEST
+            && (self.name.as_ref().is_some_and(|name| name.ends_with(SPARE))
+                || self.rename(SPARE).is_ok())
+            && let Some(name) = self.name.take()
+        {
+            let spare = Spare { name, length };
+            self.claim.staging.keep_spare(self.claim.key, spare);
+        }
+        // One that is too long, or could not be renamed, keeps its name, and goes with this.
+        self.claim.release();
+    }
+
     /// The file has `length` bytes by now.
     pub(super) fn grown(&mut self, length: u64) {
         self.length = length;
+        self.staged.store(length, Relaxed);
         if length >= LABELLED {
             self.claim.label();
         }

@@ -56,7 +56,7 @@ pub(super) async fn release(
         home_path,
         path: path.clone(),
         progress: claim.adopt(staged, file, held.size, Origin::new(&found)),
-        ahead: spool.ahead(held.size),
+        ahead: spool.ahead(held.size, held.size),
         replaces: Some(0),
         adds: false,
         quota: None,

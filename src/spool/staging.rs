@@ -8,7 +8,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use rustix::fs::{AtFlags, Mode, OFlags, fstat, openat, unlinkat};
@@ -18,7 +18,8 @@ use super::{
     key::Key,
     lock::LOCK,
     names::{RELEASE, label_of},
-    slots::Slots,
+    slots::{Slots, locked},
+    spares::{Spare, Spares},
 };
 use crate::storage::{Result, posix::attributes};
 
@@ -26,6 +27,7 @@ use crate::storage::{Result, posix::attributes};
 pub(super) struct Staging {
     pub(super) directory: Arc<OwnedFd>,
     pub(super) slots: Mutex<Slots>,
+    spares: Mutex<Spares>,
     counter: AtomicU64,
     /// Whether files in it have security labels.
     pub(super) labels: bool,
@@ -43,9 +45,53 @@ impl Staging {
             allocates: Allocates::on(&directory),
             directory: Arc::new(directory),
             slots: Mutex::default(),
+            spares: Mutex::default(),
             counter: AtomicU64::new(0),
             in_use,
             _lock: lock,
+        }
+    }
+
+    /// The file that an upload to this path may be written over, if there is one: a handle of it, its
+    /// name and its length.
+    pub(super) fn take_spare(&self, key: Key) -> Option<(OwnedFd, Spare)> {
+        let spare = locked(&self.spares).take(key)?;
+        match self.open_name(&spare.name, OFlags::RDWR) {
+            Ok(file) => Some((file, spare)),
+            Err(_) => {
+                self.remove_spares([spare]);
+                None
+            }
+        }
+    }
+
+    /// Keeps a file that was replaced, and that is the server's alone.
+    pub(super) fn keep_spare(&self, key: Key, spare: Spare) {
+        let removed = locked(&self.spares).put(Instant::now(), key, spare);
+        self.remove_spares(removed);
+    }
+
+    /// Removes the files that were replaced and not taken again in time.
+    pub(super) fn expire_spares(&self) {
+        let removed = locked(&self.spares).expire(Instant::now());
+        self.remove_spares(removed);
+    }
+
+    /// Removes that of a path, or all; whether there were any.
+    pub(super) fn drop_spares(&self, key: Option<Key>) -> bool {
+        let removed = match key {
+            Some(key) => locked(&self.spares).take(key).into_iter().collect(),
+            None => locked(&self.spares).clear(),
+        };
+        let any = !removed.is_empty();
+        self.remove_spares(removed);
+        any
+    }
+
+    fn remove_spares(&self, spares: impl IntoIterator<Item = Spare>) {
+        for spare in spares {
+            // The next start removes what cannot be removed now.
+            let _ = unlinkat(&*self.directory, spare.name, AtFlags::empty());
         }
     }
 
@@ -93,6 +139,12 @@ impl Staging {
 
     pub(super) fn number(&self) -> u64 {
         self.counter.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        self.drop_spares(None);
     }
 }
 

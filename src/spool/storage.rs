@@ -147,6 +147,12 @@ impl Storage {
         self.spool.staging.waiting()
     }
 
+    /// Removes the files that were replaced and kept for the next upload to the same path, which has not come.
+    /// Call it every minute.
+    pub fn expire_spares(&self) {
+        self.spool.staging.expire_spares();
+    }
+
     /// Removes broken uploads that nobody has come back for in time, that are too many, or
     /// that belong to what does not lie at their name any more; says how many. Call it from time to time.
     ///

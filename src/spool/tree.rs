@@ -138,11 +138,14 @@ impl Tree {
         let (staging, mode) = (&self.spool.staging, self.spool.created_mode);
         let key = self.key(path);
         let label = Arc::new(Label::new(&self.owner, &self.home_path, path.as_str()));
+        let mut file_length = 0;
         let progress = if matches!(from, StartAt::Start | StartAt::Offset(0)) {
             let claim = Claim::new(staging, key, label, false)?;
             staging.forget(|| key)?;
             staging.told(|| key);
-            claim.create(mode, Origin::new(&found))?
+            let (progress, length) = claim.create_over(mode, Origin::new(&found))?;
+            file_length = length;
+            progress
         } else {
             let claim = Claim::new(staging, key, label, true)?;
             match pool(move || resume(claim, &found, from, mode)).await? {
@@ -159,7 +162,7 @@ impl Tree {
             home_path: self.home_path.clone(),
             path: path.clone(),
             adds: matches!(from, StartAt::End) || progress.origin().base > 0,
-            ahead: self.spool.ahead(progress.length),
+            ahead: self.spool.ahead(progress.length, file_length),
             progress,
             replaces,
             quota: None,
@@ -179,6 +182,7 @@ impl Tree {
         // A part that belongs to another file than the one there is gone by this.
         let waits = self.partial(path).await?.is_some();
         let removed = self.home.remove_file(path).await;
+        self.spool.staging.drop_spares(Some(self.key(path)));
         if let Ok(amount) = removed {
             self.spool.usage.removed(&self.home_path, amount);
         }

@@ -14,13 +14,14 @@ use super::{
     progress::Progress,
     quarantine::{self, QuarantineInfo},
     quota::{Bounds, Quota, QuotaAdmission, Reservation},
+    spares::LONGEST,
     staged::StagedContent,
 };
 use crate::{
     ftp::path::VirtualPath,
     gate::upload::Approval,
     storage::{
-        Amount, Error, Home, Publication, Result, SpoolFile, Unpublished,
+        Amount, Error, Home, Publication, Replaced, Result, SpoolFile, Unpublished,
         posix::{pool, retry},
     },
     types::Staged,
@@ -107,6 +108,7 @@ impl Incoming {
     pub fn staged(&self) -> Arc<dyn Staged> {
         Arc::new(StagedContent {
             file: self.0.progress.file.clone(),
+            length: self.0.progress.staged.clone(),
             copied: self.0.progress.copied(),
         })
     }
@@ -308,9 +310,12 @@ impl StagedUpload {
         publication.replaces = self.replaces.is_some();
         let adds = self.adds && *path == self.path;
         publication.over = adds.then_some(self.progress.origin().identity);
+        publication.leaves =
+            *path == self.path && self.replaces.is_some_and(|size| size <= LONGEST);
         let published = self.home.publish(path, publication).await;
         match published {
-            Ok(()) | Err(Unpublished::Unconfirmed(_)) => self.progress.moved(),
+            Ok(Replaced::Left { length }) => self.progress.left(length),
+            Ok(Replaced::Gone) | Err(Unpublished::Unconfirmed(_)) => self.progress.moved(),
             Err(Unpublished::Lost(_)) => self.lost = true,
             Err(Unpublished::Refused(_)) => {}
         }
@@ -396,6 +401,10 @@ impl StagedUpload {
         let length = self.progress.length;
         let more: u64 = data.iter().map(|slice| slice.len() as u64).sum();
         let end = length.saturating_add(more);
+        if self.progress.outgrows(end) {
+            self.trim()?;
+            self.progress.is_new()?;
+        }
         self.ahead.writes(&self.progress.file, length, end);
         loop {
             // Empty slices at the front go away too.
@@ -424,6 +433,9 @@ impl StagedUpload {
     async fn make_space(&self, error: Error) -> Result<()> {
         if !matches!(error, Error::NoSpace) {
             return Err(error);
+        }
+        if self.spool.staging.drop_spares(None) {
+            return Ok(());
         }
         let staging = self.spool.staging.clone();
         match pool(move || staging.forget_one()).await? {

@@ -12,7 +12,7 @@ use rustix::{buffer::spare_capacity, io::pread};
 
 use super::{
     Amount, Backend, Capabilities, Content, Error, Found, Home, Identity, Listing, Publication,
-    Result, SpoolFile, Unpublished, posix::retry,
+    Replaced, Result, SpoolFile, Unpublished, posix::retry,
 };
 use crate::{
     config,
@@ -317,7 +317,7 @@ impl Home for MemoryHome {
         &'a self,
         path: &'a VirtualPath,
         mut publication: Publication,
-    ) -> BoxFuture<'a, std::result::Result<(), Unpublished>> {
+    ) -> BoxFuture<'a, std::result::Result<Replaced, Unpublished>> {
         let published = self.change(path, Error::IsDirectory, move |nodes, key| {
             let found = nodes.found(&key)?;
             if publication.replace || found.entry.is_none() {
@@ -333,7 +333,7 @@ impl Home for MemoryHome {
             nodes.add(key, Some(bytes), publication.sha256().map(str::to_owned));
             publication.admission.published();
             publication.file.remove();
-            Ok(())
+            Ok(Replaced::Gone)
         });
         Box::pin(async { Ok(published.await?) })
     }

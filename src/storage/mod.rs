@@ -17,7 +17,7 @@ use std::{io, os::fd::BorrowedFd, path::Path, path::PathBuf, sync::Arc, time::Sy
 
 pub use self::{
     error::{Error, OpenError, Result},
-    publication::{Admission, Identity, Publication, SpoolFile, Unpublished},
+    publication::{Admission, Identity, Publication, Replaced, SpoolFile, Unpublished},
 };
 use crate::{
     config,
@@ -102,7 +102,7 @@ pub trait Home: Send + Sync {
         &'a self,
         path: &'a VirtualPath,
         publication: Publication,
-    ) -> BoxFuture<'a, std::result::Result<(), Unpublished>>;
+    ) -> BoxFuture<'a, std::result::Result<Replaced, Unpublished>>;
     /// Removes a file, and says how much that was, which is nothing for a link. Of a link, whatever it leads to, the link is removed.
     fn remove_file<'a>(&'a self, path: &'a VirtualPath) -> BoxFuture<'a, Result<Amount>>;
     /// Removes an empty directory, or a link that does not lead to a file.

@@ -72,6 +72,8 @@ pub struct Publication {
     pub over: Option<Identity>,
     /// Asked for room before the name changes.
     pub admission: Box<dyn Admission>,
+    /// Whether the file that it replaces may be left in the spool in its place, see [`Replaced`].
+    pub leaves: bool,
     // Not for everybody to fill in: it is the gate's.
     sha256: Option<String>,
 }
@@ -86,6 +88,7 @@ impl Publication {
             replaces: false,
             over: None,
             admission,
+            leaves: false,
             sha256: approval.sha256().map(str::to_owned),
         }
     }
@@ -95,6 +98,19 @@ impl Publication {
     pub fn sha256(&self) -> Option<&str> {
         self.sha256.as_deref()
     }
+}
+
+/// Where the file is whose place another one has taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Replaced {
+    /// It is gone, or there was none.
+    Gone,
+    /// It lies in the spool, under the name that the other one had there, and is the server's alone: nobody
+    /// else has it open, or may open it.
+    Left {
+        /// Its length.
+        length: u64,
+    },
 }
 
 /// Counts what is published towards what the account may have.

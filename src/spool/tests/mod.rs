@@ -14,6 +14,7 @@ mod memory;
 mod origin;
 mod quarantine;
 mod reading;
+mod spares;
 mod start;
 mod uploads;
 mod usage;
@@ -258,7 +259,7 @@ impl Fixture {
         let mut names: Vec<String> = fs::read_dir(self.local.staging())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .filter(|name| name != "lock" && name != "quarantine")
+            .filter(|name| name != "lock" && name != "quarantine" && !name.ends_with(".spare"))
             .collect();
         let all = names.clone();
         names.retain(|name| {
@@ -275,7 +276,9 @@ impl Fixture {
     fn all_staged(&self) -> Vec<String> {
         let entries = fs::read_dir(self.local.staging()).unwrap();
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        let mut names: Vec<_> = names.filter(|name| name != "lock").collect();
+        let mut names: Vec<_> = names
+            .filter(|name| name != "lock" && !name.ends_with(".spare"))
+            .collect();
         names.sort();
         names
     }

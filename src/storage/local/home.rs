@@ -26,7 +26,7 @@ use crate::{
         path::VirtualPath,
     },
     storage::{
-        Amount, Content, Error, Found, Home, Listing, Publication, Result, Unpublished,
+        Amount, Content, Error, Found, Home, Listing, Publication, Replaced, Result, Unpublished,
         posix::{
             describe, discard, facts, facts_at, facts_on_disk, hold_large, kind, pool, rename,
         },
@@ -96,7 +96,7 @@ impl Home for LocalHome {
         &'a self,
         path: &'a VirtualPath,
         publication: Publication,
-    ) -> BoxFuture<'a, std::result::Result<(), Unpublished>> {
+    ) -> BoxFuture<'a, std::result::Result<Replaced, Unpublished>> {
         Box::pin(async move {
             if path.is_root() {
                 return Err(Error::IsDirectory.into());

@@ -1,11 +1,11 @@
-//! The last step of an upload: one rename, on whatever thread.
+//! The last step of an upload: one rename or exchange, on whatever thread.
 
 use std::{os::fd::OwnedFd, sync::Arc};
 
 use rustix::{
     fs::{
         AtFlags, Gid, Mode, OFlags, RenameFlags, Statx, Uid, fchmod, fchown, fdatasync, fsync,
-        openat, statx,
+        openat, renameat_with, statx,
     },
     io::Errno,
 };
@@ -14,8 +14,8 @@ use super::{settings::Settings, target::Target};
 use crate::{
     ftp::metadata::Kind,
     storage::{
-        Error, Publication, Result, Unpublished,
-        posix::{LARGE, attributes, discard, facts, record, rename},
+        Error, Publication, Replaced, Result, Unpublished,
+        posix::{LARGE, alone::alone, attributes, discard, facts, record, rename},
     },
     types::Durability,
 };
@@ -28,9 +28,9 @@ pub(super) struct Publishing {
 }
 
 impl Publishing {
-    pub(super) fn run(mut self) -> std::result::Result<(), Unpublished> {
+    pub(super) fn run(mut self) -> std::result::Result<Replaced, Unpublished> {
         let durability = self.settings.durability;
-        let replaced = loop {
+        let (old, replaced) = loop {
             let old = self.old()?;
             let size = old.as_ref().map(|(old, _)| old.stx_size);
             self.publication.admission.admit(size)?;
@@ -45,10 +45,10 @@ impl Publishing {
                 };
                 synced.map_err(|error| Unpublished::Lost(error.into()))?;
             }
-            match self.rename() {
-                Ok(()) => {
+            match self.take_place(old.is_some()) {
+                Ok(replaced) => {
                     self.publication.admission.published();
-                    break old;
+                    break (old, replaced);
                 }
                 // There was none when the upload began, but now.
                 Err(Error::Exists) if self.publication.replace && !self.publication.replaces => {
@@ -59,7 +59,7 @@ impl Publishing {
             }
         };
         // The last handle of a big file that is dropped pays for freeing it.
-        discard(replaced.filter(|(old, _)| old.stx_size > LARGE));
+        discard(old.filter(|(old, _)| old.stx_size > LARGE));
         if durability == Durability::FileAndDirectory {
             let synced = match fsync(&self.target.parent) {
                 // The server may write the directory, but not read it. With the file's own
@@ -67,13 +67,58 @@ impl Publishing {
                 Err(Errno::BADF) => fsync(&*self.publication.file.handle),
                 synced => synced,
             };
-            synced.map_err(|error| Unpublished::Unconfirmed(error.into()))?;
+            if let Err(error) = synced {
+                if replaced != Replaced::Gone {
+                    self.publication.file.remove();
+                }
+                return Err(Unpublished::Unconfirmed(error.into()));
+            }
         }
-        Ok(())
+        Ok(replaced)
     }
 
     fn may_replace(&self) -> bool {
         self.publication.replace && self.publication.replaces
+    }
+
+    fn take_place(&mut self, replaces: bool) -> Result<Replaced> {
+        if replaces
+            && self.publication.leaves
+            && self.publication.over.is_none()
+            && let Some(replaced) = self.exchange()?
+        {
+            return Ok(replaced);
+        }
+        self.rename()?;
+        Ok(Replaced::Gone)
+    }
+
+    /// Gives the one file the name of the other: as one instant for everybody as a rename. `None` where
+    /// that cannot be done.
+    fn exchange(&self) -> Result<Option<Replaced>> {
+        let (to, name) = (&self.target.parent, &*self.target.name);
+        let (spool, spooled) = (
+            &*self.publication.file.directory,
+            &*self.publication.file.name,
+        );
+        let exchange = || renameat_with(spool, spooled, to, name, RenameFlags::EXCHANGE);
+        let names = self.settings.names_change();
+        if exchange().is_err() {
+            return Ok(None);
+        }
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let left = openat(spool, spooled, flags, Mode::empty());
+        if left.as_ref().is_err_and(|error| *error == Errno::ISDIR) {
+            // It has come to lie there a moment ago, and is not to be replaced.
+            exchange()?;
+            return Err(Error::IsDirectory);
+        }
+        drop(names);
+        if let Some(length) = left.ok().as_ref().and_then(alone) {
+            return Ok(Some(Replaced::Left { length }));
+        }
+        self.publication.file.remove();
+        Ok(Some(Replaced::Gone))
     }
 
     fn rename(&mut self) -> Result<()> {

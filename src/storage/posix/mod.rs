@@ -1,5 +1,6 @@
 //! Calls on files of this machine that the local backend and the spool have in common.
 
+pub(crate) mod alone;
 pub(crate) mod attributes;
 pub(crate) mod record;
 

@@ -65,7 +65,7 @@ async fn where_nothing_can_be_published(subject: Subject) {
         .unwrap();
     let publish = async |name: &str, publication| {
         let published = subject.home.publish(&path(name), publication).await;
-        published.map_err(|failed| match failed {
+        published.map(drop).map_err(|failed| match failed {
             Unpublished::Refused(error) => error,
             failed => panic!("{failed:?}"),
         })
@@ -139,7 +139,7 @@ async fn additions_at_once_lose_nothing_that_was_acknowledged(subject: Subject) 
                 let old = subject.get("/file").await.unwrap();
                 let publication = subject.conditional(&format!("{old}{letter}"), over);
                 match subject.home.publish(&path("/file"), publication).await {
-                    Ok(()) => acknowledged += 1,
+                    Ok(_) => acknowledged += 1,
                     Err(Unpublished::Refused(Error::Changed)) => {}
                     Err(error) => panic!("{error:?}"),
                 }
