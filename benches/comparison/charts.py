@@ -67,7 +67,10 @@ def colour(server):
 
 def of_servers(compare, scenario, key):
     servers = [server for server in compare["servers"] if server["name"] in scenario["rows"]]
-    names, values = [server["name"] for server in servers], [scenario["rows"][server["name"]][key] for server in servers]
+    names, values = (
+        [server["name"] for server in servers],
+        [scenario["rows"][server["name"]][key] for server in servers],
+    )
     return names, values, [colour(server) for server in servers]
 
 
@@ -82,7 +85,11 @@ def processor(compare, directory):
     for axes, key in zip(all_axes.flat, usual, strict=False):
         scenario = compare["scenarios"][key]
         unit = "GiB" if scenario["unit"] == "GiB" else "1000"
-        bars(axes, *of_servers(compare, scenario, "cpu_least"), f"{key}: {scenario['work']}\nCPU seconds for {'a ' if unit == 'GiB' else ''}{unit}")
+        bars(
+            axes,
+            *of_servers(compare, scenario, "cpu_least"),
+            f"{key}: {scenario['work']}\nCPU seconds for {'a ' if unit == 'GiB' else ''}{unit}",
+        )
     figure.suptitle("Processor time of the server for the same work: less is better", x=0.01, ha="left", fontsize=11)
     figure.tight_layout()
     save(figure, directory / "processor.svg")
@@ -158,7 +165,9 @@ def draw(part, key, x, label, panels, directory, scale="log"):
     rows = part.get(key, {}).get("rows", [])
     if not rows:
         return
-    figure, all_axes = plot.subplots(1, len(panels), figsize=(3.2 * len(panels) + (2 if len(panels) == 1 else 0), 2.6), squeeze=False)
+    figure, all_axes = plot.subplots(
+        1, len(panels), figsize=(3.2 * len(panels) + (2 if len(panels) == 1 else 0), 2.6), squeeze=False
+    )
     places = [row[x] for row in rows]
     for axes, (title, figures, own) in zip(all_axes[0], panels, strict=True):
         for (name, text), line in zip(figures, LINES, strict=False):

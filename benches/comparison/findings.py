@@ -3,14 +3,35 @@
 # Of a hundred operations of a peer that counts as the best of a scenario.
 ERRORS = 0.001
 BEND = 1.5
-# Figures, from which row on they have to be level, and what they are called.
+# What grows, and the figures that should stay level; from which row on, as the first ones have costs of their own.
 LEVEL = {
-    "sessions": ("sessions", (("kib_per_session", "KiB a session", 2), ("p99_ms", "p99 of a download", 0), ("login_cpu", "CPU of a login", 0))),
-    "directories": ("entries", (("cpu_us_per_entry", "CPU of an entry", 1), ("us_per_entry", "time of an entry", 1), ("peak_mib", "memory", 0), ("first_byte_ms", "first byte", 0))),
-    "files": ("gib", (("first_byte_ms", "first byte", 0), ("size_ms", "SIZE", 0), ("mlst_ms", "MLST", 0))),
-    "plugins": ("plugins", (("get.cpu", "CPU of a download", 0), ("put.cpu", "CPU of an upload", 0), ("logins.cpu", "CPU of a login", 0))),
-    "cores": ("cores", (("download.cpu", "CPU of a download", 0), ("small-get.cpu", "CPU of a small download", 0), ("logins.cpu", "CPU of a login", 0))),
-}  # fmt: skip
+    "sessions": (
+        "sessions",
+        ("kib_per_session", "KiB a session", 2),
+        ("p99_ms", "p99 of a download", 0),
+        ("login_cpu", "CPU of a login", 0),
+    ),
+    "directories": (
+        "entries",
+        ("cpu_us_per_entry", "CPU of an entry", 1),
+        ("us_per_entry", "time of an entry", 1),
+        ("peak_mib", "memory", 0),
+        ("first_byte_ms", "first byte", 0),
+    ),
+    "files": ("gib", ("first_byte_ms", "first byte", 0), ("size_ms", "SIZE", 0), ("mlst_ms", "MLST", 0)),
+    "plugins": (
+        "plugins",
+        ("get.cpu", "CPU of a download", 0),
+        ("put.cpu", "CPU of an upload", 0),
+        ("logins.cpu", "CPU of a login", 0),
+    ),
+    "cores": (
+        "cores",
+        ("download.cpu", "CPU of a download", 0),
+        ("small-get.cpu", "CPU of a small download", 0),
+        ("logins.cpu", "CPU of a login", 0),
+    ),
+}
 
 
 def at(row, name):
@@ -59,7 +80,7 @@ def losses(compare):
 def bends(growth):
     """Of each that grows, the figures that leave the level of the first row that counts by half of it."""
     lines = []
-    for key, (x, figures) in LEVEL.items():
+    for key, (x, *figures) in LEVEL.items():
         rows = growth.get(key, {}).get("rows", [])
         found = []
         for name, text, first in figures:

@@ -16,7 +16,13 @@ FILES_OF_A_SESSION = 8
 
 
 def measure(bench):
-    parts = (("sessions", sessions), ("directories", directories), ("files", files), ("plugins", plugins), ("cores", cores))
+    parts = (
+        ("sessions", sessions),
+        ("directories", directories),
+        ("files", files),
+        ("plugins", plugins),
+        ("cores", cores),
+    )
     found = {}
     for name, part in parts:
         try:
@@ -58,7 +64,9 @@ def sessions(bench):
             "logins_s": digits(logins["ops_s"]), "login_cpu": digits(logins["cpu"]), "login_p99_ms": logins["p99_ms"],
             "errors": get["errors"] + logins["errors"] + result["errors"],
         })  # fmt: skip
-        bench.say(f"growth, {count:,} sessions: {memory:.0f} MiB, p99 {get['p99_ms']} ms, {logins['ops_s']:.0f} logins a second")
+        bench.say(
+            f"growth, {count:,} sessions: {memory:.0f} MiB, p99 {get['p99_ms']} ms, {logins['ops_s']:.0f} logins a second"
+        )
     return {"rows": rows, "skipped": skipped}
 
 
@@ -74,7 +82,21 @@ def directories(bench):
         if count >= 100_000:
             bench.say(f"growth, a directory of {count:,} entries is there after {time.monotonic() - begun:.0f} s")
         turns = max(3, min(300, 300_000 // count))
-        words = ["list", "--dir", directory.name, "--entries", count, "-n", 1, "--max-ops", turns, "-t", 600, "--op-timeout", 300]
+        words = [
+            "list",
+            "--dir",
+            directory.name,
+            "--entries",
+            count,
+            "-n",
+            1,
+            "--max-ops",
+            turns,
+            "-t",
+            600,
+            "--op-timeout",
+            300,
+        ]
         with Running(server) as running:
             before = machine.peak(running.process.pid)
             # The first one warms names and inodes.
@@ -164,7 +186,11 @@ def cores(bench):
         row = {"cores": count}
         for key in ("download", "small-get", "logins"):
             result = bench.least(server, scenarios[key], set(all_cores[-count:]))
-            row[key] = {"cpu": digits(result["cpu"]), "rate": digits(result[scenarios[key].rate]), "p99_ms": result["p99_ms"]}
+            row[key] = {
+                "cpu": digits(result["cpu"]),
+                "rate": digits(result[scenarios[key].rate]),
+                "p99_ms": result["p99_ms"],
+            }
         rows.append(row)
         bench.say(f"growth, {count} cores: " + ", ".join(f"{key} {row[key]['rate']}" for key in row if key != "cores"))
     return {"rows": rows, "skipped": []}

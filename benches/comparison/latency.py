@@ -47,7 +47,11 @@ def beside(bench):
     that what is seen is the server's doing."""
     server = bench.portcullis.server("growth-directories", bench.portcullis.defaults)
     listed = max(
-        (int(path.name.split("-")[1]) for path in server.home.glob("entries-*") if int(path.name.split("-")[1]) <= LISTED),
+        (
+            int(path.name.split("-")[1])
+            for path in server.home.glob("entries-*")
+            if int(path.name.split("-")[1]) <= LISTED
+        ),
         default=None,
     )
     place, entries = ("list", 10_000) if listed is None else (f"entries-{listed}", listed)
@@ -123,14 +127,21 @@ def start(bench):
             "server": server.name, "login_ms": digits(statistics.median(times)), "least_ms": digits(min(times)),
             "most_ms": digits(max(times)), "resident_mib": digits(statistics.median(resident)),
         })  # fmt: skip
-        bench.say(f"start of {server.name}: first login after {rows[-1]['login_ms']} ms, {rows[-1]['resident_mib']} MiB")
+        bench.say(
+            f"start of {server.name}: first login after {rows[-1]['login_ms']} ms, {rows[-1]['resident_mib']} MiB"
+        )
     return rows
 
 
 def durability(bench):
     """From the last byte to 226: uploads to new names, one session, and a hundred at once."""
     rows = []
-    sizes = [("1 KiB", 1024, 1, 200), ("1 MiB", MIB, 1, 50), ("256 MiB", 256 * MIB, 1, 3), ("4 KiB, 100 sessions", 4096, 100, 10)]
+    sizes = [
+        ("1 KiB", 1024, 1, 200),
+        ("1 MiB", MIB, 1, 50),
+        ("256 MiB", 256 * MIB, 1, 3),
+        ("4 KiB, 100 sessions", 4096, 100, 10),
+    ]
     for name, size, connections, turns in sizes:
         row = {"size": name}
         for level in DURABILITIES:
@@ -138,7 +149,18 @@ def durability(bench):
             clear(server.home / "up")
             machine.warm_memory(WARM_SMALL)
             with Running(server) as running:
-                words = ["upload", "--size", size, "--new", "-n", connections, "--max-ops", turns, "-t", max(4 * bench.secs, 10)]
+                words = [
+                    "upload",
+                    "--size",
+                    size,
+                    "--new",
+                    "-n",
+                    connections,
+                    "--max-ops",
+                    turns,
+                    "-t",
+                    max(4 * bench.secs, 10),
+                ]
                 result = bench.client.run(running.port, words)
             clear(server.home / "up")
             if not result["ops"]:

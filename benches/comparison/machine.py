@@ -147,7 +147,9 @@ def cores():
 
 def about():
     """The machine, for the page."""
-    model = next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
+    model = next(
+        (line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?"
+    )
     system = "Linux"
     with contextlib.suppress(OSError):
         for line in open("/etc/os-release"):

@@ -126,7 +126,9 @@ class Peers:
                 ["apt-get", "install", "-y", "--no-install-recommends", *LIBRARIES],
                 ["apt-get", "-o", "APT::Sandbox::User=root", "download", *PACKAGES],
             ):
-                done = subprocess.run(words, cwd=packages, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False)
+                done = subprocess.run(
+                    words, cwd=packages, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False
+                )
                 if done.returncode:
                     raise Failed(f"apt-get {words[1]} failed; see {log.name}")
         for package in packages.glob("*.deb"):
@@ -218,7 +220,15 @@ class Peers:
         target = self.place.path / "unftp"
         program = target / "release" / "unftp-peer"
         if not program.exists():
-            words = ["cargo", "build", "--release", "--locked", "--quiet", "--manifest-path", HERE / "unftp" / "Cargo.toml"]
+            words = [
+                "cargo",
+                "build",
+                "--release",
+                "--locked",
+                "--quiet",
+                "--manifest-path",
+                HERE / "unftp" / "Cargo.toml",
+            ]
             command(*words, "--target-dir", target)
         lock = (HERE / "unftp" / "Cargo.lock").read_text()
         version = lock.split('name = "libunftp"\nversion = "')[1].split('"')[0]

@@ -118,7 +118,9 @@ def existing(server, client, count, names, size):
 
 
 def command(*words):
-    done = subprocess.run([str(word) for word in words], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [str(word) for word in words], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise Failed(f"{words[0]} {words[1]}: {done.stderr.strip()[-500:]}")
     return done.stdout

@@ -66,12 +66,16 @@ def logins(bench, counts):
     chains = [(f"{count}", authenticators(count)) for count in counts]
     # Whether a name is known must not show in the time that a refusal takes.
     stranger = Plugin("strangers", "builtin:users", NOBODY_HERE)
-    chains.append(("2: another file of users first, which computes a hash for a name that it does not know", [stranger, USERS]))
+    chains.append(
+        ("2: another file of users first, which computes a hash for a name that it does not know", [stranger, USERS])
+    )
     rows = []
     for name, chain in chains:
         server = bench.portcullis.server(f"logins-{len(chain)}", chain)
         result = bench.least(server, table(bench.place.big)["logins"])
-        rows.append({"plugins": name, "cpu": digits(result["cpu"]), "rate": digits(result["ops_s"]), "p99_ms": result["p99_ms"]})
+        rows.append(
+            {"plugins": name, "cpu": digits(result["cpu"]), "rate": digits(result["ops_s"]), "p99_ms": result["p99_ms"]}
+        )
         bench.say(f"logins through {len(chain)} authenticators: {result['cpu']:.3f} s of processor for 1000")
     return rows
 
@@ -89,14 +93,22 @@ def policy(bench):
         least = [bench.least(server, scenario)["cpu"] for server in (without, guarded)]
         # Seconds for a thousand are milliseconds each.
         each = [1000 * cpu / count for cpu in least]
-        found[key] = {"without_us": digits(each[0]), "rules_us": digits(each[1]), "difference_us": digits(each[1] - each[0])}
+        found[key] = {
+            "without_us": digits(each[0]),
+            "rules_us": digits(each[1]),
+            "difference_us": digits(each[1] - each[0]),
+        }
         bench.say(f"rules, {key}: {each[1] - each[0]:.2f} µs more than {each[0]:.2f} µs")
     return found
 
 
 def uploads(bench):
     rows = []
-    through = [("nothing", None), ("upload-guard", "builtin:upload-guard"), ("upload-content", "builtin:upload-content")]
+    through = [
+        ("nothing", None),
+        ("upload-guard", "builtin:upload-guard"),
+        ("upload-content", "builtin:upload-content"),
+    ]
     for name, component in through:
         rows.append(inspected(bench, name, [Plugin("inspector", component)] if component else []))
     rows.append(scanned(bench))
@@ -122,7 +134,9 @@ def inspected(bench, name, plugins, beside=None):
         row = {"through": name, "missing": str(error)}
         bench.say(f"uploads through {name}: {error}")
         return row
-    bench.say(f"uploads through {name}: {row['large']['cpu']} s of processor for a GiB, {row['small']['cpu']} s for 1000 small ones")
+    bench.say(
+        f"uploads through {name}: {row['large']['cpu']} s of processor for a GiB, {row['small']['cpu']} s for 1000 small ones"
+    )
     return row
 
 
@@ -159,7 +173,11 @@ class Clamd:
         self.meter = machine.Meter("clamd")
         with open(place.log("clamd"), "ab") as log:
             self.process = subprocess.Popen(
-                [program, "--config-file", config], stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=self.meter.enter
+                [program, "--config-file", config],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                preexec_fn=self.meter.enter,
             )
         self.meter.root = self.process.pid
         deadline = time.monotonic() + 30

@@ -45,7 +45,9 @@ def table(big):
         Scenario("upload", "STOR of 256 MiB over a file that is there", upload, 4, GIB, 0, 1),
         Scenario("upload-new", "STOR of 256 MiB to a new name", (*upload, "--new"), 4, GIB, 0),
         Scenario("small-get", "RETR of 4 KiB", ("small-get",), 4, THOUSAND),
-        Scenario("small-put", "STOR of 4 KiB over a file that is there", (*small, "--names", 100), 4, THOUSAND, 4096, 100),
+        Scenario(
+            "small-put", "STOR of 4 KiB over a file that is there", (*small, "--names", 100), 4, THOUSAND, 4096, 100
+        ),
         Scenario("small-put-new", "STOR of 4 KiB to a new name", (*small, "--new"), 4, THOUSAND, 4096),
         Scenario("logins", "connect, full TLS handshake, USER, PASS, QUIT", ("logins",), 8, THOUSAND),
         Scenario("list", "MLSD of 10,000 entries (LIST where unknown)", ("list",), 2, THOUSAND),

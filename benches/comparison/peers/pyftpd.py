@@ -1,6 +1,6 @@
 """pyftpdlib with TLS on both kinds of connections, one loop.
 
-    pyftpd.py PORT HOME CERTIFICATE KEY USER PASSWORD FIRST-PASSIVE-PORT LAST-PASSIVE-PORT"""
+pyftpd.py PORT HOME CERTIFICATE KEY USER PASSWORD FIRST-PASSIVE-PORT LAST-PASSIVE-PORT"""
 
 import logging
 import sys
