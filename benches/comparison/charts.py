@@ -6,6 +6,7 @@ import pathlib
 import sys
 
 import matplotlib
+import matplotlib.ticker
 
 matplotlib.use("svg")
 
@@ -15,6 +16,7 @@ from . import findings  # noqa: E402
 
 OURS, VARIANT, PEER = "#c2410c", "#f0a57a", "#8a94a3"
 LINES = (OURS, "#1d6fb8", "#3f8f4f", "#7a4fb0", "#8a94a3", "#b08a00", "#444c56")
+NUMBERS = matplotlib.ticker.FuncFormatter(lambda value, _: f"{value:,.4g}" if value < 1000 else f"{value:,.0f}")
 # White also on dark pages: grey text on a transparent ground is readable on neither.
 plot.rcParams.update({
     "svg.fonttype": "none", "svg.hashsalt": "portcullis", "font.family": "sans-serif", "font.size": 9,
@@ -120,6 +122,8 @@ def connections(compare, directory):
         right.plot([x for x, _ in points], [row["rate"] for _, row in points], **style)
     for axes, title in ((left, "CPU seconds for a GiB: less is better"), (right, "MiB a second: more is better")):
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(NUMBERS)
+        axes.minorticks_off()
         axes.set_ylim(bottom=0)
         axes.set_title(title)
         axes.set_xlabel("connections that fetch 1 MiB files")
@@ -144,7 +148,7 @@ def inspectors(rows, directory):
 
 def growth(part, directory):
     draw(part, "sessions", "sessions", "sessions that are held", (
-        ("Memory, MiB", (("pss_mib", ""),), "log"), ("Download of 4 KiB beside them, ms", (("p50_ms", "median"), ("p99_ms", "p99")), None),
+        ("Memory, MiB", (("pss_mib", ""),), None), ("Download of 4 KiB beside them, ms", (("p50_ms", "median"), ("p99_ms", "p99")), None),
         ("Logins a second beside them", (("logins_s", ""),), None)), directory)  # fmt: skip
     draw(part, "directories", "entries", "entries", (
         ("MLSD, ms", (("p50_ms", ""),), "log"), ("Processor time of an entry, µs", (("cpu_us_per_entry", ""),), None),
@@ -175,13 +179,16 @@ def draw(part, key, x, label, panels, directory, scale="log"):
         axes.set_title(title)
         axes.set_xlabel(label)
         axes.set_xscale(scale)
+        axes.xaxis.set_major_formatter(NUMBERS)
         if scale == "linear":
             axes.set_xticks(places)
         axes.grid(True)
         if own:
             axes.set_yscale(own)
+            axes.yaxis.set_major_formatter(NUMBERS)
         else:
             axes.set_ylim(bottom=0)
+        axes.minorticks_off()
         if any(text for _, text in figures):
             axes.legend(frameon=False, fontsize=8)
     figure.tight_layout()

@@ -16,7 +16,7 @@ LEVEL = {
         ("cpu_us_per_entry", "CPU of an entry", 1),
         ("us_per_entry", "time of an entry", 1),
         ("peak_mib", "memory", 0),
-        ("first_byte_ms", "first byte", 0),
+        ("first_byte_ms", "first byte", 1),
     ),
     "files": ("gib", ("first_byte_ms", "first byte", 0), ("size_ms", "SIZE", 0), ("mlst_ms", "MLST", 0)),
     "plugins": (

@@ -7,7 +7,7 @@ import time
 
 from . import machine
 from .ours import DEFAULT, NONE, USERS
-from .place import MIB, clear
+from .place import MIB, clear, make_entries
 from .scenarios import WARM_SMALL, digits
 from .servers import Failed, Running
 
@@ -46,21 +46,21 @@ def beside(bench):
     """The p99 of one session's small downloads, alone and beside others. The other client has the lower priority, so
     that what is seen is the server's doing."""
     server = bench.portcullis.server("growth-directories", bench.portcullis.defaults)
-    listed = max(
-        (
-            int(path.name.split("-")[1])
-            for path in server.home.glob("entries-*")
-            if int(path.name.split("-")[1]) <= LISTED
-        ),
-        default=None,
-    )
-    place, entries = ("list", 10_000) if listed is None else (f"entries-{listed}", listed)
+    place, entries = f"entries-{LISTED}", LISTED
+    make_entries(server.home / place, entries)
     others = [
         ("alone", None),
         # What the machine does to it, without any work for the server.
         ("a process that computes", COMPUTES),
-        (f"{SLOW} slow readers", ["slow", "-n", SLOW, "-t", 600]),
-        (f"a listing of {entries:,}", ["list", "--dir", place, "--entries", entries, "-n", 1, "-t", 600]),
+        (f"{SLOW} slow readers, 64 KiB/s each", ["slow", "-n", SLOW, "-t", 600]),
+        (
+            f"a listing of {entries:,}, read at 4 MiB/s",
+            ["slow", "--transfer", f"MLSD {place}", "--rate", 4 * MIB, "-n", 1, "-t", 600],
+        ),
+        (
+            f"a listing of {entries:,}, read as fast as it comes",
+            ["list", "--dir", place, "--entries", entries, "-n", 1, "-t", 600],
+        ),
         ("alone again", None),
     ]
     rows = []
@@ -98,7 +98,7 @@ def start(bench):
     """From the start of the process to the end of the first login, compiled plugins in the cache."""
     rows = []
     for server in (bench.portcullis.ours(), bench.portcullis.bare()):
-        times, resident = [], []
+        times, resident, cpu = [], [], []
         with Running(server):
             pass
         for _ in range(STARTS):
@@ -118,6 +118,7 @@ def start(bench):
                         raise Failed("the first login failed")
                     times.append(1000 * (float(out.split(":")[1].strip(" }\n")) - running.started))
                     resident.append(machine.resident(running.process.pid))
+                    cpu.append(1000 * running.meter.seconds())
             finally:
                 for client in clients:
                     if client.poll() is None:
@@ -125,7 +126,8 @@ def start(bench):
                     client.wait()
         rows.append({
             "server": server.name, "login_ms": digits(statistics.median(times)), "least_ms": digits(min(times)),
-            "most_ms": digits(max(times)), "resident_mib": digits(statistics.median(resident)),
+            "most_ms": digits(max(times)), "cpu_ms": digits(min(cpu)),
+            "resident_mib": digits(statistics.median(resident)),
         })  # fmt: skip
         bench.say(
             f"start of {server.name}: first login after {rows[-1]['login_ms']} ms, {rows[-1]['resident_mib']} MiB"

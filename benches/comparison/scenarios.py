@@ -203,21 +203,22 @@ def rounds(servers, scenarios, client, count, secs, say, faults):
     found = {}
     for scenario in scenarios:
         runs = {}
-        for turn in range(1 if scenario.holds else count):
+        turns = 1 if scenario.holds or scenario.name.startswith("scale-") else count
+        for turn in range(turns):
             for server in servers:
                 if faults.get(server.name) or not server.takes_part(scenario.name):
                     continue
                 try:
                     result = run(server, scenario, client, secs)
                 except (Failed, OSError, ValueError) as error:
-                    say(f"{scenario.name} {turn + 1}/{count} {server.name}: {error}")
+                    say(f"{scenario.name} {turn + 1}/{turns} {server.name}: {error}")
                     faults[server.name] = [f"{scenario.name}: {error}"]
                     continue
                 runs.setdefault(server.name, []).append(result)
                 cpu = "-" if result["cpu"] is None else f"{result['cpu']:.3f}"
                 unit = "MiB/s" if scenario.unit == GIB else "a second"
                 say(
-                    f"{scenario.name} {turn + 1}/{count} {server.name}: {cpu} s of processor, "
+                    f"{scenario.name} {turn + 1}/{turns} {server.name}: {cpu} s of processor, "
                     f"{result[scenario.rate]:.0f} {unit}, {result['errors']} errors"
                 )
         rows = {name: summary(results, scenario) for name, results in runs.items()}

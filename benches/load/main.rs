@@ -110,15 +110,16 @@ enum Command {
         #[arg(long, default_value_t = 10_000)]
         entries: u64,
     },
-    /// Read a file slowly on each connection, until the window ends
+    /// Read a file or a listing slowly on each connection, over and over, until the window ends
     Slow {
         #[command(flatten)]
         load: Load,
-        #[arg(long, default_value = "big.bin")]
-        file: String,
+        /// The command whose data is read
+        #[arg(long, default_value = "RETR big.bin")]
+        transfer: String,
         /// Bytes a second of each connection
         #[arg(long, default_value_t = 64 << 10)]
-        rate: usize,
+        rate: u64,
     },
     /// Open logged-in sessions and hold them
     Idle {
@@ -213,7 +214,11 @@ fn main() -> ExitCode {
         Command::Tail { load, file, size } => ("tail", load, Work::Tail { file, size }),
         Command::Size { load, file } => ("size", load, Work::Size { file }),
         Command::List { load, dir, entries } => ("list", load, Work::List { dir, entries }),
-        Command::Slow { load, file, rate } => ("slow", load, Work::Slow { file, rate }),
+        Command::Slow {
+            load,
+            transfer,
+            rate,
+        } => ("slow", load, Work::Slow { transfer, rate }),
         Command::Logins { load } => ("logins", load, Work::Logins),
         Command::Idle { load } => ("idle", load, Work::Idle),
         Command::First { load } => ("first", load, Work::First),

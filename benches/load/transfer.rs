@@ -16,6 +16,8 @@ use crate::{
 };
 
 const CHUNK: u64 = 128 << 10;
+/// Between two reads of somebody slow.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// The end of a transfer.
 pub enum End {
@@ -217,21 +219,33 @@ impl Session {
         Ok(sent)
     }
 
-    /// Reads so slowly that the server has to wait, until the deadline.
+    /// Reads no more than `rate` bytes a second, until the end or the deadline.
     pub async fn read_slowly(
         &mut self,
-        path: &str,
-        rate: usize,
+        command: &str,
+        rate: u64,
         deadline: Instant,
     ) -> Outcome<End> {
-        let mut data = self.open(&format!("RETR {path}"), Some(16 << 10)).await?;
-        let mut buffer = vec![0; (rate / 10).max(1)];
+        let Data { mut stream, .. } = self.open(command, Some(16 << 10)).await?;
+        let mut buffer = vec![0; 64 << 10];
+        let (begun, mut total) = (Instant::now(), 0);
         while Instant::now() < deadline {
-            match data.stream.read(&mut buffer).await {
-                Ok(1..) => {}
-                end => return Err(format!("slow: data read: {end:?}")),
+            let allowed = (begun.elapsed().as_secs_f64() * rate as f64) as u64;
+            if total >= allowed {
+                sleep(PAUSE).await;
+                continue;
             }
-            sleep(Duration::from_millis(100)).await;
+            let most = buffer.len().min((allowed - total) as usize);
+            let read = stream.read(&mut buffer[..most]).await;
+            match read.map_err(|error| format!("slow: data read: {error}"))? {
+                0 => {
+                    let _ = stream.shutdown().await;
+                    drop(stream);
+                    self.reply().await?.expect("transfer", &[226, 250])?;
+                    return Ok(End::Complete(total));
+                }
+                read => total += read as u64,
+            }
         }
         Ok(End::Cut)
     }

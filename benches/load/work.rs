@@ -57,7 +57,7 @@ pub enum Work {
     Tail { file: String, size: u64 },
     Size { file: String },
     List { dir: String, entries: u64 },
-    Slow { file: String, rate: usize },
+    Slow { transfer: String, rate: u64 },
     Logins,
     Idle,
     First,
@@ -316,7 +316,9 @@ impl Worker<'_> {
                     Err(format!("list: {got} entries"))
                 }
             }
-            Work::Slow { file, rate } => session.read_slowly(file, *rate, self.deadline).await,
+            Work::Slow { transfer, rate } => {
+                session.read_slowly(transfer, *rate, self.deadline).await
+            }
             Work::Logins | Work::Idle | Work::First => Err("no work for a session".into()),
         }
     }
