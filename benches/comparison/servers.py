@@ -15,6 +15,7 @@ from . import machine
 USER, PASSWORD = "bench", "bench-password"
 # Below the ports that Linux takes for outgoing connections, so that none of the client's is in the way.
 PASSIVE = (10000, 30000)
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Failed(Exception):
@@ -77,11 +78,17 @@ class Running:
             begin(self.port)
         self.started = time.clock_gettime(time.CLOCK_MONOTONIC)
         # A bare environment: some TLS libraries read bundles of authorities that are named there, in every session.
-        self.process = subprocess.Popen(
-            [str(word) for word in command], stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, cwd="/",
-            env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "HOME": "/"},
-            start_new_session=True, preexec_fn=enter,
-        )  # fmt: skip
+        environment = {"PATH": PATH, "LANG": "C.UTF-8", "HOME": "/"}
+        words = [str(word) for word in command]
+        try:
+            self.process = subprocess.Popen(
+                words, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, cwd="/", env=environment,
+                start_new_session=True, preexec_fn=enter,
+            )  # fmt: skip
+        except (OSError, subprocess.SubprocessError) as error:
+            self.meter.close()
+            self.log.close()
+            raise Failed(f"{self.server.name} does not start: {error}") from error
         self.meter.root = self.process.pid
         try:
             self.wait(120)
