@@ -29,6 +29,9 @@ plot.rcParams.update({
 
 def main():
     results, directory = json.loads(pathlib.Path(sys.argv[1]).read_text()), pathlib.Path(sys.argv[2])
+    # What is not drawn again is of other results.
+    for path in directory.glob("*.svg"):
+        path.unlink()
     if "compare" in results:
         processor(results["compare"], directory)
         memory(results["compare"], directory)

@@ -10,7 +10,8 @@ def plugins(part):
     heads = ("authenticators", "CPU-s/1000 logins", "logins a second", "p99 ms")
     out = (
         "### Plugins\n\n"
-        "Logins through a chain of authenticators: `lockout` as often as needed, and `users`, which knows the user.\n\n"
+        "Logins through a chain of authenticators: `lockout` as often as needed, and `users`, which knows the "
+        "user.\n\n"
     )
     out += rows(
         heads,
@@ -24,9 +25,9 @@ def plugins(part):
     ]
     out += rows(("", "without, µs", "with it, µs", "the difference, µs"), lines)
     out += (
-        "\nUploads through one inspector, 4 connections; clamd's own processor time counts, too. Its only "
-        "signature is one that nothing has: a "
-        "real database costs more.\n\n![Uploads through inspectors](performance/inspectors.svg)\n\n"
+        "\nUploads through one inspector, 4 connections; clamd's own processor time counts, too. Its only signature "
+        "is one that nothing has: a real database costs more.\n\n"
+        "![Uploads through inspectors](performance/inspectors.svg)\n\n"
     )
     lines = []
     for row in part["uploads"]:
@@ -155,8 +156,7 @@ def latency(part):
     out += rows(("from and to", "server", "p50 ms", "p99 ms", "median below 1 ms"), lines)
     out += (
         "\nDownloads of 4 KiB by one session beside others, whose client has the lowest priority. A process that "
-        "computes shows what a busy "
-        "core alone does to it.\n\n"
+        "computes shows what a busy core alone does to it.\n\n"
     )
     lines = [
         (row["beside"], number(row["p50_ms"]), number(row["p99_ms"]), f"{row['times']:.1f}", verdict(row["times"] <= 3))
@@ -173,8 +173,8 @@ def start(part):
         lines.append((row["server"], *(number(row[key]) for key in keys), verdict(right)))
     text = (
         "### The start\n\n"
-        "From the start of the process to the end of the first login, the compiled plugins in the cache; and the least "
-        "processor time of the server until then.\n\n"
+        "From the start of the process to the end of the first login, the compiled plugins in the cache; and the "
+        "least processor time of the server until then.\n\n"
     )
     heads = ("server", "median ms", "least", "most", "of processor, ms", "resident MiB", "below 50 ms and 60 MiB")
     return text + rows(heads, lines)
@@ -190,8 +190,8 @@ def durability(part):
             )
         )
     return (
-        "### Durability\n\nFrom the last byte to 226, p50 / p99 in ms, uploads to new names. With a hundred "
-        "sessions that begin the next upload "
-        "at once, most of it is waiting for each other.\n\n![From the last byte to 226](performance/durability.svg)\n\n"
-        + rows(("upload", *DURABILITIES), lines)
+        "### Durability\n\n"
+        "From the last byte to 226, p50 / p99 in ms, uploads to new names. With a hundred sessions that begin the "
+        "next upload at once, most of it is waiting for each other.\n\n"
+        "![From the last byte to 226](performance/durability.svg)\n\n" + rows(("upload", *DURABILITIES), lines)
     )
