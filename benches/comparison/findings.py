@@ -89,7 +89,7 @@ def bends(growth):
                 continue
             level = at(usable[0], name)
             for row in usable[1:]:
-                ratio = at(row, name) / level
+                ratio = (at(row, name) or 0) / level
                 if ratio >= BEND:
                     found.append((row[x], text, ratio))
                     break

@@ -108,7 +108,7 @@ def directories(bench):
             bench.client.run(running.port, first(words))
             machine.forget_peak(running.process.pid)
             calm, cpu = machine.resident(running.process.pid), running.meter.seconds()
-            result = bench.client.run(running.port, words)
+            result = bench.client.must(running.port, words)
             cpu, peak = running.meter.seconds() - cpu, machine.peak(running.process.pid)
         if result["errors"]:
             skipped.append(f"{count:,} entries: {result['error_kinds']}")

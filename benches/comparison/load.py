@@ -7,6 +7,9 @@ import time
 
 from .servers import PASSWORD, USER, Failed
 
+# No run takes so long, in seconds.
+PATIENCE = 900
+
 
 def build(root, profile="release"):
     """The executable of `cargo bench --no-run --bench load`."""
@@ -37,17 +40,27 @@ class Client:
     def plain(self, *words):
         """A run without borders, or a word that has nothing to do with a server. Its output."""
         command = [self.program, *words]
-        done = subprocess.run(
-            [str(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            text=True, timeout=600, check=False,
-        )  # fmt: skip
+        try:
+            done = subprocess.run(
+                [str(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                text=True, timeout=PATIENCE, check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired as error:
+            raise Failed(f"{words[0]}: the client has not ended within {PATIENCE} s") from error
         return done.stdout, done.stderr
 
-    def run(self, port, words, patience=300):
+    def run(self, port, words):
         out, error = self.plain(*words, *self.words(port))
         if not out:
             raise Failed(f"the client says nothing but: {error.strip()}")
         return json.loads(out)
+
+    def must(self, port, words):
+        """The same, and some of it has to come about."""
+        result = self.run(port, words)
+        if not result["ops"]:
+            raise Failed(f"{words[0]}: {result['error_kinds'] or 'nothing was done in time'}")
+        return result
 
     def begin(self, port, words, nice=0):
         return Window(self, [*words, *self.words(port), "--sync"], nice)
@@ -61,7 +74,7 @@ class Window:
         if nice:
             command = ["nice", "-n", str(nice), *command]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.deadline = time.monotonic() + 600
+        self.deadline = time.monotonic() + PATIENCE
 
     def event(self):
         """The next line: ready, done, the result."""

@@ -41,7 +41,7 @@ def table(big):
     small = ("upload", "--size", 4096)
     found = [
         Scenario("download", "RETR of a large file", download, 4, GIB),
-        Scenario("download-1", "the same, one connection", download, 1, GIB),
+        Scenario("download-1", "RETR of a large file", download, 1, GIB),
         Scenario("upload", "STOR of 256 MiB over a file that is there", upload, 4, GIB, 0, 1),
         Scenario("upload-new", "STOR of 256 MiB to a new name", (*upload, "--new"), 4, GIB, 0),
         Scenario("small-get", "RETR of 4 KiB", ("small-get",), 4, THOUSAND),
