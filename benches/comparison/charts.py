@@ -150,21 +150,38 @@ def inspectors(rows, directory):
 
 
 def growth(part, directory):
-    draw(part, "sessions", "sessions", "sessions that are held", (
-        ("Memory, MiB", (("pss_mib", ""),), None), ("Download of 4 KiB beside them, ms", (("p50_ms", "median"), ("p99_ms", "p99")), None),
-        ("Logins a second beside them", (("logins_s", ""),), None)), directory)  # fmt: skip
-    draw(part, "directories", "entries", "entries", (
-        ("MLSD, ms", (("p50_ms", ""),), "log"), ("Processor time of an entry, µs", (("cpu_us_per_entry", ""),), None),
-        ("Memory, MiB", (("peak_mib", ""),), None)), directory)  # fmt: skip
-    draw(part, "files", "gib", "GiB of the file", (
-        ("ms", (("first_byte_ms", "RETR to first byte, median"), ("first_byte_p99_ms", "its p99"), ("size_ms", "SIZE"), ("mlst_ms", "MLST")),
-         None),), directory)  # fmt: skip
-    draw(part, "plugins", "plugins", "more plugins", (
-        ("CPU seconds for 1000", (("get.cpu", "downloads, rules"), ("put.cpu", "uploads, upload-guard"), ("logins.cpu", "logins, lockout")),
-         None),), directory, "linear")  # fmt: skip
-    draw(part, "cores", "cores", "cores", (
-        ("Download, MiB/s", (("download.rate", ""),), None), ("4 KiB downloads a second", (("small-get.rate", ""),), None),
-        ("Logins a second", (("logins.rate", ""),), None)), directory, "linear")  # fmt: skip
+    """Of each panel: its title, its figures, and whether they are many times as large in the end."""
+    panels = (
+        ("Memory, MiB", (("pss_mib", ""),), None),
+        ("Download of 4 KiB beside them, ms", (("p50_ms", "median"), ("p99_ms", "p99")), None),
+        ("Logins a second beside them", (("logins_s", ""),), None),
+    )
+    draw(part, "sessions", "sessions", "sessions that are held", panels, directory)
+    panels = (
+        ("MLSD, ms", (("p50_ms", ""),), "log"),
+        ("Processor time of an entry, µs", (("cpu_us_per_entry", ""),), None),
+        ("Memory, MiB", (("peak_mib", ""),), None),
+    )
+    draw(part, "directories", "entries", "entries", panels, directory)
+    figures = (
+        ("first_byte_ms", "RETR to first byte, median"),
+        ("first_byte_p99_ms", "its p99"),
+        ("size_ms", "SIZE"),
+        ("mlst_ms", "MLST"),
+    )
+    draw(part, "files", "gib", "GiB of the file", (("ms", figures, None),), directory)
+    figures = (
+        ("get.cpu", "downloads, rules"),
+        ("put.cpu", "uploads, upload-guard"),
+        ("logins.cpu", "logins, lockout"),
+    )
+    draw(part, "plugins", "plugins", "more plugins", (("CPU seconds for 1000", figures, None),), directory, "linear")
+    panels = (
+        ("Download, MiB/s", (("download.rate", ""),), None),
+        ("4 KiB downloads a second", (("small-get.rate", ""),), None),
+        ("Logins a second", (("logins.rate", ""),), None),
+    )
+    draw(part, "cores", "cores", "cores", panels, directory, "linear")
 
 
 def draw(part, key, x, label, panels, directory, scale="log"):

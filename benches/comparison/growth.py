@@ -46,7 +46,8 @@ def sessions(bench):
     for count in counts:
         if count > most:
             skipped.append(
-                f"{count:,} sessions, {most:,} in their place: {limit:,} files may be open (RLIMIT_NOFILE), and each session has two"
+                f"{count:,} sessions, {most:,} in their place: {limit:,} files may be open (RLIMIT_NOFILE), "
+                f"and each session has {FILES_OF_A_SESSION}"
             )
             bench.say(f"growth: {skipped[-1]}")
             count = most
