@@ -78,6 +78,12 @@ def machine(results):
         f"{how['secs']:g} s, the "
         f"servers in turns; the client has {plural(how['threads'], 'thread')} and runs on the same machine, over 127.0.0.1.\n"
     )
+    if "kept" in results:
+        kept = results["kept"]
+        text = text.rstrip("\n") + (
+            f" What was not measured then is of {kept['date']}, revision {kept['commit']}, "
+            f"{plural(kept['settings']['rounds'], 'round')} of {kept['settings']['secs']:g} s.\n"
+        )
     if results["quick"]:
         short = "**These figures are of a short run (`--quick`): they show the form of the tables, and no more.**"
         text = f"{short}\n\n{text}"
