@@ -205,7 +205,7 @@ fn passive_ports_that_others_have() {
     let setup = Setup::new().set("data.passive-ports", &format!("\"{port}-{}\"", port + 1));
     let (status, said) = setup.run(&["check"]);
     assert_eq!(status, 0, "{said}");
-    let words = format!("2 of 2 ports that were tried cannot be had on 127.0.0.1, such as {port}");
+    let words = format!("2 of 2 ports cannot be had on 127.0.0.1, such as {port}");
     assert!(said.contains(&words), "{said}");
     let mut server = setup.start();
     server.wait_for_line(|line| line.contains(&words));
