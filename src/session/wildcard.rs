@@ -10,7 +10,10 @@ use crate::{
         metadata::{Entry, Kind},
         path::VirtualPath,
     },
-    gate::path_policy::{Operation, Policy, Refusal, Request},
+    gate::{
+        path_policy::{Operation, Policy, Refusal},
+        requests,
+    },
     spool::Tree,
     storage::{Error, Listing},
 };
@@ -270,18 +273,9 @@ fn absent(error: Error) -> Result<(), Stopped> {
 }
 
 /// The questions whether entries may be seen; a name that no path can have goes.
-pub(super) fn requests(directory: &VirtualPath, entries: &mut Vec<Entry>) -> Vec<Request> {
-    let mut requests = Vec::with_capacity(entries.len());
-    entries.retain(|entry| match directory.join(&entry.name) {
-        Ok(path) => {
-            requests.push(Request {
-                operation: Operation::See,
-                path,
-            });
-            true
-        }
-        Err(_) => false,
-    });
+pub(super) fn requests(directory: &VirtualPath, entries: &mut Vec<Entry>) -> requests::Entries {
+    let mut requests = requests::Entries::of(directory, entries.len());
+    entries.retain(|entry| requests.push(&entry.name).is_ok());
     requests
 }
 
