@@ -26,6 +26,7 @@ use portcullis::{
     plugin::Host,
     spool::{StartAt, Storage, Tree},
     startup::Startup,
+    storage::Wanted,
     types::{Durability, HostId, UploadMode},
 };
 use rustix::{
@@ -231,7 +232,7 @@ async fn storage(state: &Path) {
 }
 
 async fn list(tree: &Tree, directory: &str) {
-    let mut listing = tree.list(&path(directory)).await.unwrap();
+    let mut listing = tree.list(&path(directory), Wanted::Facts).await.unwrap();
     while listing.next().await.unwrap().is_some() {}
 }
 

@@ -15,7 +15,7 @@ use crate::{
         requests,
     },
     spool::Tree,
-    storage::{Error, Listing},
+    storage::{Error, Listing, Wanted},
 };
 
 /// Directories that one pattern leads through. Each is read, and asked about, so a client must not have
@@ -84,6 +84,8 @@ pub(super) struct Walk {
     tree: Arc<Tree>,
     policy: Arc<Policy>,
     components: Vec<Component>,
+    /// Of the entries that fit the last component.
+    wanted: Wanted,
     /// Directories that are still to be looked at, the next one last.
     waiting: Vec<Place>,
     /// The one that is being read.
@@ -125,6 +127,7 @@ impl Walk {
         policy: Arc<Policy>,
         path: VirtualPath,
         pattern: Pattern<'_>,
+        wanted: Wanted,
     ) -> Self {
         Self {
             tree,
@@ -135,6 +138,7 @@ impl Walk {
                 depth: 0,
             }],
             components: pattern.components,
+            wanted,
             reading: None,
             directories: 0,
             names: 0,
@@ -225,7 +229,12 @@ impl Walk {
             Err(refusal @ Refusal::Failed(_)) => return Err(refusal.into()),
             Err(_) => return Ok(None),
         }
-        match self.tree.list(&place.path).await {
+        let wanted = match self.is_last(place) {
+            true => self.wanted,
+            // On the way, directories alone count.
+            false => Wanted::Kinds,
+        };
+        match self.tree.list(&place.path, wanted).await {
             Ok(listing) => Ok(Some(listing)),
             Err(error) => absent(error).map(|()| None),
         }

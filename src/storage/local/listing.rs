@@ -3,7 +3,7 @@
 use std::{ffi::CStr, os::fd::OwnedFd, sync::Arc};
 
 use rustix::{
-    fs::{AtFlags, OFlags, RawDir, statx},
+    fs::{AtFlags, FileType, OFlags, RawDir, RawDirEntry, statx},
     io::Errno,
 };
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -15,8 +15,8 @@ use super::{
 use crate::{
     ftp::metadata::{Entry, Kind, Metadata},
     storage::{
-        Error, Listing, Result,
-        posix::{FACTS, describe, kind, pool},
+        Error, Listing, Result, Wanted,
+        posix::{FACTS, describe, facts_at, kind, kind_of, pool},
     },
     types::BoxFuture,
 };
@@ -39,9 +39,15 @@ impl LocalListing {
     /// Opens the directory and reads the first batch.
     ///
     /// `path` is in the names on the disk; with `escape`, names that no path can have are shown, too.
-    pub(super) async fn open(home: Arc<Directory>, path: &[u8], escape: bool) -> Result<Self> {
+    pub(super) async fn open(
+        home: Arc<Directory>,
+        path: &[u8],
+        escape: bool,
+        wanted: Wanted,
+    ) -> Result<Self> {
         let path = path.to_vec();
-        let (first, reader) = pool(move || Reader::open(home, path, escape)?.batch()).await?;
+        let first = pool(move || Reader::open(home, path, escape, wanted)?.batch());
+        let (first, reader) = first.await?;
         Ok(Self {
             first: Some(first),
             reading: reader.map(Reader::ahead),
@@ -82,11 +88,15 @@ struct Position {
     /// The directory from the home on, with a slash at its end.
     prefix: Vec<u8>,
     escape: bool,
+    /// Whether the kinds that the directory itself has of its entries are enough.
+    kinds: bool,
 }
 
 impl Reader {
-    fn open(home: Arc<Directory>, path: Vec<u8>, escape: bool) -> Result<Self> {
+    fn open(home: Arc<Directory>, path: Vec<u8>, escape: bool, wanted: Wanted) -> Result<Self> {
         let directory = home.open(&path, OFlags::RDONLY | OFlags::DIRECTORY)?;
+        // Where the directory may be read and not searched, no entry has any facts, and none is shown.
+        let kinds = wanted == Wanted::Kinds && facts_at(&directory, ".").is_ok();
         let mut prefix = path;
         prefix.push(b'/');
         let place = Position {
@@ -94,6 +104,7 @@ impl Reader {
             directory,
             prefix,
             escape,
+            kinds,
         };
         Ok(Self {
             place,
@@ -119,7 +130,7 @@ impl Reader {
                     let Some(text) = shown(name.to_bytes(), self.place.escape) else {
                         continue;
                     };
-                    if let Some(metadata) = self.place.metadata(name) {
+                    if let Some(metadata) = self.place.metadata(&found) {
                         entries.push(Entry {
                             name: text.into_owned(),
                             metadata,
@@ -133,7 +144,16 @@ impl Reader {
 }
 
 impl Position {
-    fn metadata(&self, name: &CStr) -> Option<Metadata> {
+    fn metadata(&self, entry: &RawDirEntry<'_>) -> Option<Metadata> {
+        match entry.file_type() {
+            // Of a link the kind is that of what it leads to, and not all file systems tell kinds.
+            FileType::Symlink | FileType::Unknown => self.look(entry.file_name()),
+            known if self.kinds => Some(Metadata::of_kind(kind_of(known))),
+            _ => self.look(entry.file_name()),
+        }
+    }
+
+    fn look(&self, name: &CStr) -> Option<Metadata> {
         // The attributes that a network file system knows already are good enough for a listing.
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_DONT_SYNC;
         let found = statx(&self.directory, name, flags, FACTS).ok()?;
