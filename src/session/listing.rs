@@ -392,6 +392,7 @@ impl From<Refusal> for Stopped {
 
 impl Lines {
     async fn send(&mut self, channel: &mut Channel) -> Result<(), Stopped> {
+        channel.gather();
         let mut out = Vec::new();
         while self.next(&mut out).await? {
             if out.len() >= CHUNK {
