@@ -27,6 +27,10 @@ const BUFFER: usize = 32 << 10;
 /// trip to the pool, its end included.
 const ENOUGH: usize = 512;
 
+/// A thread that looks at entries lets others have the processor after this many: sessions that wait for it
+/// are not kept waiting by many listings.
+const TURN: usize = 128;
+
 type Batch = Result<(Vec<Entry>, Option<Reader>)>;
 
 /// A directory that is listed: one batch is read ahead, and no thread waits for the client.
@@ -118,6 +122,7 @@ impl Reader {
 
     fn batch(mut self) -> Batch {
         let mut entries = Vec::new();
+        let mut looked: usize = 0;
         let mut names = RawDir::new(&self.place.directory, self.buffer.spare_capacity_mut());
         while entries.len() < ENOUGH || !names.is_buffer_empty() {
             match names.next() {
@@ -126,6 +131,10 @@ impl Reader {
                 Some(Err(Errno::INTR)) => {}
                 Some(Err(error)) => return Err(error.into()),
                 Some(Ok(found)) => {
+                    looked += 1;
+                    if looked.is_multiple_of(TURN) {
+                        std::thread::yield_now();
+                    }
                     let name = found.file_name();
                     let Some(text) = shown(name.to_bytes(), self.place.escape) else {
                         continue;
