@@ -20,11 +20,13 @@ use portcullis::{
         authentication::Credentials,
         event::Observers,
         path_policy::{Operation, Request},
+        requests::{Entries, Requests},
         upload::{Inspection, Record, UploadFacts},
     },
     plugin::Host,
     spool::{StartAt, Storage, Tree},
     startup::Startup,
+    storage::Wanted,
     types::{Durability, HostId, UploadMode},
 };
 use rustix::{
@@ -120,23 +122,22 @@ async fn gates(state: &Path) {
     .await;
 
     let (facts, guard) = (session(), gates.policies[0].gate.guard());
-    let one: Arc<[Request]> = [Request {
+    let one = vec![Request {
         operation: Operation::Download,
         path: path("/a/b.txt"),
-    }]
-    .into();
+    }];
+    let one: Arc<Requests> = Arc::new(one.into());
     measure("a path", 1000, async || {
         for _ in 0..1000 {
             black_box(guard.decide(facts.clone(), one.clone()).await).unwrap();
         }
     })
     .await;
-    let many: Arc<[Request]> = (0..MANY)
-        .map(|number| Request {
-            operation: Operation::See,
-            path: path(&format!("/a/file-{number}.txt")),
-        })
-        .collect();
+    let mut many = Entries::of(&path("/a"), MANY);
+    for number in 0..MANY {
+        many.push(&format!("file-{number}.txt")).unwrap();
+    }
+    let many: Arc<Requests> = Arc::new(many.into());
     measure("paths of a listing, each", MANY, async || {
         black_box(guard.decide(facts.clone(), many.clone()).await).unwrap();
     })
@@ -231,7 +232,7 @@ async fn storage(state: &Path) {
 }
 
 async fn list(tree: &Tree, directory: &str) {
-    let mut listing = tree.list(&path(directory)).await.unwrap();
+    let mut listing = tree.list(&path(directory), Wanted::Facts).await.unwrap();
     while listing.next().await.unwrap().is_some() {}
 }
 

@@ -275,10 +275,9 @@ impl Arrivals {
         terms.tls.as_ref()?;
         self.agree(terms);
         let settled = async {
-            // The connections in the system's queue by now.
-            while self.arrived.len() < ARRIVED
-                && (self.source.is_readable() || !self.proxied.is_empty())
-            {
+            // The connections in the system's queue by now, which are all taken as soon as one is.
+            let mut waits = self.source.is_readable();
+            while self.arrived.len() < ARRIVED && (waits || !self.proxied.is_empty()) {
                 let before = self.arrived.len();
                 let come = poll_fn(|context| {
                     let accepted = self.accept(terms, context);
@@ -288,6 +287,7 @@ impl Arrivals {
                     }
                 });
                 come.await.ok()?;
+                waits = false;
             }
             for arrived in &mut self.arrived {
                 arrived.speaks |= speaks(&arrived.tcp);

@@ -72,6 +72,16 @@ impl Channel {
         self
     }
 
+    /// From here on little is sent together with more, or with the end. For writers that do not wait between
+    /// what they write.
+    pub fn gather(&mut self) {
+        let socket = match &mut self.stream {
+            Stream::Plain(stream) => stream.get_mut(),
+            Stream::Tls(stream) => stream.get_mut().0,
+        };
+        socket.gather();
+    }
+
     /// Sends, waiting for the client.
     ///
     /// # Errors

@@ -36,7 +36,11 @@ pub async fn send_file(
         .map(|rate| rate.portion())
         .min()
         .unwrap_or(BUFFER_LIMIT);
-    let size = usize::try_from(left)
+    if rates.is_empty() {
+        channel.gather();
+    }
+    // With room behind a small file, one call reads it and finds its end.
+    let size = usize::try_from(left.saturating_add(1))
         .unwrap_or(usize::MAX)
         .clamp(512, portion.clamp(512, BUFFER_LIMIT));
     let mut buffer = vec![0; size];
@@ -57,6 +61,7 @@ pub async fn send_file(
                 length
             }
         };
+        let was_full = length == buffer.len();
         let length = length.min(usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX));
         let Some(chunk) = buffer.get(..length).filter(|chunk| !chunk.is_empty()) else {
             break;
@@ -74,6 +79,9 @@ pub async fn send_file(
         }
         .map_err(PumpError::Connection)?;
         at += length as u64;
+        if at >= end || !was_full && at >= source.metadata().size {
+            break;
+        }
     }
     Ok(at - offset)
 }

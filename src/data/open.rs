@@ -217,7 +217,7 @@ impl Opening {
                     .map_err(OpenError::Connect)?;
                 let checked = terms.check(tcp, self.meter.clone(), direction);
                 let (channel, _) = checked.await.map_err(OpenError::Refused)?;
-                Ok(channel)
+                Ok(channel.begin(direction))
             }
         }
     }
@@ -247,9 +247,7 @@ impl Terms {
             return Box::pin(async { Ok((Channel::plain(socket, meter), Proof::None)) });
         };
         let (config, issuer) = tls.data(direction);
-        if direction != Direction::Send {
-            socket.hold(issuer.given());
-        }
+        socket.hold(issuer.given());
         let acceptor = TlsAcceptor::from(config);
         let (binding, minimum) = (tls.binding(), tls.minimum_version());
         let limit = self.handshake_timeout;

@@ -67,6 +67,13 @@ impl Facts {
         on.fold(String::new(), |line, (_, name)| line + name + ";")
     }
 
+    /// Whether the kind of an entry, and what waits to be resumed, tell all of them.
+    #[must_use]
+    pub fn follow_from_kind(&self) -> bool {
+        let others = SIZE | MODIFY | UNIQUE | MODE | OWNER | GROUP;
+        self.0 & others == 0
+    }
+
     fn has(&self, bit: u16) -> bool {
         self.0 & bit != 0
     }

@@ -1,6 +1,6 @@
 //! The facts that storage tells about a file, and listings show of it.
 
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The kind of an entry.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -48,6 +48,22 @@ pub struct Partial {
 }
 
 impl Metadata {
+    /// For listings that show no other fact.
+    #[must_use]
+    pub fn of_kind(kind: Kind) -> Self {
+        Self {
+            kind,
+            size: 0,
+            modified: UNIX_EPOCH,
+            mode: 0,
+            links: 0,
+            owner: 0,
+            group: 0,
+            unique: (0, 0),
+            partial: None,
+        }
+    }
+
     /// Whether this is told of a broken upload rather than of what is there.
     #[must_use]
     pub fn is_partial(&self) -> bool {

@@ -56,6 +56,20 @@ impl VirtualPath {
 
     /// The entry of that name in this directory.
     pub fn join(&self, name: &str) -> Result<Self, PathError> {
+        let mut path = String::with_capacity(self.0.len() + 1 + name.len());
+        self.push_entry(&mut path, name)?;
+        Ok(Self(path))
+    }
+
+    /// Appends the path of the entry of that name to a text, or nothing where there can be none.
+    ///
+    /// # Errors
+    /// Those of [`join`](Self::join).
+    pub fn push_entry(&self, out: &mut String, name: &str) -> Result<(), PathError> {
+        let directory = match self.is_root() {
+            true => "",
+            false => &self.0,
+        };
         if name.bytes().any(is_control) {
             return Err(PathError::ControlCharacter);
         }
@@ -64,12 +78,12 @@ impl VirtualPath {
             "." | ".." => Err(PathError::NotOneName),
             _ if name.contains('/') => Err(PathError::NotOneName),
             _ if name.len() > longest(name) => Err(PathError::NameTooLong),
+            _ if directory.len() + 1 + name.len() > LONGEST_PATH => Err(PathError::PathTooLong),
             _ => {
-                let mut path = self.open_ended();
-                path.reserve_exact(name.len() + 1);
-                path.push('/');
-                path.push_str(name);
-                Self::closed(path)
+                out.push_str(directory);
+                out.push('/');
+                out.push_str(name);
+                Ok(())
             }
         }
     }

@@ -13,6 +13,7 @@ pub mod health;
 pub mod listeners;
 pub mod path_policy;
 pub(crate) mod record;
+pub mod requests;
 pub mod session;
 pub mod upload;
 

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Instant};
 use super::{
     Account, Fault, Named, Permissions, SessionInfo,
     event::{Answer, Asked, Event, Observers},
+    requests::Requests,
 };
 use crate::{
     ftp::path::VirtualPath,
@@ -152,7 +153,7 @@ pub trait Guard: Send + Sync {
     fn decide(
         &self,
         session: Arc<SessionInfo>,
-        requests: Arc<[Request]>,
+        requests: Arc<Requests>,
     ) -> BoxFuture<'_, Result<Decisions, Fault>>;
 
     /// The session has been idle for a little: what is costly to keep may go.
@@ -243,7 +244,7 @@ impl Policy {
             operation,
             path: path.clone(),
         };
-        let requests: Arc<[Request]> = vec![request].into();
+        let requests = Arc::new(vec![request].into());
         let refusal = match self.decide(&requests).await {
             Ok(mut answers) => answers.pop().flatten(),
             Err(refusal) => Some(refusal),
@@ -251,10 +252,8 @@ impl Policy {
         let Some(refusal) = refusal else {
             return Ok(());
         };
-        if let Some(request) = requests.first()
-            && (asked_for || matches!(refusal, Refusal::Failed(_)))
-        {
-            self.report(request, &refusal);
+        if asked_for || matches!(refusal, Refusal::Failed(_)) {
+            self.report(requests.first(), &refusal);
         }
         Err(refusal)
     }
@@ -271,7 +270,7 @@ impl Policy {
     /// Whether each of these may be done, for what a client is told without having asked for it:
     /// listeners hear of no refusal. Where it cannot be decided, the answer is no.
     pub async fn may(&self, requests: Vec<Request>) -> Vec<bool> {
-        let requests: Arc<[Request]> = requests.into();
+        let requests = Arc::new(requests.into());
         match self.decide(&requests).await {
             Ok(answers) => answers.iter().map(Option::is_none).collect(),
             Err(_) => vec![false; requests.len()],
@@ -282,31 +281,33 @@ impl Policy {
     ///
     /// # Errors
     /// When a guard could not decide at all.
-    pub async fn check_all(&self, requests: Vec<Request>) -> Result<Vec<Option<Refusal>>, Refusal> {
-        let requests: Arc<[Request]> = requests.into();
+    pub async fn check_all(
+        &self,
+        requests: impl Into<Requests>,
+    ) -> Result<Vec<Option<Refusal>>, Refusal> {
+        let requests = Arc::new(requests.into());
         let answers = self.decide(&requests).await;
         match &answers {
             Ok(answers) => {
-                for (request, answer) in requests.iter().zip(answers) {
+                for (request, answer) in requests.each().iter().zip(answers) {
                     // Entries that a listing leaves out were not asked for.
                     if let Some(refusal) = answer
                         && request.operation != Operation::See
                     {
-                        self.report(request, refusal);
+                        self.report(Some((&request.operation, &request.path)), refusal);
                     }
                 }
             }
-            Err(refusal) => {
-                if let Some(request) = requests.first() {
-                    self.report(request, refusal);
-                }
-            }
+            Err(refusal) => self.report(requests.first(), refusal),
         }
         answers
     }
 
-    fn report(&self, request: &Request, refusal: &Refusal) {
-        let (operation, path) = (request.operation.name(), &request.path);
+    fn report(&self, request: Option<(&Operation, &VirtualPath)>, refusal: &Refusal) {
+        let Some((operation, path)) = request else {
+            return;
+        };
+        let operation = operation.name();
         let reason = match refusal {
             Refusal::Denied(reason) => Some(reason.as_str()),
             Refusal::Hidden => None,
@@ -328,11 +329,11 @@ impl Policy {
         self.observers.emit(&self.session, &event);
     }
 
-    async fn decide(&self, requests: &Arc<[Request]>) -> Result<Vec<Option<Refusal>>, Refusal> {
+    async fn decide(&self, requests: &Arc<Requests>) -> Result<Vec<Option<Refusal>>, Refusal> {
         let mut answers: Vec<Option<Refusal>> = requests
             .iter()
-            .map(|request| {
-                let allowed = self.permissions.contains(request.operation.permission());
+            .map(|(operation, _)| {
+                let allowed = self.permissions.contains(operation.permission());
                 (!allowed).then(|| Refusal::Denied(PERMISSION_DENIED.into()))
             })
             .collect();
@@ -371,18 +372,18 @@ impl Policy {
     fn asked(
         &self,
         plugin: &str,
-        requests: &[Request],
+        requests: &Requests,
         begun: Instant,
         decisions: &Result<Decisions, Fault>,
     ) {
-        let Some(first) = requests.first() else {
+        let Some((operation, path)) = requests.first() else {
             return;
         };
         let asked = Asked {
             plugin,
             kind: "path guard",
-            operation: first.operation.name(),
-            path: Some(&first.path),
+            operation: operation.name(),
+            path: Some(path),
             lasted: begun.elapsed(),
             answer: match decisions {
                 Ok(decisions) => Answer::Decided(decisions.name()),
@@ -427,7 +428,7 @@ mod tests {
         fn decide(
             &self,
             _: Arc<SessionInfo>,
-            _: Arc<[Request]>,
+            _: Arc<Requests>,
         ) -> BoxFuture<'_, Result<Decisions, Fault>> {
             let decisions = Decisions::new(1, vec![Decision::Allow]).unwrap();
             Box::pin(async { Ok(decisions) })

@@ -49,9 +49,11 @@ impl Clock {
 
     /// A call begins.
     fn begin(&self) {
-        self.restart();
-        self.spent_before.store(0, Relaxed);
-        self.gone_before.store(0, Relaxed);
+        self.started.store(self.now(), Relaxed);
+        for time in [&self.spent, &self.spent_before, &self.gone_before] {
+            time.store(0, Relaxed);
+        }
+        self.paused.store(false, Relaxed);
     }
 
     /// Both limits count from here on; a pause ends.

@@ -15,7 +15,8 @@ use super::{
 use crate::{
     gate::{
         Fault, Gates, Named, SessionInfo,
-        path_policy::{Decision, Decisions, Guard, Operation, PathPolicy, Request},
+        path_policy::{Decision, Decisions, Guard, Operation, PathPolicy},
+        requests::Requests,
     },
     types::BoxFuture,
 };
@@ -26,14 +27,14 @@ use bindings::exports::portcullis::plugin::path_policy::{
 };
 
 impl Export for PathGuard {
-    type Question = Arc<[Request]>;
+    type Question = Arc<Requests>;
     /// With how many there should be.
     type Answer = (usize, Vec<Answered>);
 
     async fn ask(
         &self,
         store: &mut Store<Call>,
-        requests: Arc<[Request]>,
+        requests: Arc<Requests>,
     ) -> wasmtime::Result<Result<Self::Answer, Failure>> {
         let session = store.data_mut().lend_session()?;
         let questions: Vec<Question<'_>> = requests.iter().map(question).collect();
@@ -80,7 +81,7 @@ impl Guard for Pool<PathGuard> {
     fn decide(
         &self,
         session: Arc<SessionInfo>,
-        requests: Arc<[Request]>,
+        requests: Arc<Requests>,
     ) -> BoxFuture<'_, Result<Decisions, Fault>> {
         Box::pin(self.call(session, requests))
     }
@@ -90,8 +91,8 @@ impl Guard for Pool<PathGuard> {
     }
 }
 
-fn question(request: &Request) -> Question<'_> {
-    let operation = match &request.operation {
+fn question<'a>((operation, path): (&'a Operation, &'a str)) -> Question<'a> {
+    let operation = match operation {
         Operation::See => Asked::See,
         Operation::List => Asked::List,
         Operation::Download => Asked::Download,
@@ -103,10 +104,7 @@ fn question(request: &Request) -> Question<'_> {
         Operation::RemoveDirectory => Asked::RemoveDirectory,
         Operation::ChangeMetadata => Asked::ChangeMetadata,
     };
-    Question {
-        operation,
-        path: request.path.as_str(),
-    }
+    Question { operation, path }
 }
 
 fn decision(answered: Answered) -> Decision {

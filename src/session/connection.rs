@@ -227,6 +227,14 @@ impl Connection {
         self.control.send(&reply).await
     }
 
+    /// Sends several replies in one packet.
+    pub(super) async fn send_together(&mut self, replies: &[Reply]) -> io::Result<()> {
+        for reply in replies {
+            tracing::trace!(session = self.id(), code = reply.code(), "reply");
+        }
+        self.control.send_together(replies).await
+    }
+
     pub(super) async fn answer(&mut self, reply: Reply) -> io::Result<Next> {
         self.send(reply).await?;
         Ok(Next::Continue)

@@ -127,8 +127,18 @@ impl Control {
     /// # Errors
     /// A client that does not read, or is gone.
     pub async fn send(&mut self, reply: &Reply) -> io::Result<()> {
+        self.send_together(std::slice::from_ref(reply)).await
+    }
+
+    /// Sends several at once, as [`send`](Self::send).
+    ///
+    /// # Errors
+    /// See there.
+    pub async fn send_together(&mut self, replies: &[Reply]) -> io::Result<()> {
         let mut bytes = Vec::with_capacity(128);
-        reply.encode(&mut bytes);
+        for reply in replies {
+            reply.encode(&mut bytes);
+        }
         let limit = self.send_timeout;
         let send = async {
             match &mut self.stream {

@@ -23,7 +23,7 @@ use crate::{
     },
     gate::path_policy::{Operation, Policy, Refusal, Request},
     spool::Tree,
-    storage::{Error, Listing},
+    storage::{Error, Listing, Wanted},
     tls::session::Direction,
 };
 
@@ -41,6 +41,16 @@ pub(super) enum Form {
     Names,
     /// RFC 3659 §7.
     Facts(Facts),
+}
+
+impl Form {
+    fn wanted(self) -> Wanted {
+        match self {
+            Self::Names => Wanted::Kinds,
+            Self::Facts(facts) if facts.follow_from_kind() => Wanted::Kinds,
+            Self::Facts(_) | Self::List => Wanted::Facts,
+        }
+    }
 }
 
 /// The entries of a listing.
@@ -217,12 +227,13 @@ impl UserSession<'_> {
                         user.policy.clone(),
                         path.clone(),
                         pattern,
+                        form.wanted(),
                     ),
                 }
             }
             _ => {
                 let cuts = self.cuts();
-                entries(&user.tree, &user.policy, &cuts, &path, named, names, facts).await?
+                entries(&user.tree, &user.policy, &cuts, &path, named, form).await?
             }
         };
         let around = if facts {
@@ -273,13 +284,13 @@ async fn entries(
     cuts: &RecentCuts,
     path: &VirtualPath,
     named: &str,
-    names: bool,
-    only_directories: bool,
+    form: Form,
 ) -> Result<Entries, Failure> {
+    let names = form == Form::Names;
     policy.check(Operation::List, path).await?;
     let metadata = told(tree, policy, cuts, path).await?;
     if metadata.kind == Kind::Directory {
-        let listing = tree.list(path).await?;
+        let listing = tree.list(path, form.wanted()).await?;
         let prefix = match named {
             named if !names || named.is_empty() || named.ends_with('/') => named.to_owned(),
             named => format!("{named}/"),
@@ -293,7 +304,7 @@ async fn entries(
     if metadata.kind == Kind::Link {
         return Err(Error::DanglingLink.into());
     }
-    if only_directories {
+    if matches!(form, Form::Facts(_)) {
         return Err(Reply::new(501, "It is not a directory").into());
     }
     policy.check(Operation::See, path).await?;
@@ -381,6 +392,7 @@ impl From<Refusal> for Stopped {
 
 impl Lines {
     async fn send(&mut self, channel: &mut Channel) -> Result<(), Stopped> {
+        channel.gather();
         let mut out = Vec::new();
         while self.next(&mut out).await? {
             if out.len() >= CHUNK {

@@ -15,6 +15,9 @@ use crate::{
     tls::session::Direction,
 };
 
+/// A file of this size goes out at once, whatever the client does.
+const LITTLE: u64 = 16 << 10;
+
 impl UserSession<'_> {
     pub(super) async fn retr(&mut self, path: &str) -> io::Result<Next> {
         match self.download(path).await {
@@ -47,15 +50,19 @@ impl UserSession<'_> {
         }
         let rates = user.download_rates.clone();
         let ascii = self.connection.parameters.ascii;
-        let (transfer, handle) = self
+        let (transfer, mut handle) = self
             .prepare(Direction::Send, Operation::Download, Some(&path))
             .await?;
+        let left = size.min(end) - offset;
+        if left <= LITTLE && rates.is_empty() {
+            handle = handle.with_little();
+        }
         let journal = transfer.journal.clone();
         let announcement = format!(
             "Opening {} mode data connection for {} ({} bytes)",
             if ascii { "ASCII" } else { "BINARY" },
             path.file_name().unwrap_or("/"),
-            size.min(end) - offset
+            left
         );
         let work = async move {
             let (mut channel, guard) = match transfer.open().await {

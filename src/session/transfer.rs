@@ -98,6 +98,10 @@ pub(super) struct Handle {
     inspecting: watch::Receiver<bool>,
     /// As the table of all sessions shows it.
     shown: Option<session_table::Transfer>,
+    /// Whether the data connection is there already.
+    settled: bool,
+    /// Whether it takes all there is to send without waiting, so that the announcement may go with the end.
+    at_once: bool,
 }
 
 impl UserSession<'_> {
@@ -135,6 +139,7 @@ impl UserSession<'_> {
             settled: None,
         };
         opening.settle().await;
+        let settled = matches!(&opening.settled, Some(Ok(_)));
         let transfer = Transfer {
             opening,
             abort: abort.clone(),
@@ -154,6 +159,8 @@ impl UserSession<'_> {
                 path: path.cloned(),
                 meter,
             }),
+            settled,
+            at_once: false,
         };
         Ok((transfer, handle))
     }
@@ -162,10 +169,23 @@ impl UserSession<'_> {
     pub(super) async fn announce(
         &mut self,
         announcement: String,
-        work: Work,
-        handle: Handle,
+        mut work: Work,
+        mut handle: Handle,
     ) -> io::Result<Next> {
-        self.send(Reply::new(150, announcement)).await?;
+        let announcement = Reply::new(150, announcement);
+        if handle.at_once {
+            if let Some(shown) = handle.shown.take() {
+                self.connection.place.transfer(shown);
+            }
+            let worked = poll_fn(|context| Poll::Ready(work.as_mut().poll(context)));
+            if let Poll::Ready(reply) = worked.await {
+                self.connection
+                    .send_together(&[announcement, reply])
+                    .await?;
+                return Ok(Next::Continue);
+            }
+        }
+        self.send(announcement).await?;
         self.during(work, handle).await
     }
 
@@ -296,6 +316,8 @@ impl UserSession<'_> {
             meter: Arc::new(Meter::default()),
             inspecting: watch::channel(false).1,
             shown: None,
+            settled: false,
+            at_once: false,
         }
     }
 
@@ -335,6 +357,12 @@ impl Connection {
 }
 
 impl Handle {
+    /// Little is sent, for which a connection that is there does not make it wait.
+    pub(super) fn with_little(mut self) -> Self {
+        self.at_once = self.settled;
+        self
+    }
+
     /// The abort that ends the work.
     pub(super) fn abort(&self) -> Arc<Abort> {
         self.abort.clone()

@@ -10,9 +10,12 @@ use crate::{
         metadata::{Entry, Kind},
         path::VirtualPath,
     },
-    gate::path_policy::{Operation, Policy, Refusal, Request},
+    gate::{
+        path_policy::{Operation, Policy, Refusal},
+        requests,
+    },
     spool::Tree,
-    storage::{Error, Listing},
+    storage::{Error, Listing, Wanted},
 };
 
 /// Directories that one pattern leads through. Each is read, and asked about, so a client must not have
@@ -81,6 +84,8 @@ pub(super) struct Walk {
     tree: Arc<Tree>,
     policy: Arc<Policy>,
     components: Vec<Component>,
+    /// Of the entries that fit the last component.
+    wanted: Wanted,
     /// Directories that are still to be looked at, the next one last.
     waiting: Vec<Place>,
     /// The one that is being read.
@@ -122,6 +127,7 @@ impl Walk {
         policy: Arc<Policy>,
         path: VirtualPath,
         pattern: Pattern<'_>,
+        wanted: Wanted,
     ) -> Self {
         Self {
             tree,
@@ -132,6 +138,7 @@ impl Walk {
                 depth: 0,
             }],
             components: pattern.components,
+            wanted,
             reading: None,
             directories: 0,
             names: 0,
@@ -222,7 +229,12 @@ impl Walk {
             Err(refusal @ Refusal::Failed(_)) => return Err(refusal.into()),
             Err(_) => return Ok(None),
         }
-        match self.tree.list(&place.path).await {
+        let wanted = match self.is_last(place) {
+            true => self.wanted,
+            // On the way, directories alone count.
+            false => Wanted::Kinds,
+        };
+        match self.tree.list(&place.path, wanted).await {
             Ok(listing) => Ok(Some(listing)),
             Err(error) => absent(error).map(|()| None),
         }
@@ -270,18 +282,9 @@ fn absent(error: Error) -> Result<(), Stopped> {
 }
 
 /// The questions whether entries may be seen; a name that no path can have goes.
-pub(super) fn requests(directory: &VirtualPath, entries: &mut Vec<Entry>) -> Vec<Request> {
-    let mut requests = Vec::with_capacity(entries.len());
-    entries.retain(|entry| match directory.join(&entry.name) {
-        Ok(path) => {
-            requests.push(Request {
-                operation: Operation::See,
-                path,
-            });
-            true
-        }
-        Err(_) => false,
-    });
+pub(super) fn requests(directory: &VirtualPath, entries: &mut Vec<Entry>) -> requests::Entries {
+    let mut requests = requests::Entries::of(directory, entries.len());
+    entries.retain(|entry| requests.push(&entry.name).is_ok());
     requests
 }
 

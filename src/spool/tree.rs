@@ -18,7 +18,7 @@ use crate::{
         metadata::{Metadata, Partial},
         path::VirtualPath,
     },
-    storage::{Amount, Capabilities, Content, Error, Home, Listing, Result, posix::pool},
+    storage::{Amount, Capabilities, Content, Error, Home, Listing, Result, Wanted, posix::pool},
     types::UserId,
 };
 
@@ -62,8 +62,8 @@ impl Tree {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub async fn list(&self, path: &VirtualPath) -> Result<Box<dyn Listing>> {
-        let listing = self.home.list(path).await?;
+    pub async fn list(&self, path: &VirtualPath, wanted: Wanted) -> Result<Box<dyn Listing>> {
+        let listing = self.home.list(path, wanted).await?;
         if self.spool.partial_listing == PartialListing::Hide {
             return Ok(listing);
         }

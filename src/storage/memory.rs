@@ -12,7 +12,7 @@ use rustix::{buffer::spare_capacity, io::pread};
 
 use super::{
     Amount, Backend, Capabilities, Content, Error, Found, Home, Identity, Listing, Publication,
-    Replaced, Result, SpoolFile, Unpublished, posix::retry,
+    Replaced, Result, SpoolFile, Unpublished, Wanted, posix::retry,
 };
 use crate::{
     config,
@@ -275,7 +275,11 @@ impl Home for MemoryHome {
         Box::pin(async move { Ok(self.memory.nodes().node(&self.key(path))?.metadata()) })
     }
 
-    fn list<'a>(&'a self, path: &'a VirtualPath) -> BoxFuture<'a, Result<Box<dyn Listing>>> {
+    fn list<'a>(
+        &'a self,
+        path: &'a VirtualPath,
+        _: Wanted,
+    ) -> BoxFuture<'a, Result<Box<dyn Listing>>> {
         Box::pin(async move {
             let (nodes, key) = (self.memory.nodes(), self.key(path));
             if nodes.node(&key)?.content.is_some() {

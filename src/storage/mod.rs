@@ -89,7 +89,11 @@ pub trait Home: Send + Sync {
     /// nowhere is told as itself, without its target.
     fn stat<'a>(&'a self, path: &'a VirtualPath) -> BoxFuture<'a, Result<Metadata>>;
     /// A directory's entries, in no order, without "." and "..".
-    fn list<'a>(&'a self, path: &'a VirtualPath) -> BoxFuture<'a, Result<Box<dyn Listing>>>;
+    fn list<'a>(
+        &'a self,
+        path: &'a VirtualPath,
+        wanted: Wanted,
+    ) -> BoxFuture<'a, Result<Box<dyn Listing>>>;
     /// Opens a regular file.
     fn open<'a>(&'a self, path: &'a VirtualPath) -> BoxFuture<'a, Result<Box<dyn Content>>>;
     /// The file over which an upload to `path` would begin. At the end of a link it is what that leads
@@ -195,6 +199,16 @@ fn regular_file(entry: Option<(Kind, u64)>) -> Result<Option<u64>> {
         // It has taken the place of what was there a moment ago.
         Some((Kind::Link, _)) => Err(Error::Busy),
     }
+}
+
+/// The facts of a listing's entries that are of use to whoever lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// The kinds: a backend that knows these sooner than the rest may leave the rest out, as
+    /// [`Metadata::of_kind`] does.
+    Kinds,
+    /// All of them.
+    Facts,
 }
 
 /// A directory that is being read.

@@ -520,6 +520,39 @@ fn mlsd_tells_facts() {
 }
 
 #[test]
+fn fewer_facts_are_those_of_the_whole_listing() {
+    let server = with_files();
+    let home = server.home();
+    symlink("directory", home.join("to directory")).unwrap();
+    symlink("plain.txt", home.join("to file")).unwrap();
+    symlink("nowhere", home.join("to nothing")).unwrap();
+    let mut client = server.login();
+    let whole = client.listing("MLSD");
+    for wanted in ["", "type;", "type;perm;", "perm;", "type;size;"] {
+        client.send(&format!("OPTS MLST {wanted}")).expect(200);
+        let expected: String = whole
+            .split_terminator("\r\n")
+            .map(|line| {
+                let (facts, name) = line.split_once(' ').unwrap();
+                let facts = facts.split_inclusive(';').filter(|fact| {
+                    let kind = fact.split('=').next().unwrap();
+                    wanted.split(';').any(|one| one == kind)
+                });
+                format!("{} {name}\r\n", facts.collect::<String>())
+            })
+            .collect();
+        assert_eq!(client.listing("MLSD"), expected, "{wanted}");
+    }
+    let names: Vec<_> = whole
+        .split_terminator("\r\n")
+        .map(|line| facts(line).1)
+        .collect();
+    let plain: Vec<_> = names.iter().filter(|name| !name.starts_with('.')).collect();
+    let listed = client.listing("NLST");
+    assert!(listed.split_terminator("\r\n").eq(plain));
+}
+
+#[test]
 fn mlst_tells_one_entry() {
     let server = with_files();
     let mut client = server.login();

@@ -10,6 +10,7 @@ use crate::{
     gate::{
         SessionInfo,
         path_policy::{Operation, Request},
+        requests::Requests,
     },
     plugin::PluginKind,
     types::UploadMode,
@@ -24,20 +25,20 @@ pub(super) const FORM: Form = Form {
     expects: &["decisions"],
     read: |call, _| {
         let lines = call.requests.iter().flatten().enumerate();
-        let requests: Result<Arc<[Request]>, Wrong> = lines
+        let requests: Result<Vec<Request>, Wrong> = lines
             .map(|(index, line)| request(line).map_err(|text| (format!("requests[{index}]"), text)))
             .collect();
-        Ok(Arc::new(Requests(requests?)))
+        Ok(Arc::new(Lines(Arc::new(requests?.into()))))
     },
     fits: |gates| !gates.policies.is_empty(),
 };
 
 #[derive(Debug)]
-struct Requests(Arc<[Request]>);
+struct Lines(Arc<Requests>);
 
-impl Question for Requests {
+impl Question for Lines {
     fn describe(&self) -> String {
-        match self.0.as_ref() {
+        match self.0.each() {
             [only] => format!("a request for {}", only.path.as_str()),
             requests => format!("{} requests", requests.len()),
         }

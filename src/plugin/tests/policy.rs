@@ -19,14 +19,16 @@ async fn guard(fixture: &Fixture) -> (Named<dyn PathPolicy>, Box<dyn Guard>) {
 
 async fn ask(guard: &dyn Guard, names: &[&str]) -> Result<Vec<Decision>, Fault> {
     let path = |name: &&str| VirtualPath::parse(name, &VirtualPath::root()).unwrap();
-    let requests = names
+    let requests: Vec<_> = names
         .iter()
         .map(|name| Request {
             operation: Operation::See,
             path: path(name),
         })
         .collect();
-    let decisions = guard.decide(session("alice"), requests).await?;
+    let decisions = guard
+        .decide(session("alice"), Arc::new(requests.into()))
+        .await?;
     Ok(decisions.into_iter().collect())
 }
 

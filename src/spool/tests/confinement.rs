@@ -222,7 +222,7 @@ async fn regression_no_race_leads_outside() {
                 .await
                 .is_ok(),
         );
-        if let Ok(entries) = fixture.list("/swap").await {
+        if let Ok(entries) = fixture.list_with("/swap", Wanted::Facts).await {
             // Outside there is one alone.
             let found = entries.iter().find(|entry| entry.name == "secret").unwrap();
             assert_eq!(found.metadata.size, 6);

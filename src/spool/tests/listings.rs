@@ -72,7 +72,11 @@ async fn what_cannot_be_listed() {
     assert_error!(fixture.list("/outside").await, Error::DanglingLink);
     // A directory that is removed meanwhile just ends.
     fs::create_dir(fixture.home().join("gone")).unwrap();
-    let mut listing = fixture.tree.list(&path("/gone")).await.unwrap();
+    let mut listing = fixture
+        .tree
+        .list(&path("/gone"), Wanted::Facts)
+        .await
+        .unwrap();
     fs::remove_dir(fixture.home().join("gone")).unwrap();
     assert!(listing.next().await.unwrap().is_none());
     assert!(listing.next().await.unwrap().is_none());
@@ -90,7 +94,7 @@ async fn fifty_thousand_entries_come_in_small_batches() {
             rest => fs::hard_link(fixture.home().join(format!("{}", number - rest)), name).unwrap(),
         }
     }
-    let mut listing = fixture.tree.list(&path("/")).await.unwrap();
+    let mut listing = fixture.tree.list(&path("/"), Wanted::Facts).await.unwrap();
     let mut seen = std::collections::HashSet::new();
     while let Some(batch) = listing.next().await.unwrap() {
         assert!(!batch.is_empty() && batch.len() < 2500, "{}", batch.len());
@@ -98,7 +102,7 @@ async fn fifty_thousand_entries_come_in_small_batches() {
     }
     assert_eq!(seen.len(), COUNT);
     // A reader that goes away leaves nothing running but one batch.
-    let mut listing = fixture.tree.list(&path("/")).await.unwrap();
+    let mut listing = fixture.tree.list(&path("/"), Wanted::Facts).await.unwrap();
     listing.next().await.unwrap();
     drop(listing);
 }

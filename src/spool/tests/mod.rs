@@ -41,7 +41,7 @@ use crate::{
     },
     gate::upload::Approval,
     startup::Startup,
-    storage::{Error, OpenError, Result},
+    storage::{Error, OpenError, Result, Wanted},
     types::{Durability, HostId, Staged, UploadMode, UserId},
 };
 
@@ -315,7 +315,19 @@ impl Fixture {
     }
 
     async fn list(&self, name: &str) -> Result<Vec<Entry>> {
-        let mut listing = self.tree.list(&path(name)).await?;
+        let entries = self.list_with(name, Wanted::Facts).await?;
+        // Without the other facts it is the same listing.
+        let kinds = self.list_with(name, Wanted::Kinds).await?;
+        let kind = |entry: &Entry| {
+            let metadata = entry.metadata;
+            (entry.name.clone(), metadata.kind, metadata.partial)
+        };
+        assert!(kinds.iter().map(kind).eq(entries.iter().map(kind)));
+        Ok(entries)
+    }
+
+    async fn list_with(&self, name: &str, wanted: Wanted) -> Result<Vec<Entry>> {
+        let mut listing = self.tree.list(&path(name), wanted).await?;
         let mut entries = Vec::new();
         while let Some(batch) = listing.next().await? {
             entries.extend(batch);

@@ -47,13 +47,13 @@ async fn its_owner_alone_sees_it_in_listings() {
         .open(&path("/home"), &"alice".into())
         .await
         .unwrap();
-    let mut listing = alice.list(&path("/in")).await.unwrap();
+    let mut listing = alice.list(&path("/in"), Wanted::Facts).await.unwrap();
     let entries = sizes(listing.next().await.unwrap().unwrap());
     assert_eq!(entries, [("old".to_owned(), 11, None)]);
     assert!(listing.next().await.unwrap().is_none());
     // Its owner from another home does.
     let above = fixture.local.open(&path("/"), &"bob".into()).await.unwrap();
-    let mut listing = above.list(&path("/home/in")).await.unwrap();
+    let mut listing = above.list(&path("/home/in"), Wanted::Facts).await.unwrap();
     let mut all = Vec::new();
     while let Some(entries) = listing.next().await.unwrap() {
         all.extend(sizes(entries));

@@ -27,6 +27,7 @@ use crate::{
     },
     storage::{
         Amount, Content, Error, Found, Home, Listing, Publication, Replaced, Result, Unpublished,
+        Wanted,
         posix::{
             describe, discard, facts, facts_at, facts_on_disk, hold_large, kind, pool, rename,
         },
@@ -47,11 +48,15 @@ impl Home for LocalHome {
         Box::pin(async move { self.directory.look(&self.on_disk(path)?).await })
     }
 
-    fn list<'a>(&'a self, path: &'a VirtualPath) -> BoxFuture<'a, Result<Box<dyn Listing>>> {
+    fn list<'a>(
+        &'a self,
+        path: &'a VirtualPath,
+        wanted: Wanted,
+    ) -> BoxFuture<'a, Result<Box<dyn Listing>>> {
         Box::pin(async move {
             let on_disk = self.on_disk(path)?;
             let (directory, escape) = (self.directory.clone(), self.settings.escape);
-            match LocalListing::open(directory, &on_disk, escape).await {
+            match LocalListing::open(directory, &on_disk, escape, wanted).await {
                 Err(error) => Err(self.directory.dangling(&on_disk, error).await),
                 Ok(listing) => Ok(Box::new(listing) as Box<dyn Listing>),
             }

@@ -3,7 +3,7 @@
 use std::{ffi::CStr, os::fd::OwnedFd, sync::Arc};
 
 use rustix::{
-    fs::{AtFlags, OFlags, RawDir, statx},
+    fs::{AtFlags, FileType, OFlags, RawDir, RawDirEntry, statx},
     io::Errno,
 };
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -15,8 +15,8 @@ use super::{
 use crate::{
     ftp::metadata::{Entry, Kind, Metadata},
     storage::{
-        Error, Listing, Result,
-        posix::{FACTS, describe, kind, pool},
+        Error, Listing, Result, Wanted,
+        posix::{FACTS, describe, facts_at, kind, kind_of, pool},
     },
     types::BoxFuture,
 };
@@ -26,6 +26,10 @@ const BUFFER: usize = 32 << 10;
 /// A batch ends with the buffer in which this many are reached, so that a small directory is one
 /// trip to the pool, its end included.
 const ENOUGH: usize = 512;
+
+/// A thread that looks at entries lets others have the processor after this many: sessions that wait for it
+/// are not kept waiting by many listings.
+const TURN: usize = 128;
 
 type Batch = Result<(Vec<Entry>, Option<Reader>)>;
 
@@ -39,9 +43,15 @@ impl LocalListing {
     /// Opens the directory and reads the first batch.
     ///
     /// `path` is in the names on the disk; with `escape`, names that no path can have are shown, too.
-    pub(super) async fn open(home: Arc<Directory>, path: &[u8], escape: bool) -> Result<Self> {
+    pub(super) async fn open(
+        home: Arc<Directory>,
+        path: &[u8],
+        escape: bool,
+        wanted: Wanted,
+    ) -> Result<Self> {
         let path = path.to_vec();
-        let (first, reader) = pool(move || Reader::open(home, path, escape)?.batch()).await?;
+        let first = pool(move || Reader::open(home, path, escape, wanted)?.batch());
+        let (first, reader) = first.await?;
         Ok(Self {
             first: Some(first),
             reading: reader.map(Reader::ahead),
@@ -82,11 +92,15 @@ struct Position {
     /// The directory from the home on, with a slash at its end.
     prefix: Vec<u8>,
     escape: bool,
+    /// Whether the kinds that the directory itself has of its entries are enough.
+    kinds: bool,
 }
 
 impl Reader {
-    fn open(home: Arc<Directory>, path: Vec<u8>, escape: bool) -> Result<Self> {
+    fn open(home: Arc<Directory>, path: Vec<u8>, escape: bool, wanted: Wanted) -> Result<Self> {
         let directory = home.open(&path, OFlags::RDONLY | OFlags::DIRECTORY)?;
+        // Where the directory may be read and not searched, no entry has any facts, and none is shown.
+        let kinds = wanted == Wanted::Kinds && facts_at(&directory, ".").is_ok();
         let mut prefix = path;
         prefix.push(b'/');
         let place = Position {
@@ -94,6 +108,7 @@ impl Reader {
             directory,
             prefix,
             escape,
+            kinds,
         };
         Ok(Self {
             place,
@@ -107,6 +122,7 @@ impl Reader {
 
     fn batch(mut self) -> Batch {
         let mut entries = Vec::new();
+        let mut looked: usize = 0;
         let mut names = RawDir::new(&self.place.directory, self.buffer.spare_capacity_mut());
         while entries.len() < ENOUGH || !names.is_buffer_empty() {
             match names.next() {
@@ -115,11 +131,15 @@ impl Reader {
                 Some(Err(Errno::INTR)) => {}
                 Some(Err(error)) => return Err(error.into()),
                 Some(Ok(found)) => {
+                    looked += 1;
+                    if looked.is_multiple_of(TURN) {
+                        std::thread::yield_now();
+                    }
                     let name = found.file_name();
                     let Some(text) = shown(name.to_bytes(), self.place.escape) else {
                         continue;
                     };
-                    if let Some(metadata) = self.place.metadata(name) {
+                    if let Some(metadata) = self.place.metadata(&found) {
                         entries.push(Entry {
                             name: text.into_owned(),
                             metadata,
@@ -133,7 +153,16 @@ impl Reader {
 }
 
 impl Position {
-    fn metadata(&self, name: &CStr) -> Option<Metadata> {
+    fn metadata(&self, entry: &RawDirEntry<'_>) -> Option<Metadata> {
+        match entry.file_type() {
+            // Of a link the kind is that of what it leads to, and not all file systems tell kinds.
+            FileType::Symlink | FileType::Unknown => self.look(entry.file_name()),
+            known if self.kinds => Some(Metadata::of_kind(kind_of(known))),
+            _ => self.look(entry.file_name()),
+        }
+    }
+
+    fn look(&self, name: &CStr) -> Option<Metadata> {
         // The attributes that a network file system knows already are good enough for a listing.
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_DONT_SYNC;
         let found = statx(&self.directory, name, flags, FACTS).ok()?;

@@ -68,7 +68,11 @@ pub(crate) fn facts_on_disk(directory: impl AsFd, name: &[u8]) -> Result<Statx> 
 }
 
 pub(crate) fn kind(facts: &Statx) -> Kind {
-    match FileType::from_raw_mode(facts.stx_mode.into()) {
+    kind_of(FileType::from_raw_mode(facts.stx_mode.into()))
+}
+
+pub(crate) fn kind_of(file_type: FileType) -> Kind {
+    match file_type {
         FileType::RegularFile => Kind::File,
         FileType::Directory => Kind::Directory,
         FileType::Symlink => Kind::Link,

@@ -34,8 +34,14 @@ async fn directories_are_made_listed_and_removed(subject: Subject) {
             false => assert_error!(made, Error::NotFound),
         }
     }
-    assert_error!(home.list(&path("/none")).await, Error::NotFound);
-    assert_error!(home.list(&path("/in/file")).await, Error::NotDirectory);
+    assert_error!(
+        home.list(&path("/none"), Wanted::Facts).await,
+        Error::NotFound
+    );
+    assert_error!(
+        home.list(&path("/in/file"), Wanted::Facts).await,
+        Error::NotDirectory
+    );
     assert_error!(home.open(&path("/in")).await, Error::IsDirectory);
     assert_error!(home.remove_directory(&path("/in")).await, Error::NotEmpty);
     assert_error!(home.remove_directory(&path("/")).await, Error::Denied);

@@ -125,7 +125,7 @@ impl Subject {
     }
 
     async fn names(&self, name: &str) -> Vec<String> {
-        let mut listing = self.home.list(&path(name)).await.unwrap();
+        let mut listing = self.home.list(&path(name), Wanted::Kinds).await.unwrap();
         let mut names = Vec::new();
         while let Some(entries) = listing.next().await.unwrap() {
             names.extend(entries.into_iter().map(|entry| entry.name));
