@@ -64,10 +64,13 @@ impl Channel {
     /// The transfer begins. To an upload nothing is sent before its end.
     #[must_use]
     pub(super) fn begin(mut self, direction: Direction) -> Self {
-        if direction == Direction::Send
-            && let Stream::Tls(stream) = &mut self.stream
-        {
-            stream.get_mut().0.release();
+        if let Stream::Tls(stream) = &mut self.stream {
+            let socket = stream.get_mut().0;
+            match direction {
+                Direction::Send => socket.release(),
+                Direction::Receive => socket.receives(),
+                Direction::Unknown => {}
+            }
         }
         self
     }
