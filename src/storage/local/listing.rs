@@ -29,7 +29,7 @@ const ENOUGH: usize = 512;
 
 /// A thread that looks at entries lets others have the processor after this many: sessions that wait for it
 /// are not kept waiting by many listings.
-const TURN: usize = 128;
+const TURN: usize = 32;
 
 type Batch = Result<(Vec<Entry>, Option<Reader>)>;
 
