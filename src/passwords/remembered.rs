@@ -88,7 +88,7 @@ impl Remembered {
             return Some(self.age - lasted);
         }
         self.next_era(now);
-        if lasted >= self.age * 2 {
+        if lasted >= self.age.saturating_mul(2) {
             self.before = Era::new(Duration::ZERO, now);
         }
         (!self.before.is_empty()).then_some(self.age)
