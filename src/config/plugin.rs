@@ -35,6 +35,12 @@ pub struct PluginHost {
     #[serde(with = "value::Time")]
     #[default(Duration::from_secs(10))]
     pub idle_instance_timeout: Duration,
+    /// How long a password that was right need not be hashed again, from the login that hashed it on; 0:
+    /// each login hashes.
+    #[schemars(extend("x-restart" = true))]
+    #[serde(with = "value::Time")]
+    #[default(Duration::from_secs(600))]
+    pub remember_passwords: Duration,
     /// Bytes of events that wait for one event-listener; what comes beyond is dropped, and counted.
     #[schemars(range(min = 64 << 10))]
     #[serde(with = "value::Size")]

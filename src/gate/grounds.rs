@@ -123,6 +123,8 @@ impl Grounds {
     }
 
     fn add(&mut self, member: &Named<dyn Authenticator>, accepted: bool, reads: Reads) {
+        // They last as long as the session.
+        self.0.reserve_exact(1);
         self.0.push(Ground {
             plugin: member.name.clone(),
             accepted,

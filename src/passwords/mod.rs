@@ -2,6 +2,7 @@
 
 mod crypt;
 mod md5_crypt;
+mod remembered;
 mod verifier;
 
 use argon2::{

@@ -23,9 +23,12 @@ use super::{
     resources::{Account, Draft, Session},
     settings::Version,
 };
-use crate::gate::{
-    self, SessionInfo,
-    grounds::{Reads, Setting, seen},
+use crate::{
+    ftp::secret::Secret,
+    gate::{
+        self, SessionInfo,
+        grounds::{Reads, Setting, seen},
+    },
 };
 
 /// Handles that a guest may hold at a time: sessions, accounts, WASI's streams and clocks.
@@ -57,10 +60,18 @@ pub(super) struct Call {
     drafts: usize,
     /// The settings that are read, where that is noted.
     reads: Option<Reads>,
+    /// The hashes that were not computed, as the passwords were remembered.
+    pub(super) spared: Vec<Spared>,
     /// These are made when they are first asked for: most plugins in Rust and C never do.
     wasi: Option<WasiCtx>,
     tls: Option<WasiTlsCtx>,
     http: Option<(WasiHttpCtx, Web)>,
+}
+
+/// A hash that was not computed.
+pub(super) struct Spared {
+    pub(super) password: Secret,
+    pub(super) hash: String,
 }
 
 /// A store for a call of `plugin` about the session.
@@ -91,6 +102,7 @@ pub(super) fn store(
         lent: 0,
         drafts: 0,
         reads: None,
+        spared: Vec::new(),
         wasi: None,
         tls: None,
         http: None,
@@ -232,6 +244,12 @@ impl Call {
     pub(super) fn note_reads(&mut self) {
         let before = self.reads.take().unwrap_or_default();
         self.reads = Some(before.remembered());
+        self.spared.clear();
+    }
+
+    /// Whether the guest decides on a login, which alone may do with a password that is remembered.
+    pub(super) fn remembers_passwords(&self) -> bool {
+        self.reads.is_some()
     }
 
     /// All that the guest has read.

@@ -128,6 +128,8 @@ impl HostShared {
 /// One plugin of the configuration.
 pub(super) struct Plugin {
     pub(super) name: Arc<str>,
+    /// The name by which something is kept for it, which no plugin of another host has.
+    pub(super) kept: Arc<str>,
     /// Keeps the code for the next generation.
     pub(super) compiled: Arc<Compiled>,
     pub(super) limits: PluginLimits,

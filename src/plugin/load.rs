@@ -124,14 +124,15 @@ pub(super) async fn add(
             format!("an {kind} that fails never lets anybody in: only \"deny\" will do"),
         ));
     }
-    let kept = shared.kept(kept, configured.limits.state);
-    let (state, health) = kept.map_err(|text| LoadError::new("limits.state", text))?;
+    let retained = shared.kept(kept, configured.limits.state);
+    let (state, health) = retained.map_err(|text| LoadError::new("limits.state", text))?;
     let at_once = match configured.limits.instances {
         0 => None,
         count => Some(InstanceLimiter::own(count)),
     };
     let plugin = Arc::new(Plugin {
         name: configured.name.as_str().into(),
+        kept: kept.into(),
         limits: configured.limits.clone(),
         granted,
         settings,

@@ -176,12 +176,13 @@ impl Host {
         let library = compiled::Library::new((engine.clone(), allocation), cache, tools, kinds);
         let state_file = state_file.map(state_file::StateFile::open).transpose();
         let state_file = state_file.map_err(|text| LoadError::new("state.file", text))?;
-        let verifier = crate::passwords::Verifier::start().map_err(|error| {
-            LoadError::new(
-                "plugin",
-                format!("no threads to verify passwords on: {error}"),
-            )
-        })?;
+        let verifier =
+            crate::passwords::Verifier::start(config.remember_passwords).map_err(|error| {
+                LoadError::new(
+                    "plugin",
+                    format!("no threads to verify passwords on: {error}"),
+                )
+            })?;
         let memory = match config.memory {
             Some(0) => u64::MAX,
             Some(memory) => memory,
@@ -299,8 +300,9 @@ impl Host {
     }
 
     /// Forgets the counters of all plugins but those of these hosts, and their state, but for what a file
-    /// has of it.
+    /// has of it; and the passwords that are remembered, of all.
     pub fn retain<'a>(&self, hosts: impl Iterator<Item = &'a config::Host>) {
+        self.shared.verifier.forget();
         let plugins = |host: &'a config::Host| {
             let names = host.plugin.iter().map(|plugin| &plugin.name);
             names.map(|name| host.id.qualify(name))

@@ -10,6 +10,7 @@
 mod faults;
 mod fifth;
 mod loading;
+mod passwords;
 mod policy;
 mod settings;
 mod uploads;

@@ -96,6 +96,7 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<Socket> {
 
 /// Lets clients in.
 pub(super) fn listen(socket: Socket) -> io::Result<TcpListener> {
+    Wire::prepare(&socket);
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
 }
@@ -252,7 +253,7 @@ impl Acceptor {
             listener,
         };
         let session = Session::new(generation, Wire::tcp(tcp), origin, self.shutdown.clone());
-        session.run().await;
+        Box::new(session).run().await;
         drop(permit);
     }
 

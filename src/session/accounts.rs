@@ -13,9 +13,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tokio::{sync::watch, time::sleep};
+use tokio::time::sleep;
 
-use super::{generation::Generation, host::VirtualHost, state::Active};
+use super::{generation::Generation, host::VirtualHost, state::Active, watched::Watched};
 use crate::{
     config::AccountChange,
     ftp::reply::Reply,
@@ -40,7 +40,7 @@ struct Entry {
     host: Arc<VirtualHost>,
     facts: Arc<SessionInfo>,
     grounds: Grounds,
-    verdict: watch::Sender<Verdict>,
+    verdict: Watched<Verdict>,
     /// Whether it was said that it goes on for now.
     told: AtomicBool,
 }
@@ -72,20 +72,24 @@ impl Verdict {
 pub struct Standing {
     accounts: Arc<Accounts>,
     number: u64,
-    verdict: watch::Receiver<Verdict>,
+    entry: Arc<Entry>,
 }
 
 impl Standing {
     /// Whether the session goes on, as things are.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
-        self.verdict.borrow().clone()
+        self.entry.verdict.get(Verdict::clone)
     }
 
     /// Waits until the session has to end at once.
-    #[must_use]
-    pub fn ends(&self) -> watch::Receiver<Verdict> {
-        self.verdict.clone()
+    pub fn ends(&self) -> impl Future<Output = Arc<str>> + Send + use<> {
+        let entry = self.entry.clone();
+        let ends = |verdict: &Verdict| match verdict {
+            Verdict::Ends(cause) => Some(cause.clone()),
+            Verdict::Stays | Verdict::EndsAtNextCommand(_) => None,
+        };
+        async move { entry.verdict.wait_for(ends).await }
     }
 }
 
@@ -104,12 +108,11 @@ impl Accounts {
         facts: Arc<SessionInfo>,
         grounds: Grounds,
     ) -> Standing {
-        let (sender, verdict) = watch::channel(Verdict::Stays);
         let entry = Arc::new(Entry {
             host,
             facts,
             grounds,
-            verdict: sender,
+            verdict: Watched::new(Verdict::Stays),
             told: AtomicBool::new(false),
         });
         let number = self.next.fetch_add(1, Relaxed);
@@ -119,13 +122,14 @@ impl Accounts {
             entry.judge(&current);
             // Nobody begins with it, whatever becomes of those who are there.
             if let Some(cause) = entry.revoked(&current) {
-                entry.verdict.send_replace(Verdict::Ends(cause.into()));
+                let ends = Verdict::Ends(cause.into());
+                entry.verdict.change(|verdict| *verdict = ends);
             }
         }
         Standing {
             accounts: self.clone(),
             number,
-            verdict,
+            entry,
         }
     }
 
@@ -163,7 +167,8 @@ impl Accounts {
 
 impl Entry {
     fn judge(&self, current: &Arc<Generation>) {
-        if matches!(*self.verdict.borrow(), Verdict::Ends(_)) {
+        let ended = |verdict: &Verdict| matches!(verdict, Verdict::Ends(_));
+        if self.verdict.get(ended) {
             return;
         }
         let host = current.hosts.by_id(self.host.id());
@@ -200,11 +205,7 @@ impl Entry {
                 Verdict::Stays
             }
         };
-        self.verdict.send_if_modified(|old| {
-            let other = *old != verdict;
-            *old = verdict;
-            other
-        });
+        self.verdict.change(|old| *old = verdict);
     }
 
     /// The first cause why the session would not be what it is, had it begun now.
@@ -325,13 +326,10 @@ pub(super) fn ends(user: Option<&Active>) -> impl Future<Output = End> + Send + 
     let verdict = user.map(|user| user.standing.ends());
     let expires = user.and_then(|user| user.account.expires);
     let changed = async move {
-        if let Some(mut verdict) = verdict {
-            let ends = |verdict: &Verdict| matches!(verdict, Verdict::Ends(_));
-            if let Ok(Verdict::Ends(cause)) = verdict.wait_for(ends).await.as_deref() {
-                return cause.clone();
-            }
+        match verdict {
+            Some(ends) => ends.await,
+            None => std::future::pending().await,
         }
-        std::future::pending().await
     };
     async move {
         tokio::select! {

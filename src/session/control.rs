@@ -2,7 +2,7 @@
 
 use std::{
     future::poll_fn,
-    io::{self, Read},
+    io::{self, Read, Write},
     mem::MaybeUninit,
     pin::Pin,
     sync::Arc,
@@ -155,6 +155,20 @@ impl Control {
             .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
     }
 
+    /// As [`send`](Self::send), but that under TLS the reply waits for [`close`](Self::close), and goes out
+    /// together with `close_notify`.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub async fn send_last(&mut self, reply: &Reply) -> io::Result<()> {
+        let ControlStream::Tls(stream) = &mut self.stream else {
+            return self.send(reply).await;
+        };
+        let mut bytes = Vec::with_capacity(128);
+        reply.encode(&mut bytes);
+        stream.get_mut().1.writer().write_all(&bytes)
+    }
+
     /// Whether nothing has been read beyond the last line: bytes that an attacker put behind
     /// `AUTH TLS` must not be taken for protected ones.
     #[must_use]
@@ -245,16 +259,13 @@ impl Control {
         Ok(())
     }
 
-    /// Ends the connection in order.
-    pub async fn close(mut self) {
-        let shutdown = async {
-            match &mut self.stream {
-                ControlStream::Plain(stream) => stream.shutdown().await,
-                ControlStream::Tls(stream) => stream.shutdown().await,
-                ControlStream::Gone => Ok(()),
-            }
+    /// Ends TLS in order. Dropped then, the connection ends behind all that was sent.
+    pub async fn close(&mut self) {
+        let ControlStream::Tls(stream) = &mut self.stream else {
+            return;
         };
-        let _ = timeout(Duration::from_secs(1), shutdown).await;
+        stream.get_mut().1.send_close_notify();
+        let _ = timeout(Duration::from_secs(1), stream.flush()).await;
     }
 }
 

@@ -222,7 +222,7 @@ impl Harness {
         let wire = Wire::new(server);
         let generation = self.generation.clone();
         let session = Session::new(generation, wire, origin, self.shutdown.subscribe());
-        (client, tokio::spawn(session.run()))
+        (client, tokio::spawn(Box::new(session).run()))
     }
 }
 

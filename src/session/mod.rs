@@ -31,6 +31,7 @@ mod tests;
 mod transfer;
 mod upload;
 pub mod users;
+mod watched;
 mod wildcard;
 pub mod wire;
 
@@ -74,6 +75,7 @@ use crate::{
     },
     gate::{event::Event, session::line},
     tls,
+    types::BoxFuture,
 };
 
 /// Where a connection comes from, after any PROXY protocol header.
@@ -157,8 +159,9 @@ impl Session {
         }
     }
 
-    /// Serves the client until one of us has enough.
-    pub async fn run(mut self) {
+    /// Serves the client until one of us has enough. In a box, as what an asynchronous function takes has room
+    /// in it twice.
+    pub async fn run(mut self: Box<Self>) {
         line!(debug, self.connection.facts, "connected");
         self.connection.emit(&Event::Connected);
         if let Err(error) = self.serve().await {
@@ -195,7 +198,7 @@ impl Session {
 
     async fn serve(&mut self) -> io::Result<()> {
         if self.connection.implicit {
-            self.connection.begin_tls().await?;
+            Box::pin(self.connection.begin_tls()).await?;
         }
         self.send(Reply::new(
             220,
@@ -239,7 +242,7 @@ impl Session {
                 }
                 Wake::Failed(error) => return self.connection.read_failed(error).await,
             };
-            let next = match unwound(self.execute(&line)).await {
+            let next = match unwound(async { self.execute(&line).await }).await {
                 Ok(next) => next?,
                 Err(Panicked) => {
                     line!(
@@ -307,11 +310,12 @@ impl Session {
                 .plugin_host
                 .idle_instance_timeout;
         // A client may begin TLS on the data connection before it sends the command.
-        let terms = self.connection.terms();
+        let passive = matches!(&self.connection.parameters.route, Some(Route::Passive(_)));
+        let terms = passive.then(|| Box::new(self.connection.terms()));
         let route = &mut self.connection.parameters.route;
-        let mut early = pin!(poll_fn(|context| match route {
-            Some(Route::Passive(arrivals)) => arrivals.poll_early(&terms, context),
-            Some(Route::Active { .. }) | None => Poll::Pending,
+        let mut early = pin!(poll_fn(|context| match (&mut *route, &terms) {
+            (Some(Route::Passive(arrivals)), Some(terms)) => arrivals.poll_early(terms, context),
+            _ => Poll::Pending,
         }));
         let mut ended = pin!(ends(self.state.user()));
         let mut dismissed = pin!(self.connection.place.ends());
@@ -343,10 +347,11 @@ impl Session {
         }
     }
 
-    async fn execute(&mut self, line: &[u8]) -> io::Result<Next> {
+    /// The work of a line, in a box: an idle session has none of the memory that commands take.
+    fn execute(&mut self, line: &[u8]) -> BoxFuture<'_, io::Result<Next>> {
         let parsed = match command::parse(line) {
             Ok(parsed) => parsed,
-            Err(error) => return self.answer(error.reply()).await,
+            Err(error) => return Box::pin(self.answer(error.reply())),
         };
         tracing::trace!(
             session = self.connection.id(),
@@ -364,32 +369,38 @@ impl Session {
         let clear = user.is_some_and(|user| tls.may_be_clear(user));
         if waits && !clear && parsed.phase() != Phase::Any {
             let reply = Reply::new(530, "TLS comes first: AUTH TLS");
-            return self.answer(reply).await;
+            return Box::pin(self.answer(reply));
         }
         // RFC 959 §4.1.3: RNTO follows RNFR at once.
         if !matches!(parsed.command, Command::File(File::Rnto(_))) {
             self.connection.parameters.rename_from = None;
         }
-        self.dispatch(parsed.command).await
+        self.dispatch(parsed.command)
     }
 
-    async fn dispatch(&mut self, command: Command) -> io::Result<Next> {
+    fn dispatch(&mut self, command: Command) -> BoxFuture<'_, io::Result<Next>> {
         match command {
-            Command::Any(command) => self.any(command).await,
-            Command::Login(command) => self.login(command).await,
-            Command::Parameter(command) => match self.user_session() {
-                Some(mut session) => session.parameter(command).await,
-                None => self.login_first().await,
-            },
-            Command::File(command) => match self.user_session() {
-                Some(mut session) => session.file(command).await,
-                None => self.login_first().await,
-            },
-            Command::Transfer(command) => match self.user_session() {
-                Some(mut session) => session.transfer(command).await,
-                None => self.login_first().await,
-            },
-            Command::Foreign(foreign) => self.foreign(foreign).await,
+            Command::Any(command) => Box::pin(self.any(command)),
+            Command::Login(command) => Box::pin(self.login(command)),
+            Command::Parameter(command) => Box::pin(async move {
+                match self.user_session() {
+                    Some(mut session) => session.parameter(command).await,
+                    None => self.login_first().await,
+                }
+            }),
+            Command::File(command) => Box::pin(async move {
+                match self.user_session() {
+                    Some(mut session) => session.file(command).await,
+                    None => self.login_first().await,
+                }
+            }),
+            Command::Transfer(command) => Box::pin(async move {
+                match self.user_session() {
+                    Some(mut session) => session.transfer(command).await,
+                    None => self.login_first().await,
+                }
+            }),
+            Command::Foreign(foreign) => Box::pin(self.foreign(foreign)),
         }
     }
 
@@ -416,7 +427,10 @@ impl Session {
             Any::Quit => {
                 // From the reply on, its port is for others.
                 self.connection.parameters.route = None;
-                self.send(Reply::new(221, "Goodbye")).await?;
+                self.connection
+                    .control
+                    .send_last(&Reply::new(221, "Goodbye"))
+                    .await?;
                 return Ok(Next::Close);
             }
             Any::Rein => return self.rein().await,

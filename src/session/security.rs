@@ -60,7 +60,7 @@ impl Session {
         let facts = self.connection.facts_mut();
         facts.user = None;
         facts.account = None;
-        self.connection.begin_tls().await?;
+        Box::pin(self.connection.begin_tls()).await?;
         Ok(Next::Continue)
     }
 

@@ -10,12 +10,10 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use super::{journal::Operation, watched::Watched};
+use crate::{data::socket::Meter, ftp::path::VirtualPath, gate::SessionInfo, types::HostId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
-
-use super::journal::Operation;
-use crate::{data::socket::Meter, ftp::path::VirtualPath, gate::SessionInfo, types::HostId};
 
 /// All sessions, in the order in which they came.
 #[derive(Default)]
@@ -38,7 +36,7 @@ pub struct Traffic {
 struct Entry {
     since: SystemTime,
     /// Why the session is to end.
-    end: watch::Sender<Option<Arc<str>>>,
+    end: Watched<Option<Arc<str>>>,
     state: Mutex<State>,
 }
 
@@ -125,7 +123,7 @@ impl SessionTable {
         let number = self.next.fetch_add(1, Relaxed);
         let entry = Arc::new(Entry {
             since: SystemTime::now(),
-            end: watch::Sender::new(None),
+            end: Watched::new(None),
             state: Mutex::new(State {
                 info,
                 begun: Instant::now(),
@@ -170,10 +168,8 @@ impl SessionTable {
         let mut ended = 0;
         for entry in entries {
             if which(&entry.state().info) {
-                entry.end.send_if_modified(|end| {
-                    let first = end.is_none();
+                entry.end.change(|end| {
                     end.get_or_insert_with(|| reason.into());
-                    first
                 });
                 ended += 1;
             }
@@ -264,22 +260,13 @@ impl Place {
 
     /// Why it is to end, if it is.
     pub(super) fn end(&self) -> Option<Arc<str>> {
-        self.entry.end.borrow().clone()
+        self.entry.end.get(Option::clone)
     }
 
     /// Waits until it is to end.
     pub(super) fn ends(&self) -> impl Future<Output = Arc<str>> + Send + use<> {
-        let mut end = self.entry.end.subscribe();
-        async move {
-            let reason = match end.wait_for(Option::is_some).await {
-                Ok(reason) => reason.clone(),
-                Err(_) => None,
-            };
-            match reason {
-                Some(reason) => reason,
-                None => std::future::pending().await,
-            }
-        }
+        let entry = self.entry.clone();
+        async move { entry.end.wait_for(Option::clone).await }
     }
 }
 

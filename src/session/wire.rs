@@ -3,12 +3,15 @@
 use std::{
     future::poll_fn,
     io,
+    os::fd::AsFd,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
-use rustix::net::sockopt::{set_socket_keepalive, set_tcp_keepidle, set_tcp_keepintvl};
+use rustix::net::sockopt::{
+    set_socket_keepalive, set_tcp_keepidle, set_tcp_keepintvl, set_tcp_nodelay,
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -44,17 +47,21 @@ impl Wire {
         }
     }
 
-    /// Those of a socket.
+    /// Those of a socket, of a listener that was [prepared](Self::prepare).
     #[must_use]
     pub fn tcp(tcp: TcpStream) -> Self {
+        Self::new(Socket(tcp))
+    }
+
+    /// Sets what the sockets that a listener accepts are to have: they inherit it (tcp(7)).
+    pub fn prepare(listener: &impl AsFd) {
         // Replies are small, and often two in a row.
-        let _ = tcp.set_nodelay(true);
+        let _ = set_tcp_nodelay(listener, true);
         // While a transfer goes on, nothing moves here, and address translators and firewalls forget
         // what is silent: the system sends empty segments, which no client sees.
-        let _ = set_socket_keepalive(&tcp, true);
-        let _ = set_tcp_keepidle(&tcp, KEEP_ALIVE);
-        let _ = set_tcp_keepintvl(&tcp, KEEP_ALIVE);
-        Self::new(Socket(tcp))
+        let _ = set_socket_keepalive(listener, true);
+        let _ = set_tcp_keepidle(listener, KEEP_ALIVE);
+        let _ = set_tcp_keepintvl(listener, KEEP_ALIVE);
     }
 
     /// The next bytes, `least` of them unless the connection ends before, without reading them. At most
@@ -177,5 +184,27 @@ impl AsyncWrite for Socket {
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().0).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use rustix::net::sockopt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn accepted_sockets_have_what_the_listener_was_prepared_with() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Wire::prepare(&listener);
+        let address = listener.local_addr().unwrap();
+        let (_client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (accepted, _) = accepted.unwrap();
+        assert_eq!(sockopt::tcp_nodelay(&accepted), Ok(true));
+        assert_eq!(sockopt::socket_keepalive(&accepted), Ok(true));
+        assert_eq!(sockopt::tcp_keepidle(&accepted), Ok(KEEP_ALIVE));
+        assert_eq!(sockopt::tcp_keepintvl(&accepted), Ok(KEEP_ALIVE));
     }
 }

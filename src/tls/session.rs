@@ -97,6 +97,7 @@ impl SessionTls {
         if let Some(version) = control.protocol_version() {
             let _ = self.version.set(version);
         }
+        self.tickets.rest();
     }
 
     /// For one data connection, with the issuer of its tickets: [`Issuer::trust`] it once the

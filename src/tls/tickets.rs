@@ -5,7 +5,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
 };
 
@@ -15,6 +15,7 @@ use aws_lc_rs::{
     rand,
 };
 use rustls::server::ProducesTickets;
+use zeroize::Zeroizing;
 
 /// Connections whose tickets are remembered, the control connection apart: a client that keeps an
 /// older one than that has to take the control connection's.
@@ -33,9 +34,13 @@ const CONTROL: u32 = 0;
 /// stranger's full handshake gets a ticket before it is refused (TLS 1.2 cannot but give one), and
 /// must not come back with it as a friend.
 ///
-/// One key for the life of the session: 2^32 tickets are out of reach.
+/// One key for the life of the session, whose nonces are counted.
 pub struct SessionTickets {
-    key: LessSafeKey,
+    key: Zeroizing<[u8; 32]>,
+    /// The same with all that is computed of it, from one use of it on until it [rests](Issuer::rest).
+    cipher: Mutex<Option<LessSafeKey>>,
+    /// The next nonce.
+    nonce: AtomicU64,
     /// Proves nothing: it is sent in the clear.
     label: [u8; LABEL_LEN],
     connections: AtomicU32,
@@ -60,12 +65,14 @@ impl SessionTickets {
     /// # Errors
     /// When the system has no random numbers.
     pub fn control() -> Result<Issuer, Unspecified> {
-        let (mut key, mut label) = ([0; 32], [0; LABEL_LEN]);
-        rand::fill(&mut key)?;
-        rand::fill(&mut label)?;
+        let mut random = Zeroizing::new([0; 32 + LABEL_LEN]);
+        rand::fill(&mut *random)?;
+        let (key, label) = random.split_first_chunk().ok_or(Unspecified)?;
         let session = Self {
-            label,
-            key: LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &key)?),
+            label: label.try_into().map_err(|_| Unspecified)?,
+            key: Zeroizing::new(*key),
+            cipher: Mutex::default(),
+            nonce: AtomicU64::new(0),
             connections: AtomicU32::new(CONTROL),
             trusted: Mutex::default(),
         };
@@ -75,6 +82,15 @@ impl SessionTickets {
             gives: true,
             given: Given::default(),
         })
+    }
+
+    fn with_cipher<T>(&self, work: impl FnOnce(&LessSafeKey) -> Option<T>) -> Option<T> {
+        let mut cipher = self.cipher.lock().unwrap_or_else(PoisonError::into_inner);
+        if cipher.is_none() {
+            let key = UnboundKey::new(&AES_256_GCM, &*self.key).ok()?;
+            *cipher = Some(LessSafeKey::new(key));
+        }
+        work(cipher.as_ref()?)
     }
 
     fn trusts(&self, number: u32) -> bool {
@@ -102,6 +118,12 @@ impl Issuer {
             gives: true,
             given: Given::default(),
         }
+    }
+
+    /// No tickets are given or taken for now: a session that only waits takes less memory.
+    pub fn rest(&self) {
+        let cipher = self.session.cipher.lock();
+        *cipher.unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Whether a ticket is one of this session, as far as that can be seen from outside.
@@ -167,7 +189,10 @@ impl ProducesTickets for Issuer {
 
     fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
         let mut nonce = [0; NONCE_LEN];
-        rand::fill(&mut nonce).ok()?;
+        let count = self.session.nonce.fetch_add(1, Ordering::Relaxed);
+        nonce
+            .first_chunk_mut()
+            .map(|begin| *begin = count.to_be_bytes())?;
         let number = self.number.to_be_bytes();
         let head = LABEL_LEN + NUMBER_LEN + NONCE_LEN;
         let mut ticket = Vec::with_capacity(head + plain.len() + AES_256_GCM.tag_len());
@@ -177,10 +202,10 @@ impl ProducesTickets for Issuer {
         ticket.extend_from_slice(plain);
         let sealed = ticket.get_mut(head..)?;
         let nonce = Nonce::assume_unique_for_key(nonce);
-        let key = &self.session.key;
-        let tag = key
-            .seal_in_place_separate_tag(nonce, Aad::from(number), sealed)
-            .ok()?;
+        let tag = self.session.with_cipher(|cipher| {
+            let sealed = cipher.seal_in_place_separate_tag(nonce, Aad::from(number), sealed);
+            sealed.ok()
+        })?;
         ticket.extend_from_slice(tag.as_ref());
         if is_tls13(plain) {
             self.given.store(true, Ordering::Relaxed);
@@ -197,11 +222,10 @@ impl ProducesTickets for Issuer {
         let (nonce, sealed) = rest.split_first_chunk::<NONCE_LEN>()?;
         let mut sealed = sealed.to_vec();
         let nonce = Nonce::assume_unique_for_key(*nonce);
-        let key = &self.session.key;
-        let length = key
-            .open_in_place(nonce, Aad::from(*number), &mut sealed)
-            .ok()?
-            .len();
+        let length = self.session.with_cipher(|cipher| {
+            let opened = cipher.open_in_place(nonce, Aad::from(*number), &mut sealed);
+            opened.ok().map(|plain| plain.len())
+        })?;
         sealed.truncate(length);
         Some(sealed)
     }

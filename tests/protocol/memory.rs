@@ -2,7 +2,7 @@
 
 use crate::support::{Client, Server};
 
-/// An idle logged-in TLS session costs at most 64 KiB.
+/// An idle logged-in TLS session costs at most 24 KiB.
 #[test]
 fn idle_sessions_are_small() {
     const SESSIONS: usize = 200;
@@ -14,7 +14,7 @@ fn idle_sessions_are_small() {
     let each = server.resident().saturating_sub(before) / SESSIONS as u64;
     eprintln!("{} KiB for each idle session", each >> 10);
     assert!(
-        each < (64 << 10),
+        each < (24 << 10),
         "{} KiB for each idle session",
         each >> 10
     );

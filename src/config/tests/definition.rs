@@ -466,6 +466,7 @@ fn keys_that_take_a_restart_are_told_when_they_change() {
         "plugin-host.engine",
         "plugin-host.instances",
         "plugin-host.memory",
+        "plugin-host.remember-passwords",
         "server.allow-root",
         "server.group",
         "server.landlock",
