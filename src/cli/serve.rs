@@ -6,9 +6,11 @@ use std::{
     os::unix::fs::DirBuilderExt,
     process::{self, Stdio},
     sync::Arc,
+    thread,
     time::Duration,
 };
 
+use aws_lc_rs::rand;
 use tokio::runtime;
 
 use super::{
@@ -53,6 +55,11 @@ pub fn run(source: &Source, take_over: bool) -> Result<(), Failure> {
     log.start()
         .map_err(|error| format!("the log cannot be written: {error}"))?;
     observe::give_memory_back();
+    // The first random numbers of a process take 20 ms: they are drawn while plugins are loaded. Without this
+    // thread the first client waits for them.
+    let _ = thread::Builder::new()
+        .name("random".into())
+        .spawn(|| rand::fill(&mut [0]));
 
     let mut builder = runtime::Builder::new_multi_thread();
     builder.enable_all().thread_name("portcullis");

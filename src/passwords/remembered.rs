@@ -32,9 +32,9 @@ pub(super) struct Remembered {
     before: Era,
 }
 
-/// Tags that one key has made. Where there is none, as nothing is to be remembered or the system has no
-/// random numbers, there are no tags.
+/// Tags that one key has made.
 struct Era {
+    /// Made with the first tag. Where the system has no random numbers there is none, and no tag.
     key: Option<Key>,
     begun: Instant,
     verified: HashMap<Tag, Instant>,
@@ -56,8 +56,8 @@ impl Remembered {
         let now = Instant::now();
         Self {
             age,
-            current: Era::new(age, now),
-            before: Era::new(Duration::ZERO, now),
+            current: Era::new(now),
+            before: Era::new(now),
         }
     }
 
@@ -69,6 +69,9 @@ impl Remembered {
 
     /// It was verified at this moment.
     pub fn add(&mut self, fit: Fit<'_>, now: Instant) {
+        if self.age.is_zero() {
+            return;
+        }
         if self.expire(now).is_none() {
             self.current.begun = now;
         }
@@ -89,7 +92,7 @@ impl Remembered {
         }
         self.next_era(now);
         if lasted >= self.age.saturating_mul(2) {
-            self.before = Era::new(Duration::ZERO, now);
+            self.before = Era::new(now);
         }
         (!self.before.is_empty()).then_some(self.age)
     }
@@ -100,14 +103,14 @@ impl Remembered {
     }
 
     fn next_era(&mut self, now: Instant) {
-        self.before = mem::replace(&mut self.current, Era::new(self.age, now));
+        self.before = mem::replace(&mut self.current, Era::new(now));
     }
 }
 
 impl Era {
-    fn new(age: Duration, begun: Instant) -> Self {
+    fn new(begun: Instant) -> Self {
         Self {
-            key: (!age.is_zero()).then(Key::new).flatten(),
+            key: None,
             begun,
             verified: HashMap::new(),
         }
@@ -126,6 +129,7 @@ impl Era {
     }
 
     fn add(&mut self, fit: Fit<'_>, now: Instant) {
+        self.key = self.key.take().or_else(Key::new);
         if let Some(key) = &self.key {
             self.verified.insert(key.tag(fit), now);
         }
