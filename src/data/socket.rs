@@ -276,7 +276,10 @@ impl Socket {
             self.buffer = vec![0; (self.buffer.len() * 4).min(LARGE)];
         }
         let mut room = ReadBuf::new(&mut self.buffer);
-        if Pin::new(&mut self.tcp).poll_read(context, &mut room)?.is_pending() {
+        if Pin::new(&mut self.tcp)
+            .poll_read(context, &mut room)?
+            .is_pending()
+        {
             self.acknowledge();
             return Poll::Pending;
         }
