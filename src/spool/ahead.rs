@@ -124,6 +124,7 @@ fn begin_writing(file: &OwnedFd, from: u64, length: u64) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use rustix::fs::fstat;

@@ -2,6 +2,7 @@
 //! waiting.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File},
     os::unix::fs::{FileExt, MetadataExt},
 };
@@ -15,7 +16,8 @@ use crate::{
 fn staged(server: &Server) -> Vec<u64> {
     let mut found = Vec::new();
     walk(&server.state().join("staging"), &mut |path| {
-        if path.extension().is_some_and(|suffix| suffix != "label") {
+        let suffix = path.extension().unwrap_or_default();
+        if !["", "label", "spare"].map(OsStr::new).contains(&suffix) {
             found.extend(fs::metadata(path).map(|found| found.blocks() * 512));
         }
     });

@@ -72,12 +72,13 @@ impl Half {
     }
 }
 
-/// Names and sizes of what is in staging; labels say nothing of a file.
+/// Names and sizes of what is in staging; labels say nothing of a file, and what was replaced is no upload.
 fn staged(staging: &Path) -> Vec<(String, u64)> {
     let mut found = Vec::new();
     walk(staging, &mut |path| {
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        if name != "lock" && !name.ends_with(".label") {
+        let is_upload = !name.ends_with(".label") && !name.ends_with(".spare");
+        if name != "lock" && is_upload {
             found.push((name, fs::metadata(path).map_or(0, |found| found.len())));
         }
     });

@@ -44,6 +44,7 @@ fn nobody_has_it_open(file: BorrowedFd<'_>) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use std::{
