@@ -56,9 +56,12 @@ impl Staging {
     /// name and its length.
     pub(super) fn take_spare(&self, key: Key) -> Option<(OwnedFd, Spare)> {
         let spare = locked(&self.spares).take(key)?;
-        match self.open_name(&spare.name, OFlags::RDWR) {
-            Ok(file) => Some((file, spare)),
-            Err(_) => {
+        // A handle that somebody kept may have given it another name since.
+        let has_one_name = |file: &OwnedFd| fstat(file).is_ok_and(|found| found.st_nlink == 1);
+        let file = self.open_name(&spare.name, OFlags::RDWR).ok();
+        match file.filter(has_one_name) {
+            Some(file) => Some((file, spare)),
+            None => {
                 self.remove_spares([spare]);
                 None
             }

@@ -153,6 +153,21 @@ async fn files_of_others_are_not_written_over() {
 }
 
 #[tokio::test]
+async fn a_file_that_got_another_name_meanwhile_is_not_written_over() {
+    let fixture = Fixture::new().await;
+    if !fixture.keeps().await {
+        return;
+    }
+    fixture.overwrite("/file", "old").await;
+    fixture.overwrite("/file", "new").await;
+    let link = fixture.outside().join("link");
+    fs::hard_link(&fixture.spares()[0], &link).unwrap();
+    fixture.overwrite("/file", "newest").await;
+    assert_eq!(fs::read_to_string(&link).unwrap(), "old");
+    assert_eq!(fixture.content("file"), "newest");
+}
+
+#[tokio::test]
 async fn a_directory_that_has_come_between_is_not_moved() {
     let fixture = Fixture::new().await;
     fixture.write("file", "old");
