@@ -21,7 +21,7 @@ pub(super) struct Fit<'a> {
     pub password: &'a str,
 }
 
-/// What was verified, each for so long since the whole hash was computed, however often it is used.
+/// Passwords that were verified, each for so long since the whole hash was computed, however often it is used.
 ///
 /// It is in two eras. One lasts as long as a password is remembered, and stays as the one before for as
 /// long again: then all in it is too old. With its key goes the meaning of the tags that were made by it,

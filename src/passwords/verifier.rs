@@ -49,7 +49,7 @@ struct Queue {
 struct Job {
     password: Secret,
     hash: String,
-    /// Whose memory it is for, where it is to be remembered.
+    /// The plugin whose memory it is for, where it is to be remembered.
     scope: Option<Arc<str>>,
     begun: oneshot::Sender<()>,
     verified: oneshot::Sender<Result<bool, String>>,

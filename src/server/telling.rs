@@ -1,4 +1,4 @@
-//! What the service manager is told: that the server serves, reloads and ends, and how it is.
+//! The service manager is told that the server serves, reloads and ends, and how it is.
 
 use std::{process, sync::Arc, time::Duration};
 

@@ -26,7 +26,7 @@ const RANGE: u64 = 8 << 20;
 /// itself) or harms (btrfs then neither compresses nor shares).
 const EXT4: i64 = 0xef53;
 
-/// What an upload to a directory has done ahead.
+/// When blocks for uploads to a directory are allocated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Allocates {
     Ahead,
@@ -46,7 +46,7 @@ impl Allocates {
     }
 }
 
-/// What has been done ahead for one upload.
+/// The work that has been done ahead for one upload.
 #[derive(Debug)]
 pub(super) struct Ahead {
     allocates: Allocates,

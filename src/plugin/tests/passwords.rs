@@ -71,7 +71,7 @@ async fn a_right_password_is_hashed_once_and_a_wrong_one_each_time() {
 async fn what_the_plugin_decides_is_decided_each_time() {
     let mut users = Users::new(HOUR).await;
     assert_eq!(users.login("bob", "password").await, (true, 1));
-    // Who stays out for another reason waits as long as with a wrong password.
+    // A user who stays out for another reason waits as long as with a wrong password.
     for more in [
         ", disabled = true",
         ", expires = \"2001-01-01\"",
