@@ -344,6 +344,14 @@ impl Progress {
         self.rename(NEW)
     }
 
+    /// A start removes it from here on, and what comes to have its name.
+    pub(super) fn becomes_spare(&mut self) -> Result<()> {
+        match self.name.as_ref().is_some_and(|name| name.ends_with(SPARE)) {
+            true => Ok(()),
+            false => self.rename(SPARE),
+        }
+    }
+
     /// It has got another name, and the file of so many bytes that it replaced has this one.
     pub(super) fn left(&mut self, length: u64) {
         if length <= LONGEST

@@ -305,13 +305,19 @@ impl StagedUpload {
             return Err(Error::Io(error).into());
         }
         self.copied().await?;
+        let leaves = *path == self.path
+            && self.progress.length <= LONGEST
+            && self.replaces.is_some_and(|size| size <= LONGEST);
+        if leaves {
+            // A server that is killed behind the exchange must not take the old file for an upload.
+            self.progress.becomes_spare()?;
+        }
         let mut publication = Publication::new(approval, self.file()?, Box::new(self.admission()));
         publication.replace = replace;
         publication.replaces = self.replaces.is_some();
         let adds = self.adds && *path == self.path;
         publication.over = adds.then_some(self.progress.origin().identity);
-        publication.leaves =
-            *path == self.path && self.replaces.is_some_and(|size| size <= LONGEST);
+        publication.leaves = leaves;
         let published = self.home.publish(path, publication).await;
         match published {
             Ok(Replaced::Left { length }) => self.progress.left(length),
