@@ -355,14 +355,12 @@ impl Progress {
     /// It has got another name, and the file of so many bytes that it replaced has this one.
     pub(super) fn left(&mut self, length: u64) {
         if length <= LONGEST
-            && (self.name.as_ref().is_some_and(|name| name.ends_with(SPARE))
-                || self.rename(SPARE).is_ok())
             && let Some(name) = self.name.take()
         {
             let spare = Spare { name, length };
             self.claim.staging.keep_spare(self.claim.key, spare);
         }
-        // One that is too long, or could not be renamed, keeps its name, and goes with this.
+        // One that is too long keeps its name, and goes with this.
         self.claim.release();
     }
 
