@@ -4,14 +4,14 @@
 use std::{
     collections::BTreeMap,
     fs,
-    net::TcpListener,
+    net::{SocketAddr, TcpListener},
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::Path,
 };
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
-use crate::support::{Setup, content, tls::Identity};
+use crate::support::{Setup, content, free_port, tls::Identity};
 
 /// All below a directory: modes, owners and content, of compiled plugins nothing.
 fn snapshot(directory: &Path) -> BTreeMap<String, String> {
@@ -191,11 +191,7 @@ fn staging_that_another_server_has() {
 fn addresses_that_cannot_be_had() {
     let held = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = held.local_addr().unwrap().to_string();
-    // Free, and not of the range that the system gives to others meanwhile.
-    let start = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
-    let mut ports = start..32_000;
-    let port = ports.find(|port| TcpListener::bind(("0.0.0.0", *port)).is_ok());
-    let port = port.unwrap();
+    let port = free_port();
     for (kind, list, index, words) in [
         (
             "listen",
@@ -573,9 +569,7 @@ fn a_running_server_is_not_disturbed() {
             quoted(&quarantine.path().join("q"))
         ))
         .unset("server.listen");
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = free.local_addr().unwrap();
-    drop(free);
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let setup = setup.tables(&format!("[server]\nlisten = [\"{address}\"]"));
     let server = setup.start();
     let mut broken = server.login();
@@ -626,9 +620,7 @@ fn a_running_server_is_not_disturbed() {
 /// A reload would do, as the listener gives way.
 #[test]
 fn an_address_that_the_running_server_gives_up_is_free() {
-    let free = TcpListener::bind("0.0.0.0:0").unwrap();
-    let port = free.local_addr().unwrap().port();
-    drop(free);
+    let port = free_port();
     let setup = Setup::new().unset("server.listen").tables(&format!(
         "[server]\nallow-root = true\nlisten = [\"0.0.0.0:{port}\"]"
     ));

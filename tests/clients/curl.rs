@@ -1,12 +1,12 @@
 //! curl.
 
-use std::{fmt::Write, fs, net::TcpListener, process::Command, thread};
+use std::{fmt::Write, fs, process::Command, thread};
 
 use tempfile::TempDir;
 
 use crate::{
     TREE, expect, installed, make_tree, run, same,
-    support::{Server, Setup, USER, Version, content, tls::VERSIONS},
+    support::{Server, Setup, USER, Version, content, free_port, tls::VERSIONS},
 };
 
 struct Curl<'a> {
@@ -211,10 +211,7 @@ fn many_at_once_share_a_port() {
     if !installed("curl") {
         return;
     }
-    let port = {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap().port()
-    };
+    let port = free_port();
     let server = Setup::new()
         .set("data.passive-ports", &format!("\"{port}\""))
         .set("tls.data-binding", "\"require\"")

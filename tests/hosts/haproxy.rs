@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::support::{
-    Setup, USER, content, eventually,
+    Setup, USER, content, eventually, free_port,
     program::{installed, works},
 };
 
@@ -18,15 +18,9 @@ const CLIENT: &str = "127.0.0.5";
 
 /// A port that is free at both addresses.
 fn free() -> u16 {
-    let is_free = |port: &u16| {
-        let mut all = ["127.0.0.1", BALANCER].into_iter();
-        all.all(|host| TcpListener::bind((host, *port)).is_ok())
-    };
-    let mut all = std::iter::repeat_with(|| {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap().port()
-    });
-    all.find(is_free).unwrap()
+    let mut all = std::iter::repeat_with(free_port);
+    all.find(|port| TcpListener::bind((BALANCER, *port)).is_ok())
+        .unwrap()
 }
 
 struct Balancer(Child);

@@ -2,12 +2,12 @@
 
 use std::{
     io::Write,
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
 };
 
 use socket2::{Domain, Socket, Type};
 
-use crate::support::{Client, Data, PATIENCE, Server, Setup, Tls, USER};
+use crate::support::{Client, Data, PATIENCE, Server, Setup, Tls, USER, free_port};
 
 /// The client that the balancer tells of on the control connection.
 const CLIENT: &str = "192.0.2.7";
@@ -195,9 +195,7 @@ fn it_is_said_for_a_listener_alone() {
 /// The header decides whose a connection is, and the session checks it as any other.
 #[test]
 fn one_port_of_all_sessions_is_served_behind_a_balancer_too() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = free.local_addr().unwrap().port();
-    drop(free);
+    let port = free_port();
     let mut server = Setup::new()
         .set("server.proxy-networks", "['127.0.0.2/32']")
         .set("data.proxy-networks", "['127.0.0.2/32']")

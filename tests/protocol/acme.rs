@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     os::unix::fs::PermissionsExt,
     path::Path,
     process::{Child, Command, Stdio},
@@ -15,15 +15,10 @@ use tempfile::TempDir;
 use x509_parser::prelude::*;
 
 use crate::support::{
-    Client, Server, Setup, Tls, USER, eventually,
+    Client, Server, Setup, Tls, USER, eventually, free_port,
     program::{clients, works},
     tls::Identity,
 };
-
-fn free() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
-}
 
 /// An authority with a DNS server of its own, in which all names are at 127.0.0.1.
 struct Pebble {
@@ -63,11 +58,11 @@ fn pebble() -> Option<Pebble> {
         let mut pebble = Pebble {
             directory,
             processes: Vec::new(),
-            port: free(),
-            management: free(),
-            dns: free(),
-            http: free(),
-            tls: free(),
+            port: free_port(),
+            management: free_port(),
+            dns: free_port(),
+            http: free_port(),
+            tls: free_port(),
         };
         pebble.start();
         pebble
@@ -90,7 +85,7 @@ impl Pebble {
             "profiles": { "default": { "description": "-", "validityPeriod": 7_776_000 } },
         }});
         fs::write(at("pebble.json"), config.to_string()).unwrap();
-        let names = free();
+        let names = free_port();
         let mut dns = program("pebble-challtestsrv");
         dns.arg("-dnsserver").arg(format!("127.0.0.1:{names}"));
         dns.arg("-management")

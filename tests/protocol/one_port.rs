@@ -2,7 +2,7 @@
 
 use std::{
     io::Read,
-    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
     sync::{Arc, Barrier},
     thread,
     time::{Duration, Instant},
@@ -12,17 +12,11 @@ use rustix::process::{Pid, Signal, kill_process};
 use socket2::{Domain, Socket, Type};
 
 use crate::support::{
-    Client, Data, PATIENCE, Server, Setup, Tls, USER, Version, client, eventually, read_all,
-    tls::VERSIONS,
+    Client, Data, PATIENCE, Server, Setup, Tls, USER, Version, client, eventually, free_port,
+    read_all, tls::VERSIONS,
 };
 
 const SESSIONS: usize = 500;
-
-/// A port that was free a moment ago.
-fn free() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
-}
 
 fn setup(port: u16) -> Setup {
     Setup::new()
@@ -58,7 +52,7 @@ fn optional(port: u16) -> Setup {
 /// All of them wait at the same time, and all come from one address: each gets what is its own.
 #[test]
 fn five_hundred_sessions_share_a_port() {
-    let port = free();
+    let port = free_port();
     let server = setup(port).set("tls.data-binding", "\"require\"").start();
     for number in 0..SESSIONS {
         std::fs::write(
@@ -106,7 +100,7 @@ fn five_hundred_sessions_share_a_port() {
 /// Clients that begin TLS before they send the command find their session, too.
 #[test]
 fn a_handshake_may_come_before_the_command() {
-    let server = setup(free()).start();
+    let server = setup(free_port()).start();
     std::fs::write(server.home().join("file"), "content").unwrap();
     let _other = {
         let mut other = server.login();
@@ -127,7 +121,7 @@ fn a_handshake_may_come_before_the_command() {
 /// A session whose address nobody else waits from needs no ticket.
 #[test]
 fn alone_at_its_address_a_session_needs_no_ticket() {
-    let server = optional(free()).start();
+    let server = optional(free_port()).start();
     std::fs::write(server.home().join("file"), "content").unwrap();
     let mut plain = clear(&server);
     assert_eq!(plain.retrieve("RETR file"), b"content");
@@ -155,7 +149,7 @@ fn alone_at_its_address_a_session_needs_no_ticket() {
 /// Two that cannot be told apart get nothing of each other's, hear why without a long wait, and can go on.
 #[test]
 fn who_cannot_be_told_apart_is_told_so() {
-    let server = optional(free()).start();
+    let server = optional(free_port()).start();
     std::fs::write(server.home().join("file"), "content").unwrap();
     let (mut one, mut other) = (clear(&server), clear(&server));
     let at = one.epsv();
@@ -189,7 +183,7 @@ fn who_cannot_be_told_apart_is_told_so() {
 /// One in the clear and one under TLS are told apart by how they begin.
 #[test]
 fn upload_in_the_clear_beside_a_session_under_tls() {
-    let server = optional(free()).start();
+    let server = optional(free_port()).start();
     std::fs::write(server.home().join("file"), "content").unwrap();
     let (mut plain, mut client) = (clear(&server), server.login());
     let at = client.epsv();
@@ -207,7 +201,7 @@ fn upload_in_the_clear_beside_a_session_under_tls() {
 /// A stranger who connects first gets nothing, from whatever address; and silence of others holds nobody up.
 #[test]
 fn strangers_at_the_port_get_nothing() {
-    let port = free();
+    let port = free_port();
     let server = setup(port).start();
     std::fs::write(server.home().join("file"), "content").unwrap();
     let (mut client, mut other) = (server.login(), server.login());
@@ -231,7 +225,7 @@ fn strangers_at_the_port_get_nothing() {
 /// A reload with other ports closes this one, once nobody waits there; sessions that are there go on with it.
 #[test]
 fn the_port_goes_with_the_configuration() {
-    let port = free();
+    let port = free_port();
     let ports = |ports: &str| format!("[data]\npassive-ports = \"{ports}\"\n");
     let mut server = Setup::new()
         .unset("data.passive-ports")

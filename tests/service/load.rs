@@ -1,28 +1,20 @@
 //! Clients that come all the time.
 
 use std::{
-    net::{SocketAddr, TcpListener, TcpStream},
-    sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering},
+    net::{SocketAddr, TcpStream},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
     time::Duration,
 };
 
-use crate::support::{Client, Tls, USER, eventually};
+use crate::support::{Client, Tls, USER, eventually, free_port};
 
 /// At least as many come.
 const CLIENTS: usize = 1000;
 
-/// Addresses that stay the same over a restart. The system gives none of their ports to others that have it
-/// choose one (ip(7): 32768 and more), so that they are free later, too.
+/// Addresses that stay the same over a restart.
 pub fn free<const N: usize>() -> [SocketAddr; N] {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = u16::try_from(std::process::id() % 500).unwrap() * 20 + 20_000;
-    let mut free = std::iter::repeat_with(|| {
-        let port = first + NEXT.fetch_add(1, Ordering::Relaxed);
-        SocketAddr::from(([127, 0, 0, 1], port))
-    })
-    .filter(|address| TcpListener::bind(address).is_ok());
-    [(); N].map(|()| free.next().unwrap())
+    [(); N].map(|()| ([127, 0, 0, 1], free_port()).into())
 }
 
 /// The lines of a configuration that listens there.

@@ -3,8 +3,8 @@
 use crate::{
     attempt,
     directory::Directory,
-    free_port, installed,
-    support::{Server, Setup, Tls, USER, tls::Identity},
+    installed,
+    support::{Server, Setup, Tls, USER, free_port, tls::Identity},
 };
 
 const BY_NAME: &str = "settings.bind-dn = \"uid={user},ou=people,dc=example,dc=org\"\n";

@@ -10,8 +10,8 @@ use std::{
 use tempfile::TempDir;
 
 use crate::{
-    free_port, path,
-    support::{PATIENCE, eicar, tls::hex},
+    path,
+    support::{PATIENCE, eicar, free_port, tls::hex},
 };
 
 /// The bytes that the signature by content finds, wherever they lie.

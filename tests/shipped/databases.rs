@@ -12,9 +12,9 @@ use std::{
 use tempfile::TempDir;
 
 use crate::{
-    free_port, path,
+    path,
     support::{
-        PATIENCE,
+        PATIENCE, free_port,
         server::{NOBODY, hash},
         tls::Identity,
     },

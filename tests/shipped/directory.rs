@@ -10,8 +10,8 @@ use std::{
 use tempfile::TempDir;
 
 use crate::{
-    free_port, path,
-    support::{eventually, tls::Identity},
+    path,
+    support::{eventually, free_port, tls::Identity},
 };
 
 /// The password of each is the name. Two have the same mail.

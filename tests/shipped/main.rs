@@ -25,7 +25,7 @@ mod upload_clamav;
 mod upload_content;
 mod webhook;
 
-use std::{net::TcpListener, process::Command};
+use std::process::Command;
 
 use support::{Reply, Server, Tls};
 
@@ -51,12 +51,6 @@ fn installed(program: &str, package: &str) -> bool {
 fn path() -> String {
     let path = std::env::var("PATH").unwrap_or_default();
     format!("{path}:/usr/sbin:/usr/local/sbin")
-}
-
-/// A port on which nobody listens, for now.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 /// USER and PASS on a connection of their own: the last reply.

@@ -365,7 +365,7 @@ fn the_next_scanner_where_one_is_down() {
         return;
     }
     let clamd = Clamd::start();
-    let down = crate::free_port();
+    let down = crate::support::free_port();
     let (down, up) = (
         format!("127.0.0.1:{down}"),
         format!("127.0.0.1:{}", clamd.port),

@@ -6,6 +6,7 @@ pub mod client;
 pub mod component;
 pub mod data;
 pub mod hello;
+pub mod port;
 pub mod program;
 pub mod server;
 pub mod tls;
@@ -13,6 +14,7 @@ pub mod tls;
 pub use client::{Client, Reply};
 pub use component::slow_component;
 pub use data::{Data, read_all};
+pub use port::free_port;
 pub use server::{Server, Setup, USER};
 pub use tls::{Authority, Tls, Version};
 
