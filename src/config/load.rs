@@ -273,14 +273,15 @@ impl Loaded {
             paths.iter_mut().for_each(|path| join(base(&key), path));
         }
         let tables = Tables { base: &base, state };
-        tables.storages(&mut config.storage);
+        tables.storages(&KeyPath::default(), &mut config.storage);
         tables.plugins("plugin", &mut config.plugin);
         for (index, host) in config.host.iter_mut().enumerate() {
             for (key, paths) in host.tls.paths() {
                 let base = base(&format!("host[{index}].tls.{key}"));
                 paths.iter_mut().for_each(|path| join(base, path));
             }
-            tables.storages(&mut host.storage);
+            let table = KeyPath::default().key("host").index(index);
+            tables.storages(&table, &mut host.storage);
             tables.plugins(&format!("host[{index}].plugin"), &mut host.plugin);
         }
     }
@@ -294,10 +295,22 @@ struct Tables<'a> {
 }
 
 impl Tables<'_> {
-    /// They are relative to the state directory.
-    fn storages(&self, storages: &mut BTreeMap<String, Storage>) {
-        for storage in storages.values_mut() {
-            join(&self.state, &mut storage.root);
+    /// Directories are relative to the state directory.
+    fn storages(&self, table: &KeyPath, storages: &mut BTreeMap<String, Storage>) {
+        for (name, storage) in storages {
+            for (key, path) in [
+                ("credentials", &mut storage.credentials),
+                ("authorities", &mut storage.authorities),
+            ] {
+                if let Some(path) = path {
+                    let key = table.key("storage").key(name).key(key);
+                    join((self.base)(&key.to_string()), path);
+                }
+            }
+            match storage.url() {
+                Some(url) => storage.root = url.into(),
+                None => join(&self.state, &mut storage.root),
+            }
             let more = [&mut storage.staging, &mut storage.quarantine];
             let more = more.into_iter().flatten();
             more.for_each(|path| join(&self.state, path));

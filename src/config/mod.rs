@@ -75,7 +75,9 @@ pub use server::{
 };
 pub(crate) use source::toml_error;
 pub use stamp::Stamp;
-pub use storage::{LateVerdict, OddNames, PartialListing, State, Storage, UploadDigest, Uploads};
+pub use storage::{
+    LateVerdict, OddNames, PartialListing, State, Storage, StorageKind, UploadDigest, Uploads,
+};
 pub use tls::{Binding, ClientCertificates, CloseNotify, Identity, Tls, TlsVersion};
 pub use traces::Traces;
 

@@ -13,7 +13,10 @@ use crate::types::Durability;
 #[derive(Clone, Debug, PartialEq, SmartDefault, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Storage {
-    /// The directory with the homes of users, relative to the state directory.
+    /// The engine that keeps the files.
+    #[default(StorageKind::Local)]
+    pub kind: StorageKind,
+    /// The directory with the homes of users, relative to the state directory; of `local` alone.
     #[serde(with = "value::FilePath")]
     #[default = "files"]
     pub root: PathBuf,
@@ -54,6 +57,93 @@ pub struct Storage {
     /// Whether entries are shown whose names no path can have.
     #[default(OddNames::Hide)]
     pub odd_names: OddNames,
+    /// The bucket, of `azure` the container, that keeps the files.
+    pub bucket: Option<String>,
+    /// What the keys of all files begin with: "ftp/". Unset, they are the paths themselves.
+    pub prefix: Option<String>,
+    /// The engine's URL, if it is not that of its inventor: "https://s3.example.org:9000". http is for a network
+    /// that nobody else listens to.
+    pub endpoint: Option<String>,
+    /// The region of an S3 bucket. Unset, that of `AWS_REGION`, else us-east-1.
+    pub region: Option<String>,
+    /// Whether an S3 bucket is named in the path of URLs rather than in the host.
+    #[default(true)]
+    pub path_style: bool,
+    /// The account of `azure`. Unset, that of `AZURE_STORAGE_ACCOUNT_NAME`.
+    pub account: Option<String>,
+    /// A file with the credentials: of `s3` one such as `~/.aws/credentials`, whose profile "default" counts; of
+    /// `gcs` a service account's JSON; of `azure` the account's key. Unset: those of the environment, else of
+    /// the machine.
+    #[serde(with = "value::OptionalPath")]
+    pub credentials: Option<PathBuf>,
+    /// PEM file of authorities that are trusted besides the system's, where the endpoint is one of https.
+    #[serde(with = "value::OptionalPath")]
+    pub authorities: Option<PathBuf>,
+    /// Bytes of a part: longer uploads are sent to the engine in parts, while they come, three at a time. An
+    /// upload has at most 10,000 of them.
+    #[serde(with = "value::Size")]
+    #[default(8 << 20)]
+    pub part_size: u64,
+}
+
+/// The engine that keeps a storage's files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum StorageKind {
+    /// A directory of this machine.
+    Local,
+    /// A bucket behind Amazon's S3 API, whoever makes the engine.
+    S3,
+    /// A bucket of Google Cloud Storage.
+    Gcs,
+    /// A container of Azure Blob Storage.
+    Azure,
+}
+
+impl Storage {
+    /// Where the files of an object storage are, as a URL: "s3://bucket/prefix". None for a local one.
+    #[must_use]
+    pub fn url(&self) -> Option<String> {
+        let scheme = match self.kind {
+            StorageKind::Local => return None,
+            StorageKind::S3 => "s3",
+            StorageKind::Gcs => "gs",
+            StorageKind::Azure => "az",
+        };
+        let bucket = self.bucket.as_deref().unwrap_or_default();
+        let prefix = self.prefix.as_deref().unwrap_or_default();
+        let url = format!("{scheme}://{bucket}/{}", prefix.trim_matches('/'));
+        Some(url.trim_end_matches('/').to_owned())
+    }
+
+    /// Whether another one has its files and its uploads under way at the same place, reached in the same way.
+    #[must_use]
+    pub fn is_at(&self, other: &Self) -> bool {
+        let place = |storage: &Self| {
+            let Self {
+                kind,
+                root,
+                staging,
+                endpoint,
+                region,
+                path_style,
+                account,
+                credentials,
+                authorities,
+                ..
+            } = storage.clone();
+            let reached = (
+                endpoint,
+                region,
+                path_style,
+                account,
+                credentials,
+                authorities,
+            );
+            (kind, root, staging, reached)
+        };
+        place(self) == place(other)
+    }
 }
 
 /// The treatment of entries whose names are not UTF-8, or hold control characters.

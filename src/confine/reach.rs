@@ -87,11 +87,9 @@ impl Reach {
         }
         for named in config.storages() {
             let (key, storage) = (|key: &str| named.key(key), &named.storage);
-            reach.directory(&storage.root, Access::Write, &key("root"));
+            reach.engine(storage, &key);
             match storages.get(&named.id) {
-                Some((old, opened))
-                    if old.root == storage.root && old.staging == storage.staging =>
-                {
+                Some((old, opened)) if old.is_at(storage) => {
                     reach.directory(opened.staging(), Access::Write, &key("staging"));
                     reach.directory(opened.quarantine_path(), Access::Write, &key("quarantine"));
                 }
@@ -159,6 +157,35 @@ impl Reach {
             }
         }
         reach
+    }
+
+    /// Whatever keeps the files of a storage.
+    fn engine(&mut self, storage: &config::Storage, key: &dyn Fn(&str) -> String) {
+        if storage.kind == config::StorageKind::Local {
+            self.directory(&storage.root, Access::Write, &key("root"));
+            return;
+        }
+        let endpoint = storage.endpoint.as_ref();
+        let service = endpoint.and_then(|url| grants::Service::of(&url.parse().ok()?));
+        match service {
+            Some(service) => self.service(&service, &key("endpoint")),
+            None => {
+                self.connect(443..=443, &key("kind"));
+                self.names(&key("kind"));
+                self.authorities(&key("kind"));
+            }
+        }
+        for (name, file) in [
+            ("credentials", &storage.credentials),
+            ("authorities", &storage.authorities),
+        ] {
+            file.iter().for_each(|file| self.file(file, &key(name)));
+        }
+        if storage.credentials.is_none() {
+            // Services of the machine that give out credentials for a while, and those that these are asked of.
+            self.connect(80..=80, &key("credentials"));
+            self.connect(443..=443, &key("credentials"));
+        }
     }
 
     /// The files of a host, and what its plugins are granted.

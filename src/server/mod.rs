@@ -642,13 +642,12 @@ impl Running {
     }
 }
 
-/// Removes broken uploads that nobody came back for.
+/// Removes broken uploads that nobody came back for: at the start, and then now and again.
 async fn expire(running: Arc<Running>) {
-    for minute in (1..=EXPIRY).cycle() {
-        sleep(MINUTE).await;
+    for minute in (0..EXPIRY).cycle() {
         for (_, (_, storage)) in running.resources.storages() {
             storage.expire_spares();
-            if minute < EXPIRY {
+            if minute > 0 {
                 continue;
             }
             match storage.expire().await {
@@ -658,5 +657,6 @@ async fn expire(running: Arc<Running>) {
                 Err(error) => tracing::warn!(%error, "broken uploads cannot be looked through"),
             }
         }
+        sleep(MINUTE).await;
     }
 }

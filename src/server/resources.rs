@@ -316,7 +316,7 @@ pub async fn open_storages(
     let mut storages = BTreeMap::new();
     for named in loaded.config.storages() {
         let (id, storage) = (&named.id, &named.storage);
-        let stays = |old: &Configured| old.root == storage.root && old.staging == storage.staging;
+        let stays = |old: &Configured| old.is_at(storage);
         let local = match before.get(id) {
             Some((old, local)) if old == storage => local.clone(),
             Some((old, local)) if stays(old) => {

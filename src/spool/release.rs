@@ -57,6 +57,7 @@ pub(super) async fn release(
         path: path.clone(),
         progress: claim.adopt(staged, file, held.size, Origin::new(&found)),
         ahead: spool.ahead(held.size, held.size),
+        sending: None,
         replaces: Some(0),
         adds: false,
         quota: None,

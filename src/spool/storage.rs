@@ -17,10 +17,12 @@ use super::{
     waiting::Waiting,
 };
 use crate::{
-    config,
+    config::{self, StorageKind},
     ftp::path::VirtualPath,
     startup::Startup,
-    storage::{Backend, Error, OpenError, Result, local::Local, posix::pool},
+    storage::{
+        Backend, Error, OpenError, Result, local::Local, object::ObjectStorage, posix::pool,
+    },
     types::UserId,
 };
 
@@ -85,8 +87,16 @@ impl Storage {
             let text = "the storage's name cannot be a directory's".to_owned();
             return Err(OpenError::new(name, "root", text));
         }
-        let local = Local::open(name, config, state, startup)?;
-        Self::over(&local, name, config, state, startup)
+        match config.kind {
+            StorageKind::Local => {
+                let local = Local::open(name, config, state, startup)?;
+                Self::over(&local, name, config, state, startup)
+            }
+            StorageKind::S3 | StorageKind::Gcs | StorageKind::Azure => {
+                let objects = ObjectStorage::open(name, config, startup)?;
+                Self::over(&objects, name, config, state, startup)
+            }
+        }
     }
 
     /// A storage of which a backend keeps the files.
@@ -171,7 +181,8 @@ impl Storage {
             }
         }
         let spool = self.spool.clone();
-        pool(move || Ok(stale + spool.expire()?)).await
+        stale += pool(move || spool.expire()).await?;
+        Ok(stale + self.backend.expire(self.spool.partial_age).await?)
     }
 
     /// Uploads that were put into quarantine, the oldest first.

@@ -156,7 +156,12 @@ impl Tree {
                 }
             }
         };
-        Ok(Incoming::new(StagedUpload {
+        // What is copied comes behind what is written.
+        let sending = match progress.copied() {
+            None => self.home.begin(path, &progress.file),
+            Some(_) => None,
+        };
+        let mut upload = StagedUpload {
             spool: self.spool.clone(),
             home: self.home.clone(),
             home_path: self.home_path.clone(),
@@ -164,10 +169,13 @@ impl Tree {
             adds: matches!(from, StartAt::End) || progress.origin().base > 0,
             ahead: self.spool.ahead(progress.length, file_length),
             progress,
+            sending,
             replaces,
             quota: None,
             lost: false,
-        }))
+        };
+        upload.send_ahead()?;
+        Ok(Incoming::new(upload))
     }
 
     /// Removes a file, and what waits to be resumed under its name. Of a link, whatever it leads to,

@@ -21,7 +21,7 @@ use crate::{
     ftp::path::VirtualPath,
     gate::upload::Approval,
     storage::{
-        Amount, Error, Home, Publication, Replaced, Result, SpoolFile, Unpublished,
+        Amount, Error, Home, Publication, Replaced, Result, Sending, SpoolFile, Unpublished,
         posix::{pool, retry},
     },
     types::Staged,
@@ -40,6 +40,8 @@ pub struct StagedUpload {
     pub(super) path: VirtualPath,
     pub(super) progress: Progress,
     pub(super) ahead: Ahead,
+    /// The backend, where it takes the upload over while it comes.
+    pub(super) sending: Option<Box<dyn Sending>>,
     /// The length of the file that was there when it began.
     pub(super) replaces: Option<u64>,
     /// Whether it goes on from what was there, and so is no upload to anything else.
@@ -264,10 +266,9 @@ impl StagedUpload {
         self.trim()?;
         let found = match self.home.find(&self.path).await {
             Ok(found) => Some(found),
-            // Its directory may come back.
-            Err(Error::NotFound) => None,
             Err(Error::NotDirectory | Error::DanglingLink) => return Ok(()),
-            Err(error) => return Err(error),
+            // Its directory may come back, and so may an engine that cannot be asked.
+            Err(_) => None,
         };
         pool(move || {
             let (spool, mut progress) = (self.spool, self.progress);
@@ -314,6 +315,7 @@ impl StagedUpload {
         }
         let mut publication = Publication::new(approval, self.file()?, Box::new(self.admission()));
         publication.replace = replace;
+        publication.sending = self.sending.take().filter(|_| *path == self.path);
         publication.replaces = self.replaces.is_some();
         let adds = self.adds && *path == self.path;
         publication.over = adds.then_some(self.progress.origin().identity);
@@ -431,7 +433,16 @@ impl StagedUpload {
                     }
                 };
             self.progress.grown(self.progress.length + written as u64);
+            self.send_ahead()?;
             IoSlice::advance_slices(&mut data, written);
+        }
+    }
+
+    /// Tells the backend of what is there.
+    pub(super) fn send_ahead(&mut self) -> Result<()> {
+        match &mut self.sending {
+            Some(sending) => sending.staged(self.progress.length),
+            None => Ok(()),
         }
     }
 

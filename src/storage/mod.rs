@@ -8,16 +8,23 @@ mod error;
 pub mod local;
 #[doc(hidden)]
 pub mod memory;
+pub mod object;
 pub(crate) mod posix;
 mod publication;
 #[cfg(test)]
 mod tests;
 
-use std::{io, os::fd::BorrowedFd, path::Path, path::PathBuf, sync::Arc, time::SystemTime};
+use std::{
+    io,
+    os::fd::{BorrowedFd, OwnedFd},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 pub use self::{
     error::{Error, OpenError, Result},
-    publication::{Admission, Identity, Publication, Replaced, SpoolFile, Unpublished},
+    publication::{Admission, Identity, Publication, Replaced, Sending, SpoolFile, Unpublished},
 };
 use crate::{
     config,
@@ -77,6 +84,12 @@ pub trait Backend: Send + Sync {
         Ok(true)
     }
 
+    /// Forgets what uploads that nobody goes on with have left in the engine, of so long ago or longer; says how
+    /// many. Any server of those that share the storage may do so.
+    fn expire(&self, _age: Duration) -> BoxFuture<'_, Result<usize>> {
+        Box::pin(async { Ok(0) })
+    }
+
     /// A directory for uploads to wait in where the state directory does not do.
     fn place_beside(&self) -> Option<PathBuf> {
         None
@@ -99,6 +112,11 @@ pub trait Home: Send + Sync {
     /// The file over which an upload to `path` would begin. At the end of a link it is what that leads
     /// to, within the home.
     fn find<'a>(&'a self, path: &'a VirtualPath) -> BoxFuture<'a, Result<Found>>;
+    /// Takes over an upload to `path` while it comes to be in a file of the spool, where the backend gains by
+    /// that. It reads what it is told to be there.
+    fn begin(&self, _path: &VirtualPath, _file: &Arc<OwnedFd>) -> Option<Box<dyn Sending>> {
+        None
+    }
     /// Takes a file over from the spool: it becomes visible at `path`, whole, durable as configured. A
     /// file there is replaced in the same instant, if the publication says so, else that is
     /// [`Error::Exists`].

@@ -1,6 +1,6 @@
 //! The file that a backend is given to publish, and the conditions of that.
 
-use std::{os::fd::OwnedFd, sync::Arc};
+use std::{any::Any, os::fd::OwnedFd, sync::Arc};
 
 use aws_lc_rs::digest;
 use rustix::fs::AtFlags;
@@ -72,6 +72,8 @@ pub struct Publication {
     pub over: Option<Identity>,
     /// Asked for room before the name changes.
     pub admission: Box<dyn Admission>,
+    /// What the backend has sent of it already, where it does so.
+    pub sending: Option<Box<dyn Sending>>,
     /// Whether the file that it replaces may be left in the spool in its place, see [`Replaced`].
     pub leaves: bool,
     // Not for everybody to fill in: it is the gate's.
@@ -88,6 +90,7 @@ impl Publication {
             replaces: false,
             over: None,
             admission,
+            sending: None,
             leaves: false,
             sha256: approval.sha256().map(str::to_owned),
         }
@@ -98,6 +101,16 @@ impl Publication {
     pub fn sha256(&self) -> Option<&str> {
         self.sha256.as_deref()
     }
+}
+
+/// An upload that a backend takes over while it comes, of which nobody sees anything before it is published.
+/// Dropped, it is forgotten there.
+pub trait Sending: Any + Send + Sync {
+    /// Its first bytes, so many, are in the spool and will not change. Does not wait.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`] where the backend takes none of that length.
+    fn staged(&mut self, length: u64) -> Result<()>;
 }
 
 /// Where the file is whose place another one has taken.

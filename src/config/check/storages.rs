@@ -1,11 +1,14 @@
 //! The directories of all storages.
 
-use std::path::Path;
+use std::{ops::RangeInclusive, path::Path};
 
 use super::{
-    super::{Config, NamedStorage},
+    super::{Config, NamedStorage, StorageKind, grants::Service},
     Findings,
 };
+
+/// Bytes of a part.
+const PART_SIZES: RangeInclusive<u64> = 5 << 20..=64 << 20;
 
 /// Looks at the storages of the top level and of all hosts.
 pub(super) fn storages(config: &Config, findings: &mut Findings) {
@@ -40,6 +43,7 @@ pub(super) fn storages(config: &Config, findings: &mut Findings) {
                 }
             }
         }
+        engine(one, findings);
         if storage.file_mode & 0o600 != 0o600 {
             findings.error(
                 one.key("file-mode"),
@@ -52,6 +56,57 @@ pub(super) fn storages(config: &Config, findings: &mut Findings) {
                 "expected 0700 in it: else the server could not enter its own directories",
             );
         }
+    }
+}
+
+/// The keys that one engine needs, and others do not have.
+fn engine(one: &NamedStorage, findings: &mut Findings) {
+    let storage = &one.storage;
+    let local = storage.kind == StorageKind::Local;
+    for (key, is_set) in [
+        ("bucket", storage.bucket.is_some()),
+        ("prefix", storage.prefix.is_some()),
+        ("endpoint", storage.endpoint.is_some()),
+        ("region", storage.region.is_some()),
+        ("account", storage.account.is_some()),
+        ("credentials", storage.credentials.is_some()),
+        ("authorities", storage.authorities.is_some()),
+    ] {
+        if local && is_set {
+            findings.error(one.key(key), "is of no use where `kind` is \"local\"");
+        }
+    }
+    if local {
+        return;
+    }
+    if storage.bucket.as_ref().is_none_or(String::is_empty) {
+        findings.error(
+            one.key("bucket"),
+            "expected the bucket that keeps the files",
+        );
+    }
+    if let Some(prefix) = &storage.prefix
+        && !prefix.trim_matches('/').is_empty()
+        && prefix
+            .trim_matches('/')
+            .split('/')
+            .any(|part| matches!(part, "" | "." | ".."))
+    {
+        findings.error(
+            one.key("prefix"),
+            "expected names with '/' between, none of them empty, \".\" or \"..\"",
+        );
+    }
+    if let Some(endpoint) = &storage.endpoint {
+        let service = endpoint.parse().ok().and_then(|uri| Service::of(&uri));
+        if service.is_none() {
+            let text = "expected a URL of http or https, such as \"https://s3.example.org:9000\"";
+            findings.error(one.key("endpoint"), text);
+        }
+    }
+    if !PART_SIZES.contains(&storage.part_size) {
+        let text = "expected 5MiB to 64MiB: S3 takes no smaller parts, and each is held in memory";
+        findings.error(one.key("part-size"), text);
     }
 }
 
