@@ -26,8 +26,9 @@ use super::{
 
 /// The time for a request without much content, the tries that follow it included.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// Whose upload an object is: a random number, which tells after a lost answer whether it is there.
-const UPLOAD: &str = "portcullis-upload";
+/// Whose upload an object is: a random number, which tells after a lost answer whether it is there. Letters alone, as
+/// Azure's names have no hyphens.
+const UPLOAD: &str = "portcullisupload";
 /// The digest of an object's content, lower-case hexadecimal.
 const SHA256: &str = "sha256";
 
@@ -269,9 +270,14 @@ impl Engine {
             ..PutMultipartOptions::default()
         };
         let path = path(key)?;
+        let id = match soon(self.multipart.create_multipart_opts(&path, options)).await {
+            // Azure knows nothing of an upload before its end.
+            Err(Error::Unsupported) => soon(self.multipart.create_multipart(&path)).await?,
+            begun => begun?,
+        };
         Ok(Multipart {
             key: key.to_owned(),
-            id: soon(self.multipart.create_multipart_opts(&path, options)).await?,
+            id,
             token,
         })
     }
