@@ -76,7 +76,8 @@ pub use server::{
 pub(crate) use source::toml_error;
 pub use stamp::Stamp;
 pub use storage::{
-    LateVerdict, OddNames, PartialListing, State, Storage, StorageKind, UploadDigest, Uploads,
+    LateVerdict, OddNames, PartialListing, Resume, State, Storage, StorageKind, UploadDigest,
+    Uploads,
 };
 pub use tls::{Binding, ClientCertificates, CloseNotify, Identity, Tls, TlsVersion};
 pub use traces::Traces;

@@ -40,6 +40,13 @@ pub struct Storage {
     #[serde(with = "value::Mode")]
     #[default(0o755)]
     pub directory_mode: u32,
+    /// Bytes of all uploads under way and of all broken ones that wait: the latter give way, the one that does
+    /// not fit even so is 452. 0: no limit but the disk's.
+    #[serde(with = "value::Size")]
+    pub staging_size: u64,
+    /// Bytes of all uploads in quarantine: one that does not fit is refused and not kept. 0: no limit.
+    #[serde(with = "value::Size")]
+    pub quarantine_size: u64,
     /// How long a broken upload waits to be resumed.
     #[serde(with = "value::Time")]
     #[default(Duration::from_secs(24 * 3600))]
@@ -84,6 +91,20 @@ pub struct Storage {
     #[serde(with = "value::Size")]
     #[default(8 << 20)]
     pub part_size: u64,
+    /// Where a broken upload to a bucket can be resumed.
+    #[default(Resume::Node)]
+    pub resume: Resume,
+}
+
+/// Where a broken upload to a bucket can be resumed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Resume {
+    /// At the server that it broke at.
+    Node,
+    /// At any server that shares the bucket, also when the first is no more: what comes is put into the bucket
+    /// twice, once to be read again, and copied within the engine.
+    Anywhere,
 }
 
 /// The engine that keeps a storage's files.

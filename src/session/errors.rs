@@ -82,7 +82,7 @@ impl Failure {
 #[must_use]
 pub fn storage(error: &Error) -> Reply {
     let code = match error {
-        Error::NoSpace => 452,
+        Error::NoSpace | Error::Bound(_) => 452,
         Error::Quota | Error::QuotaFiles => 552,
         Error::NameTooLong | Error::Reserved => 553,
         Error::Busy | Error::Changed => 450,

@@ -62,7 +62,9 @@ pub(super) struct Broken<'a> {
 pub(super) fn blame(error: &Error) -> Blame {
     match error {
         Error::Io(_) => Blame::System,
-        Error::NoSpace | Error::Denied | Error::ReadOnly | Error::CrossDevice => Blame::Operator,
+        Error::NoSpace | Error::Bound(_) | Error::Denied | Error::ReadOnly | Error::CrossDevice => {
+            Blame::Operator
+        }
         _ => Blame::Client,
     }
 }
@@ -311,6 +313,7 @@ pub(super) fn cause(error: &Error) -> String {
         Error::Io(error) => error.to_string(),
         Error::Denied => "the server's user may not do that there (file system)".to_owned(),
         Error::NoSpace => "the storage is full".to_owned(),
+        Error::Bound(key) => format!("`{key}` of the storage is reached"),
         Error::Quota => "the account's quota is exceeded".to_owned(),
         Error::QuotaFiles => "the account's quota of files is exceeded".to_owned(),
         Error::ReadOnly => "the storage is mounted read-only".to_owned(),

@@ -363,8 +363,13 @@ impl Upload {
                 };
                 match upload.quarantine(note).await {
                     Ok(name) => kept = Some(name),
-                    Err(error) => line!(error, self.facts, path = self.path.as_str(), %error,
-                        "quarantine failed, the upload is gone"),
+                    Err(error) => line!(
+                        error,
+                        self.facts,
+                        path = self.path.as_str(),
+                        error = journal::cause(&error),
+                        "quarantine failed, the upload is gone"
+                    ),
                 }
             }
             // It could not be decided: the client may come again and go on where it was.

@@ -8,6 +8,7 @@
 
 mod ahead;
 mod copying;
+mod elsewhere;
 mod key;
 mod label;
 mod listing;
@@ -21,6 +22,7 @@ mod quarantine;
 mod quota;
 mod release;
 mod resuming;
+mod room;
 mod slots;
 mod spares;
 mod staged;

@@ -16,6 +16,7 @@ use super::{
     lock::{is_locked, lock},
     names::{Name, label_of},
     origin::Origin,
+    room::Held,
     slots::{Partial, locked},
     staging::{Staging, is_over},
 };
@@ -135,7 +136,9 @@ impl Staging {
                 metadata.size -= 1;
                 rustix::fs::ftruncate(file, metadata.size)?;
             }
+            let held = Held::existing(&self.room, metadata.size);
             let part = Partial {
+                held,
                 label: Label::read(self, &label_of(key), storage, key).map(Arc::new),
                 metadata,
                 origin: left.origin,

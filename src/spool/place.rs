@@ -39,6 +39,8 @@ pub(super) struct Spool {
     partial_size: Option<u64>,
     partial_count: usize,
     pub(super) partial_listing: config::PartialListing,
+    /// Bytes of all uploads in quarantine; 0 is no limit.
+    pub(super) quarantine_size: u64,
     pub(super) usage: Arc<Usage>,
 }
 
@@ -84,10 +86,13 @@ impl Spool {
         usage: Arc<Usage>,
     ) -> Result<Self, OpenError> {
         let quarantine = choice.quarantine(&path)?;
-        let Choice { name, config, .. } = choice;
+        let (name, config) = (choice.name, choice.config);
         let surviving = staging
             .surviving_mode()
             .map_err(|error| no_staging(name, &path, &failed(error, &path)))?;
+        if !choice.startup.is_trial() {
+            staging.room.limit(config.staging_size);
+        }
         Ok(Self {
             name: name.to_owned(),
             staging,
@@ -102,6 +107,7 @@ impl Spool {
             partial_size: config.partial_size,
             partial_count: config.partial_count,
             partial_listing: config.partial_listing,
+            quarantine_size: config.quarantine_size,
             usage,
         })
     }

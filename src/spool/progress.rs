@@ -17,6 +17,7 @@ use super::{
     label::Label,
     names::{COPY, NEW, SPARE, label_of},
     origin::Origin,
+    room::Held,
     slots::{Partial, locked},
     spares::{LONGEST, Spare},
     staging::Staging,
@@ -117,6 +118,7 @@ impl Claim {
     ) -> Result<Progress> {
         let name = self.new_name(COPY, &origin);
         let mut progress = self.create_as(name, mode, origin)?;
+        progress.held = progress.claim.staging.hold(origin.base)?;
         progress.length = origin.base;
         progress.staged.store(origin.base, Relaxed);
         progress.copying = Copying::start(of, progress.file.clone(), origin.base)?;
@@ -173,6 +175,7 @@ impl Claim {
             copying: None,
             origin,
             whole: false,
+            held: Held::existing(&self.staging.room, length),
             name: Some(name),
             claim: self,
         }
@@ -232,10 +235,13 @@ impl Claim {
             &self.staging.directory,
             &name,
         )?;
-        slots.waiting.remove(&self.key);
+        let held = slots.waiting.remove(&self.key).map(|part| part.held);
         drop(slots);
         self.labelled = true;
-        let progress = self.begin(file.into(), length, None, name, origin);
+        let mut progress = self.begin(file.into(), length, None, name, origin);
+        if let Some(held) = held {
+            progress.held = held;
+        }
         if length < available {
             rustix::fs::ftruncate(&*progress.file, length)?;
         }
@@ -266,6 +272,8 @@ pub(super) struct Progress {
     copying: Option<Copying>,
     /// All bytes have come.
     whole: bool,
+    /// Its bytes.
+    held: Held,
     name: Option<String>,
     claim: Claim,
 }
@@ -322,6 +330,7 @@ impl Progress {
     /// It has got another name, elsewhere, and is no upload any more.
     pub(super) fn moved(&mut self) {
         self.name = None;
+        drop(self.held.take());
         self.claim.release();
     }
 
@@ -360,8 +369,17 @@ impl Progress {
             let spare = Spare { name, length };
             self.claim.staging.keep_spare(self.claim.key, spare);
         }
+        drop(self.held.take());
         // One that is too long keeps its name, and goes with this.
         self.claim.release();
+    }
+
+    /// The file is to have `length` bytes.
+    ///
+    /// # Errors
+    /// Where staging may not hold so many.
+    pub(super) fn hold(&mut self, length: u64) -> Result<()> {
+        self.held.grow(length)
     }
 
     /// The file has `length` bytes by now.
@@ -380,6 +398,15 @@ impl Progress {
             self.length -= 1;
         }
         Ok(())
+    }
+
+    /// Whether it has anything of its own, belongs to what was found, and is the latest attempt.
+    pub(super) fn is_worth_keeping(&self, found: Option<&Found>) -> bool {
+        let active = locked(&self.claim.staging.slots);
+        let active = active.active.get(&self.claim.key);
+        self.length > self.origin.base
+            && found.is_none_or(|found| Origin::fits(Some(self.origin), found))
+            && active.is_some_and(|active| active.latest == self.claim.attempt)
     }
 
     /// Makes it the part that waits, if it belongs to what was found there. One that has nothing of
@@ -401,6 +428,7 @@ impl Progress {
             label: Some(self.claim.label.clone()),
             metadata: describe(&facts(&*self.file)?),
             origin: Some(self.origin),
+            held: self.held.take(),
         };
         let mut slots = locked(&staging.slots);
         let active = slots.active.get(&key);

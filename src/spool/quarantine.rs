@@ -28,7 +28,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{place::Spool, progress::Progress, staging::Staging};
+use super::{place::Spool, progress::Progress, room::Held, staging::Staging};
 use crate::{
     ftp::metadata::Kind,
     storage::{
@@ -113,6 +113,8 @@ pub(super) fn put(
     mut note: QuarantineInfo,
 ) -> Result<String> {
     let staging = &spool.staging;
+    let _coming = Held::existing(&staging.quarantining, upload.length);
+    check(spool)?;
     let quarantine = open(&spool.quarantine)?;
     let now = jiff::Timestamp::now();
     let id = format!(
@@ -150,6 +152,19 @@ pub(super) fn put(
     let mut beside = File::from(beside);
     beside.write_all(format!("{text}\n").as_bytes())?;
     Ok(id)
+}
+
+/// There is room for what is on its way into quarantine.
+fn check(spool: &Spool) -> Result<()> {
+    if spool.quarantine_size == 0 {
+        return Ok(());
+    }
+    let there: u64 = list(spool)?.iter().map(|held| held.size).sum();
+    let all = there.saturating_add(spool.staging.quarantining.held());
+    match all > spool.quarantine_size {
+        true => Err(Error::Bound("quarantine-size")),
+        false => Ok(()),
+    }
 }
 
 /// Gives a file another place, on another file system by a copy that appears whole.

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{key::Key, label::Label, names::part_name, origin::Origin};
+use super::{key::Key, label::Label, names::part_name, origin::Origin, room::Held};
 use crate::{ftp::metadata::Metadata, types::UserId};
 
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -72,6 +72,8 @@ pub(super) struct Partial {
     pub(super) metadata: Metadata,
     /// The file, or nothing, that it began over; an older version did not note it.
     pub(super) origin: Option<Origin>,
+    /// Its bytes.
+    pub(super) held: Held,
 }
 
 impl Partial {

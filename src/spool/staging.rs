@@ -18,6 +18,7 @@ use super::{
     key::Key,
     lock::LOCK,
     names::{RELEASE, label_of},
+    room::Room,
     slots::{Slots, locked},
     spares::{Spare, Spares},
 };
@@ -32,6 +33,10 @@ pub(super) struct Staging {
     /// Whether files in it have security labels.
     pub(super) labels: bool,
     pub(super) allocates: Allocates,
+    /// The bytes of its uploads.
+    pub(super) room: Arc<Room>,
+    /// Those that are on their way into quarantine.
+    pub(super) quarantining: Arc<Room>,
     /// Whether it is a running server's, which a trial leaves alone.
     pub(super) in_use: bool,
     /// Let go when it is closed; a trial has none.
@@ -47,6 +52,8 @@ impl Staging {
             slots: Mutex::default(),
             spares: Mutex::default(),
             counter: AtomicU64::new(0),
+            room: Arc::default(),
+            quarantining: Arc::default(),
             in_use,
             _lock: lock,
         }

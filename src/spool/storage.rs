@@ -147,7 +147,8 @@ impl Storage {
             files => files?,
         };
         let capabilities = self.backend.capabilities();
-        let tree = Tree::new(&self.spool, files, capabilities, home, owner);
+        let keeper = self.backend.keeper();
+        let tree = Tree::new(&self.spool, files, capabilities, keeper, home, owner);
         Ok(Arc::new(tree))
     }
 

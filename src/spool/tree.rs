@@ -3,6 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::SystemTime};
 
 use super::{
+    elsewhere::{self, Note},
     key::Key,
     label::Label,
     listing::WithParts,
@@ -18,7 +19,10 @@ use crate::{
         metadata::{Metadata, Partial},
         path::VirtualPath,
     },
-    storage::{Amount, Capabilities, Content, Error, Home, Listing, Result, Wanted, posix::pool},
+    storage::{
+        Amount, Capabilities, Content, Error, Home, Keeper, Listing, Noted, Result, Wanted,
+        posix::pool,
+    },
     types::UserId,
 };
 
@@ -27,6 +31,8 @@ pub struct Tree {
     spool: Arc<Spool>,
     home: Arc<dyn Home>,
     capabilities: Capabilities,
+    /// Of uploads that other servers may go on with.
+    keeper: Option<Arc<dyn Keeper>>,
     /// The home from the storage's root on; empty if it is the root.
     home_path: Box<str>,
     owner: UserId,
@@ -37,6 +43,7 @@ impl Tree {
         spool: &Arc<Spool>,
         home: Arc<dyn Home>,
         capabilities: Capabilities,
+        keeper: Option<Arc<dyn Keeper>>,
         path: &VirtualPath,
         owner: &UserId,
     ) -> Self {
@@ -44,6 +51,7 @@ impl Tree {
             spool: spool.clone(),
             home,
             capabilities,
+            keeper,
             home_path: home_path(path),
             owner: owner.clone(),
         }
@@ -101,17 +109,29 @@ impl Tree {
     pub async fn partial(&self, path: &VirtualPath) -> Result<Option<Metadata>> {
         let staging = &self.spool.staging;
         staging.told(|| self.key(path));
-        let Some(key) = staging.waits(|| self.key(path)) else {
-            return Ok(None);
+        let kept = match &self.keeper {
+            Some(keeper) => elsewhere::find(&**keeper, &self.spool.name, self.key(path)).await?,
+            None => None,
         };
+        let waits = staging.waits(|| self.key(path));
+        if kept.is_none() && waits.is_none() {
+            return Ok(None);
+        }
         let found = match self.home.find(path).await {
             Err(Error::NotFound | Error::NotDirectory | Error::DanglingLink | Error::Reserved) => {
                 return Ok(None);
             }
             found => found?,
         };
-        let part = staging.fresh(key, &found)?;
-        Ok(part.map(|(metadata, _)| Metadata {
+        let part = match (kept, waits) {
+            (Some((left, note)), _) => {
+                let fits = note.origin().is_some() && Origin::fits(note.origin(), &found);
+                fits.then(|| elsewhere::described(&left))
+            }
+            (None, Some(key)) => staging.fresh(key, &found)?.map(|(metadata, _)| metadata),
+            (None, None) => None,
+        };
+        Ok(part.map(|metadata| Metadata {
             partial: Some(Partial {
                 size: metadata.size,
                 modified: metadata.modified,
@@ -138,16 +158,19 @@ impl Tree {
         let (staging, mode) = (&self.spool.staging, self.spool.created_mode);
         let key = self.key(path);
         let label = Arc::new(Label::new(&self.owner, &self.home_path, path.as_str()));
-        let mut file_length = 0;
+        let (mut file_length, mut left) = (0, None);
         let progress = if matches!(from, StartAt::Start | StartAt::Offset(0)) {
-            let claim = Claim::new(staging, key, label, false)?;
+            let claim = Claim::new(staging, key, label.clone(), false)?;
             staging.forget(|| key)?;
             staging.told(|| key);
             let (progress, length) = claim.create_over(mode, Origin::new(&found))?;
             file_length = length;
             progress
         } else {
-            let claim = Claim::new(staging, key, label, true)?;
+            let claim = Claim::new(staging, key, label.clone(), true)?;
+            if let Some(keeper) = &self.keeper {
+                left = elsewhere::bring(&**keeper, staging, &self.spool.name, key).await?;
+            }
             match pool(move || resume(claim, &found, from, mode)).await? {
                 Resumed::Here(progress) => progress,
                 Resumed::ByCopy(claim, origin) => {
@@ -158,7 +181,15 @@ impl Tree {
         };
         // What is copied comes behind what is written.
         let sending = match progress.copied() {
-            None => self.home.begin(path, &progress.file),
+            None => {
+                let noted = Noted {
+                    name: key.digits(),
+                    note: Note::new(&label, progress.origin()).text(),
+                    left,
+                    length: progress.length,
+                };
+                self.home.begin(path, &progress.file, &noted)
+            }
             Some(_) => None,
         };
         let mut upload = StagedUpload {
@@ -196,7 +227,11 @@ impl Tree {
         }
         let forgotten = match removed {
             Ok(_) | Err(Error::NotFound) if waits => {
-                self.spool.staging.forget(|| self.key(path))?
+                let here = self.spool.staging.forget(|| self.key(path))?;
+                if let Some(keeper) = &self.keeper {
+                    keeper.forget(&self.key(path).digits()).await?;
+                }
+                here || self.keeper.is_some()
             }
             _ => false,
         };

@@ -118,7 +118,7 @@ impl Incoming {
     /// Appends.
     ///
     /// # Errors
-    /// [`Error::NoSpace`], [`Error::Quota`] and those of the disk.
+    /// [`Error::NoSpace`], [`Error::Bound`], [`Error::Quota`] and those of the disk.
     // On this thread: it copies into the page cache, which costs less than handing it over.
     pub async fn write(&mut self, data: &mut [IoSlice<'_>]) -> Result<()> {
         self.0.progress.check_copy()?;
@@ -270,6 +270,14 @@ impl StagedUpload {
             // Its directory may come back, and so may an engine that cannot be asked.
             Err(_) => None,
         };
+        if let Some(sending) = self.sending.take()
+            && self.progress.is_worth_keeping(found.as_ref())
+        {
+            self.progress.shorten()?;
+            if let Some(kept) = sending.keep(self.progress.length) {
+                return kept.await;
+            }
+        }
         pool(move || {
             let (spool, mut progress) = (self.spool, self.progress);
             let owner = progress.label().user();
@@ -413,6 +421,9 @@ impl StagedUpload {
             self.trim()?;
             self.progress.is_new()?;
         }
+        while let Err(error) = self.progress.hold(end) {
+            self.make_space(error).await?;
+        }
         self.ahead.writes(&self.progress.file, length, end);
         loop {
             // Empty slices at the front go away too.
@@ -446,21 +457,21 @@ impl StagedUpload {
         }
     }
 
-    /// Where the disk is full, what waits to be resumed gives way.
+    /// Where the disk is full, or as much of it as the server may have, what waits to be resumed gives way.
     async fn make_space(&self, error: Error) -> Result<()> {
-        if !matches!(error, Error::NoSpace) {
-            return Err(error);
-        }
-        if self.spool.staging.drop_spares(None) {
-            return Ok(());
-        }
+        let full = match error {
+            Error::NoSpace if self.spool.staging.drop_spares(None) => return Ok(()),
+            Error::NoSpace => "the disk is full".to_owned(),
+            Error::Bound(key) => format!("`{key}` is reached"),
+            error => return Err(error),
+        };
         let staging = self.spool.staging.clone();
         match pool(move || staging.forget_one()).await? {
             Some(size) => {
                 tracing::warn!(
                     size,
                     storage = self.spool.name.as_str(),
-                    "the disk is full: a broken upload was removed, the oldest of the user who has most"
+                    "{full}: a broken upload was removed, the oldest of the user who has most"
                 );
                 Ok(())
             }

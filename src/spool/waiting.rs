@@ -16,6 +16,7 @@ use super::{
     key::Key,
     label::Label,
     origin::Origin,
+    room::Held,
     slots::{Partial, locked},
     staging::{Staging, is_over},
 };
@@ -147,6 +148,17 @@ impl Staging {
             };
             drop(slots);
             removed += usize::from(self.forget_if(key, |_| true)?);
+        }
+    }
+
+    /// Room for so many bytes, for which parts give way.
+    pub(super) fn hold(&self, bytes: u64) -> Result<Held> {
+        let mut held = Held::existing(&self.room, 0);
+        loop {
+            match held.grow(bytes) {
+                Ok(()) => return Ok(held),
+                Err(error) => self.forget_one()?.ok_or(error)?,
+            };
         }
     }
 

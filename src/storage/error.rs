@@ -35,6 +35,8 @@ pub enum Error {
     Reserved,
     /// The disk, or the file system's own quota, is full.
     NoSpace,
+    /// No more may be kept on the server's own disk, as this key of the storage says.
+    Bound(&'static str),
     /// The account's quota of files is exceeded.
     QuotaFiles,
     /// The account's quota of bytes is exceeded.
@@ -97,7 +99,7 @@ impl fmt::Display for Error {
                 );
             }
             Self::Reserved => "Names that begin so stand for names that cannot be shown",
-            Self::NoSpace => "No space left",
+            Self::NoSpace | Self::Bound(_) => "No space left",
             Self::Quota => "The quota is exceeded",
             Self::QuotaFiles => "The quota of files is exceeded",
             Self::ReadOnly => "The file system is read-only",

@@ -15,6 +15,7 @@ mod publication;
 mod tests;
 
 use std::{
+    any::Any,
     io,
     os::fd::{BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
@@ -84,6 +85,11 @@ pub trait Backend: Send + Sync {
         Ok(true)
     }
 
+    /// Keeps broken uploads where every server of the storage finds them, if it is to.
+    fn keeper(&self) -> Option<Arc<dyn Keeper>> {
+        None
+    }
+
     /// Forgets what uploads that nobody goes on with have left in the engine, of so long ago or longer; says how
     /// many. Any server of those that share the storage may do so.
     fn expire(&self, _age: Duration) -> BoxFuture<'_, Result<usize>> {
@@ -94,6 +100,41 @@ pub trait Backend: Send + Sync {
     fn place_beside(&self) -> Option<PathBuf> {
         None
     }
+}
+
+/// Keeps broken uploads where every server of a storage finds them. They are named by the spool.
+pub trait Keeper: Send + Sync {
+    /// The one of a name.
+    fn find<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Left>>>;
+    /// Writes what is there of one into a file. There may be more than its length.
+    fn fetch<'a>(&'a self, left: &'a Left, into: Arc<OwnedFd>) -> BoxFuture<'a, Result<()>>;
+    /// Removes the one of a name.
+    fn forget<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<()>>;
+}
+
+/// A broken upload that a [`Keeper`] has.
+#[derive(Clone)]
+pub struct Left {
+    /// The note of the spool that began it.
+    pub note: String,
+    /// Bytes of it that can be gone on from.
+    pub length: u64,
+    /// When the last of them came.
+    pub modified: SystemTime,
+    /// Whatever the keeper knows of it.
+    pub state: Arc<dyn Any + Send + Sync>,
+}
+
+/// An upload that begins, or goes on, as a [`Keeper`] is to know it.
+pub struct Noted {
+    /// Its name, which is that of no other one of the storage.
+    pub name: String,
+    /// Whatever the spool wants to know again.
+    pub note: String,
+    /// The broken one that it goes on from.
+    pub left: Option<Left>,
+    /// Bytes that it goes on from.
+    pub length: u64,
 }
 
 /// The files beneath one directory of a backend.
@@ -114,7 +155,12 @@ pub trait Home: Send + Sync {
     fn find<'a>(&'a self, path: &'a VirtualPath) -> BoxFuture<'a, Result<Found>>;
     /// Takes over an upload to `path` while it comes to be in a file of the spool, where the backend gains by
     /// that. It reads what it is told to be there.
-    fn begin(&self, _path: &VirtualPath, _file: &Arc<OwnedFd>) -> Option<Box<dyn Sending>> {
+    fn begin(
+        &self,
+        _path: &VirtualPath,
+        _file: &Arc<OwnedFd>,
+        _noted: &Noted,
+    ) -> Option<Box<dyn Sending>> {
         None
     }
     /// Takes a file over from the spool: it becomes visible at `path`, whole, durable as configured. A

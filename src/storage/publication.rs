@@ -6,7 +6,7 @@ use aws_lc_rs::digest;
 use rustix::fs::AtFlags;
 
 use super::error::{Error, Result};
-use crate::gate::upload::Approval;
+use crate::{gate::upload::Approval, types::BoxFuture};
 
 /// A digest of what tells a version of what lies at a path from any other: of a local file its device,
 /// inode, size and times, of an object its tag.
@@ -111,6 +111,12 @@ pub trait Sending: Any + Send + Sync {
     /// # Errors
     /// [`Error::NoSpace`] where the backend takes none of that length.
     fn staged(&mut self, length: u64) -> Result<()>;
+
+    /// Keeps so many bytes where any server of the storage finds them, by a [`Keeper`](super::Keeper). None where
+    /// the backend has no such place.
+    fn keep(self: Box<Self>, _length: u64) -> Option<BoxFuture<'static, Result<()>>> {
+        None
+    }
 }
 
 /// Where the file is whose place another one has taken.

@@ -245,3 +245,28 @@ fn status_tells_which_uploads_wait_to_be_resumed() {
     assert_eq!(status["uploads"][0]["path"], "/alice/half");
     assert_eq!(status["uploads"][0]["size"], 10);
 }
+
+#[test]
+fn an_upload_that_does_not_fit_is_refused_and_gone() {
+    let server = server(|setup| setup.set("storage.default.quarantine-size", "10"));
+    let mut client = server.login();
+    for name in ["quarantine-1", "quarantine-2"] {
+        client
+            .store(&format!("STOR {name}"), b"7 bytes")
+            .expect(550);
+        assert!(!server.home().join(name).exists());
+        client.send(&format!("SIZE {name}")).expect(550);
+    }
+    let all = listed(&server);
+    assert_eq!(all.len(), 1);
+    assert_eq!(all[0]["path"], "/quarantine-1");
+    eventually("the log says so", || {
+        server
+            .log()
+            .contains("`quarantine-size` of the storage is reached")
+    });
+    let (status, said) = ask(&server, &["delete", all[0]["id"].as_str().unwrap()]);
+    assert_eq!(status, 0, "{said}");
+    client.store("STOR quarantine-3", b"7 bytes").expect(550);
+    assert_eq!(listed(&server).len(), 1);
+}

@@ -67,7 +67,7 @@ impl Uploader<'_> {
         let name = format!("{}-{file}", self.number);
         let cut = round % 7 == 6 && !bad && length > 1000;
         let client = self.client();
-        client.write(&format!("EPSV\r\nSTOR {name}\r\n"));
+        client.write(format!("EPSV\r\nSTOR {name}\r\n"));
         let opened = client.reply();
         assert_eq!(opened.code, 229);
         let port = opened.text().split('|').nth(3).unwrap().parse().unwrap();
@@ -107,7 +107,7 @@ impl Uploader<'_> {
         let client = self.client();
         let size = client.send(&format!("SIZE {name}"));
         let partial = size.code == 213 && client.send(&format!("MLST {name}")).code == 451;
-        client.write(&format!("EPSV\r\nRETR {name}\r\n"));
+        client.write(format!("EPSV\r\nRETR {name}\r\n"));
         let port = client
             .reply()
             .text()

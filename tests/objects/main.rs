@@ -10,6 +10,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod anywhere;
+mod azure;
+mod balanced;
 mod check;
 mod conditions;
 mod engine;

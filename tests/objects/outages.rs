@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
     engine::{Engine, holds},
-    support::{USER, content},
+    support::{USER, content, eventually},
 };
 
 /// A client is told within this, whatever the engine does.
@@ -98,6 +98,10 @@ fn an_engine_that_hangs_holds_up_nobody_for_long() {
     client.store("STOR file", b"content").expect(226);
     let process = Pid::from_raw(i32::try_from(engine.id()).unwrap()).unwrap();
     kill_process(process, Signal::STOP).unwrap();
+    let state = format!("/proc/{}/stat", engine.id());
+    eventually("it hangs", || {
+        fs::read_to_string(&state).unwrap().contains(") T ")
+    });
     let begun = Instant::now();
     client.send("SIZE file").expect(451);
     assert!(begun.elapsed() < SOON);

@@ -731,6 +731,11 @@ impl Server {
         kill_process(id, Signal::TERM).unwrap();
     }
 
+    /// Ends it at once, as a machine that loses its power.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+    }
+
     /// Waits until it has ended.
     #[track_caller]
     pub fn wait(&mut self) -> ExitStatus {

@@ -14,6 +14,7 @@
 mod support;
 
 mod appended;
+mod bounds;
 mod cut;
 mod failures;
 mod killed;

@@ -3,7 +3,7 @@
 use std::{ops::RangeInclusive, path::Path};
 
 use super::{
-    super::{Config, NamedStorage, StorageKind, grants::Service},
+    super::{Config, NamedStorage, Resume, StorageKind, grants::Service},
     Findings,
 };
 
@@ -75,6 +75,10 @@ fn engine(one: &NamedStorage, findings: &mut Findings) {
         if local && is_set {
             findings.error(one.key(key), "is of no use where `kind` is \"local\"");
         }
+    }
+    if storage.resume == Resume::Anywhere && storage.kind != StorageKind::S3 {
+        let text = "\"anywhere\" is for `kind = \"s3\"`: other engines are not asked to copy parts";
+        findings.error(one.key("resume"), text);
     }
     if local {
         return;

@@ -6,6 +6,7 @@
 )]
 
 mod attributes;
+mod bounds;
 mod changes;
 mod confinement;
 mod links;

@@ -241,25 +241,35 @@ impl Engine {
         }
     }
 
+    /// Puts an object whole, over whatever lies there, and says its tag.
+    pub(super) async fn put_tagged(&self, key: &str, content: Bytes) -> Result<String> {
+        let payload = PutPayload::from_bytes(content);
+        let put = self.store.put(&path(key)?, payload).await?;
+        put.e_tag
+            .ok_or_else(|| Error::Io(io::Error::other("the engine gives objects no tags")))
+    }
+
     /// After a failure: no failure if the object has come to be there all the same, as when an answer was lost.
     async fn or_is_there(&self, key: &str, token: &str, error: Error) -> Result<()> {
         if matches!(error, Error::Unsupported | Error::Denied) {
             return Err(error);
         }
+        match self.token_of(key).await {
+            Ok(Some((_, its))) if its == token => Ok(()),
+            _ => Err(error),
+        }
+    }
+
+    /// The object of a key, and whose upload it is.
+    async fn token_of(&self, key: &str) -> Result<Option<(Object, String)>> {
         let options = GetOptions {
             head: true,
             ..GetOptions::default()
         };
-        match soon(self.store.get_opts(&path(key)?, options)).await {
-            Ok(found) => {
-                let its = found.attributes.get(&Attribute::Metadata(UPLOAD.into()));
-                match its.is_some_and(|its| its.as_ref() == token) {
-                    true => Ok(()),
-                    false => Err(error),
-                }
-            }
-            Err(_) => Err(error),
-        }
+        let found = soon(self.store.get_opts(&path(key)?, options)).await?;
+        let token = found.attributes.get(&Attribute::Metadata(UPLOAD.into()));
+        let token = token.map(|token| token.as_ref().to_owned());
+        Ok(token.map(|token| (Object::from(found.meta), token)))
     }
 
     /// Begins an upload in parts.
@@ -333,26 +343,48 @@ impl Engine {
         .await
     }
 
-    /// Copies an object within the engine. Without `replace`, only to where nothing lies.
-    pub(super) async fn copy(&self, from: &str, to: &str, replace: bool) -> Result<()> {
-        let mode = match replace {
-            true => CopyMode::Overwrite,
-            false => CopyMode::Create,
+    /// Copies an object within the engine, and says which one the copy is. Without `replace`, only to where nothing
+    /// lies.
+    pub(super) async fn copy(&self, from: &Object, to: &str, replace: bool) -> Result<Object> {
+        let copied = match &self.s3 {
+            Some(s3) => s3.copy(from, to, replace).await.map(Some),
+            None => {
+                let mode = match replace {
+                    true => CopyMode::Overwrite,
+                    false => CopyMode::Create,
+                };
+                let options = CopyOptions::new().with_mode(mode);
+                let (from, to) = (path(&from.key)?, path(to)?);
+                let copied = self.store.copy_opts(&from, &to, options).await;
+                copied.map(|()| None).map_err(Error::from)
+            }
         };
-        if let Some(s3) = &self.s3 {
-            return s3.copy(from, to, replace).await;
+        let tag = match copied {
+            Ok(tag) => tag,
+            // The answer to an earlier try may have been lost.
+            Err(error) => match (self.token_of(&from.key).await, self.token_of(to).await) {
+                (Ok(Some((_, token))), Ok(Some((copy, its)))) if token == its => return Ok(copy),
+                _ => return Err(error),
+            },
+        };
+        Ok(Object::new(to.to_owned(), from.size, from.modified, tag))
+    }
+
+    /// Removes this version of an object: one that has taken its place stays, where the engine can tell them apart.
+    pub(super) async fn delete_version(&self, object: &Object) -> Result<()> {
+        match (&self.s3, &object.tag) {
+            (Some(s3), Some(tag)) => match soon(s3.delete(&object.key, Some(tag))).await {
+                Err(Error::Changed) => Ok(()),
+                removed => removed,
+            },
+            _ => self.delete(&object.key).await,
         }
-        let options = CopyOptions::new().with_mode(mode);
-        Ok(self
-            .store
-            .copy_opts(&path(from)?, &path(to)?, options)
-            .await?)
     }
 
     /// Removes an object.
     pub(super) async fn delete(&self, key: &str) -> Result<()> {
         match &self.s3 {
-            Some(s3) => soon(s3.delete(key)).await,
+            Some(s3) => soon(s3.delete(key, None)).await,
             None => soon(self.store.delete(&path(key)?)).await,
         }
     }

@@ -7,13 +7,12 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use futures_util::{StreamExt, TryStreamExt, stream};
-
 use super::{
     super::{
-        Amount, Content, Error, Found, Home, Identity, Listing, Publication, Replaced, Result,
-        Sending, Unpublished, Wanted,
+        Amount, Content, Error, Found, Home, Identity, Listing, Noted, Publication, Replaced,
+        Result, Sending, Unpublished, Wanted,
     },
+    chunks::ChunkStore,
     content::ObjectContent,
     engine::{Engine, Object, Page},
     key::Keys,
@@ -28,13 +27,6 @@ use crate::{
     types::BoxFuture,
 };
 
-/// The most that S3 copies in one request, in bytes.
-const LARGEST_COPY: u64 = 5 << 30;
-/// The most objects of a directory that gets another name: each of them is copied, and one that is lost on the
-/// way is seen at both places.
-const MOST_RENAMED: usize = 1000;
-/// So many of them at once.
-const AT_ONCE: usize = 8;
 /// A directory is taken to be there for so long after it was seen: what it holds is looked at each time.
 const KNOWN: Duration = Duration::from_secs(10);
 /// The most directories of which that is kept.
@@ -58,6 +50,8 @@ pub(super) struct ObjectHome {
     pub(super) engine: Arc<Engine>,
     pub(super) keys: Keys,
     pub(super) part_size: usize,
+    /// The place of broken uploads, where these are resumable anywhere.
+    chunks: Option<ChunkStore>,
     /// Directories, and when they were seen.
     known: Mutex<HashMap<String, Instant>>,
     /// The last look at what is not there, for the upload that it was the first question of.
@@ -94,17 +88,23 @@ pub(super) fn nothing() -> Identity {
 }
 
 impl ObjectHome {
-    pub(super) fn new(engine: Arc<Engine>, keys: Keys, part_size: usize) -> Self {
+    pub(super) fn new(
+        engine: Arc<Engine>,
+        keys: Keys,
+        part_size: usize,
+        chunks: Option<ChunkStore>,
+    ) -> Self {
         Self {
             engine,
             keys,
             part_size,
+            chunks,
             known: Mutex::default(),
             missed: Mutex::default(),
         }
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
+    pub(super) fn known(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -185,7 +185,7 @@ impl ObjectHome {
     }
 
     /// Whatever lies at a path, whose directory must be there.
-    async fn look(&self, path: &VirtualPath) -> Result<Found> {
+    pub(super) async fn look(&self, path: &VirtualPath) -> Result<Found> {
         let (key, directory) = (self.keys.file(path)?, self.keys.directory(path)?);
         let missed = self.missed().take();
         let missed = missed.filter(|(missed, at)| *missed == key && at.elapsed() < MISSED);
@@ -216,70 +216,6 @@ impl ObjectHome {
             }),
             false => Err(Error::NotFound),
         }
-    }
-
-    async fn rename_file(&self, object: &Object, to: &VirtualPath, replace: bool) -> Result<()> {
-        match self.look(to).await?.entry {
-            None => {}
-            Some((Kind::File, _)) if replace => {}
-            Some((Kind::Directory, _)) if replace => return Err(Error::IsDirectory),
-            Some(_) => return Err(Error::Exists),
-        }
-        if object.size > LARGEST_COPY {
-            return Err(Error::Unsupported);
-        }
-        let to = self.keys.file(to)?;
-        match self.engine.copy(&object.key, &to, replace).await {
-            Err(Error::Changed) => return Err(Error::Exists),
-            copied => copied?,
-        }
-        self.engine.delete(&object.key).await
-    }
-
-    async fn rename_directory(&self, from: &VirtualPath, to: &VirtualPath) -> Result<()> {
-        if self.look(to).await?.entry.is_some() {
-            return Err(Error::Exists);
-        }
-        let (old, new) = (self.keys.directory(from)?, self.keys.directory(to)?);
-        let page = self
-            .engine
-            .page(&old, true, Some(MOST_RENAMED), None)
-            .await?;
-        let large = |object: &Object| object.size > LARGEST_COPY;
-        if page.next.is_some() || page.objects.iter().any(large) {
-            return Err(Error::Unsupported);
-        }
-        let places = page.objects.into_iter().filter_map(|object| {
-            let moved = format!("{new}{}", object.key.strip_prefix(&old)?);
-            Some((object.key, moved))
-        });
-        let (mut directories, files): (Vec<_>, Vec<_>) =
-            places.partition(|(from, _)| from.ends_with('/'));
-        self.known().clear();
-        let copied = async {
-            for (_, to) in &directories {
-                self.engine.make_directory(to).await?;
-            }
-            stream::iter(&files)
-                .map(Ok)
-                .try_for_each_concurrent(AT_ONCE, |(from, to)| self.engine.copy(from, to, false))
-                .await
-        };
-        let copied = copied.await;
-        let gone = |(from, to): &(String, String)| match copied {
-            Ok(()) => from.clone(),
-            Err(_) => to.clone(),
-        };
-        let removed = stream::iter(files.iter().map(gone))
-            .map(Ok)
-            .try_for_each_concurrent(AT_ONCE, |key| async move { self.engine.delete(&key).await })
-            .await;
-        // From the innermost on, as some engines keep them as directories.
-        directories.reverse();
-        for key in directories.iter().map(gone) {
-            self.engine.delete(&key).await?;
-        }
-        copied.and(removed)
     }
 
     async fn pages(&self, mut each: impl FnMut(Page) + Send) -> Result<()> {
@@ -330,7 +266,7 @@ impl Home for ObjectHome {
                 });
             }
             self.knows(prefix.clone());
-            let listing = ObjectListing::new(self.engine.clone(), prefix, first);
+            let listing = ObjectListing::new(self.engine.clone(), self.keys.clone(), prefix, first);
             Ok(Box::new(listing) as Box<dyn Listing>)
         })
     }
@@ -360,9 +296,18 @@ impl Home for ObjectHome {
         })
     }
 
-    fn begin(&self, path: &VirtualPath, file: &Arc<OwnedFd>) -> Option<Box<dyn Sending>> {
+    fn begin(
+        &self,
+        path: &VirtualPath,
+        file: &Arc<OwnedFd>,
+        noted: &Noted,
+    ) -> Option<Box<dyn Sending>> {
         let key = self.keys.file(path).ok()?;
-        let parts = Parts::begin(&self.engine, key, file, self.part_size);
+        if let Some(chunks) = &self.chunks {
+            let chunks = chunks.begin(noted, file, self.part_size).ok()?;
+            return Some(Box::new(chunks));
+        }
+        let parts = Parts::begin(&self.engine, &key, file, self.part_size);
         Some(Box::new(parts))
     }
 
@@ -458,7 +403,10 @@ impl Home for ObjectHome {
         Box::pin(async {
             let mut all = Amount::default();
             self.pages(|page| {
-                for object in page.objects.iter().filter(|object| !is_marker(&object.key)) {
+                let objects = page.objects.iter();
+                let files = objects
+                    .filter(|object| !is_marker(&object.key) && !self.keys.is_hidden(&object.key));
+                for object in files {
                     all = all.plus(Amount::file(object.size));
                 }
             })

@@ -1,5 +1,7 @@
 //! The keys of objects.
 
+use std::sync::Arc;
+
 use super::super::{Error, Result};
 use crate::ftp::path::VirtualPath;
 
@@ -7,22 +9,27 @@ use crate::ftp::path::VirtualPath;
 const LONGEST: usize = 1024;
 /// An empty object that stands for the directory that it lies in, where a key cannot end in a slash.
 pub(super) const MARKER: &str = ".portcullis-directory";
+/// The directory, right behind the storage's prefix, that no path leads to.
+const HIDDEN: &str = ".portcullis";
 
 /// The keys of what lies beneath a directory.
 #[derive(Clone, Debug)]
 pub(super) struct Keys {
     /// What all of them begin with: empty, or with a slash at its end.
     prefix: String,
+    /// Of the whole storage: the directory that no path leads to.
+    hidden: Arc<str>,
 }
 
 impl Keys {
     pub(super) fn new(prefix: &str) -> Self {
-        let prefix = prefix.trim_matches('/');
+        let prefix = match prefix.trim_matches('/') {
+            "" => String::new(),
+            prefix => format!("{prefix}/"),
+        };
         Self {
-            prefix: match prefix.is_empty() {
-                true => String::new(),
-                false => format!("{prefix}/"),
-            },
+            hidden: format!("{prefix}{HIDDEN}").into(),
+            prefix,
         }
     }
 
@@ -30,6 +37,7 @@ impl Keys {
     pub(super) fn beneath(&self, path: &VirtualPath) -> Result<Self> {
         Ok(Self {
             prefix: self.directory(path)?,
+            hidden: self.hidden.clone(),
         })
     }
 
@@ -38,14 +46,25 @@ impl Keys {
         self.prefix.clone()
     }
 
+    /// The directory that no path leads to.
+    pub(super) fn hidden(&self) -> &str {
+        &self.hidden
+    }
+
+    /// Whether a key is that of this directory, or lies in it.
+    pub(super) fn is_hidden(&self, key: &str) -> bool {
+        let below = key.strip_prefix(&*self.hidden);
+        below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
+    }
+
     /// A file's key.
     ///
     /// # Errors
     /// For a name that no object has.
     pub(super) fn file(&self, path: &VirtualPath) -> Result<String> {
         let key = format!("{}{}", self.prefix, path.relative());
-        if path.file_name() == Some(MARKER) {
-            return Err(Error::Reserved);
+        if path.file_name() == Some(MARKER) || self.is_hidden(&key) {
+            return Err(Error::NotFound);
         }
         match key.len() > LONGEST || path.is_root() {
             true => Err(Error::NameTooLong),
@@ -99,18 +118,24 @@ mod tests {
     fn what_no_object_can_be_called() {
         let keys = Keys::new("ftp");
         assert!(matches!(
-            keys.file(&path("/a\tb")).unwrap_err(),
+            keys.file(&path("/a\u{85}b")).unwrap_err(),
             Error::Denied
         ));
-        let long = format!("/{}", "a".repeat(LONGEST));
+        let long = format!("/{}", vec!["a".repeat(200); 6].join("/"));
         assert!(matches!(
             keys.file(&path(&long)).unwrap_err(),
             Error::NameTooLong
         ));
+        for hidden in ["/.portcullis", "/.portcullis/uploads/a"] {
+            let hidden = keys.file(&path(hidden)).unwrap_err();
+            assert!(matches!(hidden, Error::NotFound));
+        }
+        keys.file(&path("/.portcullis-a")).unwrap();
+        keys.file(&path("/a/.portcullis/b")).unwrap();
         let marker = format!("/a/{MARKER}");
         assert!(matches!(
             keys.file(&path(&marker)).unwrap_err(),
-            Error::Reserved
+            Error::NotFound
         ));
     }
 }

@@ -8,7 +8,7 @@ use super::{
     super::{Error, Listing, Result},
     engine::{Engine, Page},
     home::{directory_metadata, metadata_of},
-    key::MARKER,
+    key::{Keys, MARKER},
 };
 use crate::{
     ftp::{metadata::Entry, path::VirtualPath},
@@ -18,6 +18,7 @@ use crate::{
 /// A directory that is listed page by page, of which the next one is asked for while one is told.
 pub(super) struct ObjectListing {
     engine: Arc<Engine>,
+    keys: Keys,
     prefix: String,
     first: Option<Page>,
     coming: Option<JoinHandle<Result<Page>>>,
@@ -33,9 +34,10 @@ impl Drop for ObjectListing {
 
 impl ObjectListing {
     /// Of what begins with `prefix`, of which the first page is there.
-    pub(super) fn new(engine: Arc<Engine>, prefix: String, first: Page) -> Self {
+    pub(super) fn new(engine: Arc<Engine>, keys: Keys, prefix: String, first: Page) -> Self {
         Self {
             engine,
+            keys,
             prefix,
             first: Some(first),
             coming: None,
@@ -53,7 +55,8 @@ impl ObjectListing {
         let root = VirtualPath::root();
         let name = |key: &str| {
             let name = key.strip_prefix(&self.prefix)?;
-            let shown = name != MARKER && !name.contains('/') && root.join(name).is_ok();
+            let hidden = name == MARKER || self.keys.is_hidden(key);
+            let shown = !hidden && !name.contains('/') && root.join(name).is_ok();
             shown.then(|| name.to_owned())
         };
         let mut entries: Vec<_> = page

@@ -9,6 +9,7 @@
 //! A file keeps the time at which the engine took it: no other one can be set without a copy of the whole, and
 //! listings would not tell it.
 
+mod chunks;
 mod content;
 mod engine;
 mod error;
@@ -17,7 +18,9 @@ mod key;
 mod listing;
 mod open;
 mod parts;
+mod pieces;
 mod publishing;
+mod renaming;
 mod s3;
 
 use std::{
@@ -26,9 +29,14 @@ use std::{
     time::Duration,
 };
 
-use self::{engine::Engine, home::ObjectHome, key::Keys};
-use super::{Backend, Capabilities, Error, Home, OpenError, Result};
-use crate::{config, ftp::path::VirtualPath, startup::Startup, types::BoxFuture};
+use self::{chunks::ChunkStore, engine::Engine, home::ObjectHome, key::Keys};
+use super::{Backend, Capabilities, Error, Home, Keeper, OpenError, Result};
+use crate::{
+    config::{self, Resume},
+    ftp::path::VirtualPath,
+    startup::Startup,
+    types::BoxFuture,
+};
 
 /// A bucket, or what has a prefix in it.
 pub struct ObjectStorage {
@@ -36,6 +44,7 @@ pub struct ObjectStorage {
     keys: Keys,
     location: PathBuf,
     part_size: usize,
+    resume: Resume,
 }
 
 impl ObjectStorage {
@@ -55,9 +64,16 @@ impl ObjectStorage {
             engine: Arc::new(engine),
             location: config.url().unwrap_or_default().into(),
             part_size: part_size(config),
+            resume: config.resume,
         };
         storage.probe(name, startup)?;
         Ok(storage)
+    }
+
+    /// The place of broken uploads that every server is to find.
+    fn chunks(&self) -> Option<ChunkStore> {
+        let anywhere = self.resume == Resume::Anywhere;
+        anywhere.then(|| ChunkStore::new(self.engine.clone(), self.keys.hidden()))
     }
 
     fn probe(&self, name: &str, startup: &Startup) -> std::result::Result<(), OpenError> {
@@ -109,6 +125,7 @@ impl Backend for ObjectStorage {
             keys: self.keys.clone(),
             location: self.location.clone(),
             part_size: part_size(config),
+            resume: config.resume,
         })
     }
 
@@ -118,10 +135,9 @@ impl Backend for ObjectStorage {
             if !path.is_root() && !self.engine.exists_beneath(&keys.of_root()).await? {
                 return Err(Error::NotFound);
             }
-            Ok(
-                Arc::new(ObjectHome::new(self.engine.clone(), keys, self.part_size))
-                    as Arc<dyn Home>,
-            )
+            let (engine, chunks) = (self.engine.clone(), self.chunks());
+            let home = ObjectHome::new(engine, keys, self.part_size, chunks);
+            Ok(Arc::new(home) as Arc<dyn Home>)
         })
     }
 
@@ -132,11 +148,20 @@ impl Backend for ObjectStorage {
         })
     }
 
+    fn keeper(&self) -> Option<Arc<dyn Keeper>> {
+        Some(Arc::new(self.chunks()?))
+    }
+
     fn expire(&self, age: Duration) -> BoxFuture<'_, Result<usize>> {
         Box::pin(async move {
-            self.engine
+            let aborted = self
+                .engine
                 .abort_older_than(&self.keys.of_root(), age)
-                .await
+                .await?;
+            match self.chunks() {
+                Some(chunks) => Ok(aborted + chunks.expire(age).await?),
+                None => Ok(aborted),
+            }
         })
     }
 }

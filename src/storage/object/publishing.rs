@@ -4,9 +4,11 @@ use std::any::Any;
 
 use super::{
     super::{Error, Publication, Replaced, Result},
+    chunks::Chunks,
     engine::Over,
     home::{ObjectHome, nothing},
-    parts::{Parts, Sent, read},
+    parts::{Parts, Sent},
+    pieces::read,
 };
 use crate::ftp::path::VirtualPath;
 
@@ -66,44 +68,59 @@ impl ObjectHome {
         over: &Over,
         sent: &mut Option<Sent>,
     ) -> Result<()> {
-        let file = &publication.file;
-        let length = file.length;
+        let begun = publication
+            .sending
+            .take()
+            .map(|begun| begun as Box<dyn Any>);
+        let (parts, mut chunks) = match begun.map(Box::<dyn Any>::downcast::<Parts>) {
+            Some(Ok(parts)) => (Some(parts).filter(|parts| parts.key == key), None),
+            Some(Err(other)) => (None, other.downcast::<Chunks>().ok()),
+            None => (None, None),
+        };
+        let (file, length) = (&publication.file.handle, publication.file.length);
         if length <= self.part_size as u64 {
             let whole = usize::try_from(length).unwrap_or(self.part_size);
-            let content = read(&file.handle, 0, whole).await?;
-            return self
-                .engine
+            let content = read(file, 0, whole).await?;
+            self.engine
                 .put(key, content, publication.sha256(), over)
-                .await;
-        }
-        let begun = publication.sending.take();
-        let begun = begun.and_then(|begun| (begun as Box<dyn Any>).downcast::<Parts>().ok());
-        let mut again = begun.is_some() || sent.is_some();
-        if let Some(parts) = begun.filter(|parts| parts.key == key) {
-            match parts.whole(length).await {
-                Ok(all) => *sent = Some(all),
-                Err(error) => tracing::debug!(key, %error, "the parts are sent again"),
+                .await?;
+            if let Some(chunks) = chunks {
+                chunks.published();
             }
+            return Ok(());
         }
+        // What is there already may be gone: then all of it is sent from the spool.
+        let there = match (parts, &mut chunks, &self.engine.s3) {
+            (Some(parts), _, _) => Some(parts.whole(length).await),
+            (None, Some(chunks), Some(s3)) => Some(chunks.whole(s3, key, file, length).await),
+            _ => None,
+        };
+        match there {
+            Some(Ok(all)) => *sent = Some(all),
+            Some(Err(error)) => tracing::debug!(key, %error, "an upload is sent again"),
+            None => {}
+        }
+        let mut again = true;
         loop {
             let all = match sent.take() {
                 Some(all) => all,
                 None => {
-                    let handle = &publication.file.handle;
-                    let parts = Parts::begin(&self.engine, key.to_owned(), handle, self.part_size);
+                    let parts = Parts::begin(&self.engine, key, file, self.part_size);
                     parts.whole(length).await?
                 }
             };
             let done = self
                 .engine
-                .complete(&all.upload, all.parts.clone(), over)
+                .complete(&all.multipart, all.parts.clone(), over)
                 .await;
             match done {
                 Ok(()) => {
                     all.completed();
+                    if let Some(chunks) = chunks {
+                        chunks.published();
+                    }
                     return Ok(());
                 }
-                // They were taken for something that was left.
                 Err(Error::NotFound) if again => again = false,
                 Err(error) => {
                     *sent = Some(all);

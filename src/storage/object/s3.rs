@@ -132,6 +132,12 @@ struct ListedUpload {
     initiated: String,
 }
 
+#[derive(Deserialize)]
+struct Copied {
+    #[serde(rename = "ETag")]
+    e_tag: String,
+}
+
 /// An error in an answer, which S3 sends even with 200.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -335,16 +341,49 @@ impl S3 {
         self.send(call).await.map(drop)
     }
 
-    /// Copies an object. Without `replace`, only to where nothing lies.
-    pub(super) async fn copy(&self, from: &str, to: &str, replace: bool) -> Result<()> {
-        let mut source = format!("/{}/", self.bucket);
-        source.extend(utf8_percent_encode(from, &IN_PATH));
+    /// Copies this version of an object, and says the copy's tag. Without `replace`, only to where nothing lies.
+    pub(super) async fn copy(&self, from: &Object, to: &str, replace: bool) -> Result<String> {
+        let source = self.source(&from.key);
+        let mut headers = vec![("x-amz-copy-source", &*source)];
+        if let Some(tag) = &from.tag {
+            headers.push(("x-amz-copy-source-if-match", tag));
+        }
         let call = Call {
-            headers: &[("x-amz-copy-source", &source)],
+            headers: &headers,
             condition: (!replace).then_some(("if-none-match", "*")),
             ..Call::new(Method::PUT, to)
         };
-        self.send(call).await.map(drop)
+        let answer = self.send(call).await?;
+        Ok(parsed::<Copied>(&answer)?.e_tag)
+    }
+
+    /// An object as that which is copied.
+    fn source(&self, key: &str) -> String {
+        let mut source = format!("/{}/", self.bucket);
+        source.extend(utf8_percent_encode(key, &IN_PATH));
+        source
+    }
+
+    /// Makes a part of an upload of a version of an object, and says its tag.
+    pub(super) async fn copy_part(
+        &self,
+        upload: &Multipart,
+        number: usize,
+        from: &str,
+        tag: &str,
+    ) -> Result<String> {
+        let source = self.source(from);
+        let number = (number + 1).to_string();
+        let call = Call {
+            query: &[("partNumber", &number), ("uploadId", &upload.id)],
+            headers: &[
+                ("x-amz-copy-source", &source),
+                ("x-amz-copy-source-if-match", tag),
+            ],
+            ..Call::new(Method::PUT, &upload.key)
+        };
+        let answer = self.send(call).await?;
+        Ok(parsed::<Copied>(&answer)?.e_tag)
     }
 
     /// Puts an object of nothing, whose key may end in a slash.
@@ -352,9 +391,13 @@ impl S3 {
         self.send(Call::new(Method::PUT, key)).await.map(drop)
     }
 
-    /// Removes an object, whose key may end in a slash.
-    pub(super) async fn delete(&self, key: &str) -> Result<()> {
-        match self.send(Call::new(Method::DELETE, key)).await {
+    /// Removes an object, whose key may end in a slash; with a tag, this version alone.
+    pub(super) async fn delete(&self, key: &str, tag: Option<&str>) -> Result<()> {
+        let call = Call {
+            condition: tag.map(|tag| ("if-match", tag)),
+            ..Call::new(Method::DELETE, key)
+        };
+        match self.send(call).await {
             Ok(_) | Err(Error::NotFound) => Ok(()),
             Err(error) => Err(error),
         }
