@@ -11,9 +11,14 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::stream;
 use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full};
-use hyper::{body::Incoming, server, service::service_fn};
+use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
+use hyper::{
+    body::{Frame, Incoming},
+    server,
+    service::service_fn,
+};
 use hyper_util::rt::TokioIo;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -139,10 +144,19 @@ impl Faulty {
     }
 }
 
-fn says(status: StatusCode, code: &str) -> Response<Full<Bytes>> {
+/// The body of an answer, which may break off.
+type Body = BoxBody<Bytes, io::Error>;
+
+fn whole(bytes: impl Into<Bytes>) -> Body {
+    Full::from(bytes.into())
+        .map_err(|never| match never {})
+        .boxed()
+}
+
+fn says(status: StatusCode, code: &str) -> Response<Body> {
     let xml =
         format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>m</Message></Error>");
-    let mut response = Response::new(Full::from(xml));
+    let mut response = Response::new(whole(xml));
     *response.status_mut() = status;
     response
 }
@@ -150,7 +164,7 @@ fn says(status: StatusCode, code: &str) -> Response<Full<Bytes>> {
 async fn answer(
     shared: Arc<Shared>,
     request: Request<Incoming>,
-) -> io::Result<Response<Full<Bytes>>> {
+) -> io::Result<Response<Body>> {
     let fault = shared.fault();
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
@@ -166,12 +180,14 @@ async fn answer(
     match fault {
         Some(Fault::Lost) => Err(io::Error::other("lost")),
         Some(Fault::Cut) => {
-            let (parts, body) = answer.into_parts();
             // The length that was promised is not reached.
-            let half = body.slice(..body.len() / 2);
-            Ok(Response::from_parts(parts, Full::from(half)))
+            Ok(answer.map(|body| {
+                let half = Ok(Frame::data(body.slice(..body.len() / 2)));
+                let broken = Err(io::Error::other("cut"));
+                BodyExt::boxed(StreamBody::new(stream::iter([half, broken])))
+            }))
         }
-        _ => Ok(answer.map(Full::from)),
+        _ => Ok(answer.map(whole)),
     }
 }
 
