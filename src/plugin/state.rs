@@ -21,7 +21,7 @@ const OVERHEAD: u64 = 64;
 /// How often expired entries are looked for at most.
 const SWEEP: Duration = Duration::from_secs(1);
 /// How often the log says that there is no room.
-const TELL: Duration = Duration::from_secs(60);
+pub(super) const TELL: Duration = Duration::from_secs(60);
 
 /// The values of one plugin. They outlive a reload, and with a file the server.
 pub(super) struct PluginState {
@@ -230,9 +230,12 @@ impl PluginState {
         keys.len()
     }
 
-    /// Forgets a value.
-    pub(super) fn delete(&self, key: &str) {
-        self.values().remove(key);
+    /// Forgets a value. The result says whether there was one, whose time was not up.
+    pub(super) fn delete(&self, key: &str) -> bool {
+        let mut values = self.values();
+        let there = values.alive(key, Instant::now()).is_some();
+        values.remove(key);
+        there
     }
 
     /// Inserts, and says in the log and in the figures what that took.
@@ -259,21 +262,7 @@ impl PluginState {
             .fetch_add(u64::from(inserted.is_err()), Relaxed);
         if (inserted.is_err() || gave_way > 0) && now >= values.next_tale {
             values.next_tale = now + TELL;
-            let plugin = &*self.plugin;
-            match inserted {
-                Ok(()) => tracing::warn!(
-                    plugin,
-                    limit,
-                    gave_way,
-                    "state is full: counters give way to newer ones (limits.state)"
-                ),
-                Err(_) => tracing::error!(
-                    plugin,
-                    limit,
-                    "state is full, and what the plugin wants to keep is not kept: see \
-                    limits.state, and `portcullis state list`"
-                ),
-            }
+            tell_full(&self.plugin, limit, inserted.is_ok().then_some(gave_way));
         }
         inserted.map_err(|_| Full)
     }
@@ -423,6 +412,24 @@ impl Source for PluginState {
         alive
             .map(|(key, entry)| (key.clone(), entry.stored(now)))
             .collect()
+    }
+}
+
+/// Says in the log that `state` is full: that so many counters gave way, or that nothing was kept.
+pub(super) fn tell_full(plugin: &str, limit: u64, gave_way: Option<u64>) {
+    match gave_way {
+        Some(gave_way) => tracing::warn!(
+            plugin,
+            limit,
+            gave_way,
+            "state is full: counters give way to newer ones (limits.state)"
+        ),
+        None => tracing::error!(
+            plugin,
+            limit,
+            "state is full, and what the plugin wants to keep is not kept: see limits.state, and \
+             `portcullis state list`"
+        ),
     }
 }
 
