@@ -443,60 +443,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_expire_and_make_room() {
-        let state = PluginState::new(200, "test");
-        state.set("a".into(), vec![0; 100], Some(0)).unwrap();
-        assert_eq!(state.get("a"), None);
-        state.set("b".into(), vec![0; 100], None).unwrap();
-        assert_eq!(state.set("c".into(), vec![0; 100], None), Err(Full));
-        assert_eq!(state.size().refused, 1);
-        state.set("b".into(), vec![1; 120], None).unwrap();
-        state.delete("b");
-        state.set("c".into(), vec![0; 100], None).unwrap();
-        assert_eq!(state.clear(), 1);
-        assert_eq!(state.size().bytes, 0);
-    }
-
-    #[test]
-    fn counters_add_up_from_their_first_addition() {
-        let state = PluginState::new(1 << 20, "test");
-        assert_eq!(state.add("n".into(), 2, None), Ok(2));
-        assert_eq!(state.add("n".into(), -5, Some(0)), Ok(-3));
-        assert_eq!(state.get("n").unwrap(), b"-3");
-        assert_eq!(state.add("m".into(), i64::MAX, Some(0)), Ok(i64::MAX));
-        assert_eq!(state.add("m".into(), 1, None), Ok(1));
-        assert_eq!(state.add("m".into(), i64::MAX, None), Ok(i64::MAX));
-    }
-
-    #[test]
-    fn regression_a_full_state_refuses_and_counters_give_way() {
-        let state = PluginState::new(10_000, "test");
-        state.set("kept".into(), vec![0; 1000], None).unwrap();
-        // Somebody guesses again and again, and a flood of others once each.
-        for _ in 0..5 {
-            state.count("guesser".into(), 1, Some(600)).unwrap();
-        }
-        for stranger in 0..10_000 {
-            let sum = state.count(format!("stranger {stranger}"), 1, Some(600));
-            assert_eq!(sum, Ok(1));
-        }
-        assert_eq!(state.count("guesser".into(), 1, Some(600)), Ok(6));
-        assert_eq!(state.get("kept").unwrap().len(), 1000);
-        assert!(state.get("stranger 0").is_none());
-        assert!(state.get("stranger 9999").is_some());
-        let size = state.size();
-        assert!(size.gave_way > 9_000 && size.bytes <= 10_000, "{size:?}");
-        // Entries that give way to nobody fill it up in the end, and then the sum is told and not
-        // kept.
-        let refused = (0..1000).find(|n| state.add(format!("firm {n}"), 1, None) == Err(1));
-        assert!(refused.is_some());
-        state.clear();
-        state.set("all".into(), vec![0; 9_900], None).unwrap();
-        assert_eq!(state.count("late".into(), 3, None), Err(3));
-        assert_eq!(state.get("late"), None);
-    }
-
-    #[test]
     fn counters_give_way_after_a_restart_too() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("state.redb");

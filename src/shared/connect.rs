@@ -54,9 +54,14 @@ impl Connector {
             .set_connection_timeout(Some(patience))
             .set_response_timeout(None);
         let connecting = client.get_multiplexed_async_connection_with_config(&config);
-        let mut connection = connecting
-            .await
-            .map_err(|error| at_url(explain(&error, patience)))?;
+        let mut connection = connecting.await.map_err(|error| {
+            let mut text = explain(&error, patience);
+            if self.place.tls && error.is_timeout() {
+                // One that does not waits for the end of the first line.
+                text += ": does it speak TLS?";
+            }
+            at_url(text)
+        })?;
         let probing = timeout(patience, self.probe(&mut connection)).await;
         probing
             .unwrap_or_else(|_| Err(no_answer(patience)))

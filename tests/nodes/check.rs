@@ -26,7 +26,7 @@ fn mistakes_are_told_with_their_key() {
     let here = redis.address;
     for (text, words) in [
         (format!("redis://127.0.0.1:{}", free_port()), "refused"),
-        (format!("rediss://{here}"), "TLS (rediss://)"),
+        (format!("rediss://{here}"), "does it speak TLS?"),
         (format!("http://{here}"), "expected \"redis://"),
         (
             format!("redis://u:a-secret@{here}/?db=1"),
@@ -69,7 +69,7 @@ fn others_than_redis_are_told_to_be_none() {
         thread::park();
     });
     let setup = Setup::new().set("state.url", &format!("\"redis://{address}\""));
-    refused(&setup, "state.url", "does not speak as Redis does");
+    refused(&setup, "state.url", "is it a Redis");
     stranger.thread().unpark();
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap();

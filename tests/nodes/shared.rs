@@ -28,12 +28,12 @@ fn failures_at_one_server_lock_out_at_the_other() {
     attempt(&servers[0], USER, "wrong").expect(530);
     for server in &servers {
         eventually("the user is locked out", || {
-            ask(server, &["locks", "list"]).contains(USER)
+            ask(server, &["locks"]).contains(USER)
         });
         attempt(server, USER, USER).expect(530);
         attempt(server, "bob", "bob").expect(230);
     }
-    ask(&servers[1], &["locks", "lift", "--user", USER]);
+    ask(&servers[1], &["unlock", USER]);
     attempt(&servers[0], USER, USER).expect(230);
     let said = ask(&servers[0], &["state", "list"]);
     assert!(said.contains("lockout"), "{said}");
@@ -239,4 +239,52 @@ fn keys_expire_by_themselves() {
     ] {
         assert!(kinds.iter().any(|found| found == kind), "{kind}: {kinds:?}");
     }
+}
+
+/// Requests cost time: a login has so many of them, a transfer and the end of a session few or none.
+#[test]
+fn logins_ask_a_few_times_and_transfers_never() {
+    let Some(redis) = Engine::start() else { return };
+    let setup = redis.setup().set("limits.sessions-per-user", "5");
+    let server = with_lockout(setup, "").start();
+    attempt(&server, USER, USER).expect(230);
+    let calls = || -> u64 {
+        let said: String = redis.ask(&["INFO", "commandstats"]);
+        let of = |name: &str| -> u64 {
+            let line = said.lines().find(|line| line.starts_with(name));
+            let count = line.and_then(|line| line.split("calls=").nth(1));
+            count.map_or(0, |rest| rest.split(',').next().unwrap().parse().unwrap())
+        };
+        // Those of scripts are among them: the server sends no other reads by itself.
+        of("cmdstat_evalsha:")
+    };
+    let gets = || ask(&server, &["status", "--json"]);
+    let asked = || -> u64 {
+        let said = gets();
+        let status: serde_json::Value = serde_json::from_str(&said).unwrap();
+        status["shared-state"]["requests"].as_u64().unwrap()
+    };
+    let (before, scripts) = (asked(), calls());
+    let mut client = server.login();
+    let after = asked();
+    eprintln!(
+        "login: {} requests, {} scripts",
+        after - before,
+        calls() - scripts
+    );
+    let before = asked();
+    client.store("STOR file", &[7; 100_000]).expect(226);
+    client.retrieve("RETR file");
+    eprintln!("transfers: {}", asked() - before);
+    let before = asked();
+    drop(client);
+    thread::sleep(Duration::from_millis(500));
+    eprintln!("end: {}", asked() - before);
+    let before = asked();
+    attempt(&server, USER, "wrong").expect(530);
+    thread::sleep(Duration::from_millis(500));
+    eprintln!("failed login: {}", asked() - before);
+    let before = asked();
+    thread::sleep(Duration::from_secs(2));
+    eprintln!("two seconds: {}", asked() - before);
 }
