@@ -1,6 +1,6 @@
 //! `[state]`
 
-use std::{path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use redis::{ConnectionAddr, IntoConnectionInfo};
 use schemars::JsonSchema;
@@ -64,6 +64,16 @@ pub struct RedisPlace {
     pub port: u16,
     /// Whether it is spoken to by TLS.
     pub tls: bool,
+}
+
+impl fmt::Display for RedisPlace {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port, .. } = self;
+        match host.contains(':') {
+            true => write!(formatter, "[{host}]:{port}"),
+            false => write!(formatter, "{host}:{port}"),
+        }
+    }
 }
 
 impl State {

@@ -33,11 +33,7 @@ impl Connector {
 
     /// Its host and port.
     pub(super) fn place(&self) -> String {
-        let RedisPlace { host, port, .. } = &self.place;
-        match host.contains(':') {
-            true => format!("[{host}]:{port}"),
-            false => format!("{host}:{port}"),
-        }
+        self.place.to_string()
     }
 
     /// A connection to a Redis that will do. Takes `state.timeout` to connect, and once more to find that out.

@@ -1,6 +1,9 @@
 //! The Redis that several servers share.
 
-use super::{super::State, Findings};
+use super::{
+    super::{State, StateAway},
+    Findings,
+};
 
 /// Looks at `[state]`.
 pub(super) fn state(state: &State, findings: &mut Findings) {
@@ -30,6 +33,12 @@ pub(super) fn state(state: &State, findings: &mut Findings) {
         findings.error(
             "state.prefix",
             "expected text that sets this service apart, such as \"portcullis:\"",
+        );
+    }
+    if state.away == StateAway::Allow {
+        findings.warn(
+            "state.away",
+            "is \"allow\": while Redis is away, each server counts failed logins and used codes by itself",
         );
     }
     let is_here = place.host == "localhost"
