@@ -23,6 +23,7 @@ pub mod proxy;
 pub mod server;
 pub mod service;
 pub mod session;
+pub mod shared;
 pub mod spool;
 pub mod startup;
 pub mod storage;

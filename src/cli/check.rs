@@ -80,6 +80,9 @@ fn rows(loaded: &Loaded, startup: &Startup, tried: &Tried) -> Vec<[String; 2]> {
         );
     }
     row("state", files::short(&loaded.config.server.state));
+    if let Ok(Some(redis)) = loaded.config.state.redis() {
+        row("shared state", format!("Redis at {redis}"));
+    }
     let had = |had: bool| match had {
         true => " (the running server has it)",
         false => "",

@@ -11,7 +11,8 @@ use crate::{
     plugin::Taken,
     server::{
         admin::messages::{
-            AcmeStatus, Broken, Done, GenerationUse, HostStatus, LogLevel, Plugin, Status,
+            AcmeStatus, Broken, Done, GenerationUse, HostStatus, LogLevel, Plugin, SharedState,
+            Status,
         },
         control::{self, AskError},
     },
@@ -213,6 +214,7 @@ fn shown(status: &Status) -> String {
         let text = format!("NOT WRITTEN for {age}: {error}; tried again every few seconds");
         rows.push(row("state file", text));
     }
+    rows.extend(status.shared_state.iter().map(shared_state));
     let broken = status.uploads.iter().take(BROKEN);
     rows.extend(broken.map(|one| row("broken upload", upload(one))));
     if let Some(more) = status
@@ -224,6 +226,24 @@ fn shown(status: &Status) -> String {
         rows.push(row("broken upload", format!("and {more} more, in --json")));
     }
     output::table(&rows)
+}
+
+fn shared_state(shared: &SharedState) -> [String; 2] {
+    let SharedState {
+        redis,
+        error,
+        requests,
+        failed,
+        ..
+    } = shared;
+    let away = error.as_ref().map_or_else(String::new, |error| {
+        let age = time(shared.error_age.unwrap_or_default());
+        format!("AWAY for {age}: {error}; ")
+    });
+    row(
+        "shared state",
+        format!("{redis}: {away}{requests} requests, {failed} failed"),
+    )
 }
 
 fn plugin(plugin: &Plugin) -> String {

@@ -263,6 +263,12 @@ impl Loaded {
         ] {
             file.iter_mut().for_each(|file| join(base(key), file));
         }
+        for (key, file) in [
+            ("state.password-file", &mut config.state.password_file),
+            ("state.authorities", &mut config.state.authorities),
+        ] {
+            file.iter_mut().for_each(|file| join(base(key), file));
+        }
         if let Some(file) = &mut config.traces.authorities {
             join(base("traces.authorities"), file);
         }

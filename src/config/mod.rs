@@ -33,6 +33,7 @@ mod schema;
 mod server;
 mod source;
 mod stamp;
+mod state;
 mod storage;
 #[cfg(test)]
 #[allow(
@@ -75,9 +76,9 @@ pub use server::{
 };
 pub(crate) use source::toml_error;
 pub use stamp::Stamp;
+pub use state::{RedisPlace, State, StateAway};
 pub use storage::{
-    LateVerdict, OddNames, PartialListing, Resume, State, Storage, StorageKind, UploadDigest,
-    Uploads,
+    LateVerdict, OddNames, PartialListing, Resume, Storage, StorageKind, UploadDigest, Uploads,
 };
 pub use tls::{Binding, ClientCertificates, CloseNotify, Identity, Tls, TlsVersion};
 pub use traces::Traces;
@@ -116,7 +117,7 @@ pub struct Config {
     pub storage: BTreeMap<String, Storage>,
     /// Uploads from the last byte to the verdict.
     pub uploads: Uploads,
-    /// The values that plugins keep.
+    /// The values that plugins keep, and what several servers share.
     pub state: State,
     /// The resources that all plugins share.
     pub plugin_host: PluginHost,

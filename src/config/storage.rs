@@ -1,4 +1,4 @@
-//! `[storage.NAME]`, `[uploads]` and `[state]`.
+//! `[storage.NAME]` and `[uploads]`.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -231,15 +231,4 @@ pub enum LateVerdict {
     Quarantine,
     /// It is published; a refusal that comes later is told as an event.
     Accept,
-}
-
-/// `[state]`
-#[derive(Clone, Debug, PartialEq, SmartDefault, Deserialize, Serialize, JsonSchema)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct State {
-    /// A database in which the state outlives the server, relative to the state directory. Unset, it
-    /// is kept in memory.
-    #[schemars(extend("x-restart" = true))]
-    #[serde(with = "value::OptionalPath")]
-    pub file: Option<PathBuf>,
 }

@@ -150,6 +150,7 @@ impl Reach {
                 reach.directory(directory, Access::Write, "acme.dns-directory");
             }
         }
+        reach.shared(&config.state);
         if let Some((service, _)) = config.traces.collector() {
             reach.service(&service, "traces.endpoint");
             if let Some(file) = &config.traces.authorities {
@@ -185,6 +186,24 @@ impl Reach {
             // Services of the machine that give out credentials for a while, and those that these are asked of.
             self.connect(80..=80, &key("credentials"));
             self.connect(443..=443, &key("credentials"));
+        }
+    }
+
+    /// The Redis that state is shared by.
+    fn shared(&mut self, state: &config::State) {
+        let Ok(Some(redis)) = state.redis() else {
+            return;
+        };
+        self.connect(redis.port..=redis.port, "state.url");
+        self.names("state.url");
+        if redis.tls {
+            self.authorities("state.url");
+        }
+        for (key, file) in [
+            ("state.password-file", &state.password_file),
+            ("state.authorities", &state.authorities),
+        ] {
+            file.iter().for_each(|file| self.file(file, key));
         }
     }
 
@@ -431,6 +450,9 @@ mod tests {
             config.listener.push(toml::from_str(text).unwrap());
         };
         assert_eq!(covered(listener), Err("listener[0].passive-ports".into()));
+        let redis =
+            |config: &mut Config| config.state.url = Some("redis://192.0.2.1:6379".to_owned());
+        assert_eq!(covered(redis), Err("state.url".into()));
         let storage = |config: &mut Config| {
             let storage = config::Storage {
                 root: "/state/files/more".into(),

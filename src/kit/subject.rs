@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::FutureExt;
+
 use super::{
     case::{Answer, Asked, Asking, NAME, Plan, kinds},
     log::{Line, Log},
@@ -78,7 +80,8 @@ impl Subject {
     /// A value of its `state`.
     #[must_use]
     pub fn state(&self, key: &str) -> Option<Vec<u8>> {
-        self.host.state(NAME, key)
+        // It is in memory, and nobody waits for it.
+        self.host.state(NAME, key).now_or_never()?.ok()?
     }
 
     /// Makes a call.

@@ -25,6 +25,8 @@ pub mod imports {
             "portcullis:plugin/uploads.[method]upload.drain": async | trappable,
             "portcullis:plugin/uploads.[method]upload.sha256": async | trappable,
             "portcullis:plugin/passwords.verify": async | trappable,
+            // These wait where several servers share what is kept.
+            "portcullis:plugin/state": async | trappable,
             // A handle that is not in the table is a trap, not a panic.
             default: trappable,
         },

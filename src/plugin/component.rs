@@ -18,8 +18,7 @@ use super::{
     grants::Granted,
     instance_limiter::{Busy, InstanceLimiter, InstancePermit, Purpose},
     settings::{Settings, Version},
-    state::PluginState,
-    state_file::StateFile,
+    values::{Keeper, Values},
 };
 use crate::{
     config::{Instances, PluginLimits},
@@ -40,13 +39,13 @@ pub(super) struct HostShared {
     pub(super) component_size: u64,
     /// By the plugins' names: a reload takes over what is there.
     kept: Mutex<HashMap<String, Retained>>,
-    /// Where their state outlives the server.
-    pub(super) state_file: Option<Arc<StateFile>>,
+    /// Where their state is kept.
+    pub(super) keeper: Keeper,
 }
 
 /// The parts that outlive a reload.
 struct Retained {
-    state: Arc<PluginState>,
+    state: Values,
     health: Arc<PluginHealth>,
 }
 
@@ -57,7 +56,7 @@ impl HostShared {
         linker: Linker<Call>,
         instances: InstanceLimiter,
         library: Library,
-        state_file: Option<StateFile>,
+        keeper: Keeper,
         verifier: Verifier,
     ) -> Self {
         Self {
@@ -69,7 +68,7 @@ impl HostShared {
             library,
             component_size: u64::MAX,
             kept: Mutex::default(),
-            state_file: state_file.map(Arc::new),
+            keeper,
         }
     }
 
@@ -82,33 +81,27 @@ impl HostShared {
         &self,
         plugin: &str,
         limit: u64,
-    ) -> Result<(Arc<PluginState>, Arc<PluginHealth>), String> {
+    ) -> Result<(Values, Arc<PluginHealth>), String> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = match kept.entry(plugin.to_owned()) {
             Entry::Occupied(kept) => kept.into_mut(),
-            Entry::Vacant(place) => {
-                let state = match &self.state_file {
-                    Some(file) => PluginState::kept(limit, plugin, file)?,
-                    None => Arc::new(PluginState::new(limit, plugin)),
-                };
-                place.insert(Retained {
-                    state,
-                    health: Arc::new(PluginHealth::new(plugin.into())),
-                })
-            }
+            Entry::Vacant(place) => place.insert(Retained {
+                state: self.keeper.values(limit, plugin)?,
+                health: Arc::new(PluginHealth::new(plugin.into())),
+            }),
         };
         kept.state.set_limit(limit);
         Ok((kept.state.clone(), kept.health.clone()))
     }
 
     /// The state of the plugin of that name, if it was ever loaded.
-    pub(super) fn state(&self, plugin: &str) -> Option<Arc<PluginState>> {
+    pub(super) fn state(&self, plugin: &str) -> Option<Values> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.get(plugin).map(|kept| kept.state.clone())
     }
 
     /// The states of all plugins, by their names.
-    pub(super) fn states(&self) -> Vec<(String, Arc<PluginState>)> {
+    pub(super) fn states(&self) -> Vec<(String, Values)> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let states = kept.iter();
         let mut states: Vec<_> = states
@@ -135,7 +128,7 @@ pub(super) struct Plugin {
     pub(super) limits: PluginLimits,
     pub(super) granted: Granted,
     pub(super) settings: Settings,
-    pub(super) state: Arc<PluginState>,
+    pub(super) state: Values,
     pub(super) health: Arc<PluginHealth>,
     /// How long its instances live.
     pub(super) instances: Instances,

@@ -10,7 +10,7 @@ use super::{
     limiter::Excess,
     output::harmless,
 };
-use crate::gate::FaultKind;
+use crate::{gate::FaultKind, shared::Away};
 
 /// The frames that a fault's text names.
 const FRAMES: usize = 16;
@@ -70,6 +70,9 @@ fn kind(error: &wasmtime::Error, call: &Call) -> (FaultKind, String) {
     }
     if let Some(error) = error.downcast_ref::<PoolConcurrencyLimitError>() {
         return (FaultKind::Busy, error.to_string());
+    }
+    if let Some(away) = error.downcast_ref::<Away>() {
+        return (FaultKind::Unavailable, away.to_string());
     }
     let cause = error.root_cause().to_string();
     // A guest that is denied memory traps in a way of its own.

@@ -33,13 +33,22 @@ mod resources;
 mod settings;
 mod settings_check;
 pub(crate) mod settings_file;
+mod shared_state;
 mod state;
 mod state_file;
 #[cfg(test)]
 mod tests;
 mod trial;
+mod values;
 
-use std::{borrow::Cow, collections::HashSet, fmt, path::Path, sync::Arc, time::SystemTime};
+use std::{
+    borrow::Cow,
+    collections::HashSet,
+    fmt,
+    path::Path,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use wasmtime::component::{HasSelf, Linker};
 
@@ -53,9 +62,13 @@ pub use kind::PluginKind;
 pub use load::bytes;
 pub use state::Kept;
 
+use self::values::Keeper;
 use crate::{
+    config,
+    gate::Gates,
+    shared::{Away, Shared},
+    startup::Startup,
     types::HostId,
-    {config, gate::Gates, startup::Startup},
 };
 
 /// The components that ship with the server, for `component = "builtin:NAME"`.
@@ -103,6 +116,9 @@ pub const BUILTIN: [(&str, &[u8]); 11] = [
 /// The fewest instances that make sense: a session asks several plugins at a time.
 const FEWEST: u32 = 16;
 
+/// A plugin, a key of its `state`, and the time that it has left, if that is limited.
+pub type KeptKey = (String, String, Option<Duration>);
+
 /// The engine and what all plugins share. Cheap to clone.
 #[derive(Clone)]
 pub struct Host {
@@ -121,10 +137,11 @@ impl Host {
         cache: &Path,
         state_file: Option<&Path>,
     ) -> Result<Self, LoadError> {
-        Self::with(config, cache, state_file, Tools::default())
+        Self::with(config, cache, state_file, None, Tools::default())
     }
 
-    /// The same in a process that compiles and loads elsewhere.
+    /// The same in a process that compiles and loads elsewhere. With `shared`, the `state` of plugins is
+    /// there, and in no file.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -132,9 +149,19 @@ impl Host {
         config: &config::PluginHost,
         cache: &Path,
         state_file: Option<&Path>,
+        shared: Option<Arc<Shared>>,
         tools: Tools,
     ) -> Result<Self, LoadError> {
-        Self::of(&load::HOSTED, config, cache, state_file, tools)
+        let keeper = match (shared, state_file) {
+            (Some(shared), _) => Keeper::Shared(shared),
+            (None, Some(path)) => {
+                let file = state_file::StateFile::open(path);
+                let file = file.map_err(|text| LoadError::new("state.file", text))?;
+                Keeper::File(Arc::new(file))
+            }
+            (None, None) => Keeper::Memory,
+        };
+        Self::of(&load::HOSTED, config, cache, keeper, tools)
     }
 
     /// Makes the directory for compiled code where it is not there, or cannot be trusted.
@@ -156,7 +183,7 @@ impl Host {
         hosted: &'static [load::Hosted],
         config: &config::PluginHost,
         cache: &Path,
-        state_file: Option<&Path>,
+        keeper: Keeper,
         tools: Tools,
     ) -> Result<Self, LoadError> {
         let instances = config.instances.max(FEWEST);
@@ -174,8 +201,6 @@ impl Host {
         let kinds = hosted.iter().map(|hosted| hosted.kind).collect();
         let cache = cache::Cache::new(cache);
         let library = compiled::Library::new((engine.clone(), allocation), cache, tools, kinds);
-        let state_file = state_file.map(state_file::StateFile::open).transpose();
-        let state_file = state_file.map_err(|text| LoadError::new("state.file", text))?;
         let verifier =
             crate::passwords::Verifier::start(config.remember_passwords).map_err(|error| {
                 LoadError::new(
@@ -191,7 +216,7 @@ impl Host {
         // One instance that is being loaded comes on top.
         let limiter = instance_limiter::InstanceLimiter::new(instances, engine::MEMORIES, memory);
         let mut shared = component::HostShared::new(
-            engine, allocation, linker, limiter, library, state_file, verifier,
+            engine, allocation, linker, limiter, library, keeper, verifier,
         );
         shared.component_size = config.component_size;
         Ok(Self {
@@ -244,47 +269,57 @@ impl Host {
 
     /// Waits until `state` is on the disk. Blocks.
     pub fn flush(&self) {
-        if let Some(file) = &self.shared.state_file {
+        if let Some(file) = self.shared.keeper.file() {
             file.flush();
         }
     }
 
     /// A value in the `state` of the plugin of that name.
-    #[must_use]
-    pub fn state(&self, plugin: &str, key: &str) -> Option<Vec<u8>> {
-        self.shared.state(plugin)?.get(key)
+    ///
+    /// # Errors
+    /// As those that follow: when the Redis that keeps it is away.
+    pub async fn state(&self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>, Away> {
+        match self.shared.state(plugin) {
+            Some(state) => state.get(key).await,
+            None => Ok(None),
+        }
     }
 
     /// How much each plugin keeps in `state`.
-    #[must_use]
-    pub fn states(&self) -> Vec<(String, Kept)> {
-        let states = self.shared.states().into_iter();
-        states.map(|(name, state)| (name, state.size())).collect()
+    pub async fn states(&self) -> Result<Vec<(String, Kept)>, Away> {
+        let mut all = Vec::new();
+        for (plugin, state) in self.shared.states() {
+            all.push((plugin, state.size().await?));
+        }
+        Ok(all)
     }
 
     /// The keys in the `state` of all plugins that begin so, with the plugin, and the time that they have
     /// left, if that is limited.
-    #[must_use]
-    pub fn states_with(&self, prefix: &str) -> Vec<(String, String, Option<std::time::Duration>)> {
+    pub async fn states_with(&self, prefix: &str) -> Result<Vec<KeptKey>, Away> {
         let mut all = Vec::new();
         for (plugin, state) in self.shared.states() {
-            let keys = state.with_prefix(prefix).into_iter();
+            let keys = state.with_prefix(prefix).await?.into_iter();
             all.extend(keys.map(|(key, left)| (plugin.clone(), key, left)));
         }
-        all
+        Ok(all)
     }
 
     /// Forgets a key of the plugin's `state`, or all of them; how many there were. None where there
     /// is no such plugin.
-    #[must_use]
-    pub fn clear_state(&self, plugin: &str, key: Option<&str>) -> Option<usize> {
-        let state = self.shared.state(plugin)?;
-        let Some(key) = key else {
-            return Some(state.clear());
+    pub async fn clear_state(
+        &self,
+        plugin: &str,
+        key: Option<&str>,
+    ) -> Result<Option<usize>, Away> {
+        let Some(state) = self.shared.state(plugin) else {
+            return Ok(None);
         };
-        let there = state.get(key).is_some();
-        state.delete(key);
-        Some(usize::from(there))
+        let cleared = match key {
+            Some(key) => usize::from(state.delete(key).await?),
+            None => state.clear().await?,
+        };
+        Ok(Some(cleared))
     }
 
     /// The instances that there are now.
@@ -296,7 +331,7 @@ impl Host {
     /// Why `state` is not written to its file, and since when, as long as that is so.
     #[must_use]
     pub fn state_error(&self) -> Option<(SystemTime, String)> {
-        self.shared.state_file.as_ref()?.failed()
+        self.shared.keeper.file()?.failed()
     }
 
     /// Forgets the counters of all plugins but those of these hosts, and their state, but for what a file

@@ -21,7 +21,7 @@ const OVERHEAD: u64 = 64;
 /// How often expired entries are looked for at most.
 const SWEEP: Duration = Duration::from_secs(1);
 /// How often the log says that there is no room.
-const TELL: Duration = Duration::from_secs(60);
+pub(super) const TELL: Duration = Duration::from_secs(60);
 
 /// The values of one plugin. They outlive a reload, and with a file the server.
 pub(super) struct PluginState {
@@ -230,9 +230,12 @@ impl PluginState {
         keys.len()
     }
 
-    /// Forgets a value.
-    pub(super) fn delete(&self, key: &str) {
-        self.values().remove(key);
+    /// Forgets a value. The result says whether there was one, whose time was not up.
+    pub(super) fn delete(&self, key: &str) -> bool {
+        let mut values = self.values();
+        let there = values.alive(key, Instant::now()).is_some();
+        values.remove(key);
+        there
     }
 
     /// Inserts, and says in the log and in the figures what that took.
@@ -259,21 +262,7 @@ impl PluginState {
             .fetch_add(u64::from(inserted.is_err()), Relaxed);
         if (inserted.is_err() || gave_way > 0) && now >= values.next_tale {
             values.next_tale = now + TELL;
-            let plugin = &*self.plugin;
-            match inserted {
-                Ok(()) => tracing::warn!(
-                    plugin,
-                    limit,
-                    gave_way,
-                    "state is full: counters give way to newer ones (limits.state)"
-                ),
-                Err(_) => tracing::error!(
-                    plugin,
-                    limit,
-                    "state is full, and what the plugin wants to keep is not kept: see \
-                    limits.state, and `portcullis state list`"
-                ),
-            }
+            tell_full(&self.plugin, limit, inserted.is_ok().then_some(gave_way));
         }
         inserted.map_err(|_| Full)
     }
@@ -426,6 +415,24 @@ impl Source for PluginState {
     }
 }
 
+/// Says in the log that `state` is full: that so many counters gave way, or that nothing was kept.
+pub(super) fn tell_full(plugin: &str, limit: u64, gave_way: Option<u64>) {
+    match gave_way {
+        Some(gave_way) => tracing::warn!(
+            plugin,
+            limit,
+            gave_way,
+            "state is full: counters give way to newer ones (limits.state)"
+        ),
+        None => tracing::error!(
+            plugin,
+            limit,
+            "state is full, and what the plugin wants to keep is not kept: see limits.state, and \
+             `portcullis state list`"
+        ),
+    }
+}
+
 fn expiry(now: Instant, seconds: Option<u32>) -> Option<Instant> {
     seconds.map(|seconds| now + Duration::from_secs(seconds.into()))
 }
@@ -434,60 +441,6 @@ fn expiry(now: Instant, seconds: Option<u32>) -> Option<Instant> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn values_expire_and_make_room() {
-        let state = PluginState::new(200, "test");
-        state.set("a".into(), vec![0; 100], Some(0)).unwrap();
-        assert_eq!(state.get("a"), None);
-        state.set("b".into(), vec![0; 100], None).unwrap();
-        assert_eq!(state.set("c".into(), vec![0; 100], None), Err(Full));
-        assert_eq!(state.size().refused, 1);
-        state.set("b".into(), vec![1; 120], None).unwrap();
-        state.delete("b");
-        state.set("c".into(), vec![0; 100], None).unwrap();
-        assert_eq!(state.clear(), 1);
-        assert_eq!(state.size().bytes, 0);
-    }
-
-    #[test]
-    fn counters_add_up_from_their_first_addition() {
-        let state = PluginState::new(1 << 20, "test");
-        assert_eq!(state.add("n".into(), 2, None), Ok(2));
-        assert_eq!(state.add("n".into(), -5, Some(0)), Ok(-3));
-        assert_eq!(state.get("n").unwrap(), b"-3");
-        assert_eq!(state.add("m".into(), i64::MAX, Some(0)), Ok(i64::MAX));
-        assert_eq!(state.add("m".into(), 1, None), Ok(1));
-        assert_eq!(state.add("m".into(), i64::MAX, None), Ok(i64::MAX));
-    }
-
-    #[test]
-    fn regression_a_full_state_refuses_and_counters_give_way() {
-        let state = PluginState::new(10_000, "test");
-        state.set("kept".into(), vec![0; 1000], None).unwrap();
-        // Somebody guesses again and again, and a flood of others once each.
-        for _ in 0..5 {
-            state.count("guesser".into(), 1, Some(600)).unwrap();
-        }
-        for stranger in 0..10_000 {
-            let sum = state.count(format!("stranger {stranger}"), 1, Some(600));
-            assert_eq!(sum, Ok(1));
-        }
-        assert_eq!(state.count("guesser".into(), 1, Some(600)), Ok(6));
-        assert_eq!(state.get("kept").unwrap().len(), 1000);
-        assert!(state.get("stranger 0").is_none());
-        assert!(state.get("stranger 9999").is_some());
-        let size = state.size();
-        assert!(size.gave_way > 9_000 && size.bytes <= 10_000, "{size:?}");
-        // Entries that give way to nobody fill it up in the end, and then the sum is told and not
-        // kept.
-        let refused = (0..1000).find(|n| state.add(format!("firm {n}"), 1, None) == Err(1));
-        assert!(refused.is_some());
-        state.clear();
-        state.set("all".into(), vec![0; 9_900], None).unwrap();
-        assert_eq!(state.count("late".into(), 3, None), Err(3));
-        assert_eq!(state.get("late"), None);
-    }
 
     #[test]
     fn counters_give_way_after_a_restart_too() {

@@ -14,6 +14,7 @@ mod passwords;
 mod policy;
 mod settings;
 mod uploads;
+mod values;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 

@@ -199,7 +199,7 @@ async fn open(
     startup: &Arc<Startup>,
 ) -> Result<Opened, Problem> {
     let (ended, told) = mpsc::channel(1);
-    let resources = Resources::new(loaded, storages, audit, tools, ended, startup)?;
+    let resources = Resources::new(loaded, storages, audit, tools, ended, startup).await?;
     let prepared = resources.prepare(loaded, startup).await?;
     loaded.warnings.extend(prepared.warnings.iter().cloned());
     Ok(Opened {
@@ -365,6 +365,8 @@ impl Server {
         for one in &admin {
             one.keep(&running.notifier);
         }
+        // Those of other servers are there before the first client is.
+        running.resources.bans().exchange().await;
         let beside: Vec<_> = admin.iter().map(|one| one.address).collect();
         let handed: io::Result<Vec<_>> = admin.iter().map(AdminListener::handed).collect();
         let handed = handed?;
@@ -381,6 +383,7 @@ impl Server {
         let certificates = tokio::spawn(reload::follow_certificates(running.clone()));
         let acme = tokio::spawn(keep_certificate(keeper, running.clone()));
         let denied = tokio::spawn(bans::follow_denied(running.clone()));
+        let shared_bans = tokio::spawn(bans::share(running.resources.bans().clone()));
         let bans = tokio::spawn(bans::keep(running.resources.bans().clone()));
         let handover = control.handover.try_clone()?;
         let handover = tokio::spawn(handover::serve(handover, handed, running.clone()));
@@ -434,6 +437,7 @@ impl Server {
         acme.abort();
         denied.abort();
         bans.abort();
+        shared_bans.abort();
         control.abort();
         refused.abort();
         let _ = shutdown.send(Shutdown::Draining);
@@ -456,6 +460,9 @@ impl Server {
             () = sleep(CUT), if !ended => tracing::warn!(limit = ?CUT, "sessions were given up"),
             () = signals.stop() => tracing::warn!("another signal: sessions are given up"),
         }
+        if let Some(leases) = running.resources.users().leases() {
+            leases.settle().await;
+        }
         // Until here they tell that it is not ready.
         admin.iter().for_each(JoinHandle::abort);
         let _ = (
@@ -464,6 +471,7 @@ impl Server {
             certificates.await,
             denied.await,
             bans.await,
+            shared_bans.await,
             control.await,
         );
         for one in admin {

@@ -23,8 +23,10 @@ use crate::{
     session::{
         generation::Generation,
         host::{Hosts, VirtualHost},
+        leases::Leases,
         users::Users,
     },
+    shared::Shared,
     spool::Storage,
     startup::Startup,
     storage::OpenError,
@@ -41,6 +43,7 @@ pub type Storages = BTreeMap<String, (Configured, Arc<Storage>)>;
 /// the storages with the uploads that are under way.
 pub struct Resources {
     host: Host,
+    shared: Option<Arc<Shared>>,
     users: Arc<Users>,
     logins: Arc<Turns>,
     bans: Arc<Bans>,
@@ -99,7 +102,7 @@ impl Resources {
     ///
     /// # Errors
     /// When there is no engine to be had.
-    pub fn new(
+    pub async fn new(
         loaded: &Loaded,
         storages: Storages,
         audit: Audit,
@@ -116,12 +119,31 @@ impl Resources {
         {
             Host::try_state_file(path, startup).map_err(|error| error.problem(loaded))?;
         }
-        let bans = Bans::open(&config.bans, &config.server.state, audit.clone());
-        let bans = bans.map_err(|(key, text)| loaded.problem(key, text))?;
-        let host = Host::with(&config.plugin_host, &cache, state_file, tools);
+        let at = |(key, text): (&str, String)| loaded.problem(key, text);
+        // A trial is to say what is wrong; a server begins without, and goes on when it is back.
+        let shared = Shared::open(&config.state, startup.is_trial()).await;
+        let shared = shared.map_err(at)?;
+        let leases = shared.as_ref().map(Leases::start).transpose();
+        let leases = leases.map_err(|text| loaded.problem("state.url", text))?;
+        let bans = Bans::open(
+            &config.bans,
+            &config.server.state,
+            shared.as_ref(),
+            audit.clone(),
+        );
+        let bans = bans.map_err(at)?;
+        let host = Host::with(
+            &config.plugin_host,
+            &cache,
+            state_file,
+            // Nor in Redis.
+            shared.clone().filter(|_| !startup.is_trial()),
+            tools,
+        );
         Ok(Self {
             host: host.map_err(|error| error.problem(loaded))?,
-            users: Arc::default(),
+            users: Arc::new(Users::with(leases)),
+            shared,
             logins: Turns::new(
                 config.limits.concurrent_logins,
                 config.limits.waiting_logins,
@@ -257,6 +279,11 @@ impl Resources {
             ports,
             self.challenges.clone(),
         ))
+    }
+
+    /// The Redis that state is shared by, if it is.
+    pub fn shared(&self) -> Option<&Arc<Shared>> {
+        self.shared.as_ref()
     }
 
     /// The users that are logged in.

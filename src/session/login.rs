@@ -265,6 +265,7 @@ impl Session {
             .generation
             .users
             .enter(&id, sessions, upload, download)
+            .await
         else {
             if FAILED.admits(self.connection.facts.client.ip()) {
                 line!(

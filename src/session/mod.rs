@@ -14,6 +14,7 @@ mod hash;
 pub mod host;
 mod information;
 mod journal;
+pub mod leases;
 mod listing;
 mod login;
 mod parameters;

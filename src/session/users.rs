@@ -8,7 +8,12 @@ use std::{
     },
 };
 
-use super::{accounts::Accounts, cuts::Cuts, session_table::SessionTable};
+use super::{
+    accounts::Accounts,
+    cuts::Cuts,
+    leases::{Lease, Leases},
+    session_table::SessionTable,
+};
 use crate::{
     data::rate::Rate,
     types::{HostId, UserId},
@@ -25,6 +30,8 @@ pub struct Users {
     pub accounts: Arc<Accounts>,
     shares: Mutex<HashMap<UserId, Weak<Share>>>,
     hosts: Mutex<HashMap<HostId, Weak<AtomicU32>>>,
+    /// Where other servers have sessions of the same users.
+    leases: Option<Arc<Leases>>,
 }
 
 /// One session among those of its host.
@@ -46,25 +53,58 @@ pub struct Share {
 }
 
 /// One session among those of its user.
-pub struct Membership(Arc<Share>);
+pub struct Membership {
+    share: Arc<Share>,
+    _lease: Option<Lease>,
+}
 
 impl std::ops::Deref for Membership {
     type Target = Share;
 
     fn deref(&self) -> &Share {
-        &self.0
+        &self.share
     }
 }
 
 impl Drop for Membership {
     fn drop(&mut self) {
-        self.0.sessions.fetch_sub(1, Ordering::AcqRel);
+        self.share.sessions.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
 impl Users {
-    /// One more among at most `limit` sessions of `user` (0 is no limit).
-    pub fn enter(
+    /// Users that have sessions at other servers as well.
+    #[must_use]
+    pub fn with(leases: Option<Arc<Leases>>) -> Self {
+        Self {
+            leases,
+            ..Self::default()
+        }
+    }
+
+    /// The leases of sessions, if they are shared.
+    #[must_use]
+    pub fn leases(&self) -> Option<&Arc<Leases>> {
+        self.leases.as_ref()
+    }
+
+    /// One more among at most `limit` sessions of `user` (0 is no limit), here and, where they are shared, at
+    /// all servers.
+    pub async fn enter(
+        &self,
+        user: &UserId,
+        limit: u32,
+        upload_rate: u64,
+        download_rate: u64,
+    ) -> Option<Membership> {
+        let mut membership = self.enter_here(user, limit, upload_rate, download_rate)?;
+        if let Some(leases) = self.leases.as_ref().filter(|_| limit > 0) {
+            membership._lease = Some(leases.lend(user, limit).await?);
+        }
+        Some(membership)
+    }
+
+    fn enter_here(
         &self,
         user: &UserId,
         limit: u32,
@@ -88,7 +128,10 @@ impl Users {
             return None;
         }
         share.sessions.fetch_add(1, Ordering::AcqRel);
-        Some(Membership(share))
+        Some(Membership {
+            share,
+            _lease: None,
+        })
     }
 }
 
@@ -115,15 +158,15 @@ impl Users {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_user_has_so_many_places_and_gets_them_back() {
+    #[tokio::test]
+    async fn a_user_has_so_many_places_and_gets_them_back() {
         let users = Users::default();
-        let first = users.enter(&"alice".into(), 2, 0, 0).unwrap();
-        let second = users.enter(&"alice".into(), 2, 0, 0).unwrap();
-        assert!(users.enter(&"alice".into(), 2, 0, 0).is_none());
-        assert!(users.enter(&"bob".into(), 2, 0, 0).is_some());
+        let first = users.enter(&"alice".into(), 2, 0, 0).await.unwrap();
+        let second = users.enter(&"alice".into(), 2, 0, 0).await.unwrap();
+        assert!(users.enter(&"alice".into(), 2, 0, 0).await.is_none());
+        assert!(users.enter(&"bob".into(), 2, 0, 0).await.is_some());
         drop(first);
-        assert!(users.enter(&"alice".into(), 2, 0, 0).is_some());
+        assert!(users.enter(&"alice".into(), 2, 0, 0).await.is_some());
         drop(second);
     }
 }

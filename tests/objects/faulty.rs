@@ -161,10 +161,7 @@ fn says(status: StatusCode, code: &str) -> Response<Body> {
     response
 }
 
-async fn answer(
-    shared: Arc<Shared>,
-    request: Request<Incoming>,
-) -> io::Result<Response<Body>> {
+async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> io::Result<Response<Body>> {
     let fault = shared.fault();
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();

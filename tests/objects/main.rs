@@ -12,7 +12,6 @@ mod support;
 
 mod anywhere;
 mod azure;
-mod balanced;
 mod check;
 mod conditions;
 mod engine;

@@ -3,6 +3,7 @@
 mod acme;
 mod hosts;
 mod plugins;
+mod state;
 mod storages;
 mod tls;
 
@@ -35,6 +36,7 @@ pub fn check(config: &Config) -> Findings {
     acme::acme(config, &mut findings);
     limits(config, &mut findings);
     storages::storages(config, &mut findings);
+    state::state(&config.state, &mut findings);
     uploads(&default, &mut findings);
     plugins::plugin_host(config, &mut findings);
     plugins::plugins(&default, &mut findings);

@@ -443,11 +443,8 @@ fn named(key: &str) -> String {
 
 #[test]
 fn keys_that_take_a_restart_are_told_when_they_change() {
-    let marked: BTreeSet<String> = schema::keys()
-        .into_iter()
-        .filter(schema::Key::restart)
-        .map(|key| key.name)
-        .collect();
+    let marked = schema::keys().into_iter().filter(schema::Key::restart);
+    let marked: BTreeSet<String> = marked.map(|key| key.name).collect();
     let expected = [
         "acme.challenge",
         "acme.dns-directory",
@@ -474,7 +471,13 @@ fn keys_that_take_a_restart_are_told_when_they_change() {
         "server.state",
         "server.threads",
         "server.user",
+        "state.authorities",
+        "state.away",
         "state.file",
+        "state.password-file",
+        "state.prefix",
+        "state.timeout",
+        "state.url",
         "traces.authorities",
         "traces.endpoint",
         "traces.share",

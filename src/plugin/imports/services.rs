@@ -50,49 +50,50 @@ impl settings::Host for Call {
     }
 }
 
+/// A call fails where its state is away: it cannot be decided without.
 impl state::Host for Call {
-    fn get(&mut self, key: String) -> Result<Option<Vec<u8>>> {
-        Ok(self.plugin.state.get(&key))
+    async fn get(&mut self, key: String) -> Result<Option<Vec<u8>>> {
+        Ok(self.plugin.state.get(&key).await?)
     }
 
     /// A full `state` is no reason to fail: the log says it.
-    fn set(&mut self, key: String, value: Vec<u8>, seconds: Option<u32>) -> Result<()> {
-        let _ = self.plugin.state.set(key, value, seconds);
+    async fn set(&mut self, key: String, value: Vec<u8>, seconds: Option<u32>) -> Result<()> {
+        let _ = self.try_set(key, value, seconds).await?;
         Ok(())
     }
 
-    fn add(&mut self, key: String, delta: i64, seconds: Option<u32>) -> Result<i64> {
-        let sum = self.plugin.state.add(key, delta, seconds);
+    async fn add(&mut self, key: String, delta: i64, seconds: Option<u32>) -> Result<i64> {
+        let sum = self.plugin.state.add(key, delta, seconds).await?;
         Ok(sum.unwrap_or_else(|unkept| unkept))
     }
 
-    fn try_set(
+    async fn try_set(
         &mut self,
         key: String,
         value: Vec<u8>,
         seconds: Option<u32>,
     ) -> Result<std::result::Result<(), ()>> {
-        let set = self.plugin.state.set(key, value, seconds);
+        let set = self.plugin.state.set(key, value, seconds).await?;
         Ok(set.map_err(|Full| ()))
     }
 
-    fn try_add(
+    async fn try_add(
         &mut self,
         key: String,
         delta: i64,
         seconds: Option<u32>,
     ) -> Result<std::result::Result<i64, ()>> {
-        let sum = self.plugin.state.add(key, delta, seconds);
+        let sum = self.plugin.state.add(key, delta, seconds).await?;
         Ok(sum.map_err(|_| ()))
     }
 
-    fn count(&mut self, key: String, delta: i64, seconds: Option<u32>) -> Result<i64> {
-        let sum = self.plugin.state.count(key, delta, seconds);
+    async fn count(&mut self, key: String, delta: i64, seconds: Option<u32>) -> Result<i64> {
+        let sum = self.plugin.state.count(key, delta, seconds).await?;
         Ok(sum.unwrap_or_else(|unkept| unkept))
     }
 
-    fn delete(&mut self, key: String) -> Result<()> {
-        self.plugin.state.delete(&key);
+    async fn delete(&mut self, key: String) -> Result<()> {
+        self.plugin.state.delete(&key).await?;
         Ok(())
     }
 }

@@ -260,7 +260,7 @@ fn fixture(name: &Function) -> (Fixture, config::Plugin) {
         &FIVE,
         &config::PluginHost::default(),
         &cache,
-        None,
+        crate::plugin::Keeper::Memory,
         crate::plugin::Tools::default(),
     )
     .unwrap();

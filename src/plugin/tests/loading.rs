@@ -278,16 +278,17 @@ async fn hosts_have_states_of_their_own() {
     // It counts the attempt before anybody has decided.
     let outcome = login(&*gates.authenticators[0].gate, "alice", "wrong").await;
     assert!(matches!(outcome, Ok(Outcome::Abstain)), "{outcome:?}");
-    let keys = || {
-        let states = fixture.host.states().into_iter();
+    let keys = async || {
+        let states = fixture.host.states().await.unwrap().into_iter();
         states
             .map(|(name, kept)| (name, kept.keys))
             .collect::<Vec<_>>()
     };
-    let [(own, 0), (others, 1..)] = &keys()[..] else {
-        panic!("{:?}", keys());
+    let kept = keys().await;
+    let [(own, 0), (others, 1..)] = &kept[..] else {
+        panic!("{kept:?}");
     };
     assert_eq!((&**own, &**others), ("lockout", "lockout@other"));
     fixture.host.retain([other].iter());
-    assert_eq!(keys().len(), 1);
+    assert_eq!(keys().await.len(), 1);
 }

@@ -67,7 +67,10 @@ pub(super) async fn lift(
     Extension(actor): Extension<Actor>,
     Query(Unban { network }): Query<Unban>,
 ) -> Deed {
-    match running.resources.bans().lift(network.trunc()) {
+    let bans = running.resources.bans();
+    // One that another server has made a moment ago is lifted, too.
+    bans.exchange().await;
+    match bans.lift(network.trunc()) {
         0 => Err(Refused::not_found(format!(
             "nothing is banned within {network}"
         ))),

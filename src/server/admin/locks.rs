@@ -31,9 +31,12 @@ const COUNTERS: [&str; 3] = ["failed ", LOCKED, "locks "];
 /// Bytes of the digest that are kept.
 const DIGEST: usize = 16;
 
-pub(super) async fn list(State(running): Server, Query(page): Query<Page>) -> Json<Locks> {
+pub(super) async fn list(
+    State(running): Server,
+    Query(page): Query<Page>,
+) -> Result<Json<Locks>, Refused> {
     let names = names(&running).await;
-    let locked = running.resources.host().states_with(LOCKED);
+    let locked = running.resources.host().states_with(LOCKED).await?;
     let locks = locked.into_iter().filter_map(|(plugin, key, left)| {
         let (user_digest, network) = who(key.strip_prefix(LOCKED)?)?;
         let name = |digest: &String| names.iter().find(|name| digest_of(name) == *digest);
@@ -49,11 +52,11 @@ pub(super) async fn list(State(running): Server, Query(page): Query<Page>) -> Js
     all.sort_by(|one, other| (one.network, &one.user).cmp(&(other.network, &other.user)));
     let total = all.len();
     let (locks, matching) = page.of(all);
-    Json(Locks {
+    Ok(Json(Locks {
         total,
         matching,
         locks,
-    })
+    }))
 }
 
 pub(super) async fn lift(
@@ -78,7 +81,7 @@ pub(super) async fn lift(
     let host = running.resources.host();
     let mut lifted = 0;
     for counter in COUNTERS {
-        for (plugin, key, _) in host.states_with(counter) {
+        for (plugin, key, _) in host.states_with(counter).await? {
             let Some((of_user, from)) = key.strip_prefix(counter).and_then(who) else {
                 continue;
             };
@@ -93,7 +96,8 @@ pub(super) async fn lift(
                 from.is_some_and(|from| network.trunc().contains(&from) || from.contains(&network))
             });
             if is_user && is_hosts && is_there {
-                let gone = host.clear_state(&plugin, Some(&key)).unwrap_or(0);
+                let gone = host.clear_state(&plugin, Some(&key)).await?;
+                let gone = gone.unwrap_or(0);
                 lifted += if counter == LOCKED { gone } else { 0 };
             }
         }

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    confine::Wall, gate::health::Snapshot, plugin::Taken, server::Listening,
+    confine::Wall, gate::health::Snapshot, plugin::Taken, server::Listening, shared::SharedStatus,
     spool::QuarantinedUpload,
 };
 pub use crate::{
@@ -332,12 +332,44 @@ pub struct Status {
     /// Where what plugins keep is written to, if it is.
     #[serde(default)]
     pub state_file: Option<PathBuf>,
+    /// The Redis that state is shared by, if it is.
+    #[serde(default)]
+    pub shared_state: Option<SharedState>,
     /// The directories that uploads wait in, links resolved.
     #[serde(default)]
     pub staging: Vec<PathBuf>,
     /// The walls around the process.
     #[serde(default)]
     pub walls: Vec<Wall>,
+}
+
+/// The Redis that state is shared by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct SharedState {
+    /// Its host and port.
+    pub redis: String,
+    /// Why it is away, as long as that is so.
+    pub error: Option<String>,
+    /// Seconds since then.
+    pub error_age: Option<u64>,
+    /// Requests since the start.
+    pub requests: u64,
+    /// Those of them that failed.
+    pub failed: u64,
+}
+
+impl From<SharedStatus> for SharedState {
+    fn from(status: SharedStatus) -> Self {
+        let (since, error) = status.away.unzip();
+        Self {
+            redis: status.place,
+            error,
+            error_age: since.map(seconds_since),
+            requests: status.requests,
+            failed: status.failed,
+        }
+    }
 }
 
 /// A certificate by ACME.

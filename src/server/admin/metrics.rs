@@ -287,6 +287,26 @@ async fn gauges(running: &Running) -> String {
         "Whether the state file cannot be written",
         failing,
     );
+    if let Some(shared) = &status.shared_state {
+        one(
+            registry,
+            "shared_state_away",
+            "Whether the Redis that state is shared by is away",
+            f64::from(u8::from(shared.error.is_some())),
+        );
+        count(
+            registry,
+            "shared_state_requests",
+            "Requests to the Redis that state is shared by, since the start",
+            number(shared.requests),
+        );
+        count(
+            registry,
+            "shared_state_failed_requests",
+            "Those of them that failed",
+            number(shared.failed),
+        );
+    }
     count(
         registry,
         "log_dropped_lines",

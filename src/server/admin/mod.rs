@@ -47,6 +47,7 @@ use self::{
     openapi::Operation,
 };
 use super::Running;
+use crate::shared::Away;
 
 /// The prefix of all paths.
 pub const PREFIX: &str = "/api/v1";
@@ -102,6 +103,12 @@ impl Refused {
     fn new(status: StatusCode, text: impl Into<String>) -> Self {
         let text = text.into();
         Self { status, text }
+    }
+}
+
+impl From<Away> for Refused {
+    fn from(away: Away) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, away.to_string())
     }
 }
 

@@ -10,8 +10,8 @@ use super::{
     messages::{Forget, KeptState, States},
 };
 
-pub(super) async fn list(State(running): Server) -> Json<States> {
-    let states = running.resources.host().states().into_iter();
+pub(super) async fn list(State(running): Server) -> Result<Json<States>, Refused> {
+    let states = running.resources.host().states().await?.into_iter();
     let plugins = states.map(|(plugin, kept)| KeptState {
         plugin,
         keys: kept.keys,
@@ -20,9 +20,9 @@ pub(super) async fn list(State(running): Server) -> Json<States> {
         refused: kept.refused,
         gave_way: kept.gave_way,
     });
-    Json(States {
+    Ok(Json(States {
         plugins: plugins.collect(),
-    })
+    }))
 }
 
 pub(super) async fn clear(
@@ -31,11 +31,8 @@ pub(super) async fn clear(
     Path(plugin): Path<String>,
     Query(Forget { key }): Query<Forget>,
 ) -> Deed {
-    let cleared = running
-        .resources
-        .host()
-        .clear_state(&plugin, key.as_deref());
-    let Some(keys) = cleared else {
+    let host = running.resources.host();
+    let Some(keys) = host.clear_state(&plugin, key.as_deref()).await? else {
         return Err(Refused::not_found(format!("there is no plugin {plugin:?}")));
     };
     tracing::info!(plugin, keys, by = %actor, "state is cleared");

@@ -89,6 +89,7 @@ impl Running {
             state_error,
             state_error_age: state_error_age.map(seconds_since),
             state_file: self.first.state.file.clone(),
+            shared_state: self.resources.shared().map(|shared| shared.status().into()),
             staging: self
                 .resources
                 .storages()

@@ -13,6 +13,8 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::shared::{Change, Changes, News};
+
 /// The most bans that are kept; beyond it the one that ends first goes.
 const MOST: usize = 100_000;
 
@@ -47,6 +49,10 @@ impl Ban {
 #[serde(from = "Saved", into = "Saved")]
 pub struct BanList {
     bans: HashMap<IpNet, Ban>,
+    /// The name of the Redis that had the same bans, where they are shared.
+    shared_by: Option<String>,
+    /// Those that it has not been told of. None where bans are not shared.
+    changes: Option<Changes>,
 }
 
 /// As the file has it.
@@ -54,6 +60,8 @@ pub struct BanList {
 #[serde(deny_unknown_fields)]
 struct Saved {
     bans: Vec<Ban>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    shared_by: Option<String>,
 }
 
 impl From<Saved> for BanList {
@@ -61,6 +69,8 @@ impl From<Saved> for BanList {
         let bans = saved.bans.into_iter();
         Self {
             bans: bans.map(|ban| (ban.network, ban)).collect(),
+            shared_by: saved.shared_by,
+            changes: None,
         }
     }
 }
@@ -69,7 +79,10 @@ impl From<BanList> for Saved {
     fn from(list: BanList) -> Self {
         let mut bans: Vec<_> = list.bans.into_values().collect();
         bans.sort_unstable_by_key(|ban| (ban.since, ban.network));
-        Self { bans }
+        Self {
+            bans,
+            shared_by: list.shared_by,
+        }
     }
 }
 
@@ -181,34 +194,117 @@ impl BanList {
     /// were in force.
     pub fn lift(&mut self, network: IpNet, now: SystemTime) -> usize {
         let (now, mut lifted) = (seconds(now), 0);
-        self.bans.retain(|other, ban| {
-            let goes = network.contains(other);
-            lifted += usize::from(goes && ban.holds(now));
-            !goes
-        });
+        let gone = self.bans.extract_if(|other, _| network.contains(other));
+        for (network, ban) in gone {
+            lifted += usize::from(ban.holds(now));
+            if let Some(changes) = &mut self.changes {
+                changes.insert(network, Change::Lift);
+            }
+        }
         lifted
     }
 
     /// Forgets those that are over, and count no more.
     pub fn forget(&mut self, longest: Duration, now: SystemTime) {
         let now = seconds(now);
-        self.bans.retain(|_, ban| {
-            ban.until
-                .is_none_or(|until| now < until.saturating_add(longest.as_secs()))
-        });
+        let is_over = |ban: &Ban| {
+            let counts = |until: u64| now < until.saturating_add(longest.as_secs());
+            !ban.until.is_none_or(counts)
+        };
+        for (_, ban) in self.bans.extract_if(|_, ban| is_over(ban)) {
+            note_forgotten(&mut self.changes, ban);
+        }
+    }
+
+    /// Changes are noted from here on, to be told to Redis.
+    pub(super) fn share(&mut self) {
+        self.changes.get_or_insert_default();
+    }
+
+    /// The changes that Redis is to be told of.
+    pub(super) fn take_changes(&mut self) -> Changes {
+        self.changes
+            .as_mut()
+            .map(std::mem::take)
+            .unwrap_or_default()
+    }
+
+    /// They could not be told. Newer ones count.
+    pub(super) fn put_back(&mut self, untold: Changes) {
+        for (network, change) in untold {
+            let changes = self.changes.get_or_insert_default();
+            changes.entry(network).or_insert(change);
+        }
+    }
+
+    /// Takes what other servers have changed; the bans that are new. A change that was not told yet counts. A
+    /// Redis that has another name than the last one is told all that it does not know, or knows older.
+    pub(super) fn merge(&mut self, news: News) -> Vec<Ban> {
+        let is_same = self.shared_by.as_ref() == Some(&news.name);
+        self.shared_by = Some(news.name);
+        if news.all {
+            let known: HashMap<IpNet, u64> = news
+                .bans
+                .iter()
+                .filter_map(|(network, ban)| Some((*network, ban.as_ref()?.since)))
+                .collect();
+            let changes = self.changes.get_or_insert_default();
+            self.bans.retain(|network, ban| {
+                if is_same {
+                    return known.contains_key(network) || changes.contains_key(network);
+                }
+                if known.get(network).is_none_or(|since| *since < ban.since) {
+                    let change = Change::Ban(ban.clone());
+                    changes.entry(*network).or_insert(change);
+                }
+                true
+            });
+        }
+        let mut new = Vec::new();
+        for (network, ban) in news.bans {
+            let untold = self.changes.get_or_insert_default();
+            if untold.contains_key(&network) || self.bans.get(&network) == ban.as_ref() {
+                continue;
+            }
+            match ban {
+                Some(ban) => {
+                    new.push(ban.clone());
+                    self.make_room(network);
+                    self.bans.insert(network, ban);
+                }
+                None => drop(self.bans.remove(&network)),
+            }
+        }
+        new
     }
 
     fn put(&mut self, ban: Ban) {
-        if self.bans.len() >= MOST && !self.bans.contains_key(&ban.network) {
+        self.make_room(ban.network);
+        if let Some(changes) = &mut self.changes {
+            changes.insert(ban.network, Change::Ban(ban.clone()));
+        }
+        self.bans.insert(ban.network, ban);
+    }
+
+    fn make_room(&mut self, network: IpNet) {
+        if self.bans.len() >= MOST && !self.bans.contains_key(&network) {
             let soonest = self
                 .bans
                 .values()
                 .min_by_key(|ban| ban.until.unwrap_or(u64::MAX));
-            if let Some(network) = soonest.map(|ban| ban.network) {
-                self.bans.remove(&network);
+            let soonest = soonest.map(|ban| ban.network);
+            if let Some(ban) = soonest.and_then(|network| self.bans.remove(&network)) {
+                note_forgotten(&mut self.changes, ban);
             }
         }
-        self.bans.insert(ban.network, ban);
+    }
+}
+
+/// Has Redis forget the ban, too, if it still has this one.
+fn note_forgotten(changes: &mut Option<Changes>, ban: Ban) {
+    // While Redis is away for long they do not pile up.
+    if let Some(changes) = changes.as_mut().filter(|changes| changes.len() < MOST) {
+        changes.insert(ban.network, Change::Forget(ban));
     }
 }
 
@@ -234,7 +330,7 @@ fn seconds(time: SystemTime) -> u64 {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::indexing_slicing, clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -316,5 +412,49 @@ mod tests {
         assert_eq!(list.bans.len(), MOST);
         assert!(list.covering(IpAddr::V4(0.into()), at(0)).is_none());
         assert!(list.covering(IpAddr::V4(5.into()), at(0)).is_some());
+    }
+
+    fn news(all: bool, bans: &[(&str, Option<u64>)]) -> News {
+        let bans = bans.iter().map(|(network, since)| {
+            let network = network.parse().unwrap();
+            let ban = since.map(|since| Ban {
+                network,
+                since,
+                until: None,
+                reason: String::new(),
+                by: "another".to_owned(),
+                times: 1,
+            });
+            (network, ban)
+        });
+        News::new("one", all, bans.collect())
+    }
+
+    #[test]
+    fn changes_of_other_servers_are_taken_and_own_ones_count_until_they_are_told() {
+        let (one, other): (IpNet, IpNet) = (
+            "192.0.2.1".parse().map(IpAddr::into).unwrap(),
+            "192.0.2.2".parse().map(IpAddr::into).unwrap(),
+        );
+        let (one_text, other_text) = ("192.0.2.1/32", "192.0.2.2/32");
+        let mut list = BanList::default();
+        list.share();
+        // Redis is a new one: it is told what there is.
+        list.ban(one, None, "own", at(0));
+        list.take_changes();
+        assert_eq!(list.merge(news(true, &[(other_text, Some(5))])).len(), 1);
+        assert!(matches!(list.take_changes()[&one], Change::Ban(_)));
+        // It is the same: what it does not have is gone.
+        list.merge(news(true, &[(other_text, Some(5))]));
+        assert_eq!(list.in_force(at(0)).len(), 1);
+        assert_eq!(list.take_changes().len(), 0);
+        // Somebody lifts it, and somebody else bans it at the same time.
+        list.ban(other, None, "own", at(0));
+        list.merge(news(false, &[(other_text, None), (one_text, Some(7))]));
+        assert_eq!(list.in_force(at(0)).len(), 2);
+        let untold = list.take_changes();
+        list.lift(other, at(0));
+        list.put_back(untold);
+        assert_eq!(list.take_changes()[&other], Change::Lift);
     }
 }

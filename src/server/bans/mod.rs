@@ -3,6 +3,7 @@
 
 mod denied;
 mod list;
+mod shared;
 
 use std::{
     collections::HashMap,
@@ -18,8 +19,11 @@ use std::{
 use ipnet::IpNet;
 use tokio::{sync::Notify, time::sleep};
 
-use self::list::{BanList, network};
 pub use self::{denied::Denied, list::Ban};
+use self::{
+    list::{BanList, network},
+    shared::SharedBans,
+};
 use super::Running;
 use crate::{
     config,
@@ -28,6 +32,7 @@ use crate::{
         event::{Event, Observer},
     },
     observe::audit::Audit,
+    shared::Shared,
 };
 
 /// The file's directory and name in the state directory. Serving may write to this directory.
@@ -37,6 +42,8 @@ const FILE: &str = "bans.json";
 const COUNTED: usize = 65_536;
 /// Time within which new connections are counted.
 const MINUTE: Duration = Duration::from_secs(60);
+/// How often other servers' changes are asked for.
+const SHARE: Duration = Duration::from_secs(1);
 /// How often the deny file is looked at, and how long until a save that failed is tried again.
 const FOLLOW: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_secs(5);
@@ -86,6 +93,9 @@ pub struct Bans {
     state: Mutex<State>,
     file: PathBuf,
     changed: Notify,
+    /// The same for other servers.
+    untold: Notify,
+    shared: Option<SharedBans>,
     audit: Audit,
 }
 
@@ -123,17 +133,21 @@ impl Counts {
 }
 
 impl Bans {
-    /// As the configuration and the file of earlier bans have it.
+    /// As the configuration and the file of earlier bans have it; other servers', too, where they are shared.
     ///
     /// # Errors
     /// The key, and the text for people.
     pub fn open(
         settings: &config::Bans,
         state: &Path,
+        shared: Option<&Arc<Shared>>,
         audit: Audit,
     ) -> Result<Self, (&'static str, String)> {
         let file = directory(state).join(FILE);
-        let list = BanList::load(&file).map_err(|text| ("server.state", text))?;
+        let mut list = BanList::load(&file).map_err(|text| ("server.state", text))?;
+        if shared.is_some() {
+            list.share();
+        }
         let denied = Denied::read(settings.deny_file.as_deref());
         let denied = denied.map_err(|text| ("bans.deny-file", text))?;
         Ok(Self {
@@ -146,6 +160,8 @@ impl Bans {
             }),
             file,
             changed: Notify::new(),
+            untold: Notify::new(),
+            shared: shared.map(SharedBans::new),
             audit,
         })
     }
@@ -216,7 +232,7 @@ impl Bans {
         }
         drop(state);
         if banned {
-            self.changed.notify_one();
+            self.note_change();
         }
     }
 
@@ -229,15 +245,42 @@ impl Bans {
             allowed.filter(|allowed| network.contains(*allowed) || allowed.contains(&network));
         let allowed = allowed.copied().collect();
         drop(state);
-        self.changed.notify_one();
+        self.note_change();
         allowed
     }
 
     /// Lifts bans. Says how many.
     pub fn lift(&self, network: IpNet) -> usize {
         let lifted = self.state().list.lift(network, SystemTime::now());
-        self.changed.notify_one();
+        self.note_change();
         lifted
+    }
+
+    fn note_change(&self) {
+        self.changed.notify_one();
+        self.untold.notify_one();
+    }
+
+    /// Tells other servers what has changed here, and takes what has changed there. Where Redis is away, it is
+    /// done later.
+    pub async fn exchange(&self) {
+        let Some(shared) = &self.shared else { return };
+        let changes = self.state().list.take_changes();
+        let exchanged = shared.exchange(&changes, |news| {
+            let is_known = !news.all;
+            let is_any = !news.bans.is_empty();
+            let new = self.state().list.merge(news);
+            for ban in new.iter().filter(|_| is_known) {
+                let (network, by, reason) = (ban.network, &*ban.by, &*ban.reason);
+                tracing::info!(%network, by, reason, "banned at another server");
+            }
+            if is_any {
+                self.changed.notify_one();
+            }
+        });
+        if exchanged.await.is_err() {
+            self.state().list.put_back(changes);
+        }
     }
 
     /// Those in force, the newest first.
@@ -324,6 +367,20 @@ pub(super) async fn keep(bans: Arc<Bans>) {
     }
 }
 
+/// Has the same bans as the other servers, where they are shared.
+pub(super) async fn share(bans: Arc<Bans>) {
+    if bans.shared.is_none() {
+        return;
+    }
+    loop {
+        bans.exchange().await;
+        tokio::select! {
+            () = sleep(SHARE) => {}
+            () = bans.untold.notified() => {}
+        }
+    }
+}
+
 /// The last change, at the end of the server.
 pub(super) fn flush(bans: &Bans) {
     if let Err(error) = bans.save() {
@@ -360,7 +417,7 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         let mut settings = config::Bans::default();
         change(&mut settings);
-        let bans = Bans::open(&settings, state.path(), Audit::default()).unwrap();
+        let bans = Bans::open(&settings, state.path(), None, Audit::default()).unwrap();
         (bans, state)
     }
 

@@ -1,4 +1,4 @@
-//! Several servers behind a balancer, as one service: its clients see that one of them dies, and lose nothing.
+//! Several servers behind a balancer, with one bucket and one Redis, as one service: its clients see that one of them dies, and lose nothing.
 
 use std::{
     fs,
@@ -20,7 +20,8 @@ use std::{
 use tempfile::TempDir;
 
 use crate::{
-    engine::{Engine, holds},
+    bucket::{self, holds},
+    engine,
     support::{
         Client, Data, PATIENCE, Reply, Server, Tls, USER, content, eicar, eventually, free_port,
         program::works, server::walk,
@@ -109,10 +110,12 @@ struct Node {
 }
 
 impl Node {
-    fn start(engine: &Engine) -> Self {
+    fn start(bucket: &bucket::Engine, redis: &engine::Engine) -> Self {
         let data = free();
-        let server = engine
+        let server = bucket
             .setup()
+            .set("state.url", &redis.url())
+            .set("limits.sessions-per-user", "20")
             .set("storage.default.resume", "\"anywhere\"")
             .set("storage.default.partial-listing", "\"hide\"")
             .set("server.listen", &format!("[\"127.0.0.1:{}\"]", free_port()))
@@ -329,16 +332,16 @@ fn published(home: &Path) -> Vec<String> {
 
 #[test]
 fn a_server_that_is_killed_under_load_loses_nothing() {
-    let Some(engine) = Engine::start() else {
+    let (Some(bucket), Some(redis)) = (bucket::Engine::start(), engine::Engine::start()) else {
         return;
     };
     if !works("haproxy", Command::new("haproxy").arg("-v")) {
         return;
     }
-    let nodes: Vec<_> = (0..3).map(|_| Node::start(&engine)).collect();
+    let nodes: Vec<_> = (0..3).map(|_| Node::start(&bucket, &redis)).collect();
     let balancer = Balancer::start(&nodes);
     let (seen, ended) = (Seen::default(), AtomicBool::new(false));
-    let home = engine.home_of(USER);
+    let home = bucket.home_of(USER);
     thread::scope(|scope| {
         let uploaders: Vec<_> = (0..CLIENTS)
             .map(|number| {
