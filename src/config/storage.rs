@@ -66,7 +66,7 @@ pub struct Storage {
     pub odd_names: OddNames,
     /// The bucket, of `azure` the container, that keeps the files.
     pub bucket: Option<String>,
-    /// What the keys of all files begin with: "ftp/". Unset, they are the paths themselves.
+    /// The beginning of the keys of all files: "ftp/". Unset, they are the paths themselves.
     pub prefix: Option<String>,
     /// The engine's URL, if it is not that of its inventor: "https://s3.example.org:9000". http is for a network
     /// that nobody else listens to.

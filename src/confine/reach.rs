@@ -160,7 +160,7 @@ impl Reach {
         reach
     }
 
-    /// Whatever keeps the files of a storage.
+    /// The places that the files of a storage are in.
     fn engine(&mut self, storage: &config::Storage, key: &dyn Fn(&str) -> String) {
         if storage.kind == config::StorageKind::Local {
             self.directory(&storage.root, Access::Write, &key("root"));

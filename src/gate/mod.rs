@@ -2,7 +2,7 @@
 //!
 //! Each gate is a small trait and a chain of what the configuration names. Nothing here knows who
 //! answers: [`crate::plugin`] implements the traits with WebAssembly components, tests with fakes.
-//! Whatever cannot answer is a [`Fault`], and a fault is a refusal.
+//! A gate that cannot answer gives a [`Fault`], and a fault is a refusal.
 
 pub mod account;
 pub mod authentication;

@@ -24,7 +24,7 @@ static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("sha
 pub(super) struct SharedState {
     shared: Arc<Shared>,
     plugin: Arc<str>,
-    /// What the names of values begin with.
+    /// The beginning of the names of values.
     values: String,
     /// The names of the bookkeeping.
     books: [String; 3],
@@ -32,7 +32,7 @@ pub(super) struct SharedState {
     refused: AtomicU64,
     gave_way: AtomicU64,
     next_tale: Mutex<Instant>,
-    /// What this server goes on with while Redis is away, where it is to go on.
+    /// The values that this server goes on with while Redis is away, where it is to go on.
     own: Option<PluginState>,
 }
 

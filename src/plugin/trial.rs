@@ -1,7 +1,7 @@
 //! A call that has no effect, to find components that fail at every call: a function that the source
 //! lacks (JavaScript), a runtime that was never started (Go).
 //!
-//! Whatever the guest wants of the server ends the call, and well: it is alive. Nothing is logged,
+//! Any call of the server by the guest ends the trial, and well: it is alive. Nothing is logged,
 //! reached, or kept. Only one that crashes before it has asked for anything is refused.
 
 use std::{

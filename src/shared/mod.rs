@@ -104,7 +104,7 @@ impl Shared {
         format!("{}{name}", self.connector.settings.prefix)
     }
 
-    /// What becomes of plugins' calls while it is away.
+    /// The fate of plugins' calls while it is away.
     #[must_use]
     pub fn when_away(&self) -> config::StateAway {
         self.connector.settings.away

@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-/// What is noted with an upload that is kept for all servers.
+/// The note of an upload that is kept for all servers.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Note {
     pub(super) label: Label,

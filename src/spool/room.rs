@@ -22,7 +22,7 @@ pub(super) struct Room {
 }
 
 impl Room {
-    /// What is there stays, even if it is more.
+    /// Bytes that are there stay, even if they are more.
     pub(super) fn limit(&self, bytes: u64) {
         self.limit.store(bytes, Relaxed);
     }

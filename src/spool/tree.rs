@@ -179,7 +179,7 @@ impl Tree {
                 }
             }
         };
-        // What is copied comes behind what is written.
+        // A copy comes behind the bytes that are written.
         let sending = match progress.copied() {
             None => {
                 let noted = Noted {

@@ -121,7 +121,7 @@ pub struct Left {
     pub length: u64,
     /// When the last of them came.
     pub modified: SystemTime,
-    /// Whatever the keeper knows of it.
+    /// Facts that the keeper knows of it.
     pub state: Arc<dyn Any + Send + Sync>,
 }
 
@@ -129,7 +129,7 @@ pub struct Left {
 pub struct Noted {
     /// Its name, which is that of no other one of the storage.
     pub name: String,
-    /// Whatever the spool wants to know again.
+    /// Facts that the spool wants to know again.
     pub note: String,
     /// The broken one that it goes on from.
     pub left: Option<Left>,

@@ -72,7 +72,7 @@ pub struct Publication {
     pub over: Option<Identity>,
     /// Asked for room before the name changes.
     pub admission: Box<dyn Admission>,
-    /// What the backend has sent of it already, where it does so.
+    /// The part that the backend has sent of it already, where it does so.
     pub sending: Option<Box<dyn Sending>>,
     /// Whether the file that it replaces may be left in the spool in its place, see [`Replaced`].
     pub leaves: bool,

@@ -1,4 +1,4 @@
-//! Who is let in, and may do what.
+//! Access: tokens, roles, and their ends.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 
@@ -102,7 +102,7 @@ fn a_browser_logs_in_and_no_other_site_can_use_it() {
     request(at, "POST /api/v1/bans", &own, BAN).expect(200);
     request(at, "DELETE /login", &own, "").expect(204);
     request(at, "GET /api/v1/status", &cookie, "").expect(401);
-    // Who is logged in is out with the token.
+    // A session of a person ends with its token.
     let cookie = format!("Cookie: {}", login(&act).expect(200).cookie());
     request(at, "GET /api/v1/status", &cookie, "").expect(200);
     server.setup().run(&["token", "remove", "acts"]);

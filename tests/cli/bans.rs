@@ -1,4 +1,4 @@
-//! Who may not come in: `[bans]`, `portcullis ban`, `unban` and `bans`.
+//! Bans: `[bans]`, `portcullis ban`, `unban` and `bans`.
 
 use std::{
     fs,

@@ -145,7 +145,7 @@ impl Node {
     }
 }
 
-/// What clients saw, all together.
+/// Counts of all clients together.
 #[derive(Default)]
 struct Seen {
     acknowledged: AtomicUsize,

@@ -206,7 +206,7 @@ fn services_with_different_prefixes_know_nothing_of_each_other() {
     assert!(is_let_in(&other, 2));
 }
 
-/// Whatever ends by itself does so in Redis, too, where nobody looks after it.
+/// Keys that end by themselves do so in Redis, too, where nobody looks after them.
 #[test]
 fn keys_expire_by_themselves() {
     let Some(redis) = Engine::start() else { return };

@@ -12,7 +12,7 @@ fn start(engine: &Engine) -> Server {
     setup.set("storage.default.resume", "\"anywhere\"").start()
 }
 
-/// What is kept of uploads.
+/// The objects that are kept of uploads.
 fn kept(engine: &Engine) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let place = engine.bucket().join(PREFIX).join(".portcullis");

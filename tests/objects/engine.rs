@@ -18,7 +18,7 @@ use crate::support::{
 const KEY: &str = "portcullis-test";
 const SECRET: &str = "a secret of the test";
 pub const BUCKET: &str = "bucket";
-/// What the server's keys begin with.
+/// The beginning of the server's keys.
 pub const PREFIX: &str = "ftp";
 
 /// The engine, with one bucket.

@@ -13,7 +13,7 @@ use crate::{
     support::{Client, Server, USER, content, eicar},
 };
 
-/// Who uploads at once, each to names of its own and to one of all.
+/// Clients that upload at once, each to names of its own.
 const CLIENTS: u64 = 4;
 /// Names of one client.
 const NAMES: u64 = 3;

@@ -1,4 +1,4 @@
-//! What a client does with files and directories.
+//! Files and directories, as clients use them.
 
 use std::fs;
 
@@ -96,7 +96,7 @@ fn directories_are_there_as_clients_expect() {
     assert_eq!(client.retrieve("RETR c/b/file"), b"content");
     assert_eq!(client.listing("NLST"), "c\r\n");
     client.send("DELE c/b/file").expect(250);
-    // What was made stays without its files.
+    // A directory that was made stays without its files.
     assert_eq!(client.listing("NLST c"), "c/b\r\n");
     client.send("RMD c/b").expect(250);
     client.send("RMD c").expect(250);

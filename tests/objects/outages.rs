@@ -43,7 +43,7 @@ fn an_engine_that_is_away_is_told_soon_and_used_again_when_it_is_back() {
     client.store("STOR other", b"content").expect(226);
 }
 
-/// What was sent while the engine was away waits: the client goes on from there.
+/// Bytes that were sent while the engine was away wait: the client goes on from there.
 #[test]
 fn an_upload_at_whose_end_the_engine_is_away_is_not_lost() {
     let Some(mut engine) = Engine::start() else {

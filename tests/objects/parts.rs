@@ -1,4 +1,4 @@
-//! What uploads leave in an engine whose server was killed.
+//! Uploads in an engine whose server was killed.
 
 use std::{fs, time::Duration};
 

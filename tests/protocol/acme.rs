@@ -155,7 +155,7 @@ impl Pebble {
     }
 }
 
-/// Who has issued the certificate that clients get, and its names.
+/// The issuer of the certificate that clients get, and its names.
 fn shown(server: &Server) -> (String, Vec<String>) {
     let client = server.secure(&Tls::new());
     let shown = client.connection().peer_certificates().unwrap()[0].clone();

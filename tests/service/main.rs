@@ -1,4 +1,4 @@
-//! What a service manager is told, and what it passes: the test is the manager.
+//! Messages to a service manager, and the sockets that it passes: the test is the manager.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,

@@ -89,7 +89,7 @@ fn restart_ended(mut server: Server, manager: &Manager) -> Server {
     server
 }
 
-/// Who comes while nobody serves is served by the next.
+/// A client that comes while nobody serves is served by the next.
 #[test]
 fn clients_wait_for_a_server_that_was_killed() {
     let manager = Manager::at_an_abstract_name();

@@ -173,7 +173,7 @@ fn another_user_takes_nothing_over() {
     server.login().send("NOOP").expect(200);
 }
 
-/// Who speaks another language, or does not say that it has the sockets.
+/// A successor that speaks another language, or does not say that it has the sockets.
 #[test]
 fn a_take_over_that_breaks_off_changes_nothing() {
     let server = Server::start();

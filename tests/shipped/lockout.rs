@@ -147,7 +147,7 @@ fn regression_a_full_state_shuts_nobody_out() {
     attempt(&server, USER, USER).expect(230);
 }
 
-/// Who is locked out can be seen, and be let in again: by name, by network, or both.
+/// A lock can be seen, and be lifted: by name, by network, or both.
 #[test]
 fn locks_are_listed_and_lifted() {
     let server = server("");

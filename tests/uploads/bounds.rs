@@ -23,7 +23,7 @@ fn uploads_that_do_not_fit_into_staging_are_told() {
     eventually("the log says why", || {
         server.log().lines().filter(is_told).count() == 3
     });
-    // What is left of them gives way.
+    // Their rest gives way.
     assert!(partial(&mut client, "new").is_some());
     let whole = content(2 << 20, 3);
     client.store("STOR whole", &whole).expect(226);

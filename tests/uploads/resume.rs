@@ -524,7 +524,7 @@ fn what_lacks_nothing_but_the_verdict_is_published_too() {
     }
 }
 
-/// Whatever ends a transfer, what had arrived by then is kept, however little.
+/// Bytes that had arrived are kept, however few, and however the transfer ended.
 #[test]
 fn abor_and_a_lost_connection_keep_what_has_arrived() {
     let server = setup().start();

@@ -58,7 +58,7 @@ home, idle-timeout, max-sessions, max-upload-size, permissions, quota, quota-fil
 require-certificate, storage, upload-rate.
 Lists are split at commas; certificates, whose names have commas, at semicolons.";
 
-/// Whose users they are; taken behind the subcommand's name.
+/// The host whose users they are; taken behind the subcommand's name.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Of {
     /// The virtual host whose users they are, by its name [default: the top level's]

@@ -122,7 +122,7 @@ mod tests {
         }
     }
 
-    /// Whatever a name is said to stand for elsewhere: the address itself is compared.
+    /// The address itself is compared, however a name is resolved elsewhere.
     #[tokio::test]
     async fn the_address_is_compared_and_not_the_name() {
         let endpoints = ["ldap.invalid:389".parse().unwrap()];

@@ -257,7 +257,7 @@ async fn no_addition_of_two_servers_is_lost() {
     assert_eq!(get(&last.unwrap(), "n").await.unwrap(), b"1000");
 }
 
-/// What the script keeps beside values is gone a while after the last of them.
+/// The bookkeeping of the script is gone a while after the last value.
 #[tokio::test]
 async fn the_books_end_with_their_values() {
     let Some(redis) = Redis::start().await else {

@@ -49,7 +49,7 @@ struct Manifest {
     holder: String,
     /// Bytes of each chunk but the last.
     chunk: u64,
-    /// Whatever the spool wants to know again.
+    /// Facts that the spool wants to know again.
     note: String,
 }
 
@@ -385,7 +385,7 @@ impl Chunks {
                     pieces.given_up().await;
                 }
                 if began || place.written.initialized() {
-                    // What cannot be removed now is, when it is old.
+                    // The rest is removed when it is old.
                     let _ = place.store.forget(&place.name).await;
                 }
             });

@@ -26,7 +26,7 @@ use super::{
 
 /// The time for a request without much content, the tries that follow it included.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// Whose upload an object is: a random number, which tells after a lost answer whether it is there. Letters alone, as
+/// The upload that an object is of: a random number, which tells after a lost answer whether it is there. Letters alone, as
 /// Azure's names have no hyphens.
 const UPLOAD: &str = "portcullisupload";
 /// The digest of an object's content, lower-case hexadecimal.
@@ -93,7 +93,7 @@ pub(super) struct Page {
     pub(super) next: Option<String>,
 }
 
-/// What must lie at a key when an object comes to lie there.
+/// The object that must lie at a key when another comes to lie there.
 #[derive(Clone, Debug)]
 pub(super) enum Over {
     /// Nothing.

@@ -35,10 +35,10 @@ const MOST_KNOWN: usize = 64;
 /// request.
 const NEIGHBOURS: usize = 20;
 
-/// What was not there a moment ago is not looked for again by an upload: at its end the engine has the last word.
+/// An upload does not look again for what was not there a moment ago: at its end the engine has the last word.
 const MISSED: Duration = Duration::from_secs(1);
 
-/// Whatever lies at a path.
+/// The thing that lies at a path.
 enum Seen {
     File(Object),
     Directory,
@@ -156,7 +156,7 @@ impl ObjectHome {
         self.missed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whatever a key and its directory stand for: with S3 in one request, as a rule.
+    /// The thing that a key and its directory stand for: with S3 in one request, as a rule.
     async fn see(&self, key: &str, directory: &str) -> Result<Seen> {
         if self.engine.s3.is_none() {
             // The library leaves the object of this very key out of what begins with it.
@@ -184,7 +184,7 @@ impl ObjectHome {
         Ok(Seen::Nothing)
     }
 
-    /// Whatever lies at a path, whose directory must be there.
+    /// The thing that lies at a path, whose directory must be there.
     pub(super) async fn look(&self, path: &VirtualPath) -> Result<Found> {
         let (key, directory) = (self.keys.file(path)?, self.keys.directory(path)?);
         let missed = self.missed().take();

@@ -15,7 +15,7 @@ const HIDDEN: &str = ".portcullis";
 /// The keys of what lies beneath a directory.
 #[derive(Clone, Debug)]
 pub(super) struct Keys {
-    /// What all of them begin with: empty, or with a slash at its end.
+    /// The beginning of all of them: empty, or with a slash at its end.
     prefix: String,
     /// Of the whole storage: the directory that no path leads to.
     hidden: Arc<str>,
@@ -41,7 +41,7 @@ impl Keys {
         })
     }
 
-    /// What the keys of the directory itself begin with.
+    /// The beginning of the keys of the directory itself.
     pub(super) fn of_root(&self) -> String {
         self.prefix.clone()
     }
@@ -74,7 +74,7 @@ impl Keys {
         }
     }
 
-    /// What the keys in a directory begin with.
+    /// The beginning of the keys in a directory.
     ///
     /// # Errors
     /// As with files.

@@ -55,7 +55,7 @@ impl Pieces {
         }
     }
 
-    /// So many bytes of the file are there. One piece is held back, since it may be the last.
+    /// The file has `length` bytes by now. One piece is held back, since it may be the last.
     ///
     /// # Errors
     /// Where they are too many pieces.
@@ -96,7 +96,7 @@ impl Pieces {
             staged, sending, ..
         } = self;
         drop(staged);
-        // Whatever came of it is of no use.
+        // Its outcome is of no use.
         let _ = sending.await;
     }
 }

@@ -89,7 +89,7 @@ impl ObjectHome {
             }
             return Ok(());
         }
-        // What is there already may be gone: then all of it is sent from the spool.
+        // Parts that were sent may be gone: then all is sent again from the spool.
         let there = match (parts, &mut chunks, &self.engine.s3) {
             (Some(parts), _, _) => Some(parts.whole(length).await),
             (None, Some(chunks), Some(s3)) => Some(chunks.whole(s3, key, file, length).await),

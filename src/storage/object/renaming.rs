@@ -16,7 +16,7 @@ const LARGEST_COPY: u64 = 5 << 30;
 /// The most objects of a directory that gets another name: each of them is copied, and one that is lost on the
 /// way is seen at both places.
 const MOST_RENAMED: usize = 1000;
-/// So many of them at once.
+/// The number of them at once.
 const AT_ONCE: usize = 8;
 
 impl ObjectHome {

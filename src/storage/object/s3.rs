@@ -57,7 +57,7 @@ struct Call<'a> {
     query: &'a [(&'a str, &'a str)],
     /// Signed.
     headers: &'a [(&'a str, &'a str)],
-    /// What must lie there: sent beside what is signed.
+    /// The condition on what lies there: sent beside what is signed.
     condition: Option<(&'a str, &'a str)>,
     body: Bytes,
 }
