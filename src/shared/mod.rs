@@ -2,6 +2,9 @@
 //!
 //! No caller ever waits longer for it than [`config::State::timeout`], and once it has not answered it is
 //! *away*: requests fail at once, until the one task that connects has found that it answers again.
+//!
+//! The manager of connections of the library would not do: there requests wait for the next connection, and a
+//! password that was wrong once is never tried again.
 
 mod connect;
 mod error;
