@@ -1,0 +1,186 @@
+"""The figures: requests of each operation, memory of idle sessions, processor time of one node and of several."""
+
+import collections
+import concurrent.futures
+import os
+import pathlib
+import resource
+import subprocess
+import time
+
+from comparison.servers import PASSWORD, Failed
+
+from . import client
+
+SMALL = 4096
+LARGE = (20 << 20) + 5
+# The engine tells of a request a moment later.
+SETTLE = 0.3
+
+
+def digits(value):
+    return float(f"{value:.4g}")
+
+
+def counted(before, after):
+    counts = collections.Counter(after)
+    counts.subtract(before)
+    return {name: count for name, count in sorted(counts.items()) if count}
+
+
+def requests(nodes, certificate, say):
+    """What each operation of a client asks of the engine, and of Redis."""
+    rows = {}
+    for resume in ("node", "anywhere"):
+        with nodes.run(1, resume) as [node]:
+            time.sleep(2)
+            rows[resume] = list(operations(nodes, node, certificate, say))
+        say(f"requests, resume = {resume}: {len(rows[resume])} operations")
+    return rows
+
+
+def operations(nodes, node, certificate, say):
+    tls, small, large = client.context(certificate), os.urandom(SMALL), os.urandom(LARGE)
+    sessions = []
+
+    def login():
+        sessions.append(client.Session(node.port, tls))
+
+    def fill(count):
+        session = sessions[0]
+        for number in range(count):
+            session.store(f"many/{number}", b"")
+
+    steps = (
+        ("login", login),
+        ("MKD", lambda: sessions[0].send("MKD d", "257")),
+        ("CWD", lambda: sessions[0].send("CWD d", "250")),
+        ("STOR of 4 KiB, new", lambda: sessions[0].store("new", small)),
+        ("STOR of 4 KiB over a file", lambda: sessions[0].store("new", small)),
+        (f"STOR of {LARGE / 2**20:.0f} MiB, new", lambda: sessions[0].store("large", large)),
+        ("RETR of 4 KiB", lambda: sessions[0].retrieve("RETR new")),
+        (f"RETR of {LARGE / 2**20:.0f} MiB", lambda: sessions[0].retrieve("RETR large")),
+        ("SIZE", lambda: sessions[0].send("SIZE new", "213")),
+        ("MLSD of 2 files", lambda: sessions[0].retrieve("MLSD")),
+        ("RNFR, RNTO of 4 KiB", lambda: (sessions[0].send("RNFR new", "350"), sessions[0].send("RNTO newer", "250"))),
+        ("DELE", lambda: sessions[0].send("DELE newer", "250")),
+        ("QUIT", lambda: sessions.pop().quit()),
+    )
+    for name, step in steps:
+        engine, shared = nodes.engine.requests(), nodes.redis.commands() if nodes.redis else {}
+        step()
+        time.sleep(SETTLE)
+        row = {"operation": name, "engine": counted(engine, nodes.engine.requests())}
+        if nodes.redis:
+            row["redis"] = counted(shared, nodes.redis.commands())
+        yield row
+    login()
+    for path in ("d/large", "d"):
+        sessions[0].send(f"{'RMD' if path == 'd' else 'DELE'} {path}", "250")
+    sessions[0].quit()
+
+
+def kernel_memory():
+    """MiB: buffers and structures of sockets, of all processes."""
+    page, kib = resource.getpagesize(), 0
+    for line in pathlib.Path("/proc/net/sockstat").read_text().splitlines():
+        if line.startswith("TCP:"):
+            words = line.split()
+            kib += int(words[words.index("mem") + 1]) * page / 1024
+    for line in pathlib.Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("SUnreclaim:"):
+            kib += int(line.split()[1])
+    return kib / 1024
+
+
+def sessions(nodes, certificate, counts, say):
+    """Sessions that are logged in and idle, at one node."""
+    rows, held = [], []
+    tls = client.context(certificate)
+    with nodes.run(1) as [node], concurrent.futures.ThreadPoolExecutor(8) as pool:
+        # What the first ones bring along is no session's.
+        held += pool.map(lambda _: client.Session(node.port, tls), range(50))
+        time.sleep(11)
+        first, kernel, files = node.pss(), kernel_memory(), node.files()
+        for count in counts:
+            more = count - len(held) + 50
+            held += pool.map(lambda _: client.Session(node.port, tls), range(more))
+            # Path guards go after ten idle seconds.
+            time.sleep(12)
+            rows.append({
+                "sessions": count, "pss_mib": digits(node.pss()), "kib_per_session": digits((node.pss() - first) * 1024 / count),
+                "kernel_kib_per_session": digits((kernel_memory() - kernel) * 1024 / count),
+                "files_per_session": digits((node.files() - files) / count),
+            })  # fmt: skip
+            say(f"sessions: {rows[-1]}")
+        for session in held:
+            session.control.close()
+    return rows
+
+
+def shares(nodes, certificate, counts, files, say):
+    """The same work by one node and by several: files that are stored and fetched, and logins."""
+    rows, tls, content = [], client.context(certificate), os.urandom(SMALL)
+    for count in counts:
+        with nodes.run(count) as running, concurrent.futures.ThreadPoolExecutor(2 * max(counts)) as pool:
+            workers = range(2 * max(counts))
+            each = files // len(workers)
+
+            def work(number):
+                session = client.Session(running[number % count].port, tls)
+                for file in range(each):
+                    session.store(f"{number}-{file}", content)
+                    if session.retrieve(f"RETR {number}-{file}") != content:
+                        raise Failed("a file has come back as another one")
+                session.quit()
+
+            def login(number):
+                for _ in range(each):
+                    client.Session(running[number % count].port, tls).quit()
+
+            row = {"nodes": count}
+            for key, job in (("files", work), ("logins", login)):
+                # The first one of each node compiles nothing and connects nothing in the measured time.
+                for number in range(count):
+                    session = client.Session(running[number].port, tls)
+                    session.store(f"warm-{number}", content)
+                    session.quit()
+                before, engine, begun = sum(node.cpu() for node in running), nodes.engine.cpu(), time.monotonic()
+                list(pool.map(job, workers))
+                done = each * len(workers)
+                row[key] = {
+                    "cpu_per_1000": digits((sum(node.cpu() for node in running) - before) * 1000 / done),
+                    "engine_cpu_per_1000": digits((nodes.engine.cpu() - engine) * 1000 / done),
+                    "rate": digits(done / (time.monotonic() - begun)),
+                }
+            rows.append(row)
+            say(f"nodes: {row}")
+    return rows
+
+
+def hashing(nodes, certificate, say):
+    """Processor time of a login with the hash that `portcullis user add` makes, which is not remembered."""
+    place = nodes.place / "hashing"
+    (place / "state").mkdir(parents=True, mode=0o700)
+    (place / "state").chmod(0o700)
+    (place / "config.toml").write_text(
+        f'[server]\nstate = "{place}/state"\n[[plugin]]\nname = "users"\ncomponent = "builtin:users"\n'
+        'settings.users = { file = "users.toml" }\n'
+    )
+    words = ["user", "add", "bench", "--password-stdin", "--config", place / "config.toml"]
+    done = subprocess.run(
+        [str(word) for word in (nodes.program, *words)], input=f"{PASSWORD}\n", text=True, capture_output=True, check=False
+    )
+    lines = (place / "state/users.toml").read_text().splitlines() if done.returncode == 0 else []
+    hashed = next((line.split("=", 1)[1].strip().strip("\"'") for line in lines if line.startswith("password")), None)
+    if not hashed:
+        raise Failed(f"user add: {done.stderr or done.stdout}")
+    tls, count = client.context(certificate), 100
+    with nodes.run(1, password=hashed) as [node]:
+        client.Session(node.port, tls).quit()
+        before = node.cpu()
+        for _ in range(count):
+            client.Session(node.port, tls).quit()
+        cpu = (node.cpu() - before) * 1000 / count
+    say(f"hashing: {cpu:.1f} s for 1000 logins by {hashed.split('$')[1]}")
+    return {"hash": hashed.rsplit("$", 2)[0], "cpu_per_1000": digits(cpu)}
