@@ -34,24 +34,21 @@ def requests(nodes, certificate, say):
     for resume in ("node", "anywhere"):
         with nodes.run(1, resume) as [node]:
             time.sleep(2)
-            rows[resume] = list(operations(nodes, node, certificate, say))
+            rows[resume] = list(operations(nodes, node, certificate))
         say(f"requests, resume = {resume}: {len(rows[resume])} operations")
     return rows
 
 
-def operations(nodes, node, certificate, say):
+def operations(nodes, node, certificate):
     tls, small, large = client.context(certificate), os.urandom(SMALL), os.urandom(LARGE)
     sessions = []
 
     def login():
         sessions.append(client.Session(node.port, tls))
 
-    def fill(count):
-        session = sessions[0]
-        for number in range(count):
-            session.store(f"many/{number}", b"")
-
     steps = (
+        ("first login of a user, whose home is made", login),
+        ("QUIT", lambda: sessions.pop().quit()),
         ("login", login),
         ("MKD", lambda: sessions[0].send("MKD d", "257")),
         ("CWD", lambda: sessions[0].send("CWD d", "250")),
@@ -64,7 +61,6 @@ def operations(nodes, node, certificate, say):
         ("MLSD of 2 files", lambda: sessions[0].retrieve("MLSD")),
         ("RNFR, RNTO of 4 KiB", lambda: (sessions[0].send("RNFR new", "350"), sessions[0].send("RNTO newer", "250"))),
         ("DELE", lambda: sessions[0].send("DELE newer", "250")),
-        ("QUIT", lambda: sessions.pop().quit()),
     )
     for name, step in steps:
         engine, shared = nodes.engine.requests(), nodes.redis.commands() if nodes.redis else {}
@@ -74,10 +70,10 @@ def operations(nodes, node, certificate, say):
         if nodes.redis:
             row["redis"] = counted(shared, nodes.redis.commands())
         yield row
-    login()
-    for path in ("d/large", "d"):
-        sessions[0].send(f"{'RMD' if path == 'd' else 'DELE'} {path}", "250")
-    sessions[0].quit()
+    # The next one finds the bucket as this one has.
+    for command in ("DELE large", "CWD /", "RMD d", "CWD /"):
+        sessions[0].send(command, "250")
+    sessions.pop().quit()
 
 
 def kernel_memory():
@@ -128,6 +124,8 @@ def shares(nodes, certificate, counts, files, say):
 
             def work(number):
                 session = client.Session(running[number % count].port, tls)
+                # New names each time: a file over another one is more work.
+                session.send(f"CWD of-{count}", "250")
                 for file in range(each):
                     session.store(f"{number}-{file}", content)
                     if session.retrieve(f"RETR {number}-{file}") != content:
@@ -140,11 +138,16 @@ def shares(nodes, certificate, counts, files, say):
 
             row = {"nodes": count}
             for key, job in (("files", work), ("logins", login)):
-                # The first one of each node compiles nothing and connects nothing in the measured time.
-                for number in range(count):
-                    session = client.Session(running[number].port, tls)
-                    session.store(f"warm-{number}", content)
+                if key == "files":
+                    session = client.Session(running[0].port, tls)
+                    session.send(f"MKD of-{count}", "257")
                     session.quit()
+                # A node compiles and connects before the measured time.
+                for number in range(count):
+                    for _ in range(10):
+                        session = client.Session(running[number].port, tls)
+                        session.store(f"warm-{number}", content)
+                        session.quit()
                 before, engine, begun = sum(node.cpu() for node in running), nodes.engine.cpu(), time.monotonic()
                 list(pool.map(job, workers))
                 done = each * len(workers)
