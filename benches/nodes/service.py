@@ -151,7 +151,7 @@ class Nodes:
     def start(self, name, resume, password):
         port, state = free_port(), self.place / name.split("-")[0]
         state.mkdir(mode=0o700, exist_ok=True)
-        (state / "users.toml").write_text(f"[{USER}]\npassword = '{password}'\nhome = \"/home\"\n")
+        (state / "users.toml").write_text(f"[{USER}]\npassword = '{password}'\nhome = '/{resume}'\n")
         config, log = self.place / f"{name}.toml", self.place / f"{name}.log"
         config.write_text(self.config(port, state, resume))
         node = Process(name, [self.program, "serve", "--config", config], log)
