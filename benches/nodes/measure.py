@@ -11,8 +11,10 @@ import time
 from comparison.servers import PASSWORD, Failed
 
 from . import client
+from .service import until
 
 SMALL = 4096
+FIRST_LOGIN = "first login of a user, whose home is made"
 LARGE = (20 << 20) + 5
 # The engine tells of a request a moment later.
 SETTLE = 0.3
@@ -28,52 +30,82 @@ def counted(before, after):
     return {name: count for name, count in sorted(counts.items()) if count}
 
 
+def least(one, other):
+    return {name: min(count, other[name]) for name, count in one.items() if name in other}
+
+
 def requests(nodes, certificate, say):
-    """What each operation of a client asks of the engine, and of Redis."""
+    """What each operation of a client asks of the engine."""
     rows = {}
     for resume in ("node", "anywhere"):
         with nodes.run(1, resume) as [node]:
             time.sleep(2)
-            rows[resume] = list(operations(nodes, node, certificate))
+            found = operations(node, certificate, nodes.engine.requests)
+            rows[resume] = [{"operation": name, "engine": asked} for name, asked in found]
         say(f"requests, resume = {resume}: {len(rows[resume])} operations")
     return rows
 
 
-def operations(nodes, node, certificate):
+def operations(node, certificate, count, directory="d"):
+    """Each operation, and what `count` counts more than before it."""
     tls, small, large = client.context(certificate), os.urandom(SMALL), os.urandom(LARGE)
-    sessions = []
+    held = []
 
-    def login():
-        sessions.append(client.Session(node.port, tls))
+    def session():
+        return held[-1]
 
     steps = (
-        ("first login of a user, whose home is made", login),
-        ("QUIT", lambda: sessions.pop().quit()),
-        ("login", login),
-        ("MKD", lambda: sessions[0].send("MKD d", "257")),
-        ("CWD", lambda: sessions[0].send("CWD d", "250")),
-        ("STOR of 4 KiB, new", lambda: sessions[0].store("new", small)),
-        ("STOR of 4 KiB over a file", lambda: sessions[0].store("new", small)),
-        (f"STOR of {LARGE / 2**20:.0f} MiB, new", lambda: sessions[0].store("large", large)),
-        ("RETR of 4 KiB", lambda: sessions[0].retrieve("RETR new")),
-        (f"RETR of {LARGE / 2**20:.0f} MiB", lambda: sessions[0].retrieve("RETR large")),
-        ("SIZE", lambda: sessions[0].send("SIZE new", "213")),
-        ("MLSD of 2 files", lambda: sessions[0].retrieve("MLSD")),
-        ("RNFR, RNTO of 4 KiB", lambda: (sessions[0].send("RNFR new", "350"), sessions[0].send("RNTO newer", "250"))),
-        ("DELE", lambda: sessions[0].send("DELE newer", "250")),
+        (FIRST_LOGIN, lambda: held.append(client.Session(node.port, tls))),
+        ("QUIT", lambda: held.pop().quit()),
+        ("login", lambda: held.append(client.Session(node.port, tls))),
+        ("MKD", lambda: session().send(f"MKD {directory}", "257")),
+        ("CWD", lambda: session().send(f"CWD {directory}", "250")),
+        ("STOR of 4 KiB, new", lambda: session().store("new", small)),
+        ("STOR of 4 KiB over a file", lambda: session().store("new", small)),
+        (f"STOR of {LARGE / 2**20:.0f} MiB, new", lambda: session().store("large", large)),
+        ("RETR of 4 KiB", lambda: session().retrieve("RETR new")),
+        (f"RETR of {LARGE / 2**20:.0f} MiB", lambda: session().retrieve("RETR large")),
+        ("SIZE", lambda: session().send("SIZE new", "213")),
+        ("MLSD of 2 files", lambda: session().retrieve("MLSD")),
+        ("RNFR, RNTO of 4 KiB", lambda: (session().send("RNFR new", "350"), session().send("RNTO newer", "250"))),
+        ("DELE", lambda: session().send("DELE newer", "250")),
     )
     for name, step in steps:
-        engine, shared = nodes.engine.requests(), nodes.redis.commands() if nodes.redis else {}
+        before = count()
         step()
         time.sleep(SETTLE)
-        row = {"operation": name, "engine": counted(engine, nodes.engine.requests())}
-        if nodes.redis:
-            row["redis"] = counted(shared, nodes.redis.commands())
-        yield row
-    # The next one finds the bucket as this one has.
-    for command in ("DELE large", "CWD /", "RMD d", "CWD /"):
-        sessions[0].send(command, "250")
-    sessions.pop().quit()
+        yield name, counted(before, count())
+    held.pop().quit()
+
+
+def shared(nodes, certificate, redis, logins, say):
+    """What operations ask of Redis, where `lockout` and a limit of a user's sessions ask anything, and what logins cost it."""
+
+    def behind_a_look():
+        """The counts right behind a node's question for bans, which comes once a second: one operation has time until the
+        next."""
+        if behind_a_look.next:
+            quiet = redis.commands()
+            until("a question for bans", lambda: redis.commands() != quiet)
+            time.sleep(0.05)
+        behind_a_look.next = not behind_a_look.next
+        return redis.commands()
+
+    behind_a_look.next = True
+    with nodes.run(1, redis=redis) as [node]:
+        # Twice: the renewals of the node, every ten seconds, are no operation's.
+        both = [list(operations(node, certificate, behind_a_look, directory)) for directory in ("d", "e")]
+        rows = [
+            {"operation": name, "redis": common}
+            for (name, one), (_, other) in zip(*both, strict=True)
+            if (common := least(one, other)) and name != FIRST_LOGIN
+        ]
+        tls, before = client.context(certificate), redis.cpu()
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda _: client.Session(node.port, tls).quit(), range(logins)))
+        cpu = digits((redis.cpu() - before) * 1000 / logins)
+    say(f"Redis: {cpu} s for 1000 logins; {[row['operation'] for row in rows]}")
+    return {"requests": rows, "cpu_per_1000": cpu}
 
 
 def kernel_memory():

@@ -37,13 +37,11 @@ class Model:
         # A store and a fetch of a small file from a bucket, and their bytes.
         gib = FILE_BYTES / 2**30
         self.pair = results["nodes"][0]["files"]["cpu_per_1000"] / 1000 + gib * (compare["upload"] + compare["download"])
+        self.redis = results.get("shared", {}).get("cpu_per_1000", 0) / 1000
         self.rows = {row["operation"]: row for row in results["requests"]["node"]}
 
     def engine(self, operation):
         return self.rows[operation]["engine"]
-
-    def redis(self, operation):
-        return sum(self.rows[operation].get("redis", {}).values())
 
     def of_sessions(self, count):
         """What so many sessions take, all nodes together."""
@@ -59,17 +57,11 @@ class Model:
         memory = count * (self.kib + self.kernel) / 2**20
         gbit = files * FILE_BYTES * 8 / 1e9
         nodes = max(cores / NODE_CORES, memory / NODE_GIB, 2 * gbit / NODE_GBIT) / USED
-        redis = sum(
-            rate * self.redis(name)
-            for name, rate in (
-                ("login", logins), ("QUIT", logins), ("STOR of 4 KiB, new", files / 2), ("RETR of 4 KiB", files / 2),
-            )
-        )  # fmt: skip
         return {
             "sessions": count, "gib": memory, "kernel_gib": count * self.kernel / 2**20, "files": count * self.files,
             "logins_s": logins, "login_cores": logins * self.login, "hash_cores": logins * self.hashed,
             "files_s": files, "file_cores": files / 2 * self.pair, "gbit": gbit, "nodes": int(nodes) + 2,
-            "requests_s": sum(requests.values()), "redis_s": redis,
+            "requests_s": sum(requests.values()), "redis_cores": logins * self.redis,
             "usd_month": price({name: rate * MONTH for name, rate in requests.items()}),
         }  # fmt: skip
 

@@ -119,14 +119,11 @@ class Redis(Process):
     def commands(self):
         """How often each command was carried out, those within scripts included."""
         with socket.create_connection(("127.0.0.1", self.port), 10) as connection:
+            answer = connection.makefile("rb")
             connection.sendall(b"INFO commandstats\r\n")
-            text = b""
-            while b"\r\n\r\n" not in text and not text.endswith(b"\r\n\r\n"):
-                more = connection.recv(65536)
-                text += more
-                if not more or len(text) > int(text[1:].split(b"\r\n", 1)[0]):
-                    break
-        lines = [line for line in text.decode().splitlines() if line.startswith("cmdstat_")]
+            # A bulk string: its length, and so many bytes.
+            text = answer.read(int(answer.readline()[1:])).decode()
+        lines = [line for line in text.splitlines() if line.startswith("cmdstat_")]
         counts = {line[8:].split(":")[0]: int(line.split("calls=")[1].split(",")[0]) for line in lines}
         return {name: count for name, count in counts.items() if not name.startswith("info")}
 
@@ -134,35 +131,39 @@ class Redis(Process):
 class Nodes:
     """Servers over one bucket."""
 
-    def __init__(self, place, program, engine, redis=None):
-        self.place, self.program, self.engine, self.redis = place, program, engine, redis
+    def __init__(self, place, program, engine):
+        self.place, self.program, self.engine = place, program, engine
         self.plugins = "".join(plugin.text() for plugin in ours.default_plugins(pathlib.Path(__file__).parents[2]))
 
     @contextlib.contextmanager
-    def run(self, count, resume="node", password=ours.LIGHT):
+    def run(self, count, resume="node", password=ours.LIGHT, redis=None):
         with contextlib.ExitStack() as stack:
             started = []
             for number in range(count):
-                node = self.start(f"node{number}-{resume}", resume, password)
+                node = self.start(f"node{number}-{resume}", resume, password, redis)
                 stack.callback(node.end)
                 started.append(node)
             yield started
 
-    def start(self, name, resume, password):
+    def start(self, name, resume, password, redis):
         port, state = free_port(), self.place / name.split("-")[0]
         state.mkdir(mode=0o700, exist_ok=True)
         (state / "users.toml").write_text(f"[{USER}]\npassword = '{password}'\nhome = '/{resume}'\n")
         config, log = self.place / f"{name}.toml", self.place / f"{name}.log"
-        config.write_text(self.config(port, state, resume))
+        config.write_text(self.config(port, state, resume, redis))
         node = Process(name, [self.program, "serve", "--config", config], log)
         node.port = port
         node.wait_for(port)
         return node
 
-    def config(self, port, state, resume):
+    def config(self, port, state, resume, redis):
         credentials = self.place / "credentials"
         credentials.write_text(f"[default]\naws_access_key_id = {KEY}\naws_secret_access_key = {SECRET}\n")
-        shared = f'[state]\nurl = "redis://127.0.0.1:{self.redis.port}"\n' if self.redis else ""
+        shared, limit, lockout, anywhere = "", 0, "", "" if resume == "node" else f'resume = "{resume}"\n'
+        if redis:
+            # Nodes ask it for locks, and for the sessions of users with a limit.
+            shared, limit = f'[state]\nurl = "redis://127.0.0.1:{redis.port}"\n', 100_000
+            lockout = '[[plugin]]\nname = "lockout"\ncomponent = "builtin:lockout"\n'
         return f"""[server]
 state = "{state}"
 listen = ["127.0.0.1:{port}"]
@@ -176,6 +177,7 @@ passive-ports = "0-0"
 [limits]
 sessions = 100000
 sessions-per-address = 0
+sessions-per-user = {limit}
 login-delay = "0s"
 [plugin-host]
 remember-passwords = 0
@@ -188,5 +190,4 @@ prefix = "{PREFIX}"
 endpoint = "http://127.0.0.1:{self.engine.port}"
 credentials = "{credentials}"
 part-size = "{PART >> 20}MiB"
-resume = "{resume}"
-{self.plugins}"""
+{anywhere}{lockout}{self.plugins}"""
