@@ -33,7 +33,7 @@ class Model:
         )
         compare = results["compare"]
         self.login = compare["logins"] / 1000
-        self.hashed = self.login + results["hashing"]["cpu_per_1000"] / 1000
+        self.hashed = results["hashing"]["cpu_per_1000"] / 1000
         # A store and a fetch of a small file from a bucket, and their bytes.
         gib = FILE_BYTES / 2**30
         self.pair = results["nodes"][0]["files"]["cpu_per_1000"] / 1000 + gib * (compare["upload"] + compare["download"])
