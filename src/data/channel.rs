@@ -26,6 +26,9 @@ use crate::tls::session::Direction;
 /// end of it instead of meeting a reset.
 const LINGER: Duration = Duration::from_millis(500);
 
+/// How long the end of a connection is looked for that is given up.
+const MOMENT: Duration = Duration::from_millis(20);
+
 /// A data connection that passed every check.
 pub struct Channel {
     stream: Stream,
@@ -120,19 +123,13 @@ impl Channel {
         .await
     }
 
-    /// Whether its end has come, in whatever way an upload may end, and nothing is left before it. Without
-    /// waiting.
+    /// Whether its end has come, in whatever way an upload may end, and nothing is left before it. Waits for a
+    /// moment: the end of the control connection may be noticed before that of the data, which came first.
     pub async fn has_ended(&mut self) -> bool {
-        let ended = {
-            let mut filling = pin!(self.fill());
-            poll_fn(|context| {
-                Poll::Ready(match filling.as_mut().poll(context) {
-                    Poll::Ready(Ok(chunk)) => Ok(chunk.is_empty()),
-                    Poll::Ready(Err(error)) => Err(error),
-                    Poll::Pending => Ok(false),
-                })
-            })
-            .await
+        let ended = match timeout(MOMENT, self.fill()).await {
+            Ok(Ok(chunk)) => Ok(chunk.is_empty()),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Ok(false),
         };
         ended.unwrap_or_else(|error| matches!(self.ended_by_fin(&error), Some(Ok(()))))
     }
