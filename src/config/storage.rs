@@ -68,7 +68,7 @@ pub struct Storage {
     pub bucket: Option<String>,
     /// The beginning of the keys of all files: "ftp/". Unset, they are the paths themselves.
     pub prefix: Option<String>,
-    /// The engine's URL, if it is not that of its inventor: "https://s3.example.org:9000". http is for a network
+    /// The engine's URL, if it is not that of its inventor: `https://s3.example.org:9000`. http is for a network
     /// that nobody else listens to.
     pub endpoint: Option<String>,
     /// The region of an S3 bucket. Unset, that of `AWS_REGION`, else us-east-1.

@@ -180,11 +180,16 @@ impl Resources {
             read.unwrap_or_else(|error| Err(error.to_string()))
                 .map_err(|text| loaded.problem("bans.deny-file", text))?
         };
+        let storages = open_storages(loaded, &self.storages(), startup).await?;
+        if let Some(shared) = self.shared().filter(|_| !startup.is_trial()) {
+            let all = storages.values();
+            all.for_each(|(_, storage)| storage.share(shared));
+        }
         let mut prepared = Prepared {
             denied,
             default,
             others,
-            storages: open_storages(loaded, &self.storages(), startup).await?,
+            storages,
             warnings: Vec::new(),
         };
         let mut warnings: Vec<Problem> = Vec::new();

@@ -233,11 +233,14 @@ impl UserSession<'_> {
 
     async fn quota(&self) -> Result<Reply, Failure> {
         let user = &*self.user;
-        let available = user.tree.available(&VirtualPath::root()).await?;
         let quota = user.quota();
+        let left = match user.tree.available(&VirtualPath::root()).await {
+            // A bucket has no end.
+            Err(Error::Unsupported) => String::new(),
+            available => format!(", {} bytes left on the storage", available?),
+        };
         if !quota.is_limited() {
-            let text = format!("No quota, {available} bytes left on the storage");
-            return Ok(Reply::new(200, text));
+            return Ok(Reply::new(200, format!("No quota{left}")));
         }
         let used = user.tree.usage().await?;
         let of = |used: u64, limit: Option<u64>| match limit {
@@ -260,7 +263,7 @@ impl UserSession<'_> {
             200,
             "The current quota for this session are [current/limit]:",
             lines,
-            format!("All files in the home count, {available} bytes left on the storage"),
+            format!("All files in the home count{left}"),
         ))
     }
 

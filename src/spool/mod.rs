@@ -11,6 +11,7 @@ mod copying;
 mod elsewhere;
 mod key;
 mod label;
+mod ledger;
 mod listing;
 mod lock;
 mod names;

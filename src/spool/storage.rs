@@ -19,6 +19,7 @@ use super::{
 use crate::{
     config::{self, StorageKind},
     ftp::path::VirtualPath,
+    shared::Shared,
     startup::Startup,
     storage::{
         Backend, Error, OpenError, Result, local::Local, object::ObjectStorage, posix::pool,
@@ -131,6 +132,14 @@ impl Storage {
             quarantined: self.quarantined.clone(),
             releases: self.releases.clone(),
         })
+    }
+
+    /// Other servers may have its files, if it is no directory of this machine: quotas hold for all of them together.
+    pub fn share(&self, shared: &Arc<Shared>) {
+        if self.backend.is_shared() {
+            let place = self.backend.location().display().to_string();
+            self.spool.usage.share(shared, &place);
+        }
     }
 
     /// The files of an account: `home` is its "/". Made if it is not there and the configuration says

@@ -53,6 +53,11 @@ pub struct Capabilities {
 pub trait Backend: Send + Sync {
     /// Its capabilities.
     fn capabilities(&self) -> Capabilities;
+    /// Whether servers on other machines may have the same files at the same place.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// For people: where the files are.
     fn location(&self) -> &Path;
     /// The same files with other settings. `surviving` are the bits of a mode that new files of this

@@ -18,6 +18,7 @@ mod away;
 mod balanced;
 mod check;
 mod engine;
+mod quotas;
 mod shared;
 
 use support::{Client, Reply, Server, Setup, Tls};

@@ -138,3 +138,13 @@ fn times_and_modes_are_the_engines() {
         .send("SITE CHMOD 600 file")
         .expect_one_of(&[502, 504, 550]);
 }
+
+#[test]
+fn a_bucket_has_no_end() {
+    let Some(engine) = Engine::start() else {
+        return;
+    };
+    let server = engine.start_server();
+    let mut client = server.login();
+    client.send("SITE QUOTA").expect(200).saying("No quota");
+}

@@ -3,7 +3,7 @@
 //! An object is a file, and its key the path behind the storage's prefix. A directory is there as long as a key
 //! begins with its path and a slash; MKD makes an empty object of just that key, or, where the library cannot
 //! name that, one in it whose name nobody sees. An upload waits in the spool, as everywhere. A short one is put
-//! at once, a longer one in parts, beside the client's sending ([`parts`]); nobody sees anything of it before the
+//! at once, a longer one in parts, beside the client's sending (`parts`); nobody sees anything of it before the
 //! last request, which follows the verdict, and which the engine takes only if what it replaces is still there.
 //!
 //! A file keeps the time at which the engine took it: no other one can be set without a copy of the whole, and
@@ -113,6 +113,10 @@ impl Backend for ObjectStorage {
             times: false,
             free_space: false,
         }
+    }
+
+    fn is_shared(&self) -> bool {
+        true
     }
 
     fn location(&self) -> &Path {
