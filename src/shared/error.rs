@@ -74,7 +74,7 @@ pub(super) fn no_answer(timeout: Duration) -> String {
 }
 
 pub(super) fn not_redis() -> String {
-    "what answers there does not speak as Redis does".to_owned()
+    "its answers are none of Redis: is it a Redis?".to_owned()
 }
 
 /// A file that has to be read first.

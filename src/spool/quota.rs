@@ -9,7 +9,13 @@
 use std::{
     collections::{HashMap, HashSet},
     mem,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        atomic::{
+            AtomicBool,
+            Ordering::{AcqRel, Acquire, Release},
+        },
+    },
     time::{Duration, Instant},
 };
 
@@ -83,6 +89,8 @@ pub(super) struct Reservation {
     usage: Arc<Usage>,
     home: Box<str>,
     reserved: Amount,
+    /// The files of the home have it already.
+    counted: Arc<AtomicBool>,
 }
 
 impl Reservation {
@@ -91,7 +99,13 @@ impl Reservation {
             usage: usage.clone(),
             home: home.into(),
             reserved: Amount::default(),
+            counted: Arc::default(),
         }
+    }
+
+    /// It, for whoever counts it among the files of the home.
+    pub(super) fn admission(&self) -> (Amount, Arc<AtomicBool>) {
+        (self.reserved, self.counted.clone())
     }
 
     /// Reserves `more`, if there is room for it.
@@ -112,12 +126,8 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        let mut under_way = self.usage.under_way();
-        if let Some(of_home) = under_way.get_mut(&self.home) {
-            *of_home = of_home.minus(self.reserved);
-            if *of_home == Amount::default() {
-                under_way.remove(&self.home);
-            }
+        if !self.counted.load(Acquire) {
+            self.usage.is_not_under_way(&self.home, self.reserved);
         }
     }
 }
@@ -190,11 +200,12 @@ impl Usage {
         let Some(ledger) = self.ledger.get() else {
             return;
         };
-        let under_way = self.under_way().get(home).copied().unwrap_or_default();
-        let change = match self.homes().get_mut(home) {
+        let (change, under_way) = match self.homes().get_mut(home) {
+            // Both at one moment: an upload that is published goes over from the one to the other.
             Some(counted) if !counted.news.telling => {
                 counted.news.telling = true;
-                mem::take(&mut counted.news.change)
+                let under_way = self.under_way().get(home).copied().unwrap_or_default();
+                (mem::take(&mut counted.news.change), under_way)
             }
             _ => return,
         };
@@ -311,6 +322,16 @@ impl Usage {
         }
     }
 
+    fn is_not_under_way(&self, home: &str, amount: Amount) {
+        let mut under_way = self.under_way();
+        if let Some(of_home) = under_way.get_mut(home) {
+            *of_home = of_home.minus(amount);
+            if *of_home == Amount::default() {
+                under_way.remove(home);
+            }
+        }
+    }
+
     fn under_way(&self) -> MutexGuard<'_, HashMap<Box<str>, Amount>> {
         self.under_way
             .lock()
@@ -344,6 +365,9 @@ pub(super) struct QuotaAdmission {
     pub(super) limit: Quota,
     /// The file that it replaces, as long as it has taken room and not used it.
     pub(super) taken: Option<Amount>,
+    /// Its reservation, which stands for the file until that has room. Were both told to other servers, they would
+    /// count it twice for a while.
+    pub(super) reserved: Option<(Amount, Arc<AtomicBool>)>,
 }
 
 impl Admission for QuotaAdmission {
@@ -355,6 +379,10 @@ impl Admission for QuotaAdmission {
             let after = counted.amount.minus(replaced).plus(new);
             self.limit.check(after, new.minus(replaced))?;
             counted.becomes(after);
+            if let Some((amount, is_counted)) = &self.reserved {
+                is_counted.store(true, Release);
+                self.usage.is_not_under_way(&self.home, *amount);
+            }
         }
         self.taken = Some(replaced);
         Ok(())
@@ -372,6 +400,13 @@ impl QuotaAdmission {
         {
             let others = counted.amount.minus(Amount::file(self.length));
             counted.becomes(others.plus(replaced));
+            if let Some((amount, is_counted)) = &self.reserved
+                && is_counted.swap(false, AcqRel)
+            {
+                let mut under_way = self.usage.under_way();
+                let of_home = under_way.entry(self.home.clone()).or_default();
+                *of_home = of_home.plus(*amount);
+            }
         }
     }
 }

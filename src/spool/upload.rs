@@ -372,6 +372,7 @@ impl StagedUpload {
                 files: left(quota.files, waiting.files),
             },
             taken: None,
+            reserved: self.quota.as_ref().map(|(_, own)| own.admission()),
         }
     }
 

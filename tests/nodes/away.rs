@@ -1,6 +1,10 @@
 //! A Redis that is away, hangs, or comes back.
 
-use std::time::{Duration, Instant};
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    time::{Duration, Instant},
+};
 
 use rustix::process::Signal;
 
@@ -8,7 +12,7 @@ use crate::{
     ask, attempt,
     engine::Engine,
     log_in,
-    support::{Reply, Server, Setup, USER, eventually},
+    support::{Reply, Server, Setup, USER, eventually, free_port},
     with_lockout,
 };
 
@@ -129,4 +133,45 @@ fn a_server_starts_without_redis_and_takes_it_when_it_comes() {
     eventually("logins go on", || {
         attempt_soon(&server, USER, USER).code == 230
     });
+}
+
+/// The series of shared state, as a monitor reads them.
+fn series(address: SocketAddr) -> Vec<(String, f64)> {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let request = format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let lines = answer.lines();
+    let found = lines.filter(|line| line.starts_with("portcullis_shared_state"));
+    found
+        .map(|line| {
+            let (name, value) = line.rsplit_once(' ').unwrap();
+            let name = name.split('{').next().unwrap();
+            (name.to_owned(), value.trim().parse().expect(line))
+        })
+        .collect()
+}
+
+#[test]
+fn metrics_tell_whether_redis_is_away() {
+    let Some(mut redis) = Engine::start() else {
+        return;
+    };
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let setup = setup(&redis).set("metrics.listen", &format!("\"{address}\""));
+    let mut server = setup.start();
+    server.wait_for_line(|line| line.contains("metrics at"));
+    let value = |name: &str| {
+        let all = series(address);
+        let found = all.iter().find(|(series, _)| series.ends_with(name));
+        found.unwrap_or_else(|| panic!("{name}: {all:?}")).1
+    };
+    attempt(&server, "bob", "bob").expect(230);
+    assert!(value("shared_state_away") < 0.5);
+    assert!(value("shared_state_requests_total") > 0.0);
+    redis.kill();
+    attempt(&server, "bob", "bob").expect(421);
+    assert!(value("shared_state_away") > 0.5);
+    assert!(value("shared_state_failed_requests_total") > 0.0);
 }

@@ -34,8 +34,15 @@ fn login(server: &Server) -> Client {
 
 /// Stores 2,000,000 bytes, of which no two are within the quota.
 fn store(client: &mut Client, name: &str) -> u16 {
-    let reply = client.store(&format!("STOR {name}"), &content(2_000_000, 1));
-    reply.expect_one_of(&[226, 552]).code
+    let stream = client.open();
+    let begun = client.send(&format!("STOR {name}"));
+    if begun.expect_one_of(&[150, 552]).code == 552 {
+        return 552;
+    }
+    let mut data = client.protect(stream);
+    let _ = data.send(&content(2_000_000, 1));
+    let _ = data.finish();
+    client.reply().expect_one_of(&[226, 552]).code
 }
 
 /// Whether 2,000,000 bytes more are too much; they do not stay.
