@@ -35,7 +35,7 @@ def least(one, other):
 
 
 def requests(nodes, certificate, say):
-    """What each operation of a client asks of the engine."""
+    """The requests of each operation of a client to the engine."""
     rows = {}
     for resume in ("node", "anywhere"):
         with nodes.run(1, resume) as [node]:
@@ -79,7 +79,7 @@ def operations(node, certificate, count, directory="d"):
 
 
 def shared(nodes, certificate, redis, logins, say):
-    """What operations ask of Redis, where `lockout` and a limit of a user's sessions ask anything, and what logins cost it."""
+    """The requests of operations to Redis, with `lockout` and a limit of a user's sessions, and the cost of logins."""
 
     def behind_a_look():
         """The counts right behind a node's question for bans, which comes once a second: one operation has time until the
@@ -126,7 +126,7 @@ def sessions(nodes, certificate, counts, say):
     rows, held = [], []
     tls = client.context(certificate)
     with nodes.run(1) as [node], concurrent.futures.ThreadPoolExecutor(8) as pool:
-        # What the first ones bring along is no session's.
+        # The memory that the first ones bring along is no session's.
         held += pool.map(lambda _: client.Session(node.port, tls), range(50))
         time.sleep(11)
         first, kernel, files = node.pss(), kernel_memory(), node.files()

@@ -44,7 +44,7 @@ class Model:
         return self.rows[operation]["engine"]
 
     def of_sessions(self, count):
-        """What so many sessions take, all nodes together."""
+        """The needs of so many sessions, all nodes together."""
         logins, files, listings = count / LOGIN_SECONDS, count / FILE_SECONDS, count / LISTING_SECONDS
         requests = {}
         for operation, rate in (
@@ -67,7 +67,7 @@ class Model:
 
 
 def of_nodes(count):
-    """What so many nodes take when nobody is there."""
+    """The needs of so many nodes when nobody is there."""
     looks = count * MONTH / EXPIRY_SECONDS
     return {
         "nodes": count,

@@ -94,7 +94,7 @@ class Engine(Process):
 
 
 def word(method, path, query):
-    """What S3 calls a request."""
+    """The name of a request in S3."""
     bucket = path.strip("/") == BUCKET
     match method:
         case "GET" if bucket:

@@ -17,7 +17,7 @@ local function bytes()
   return tonumber(redis.call('HGET', costs, 'bytes') or '0')
 end
 
--- What an entry costs, and its number among counters that give way; 0 where it is none.
+-- The cost of an entry, and its number among counters that give way; 0 where it is none.
 local function facts(key)
   local cost, made = string.match(redis.call('HGET', costs, 'k' .. key) or '', '^(%d+) (%d+)$')
   return tonumber(cost or '0'), tonumber(made or '0')

@@ -141,7 +141,7 @@ struct Counted {
     news: News,
 }
 
-/// What servers tell each other of a home.
+/// The exchange of servers about a home.
 #[derive(Default)]
 struct News {
     /// When this server has told its own the last time.
@@ -188,8 +188,8 @@ impl Usage {
         }
     }
 
-    /// Tells the other servers of a home, and hears of it, unless that is going on already. Whoever waits for it
-    /// may give up.
+    /// Tells the other servers of a home, and hears of it, unless that is going on already. Its caller may
+    /// give up.
     async fn exchange(self: &Arc<Self>, home: &str) {
         let (usage, home) = (self.clone(), home.to_owned());
         // Its error is that of a panic, after which there is nothing to hear of.

@@ -16,7 +16,7 @@ use crate::ftp::path::VirtualPath;
 const TRIES: usize = 10;
 
 impl ObjectHome {
-    /// Takes a file over from the spool. Whatever lies there is replaced only as the version that room was taken
+    /// Takes a file over from the spool. An object that lies there is replaced only as the version that room was taken
     /// for: an object that has come to lie there meanwhile is looked at first.
     pub(super) async fn put(
         &self,
