@@ -3,6 +3,7 @@
 use std::{
     env, fs,
     io::ErrorKind,
+    net::TcpStream,
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
     thread,
 };
@@ -10,7 +11,7 @@ use std::{
 use crate::{
     engine::Engine,
     faulty::Faulty,
-    support::{Client, Server, USER, content, eicar},
+    support::{Client, Reply, Server, USER, content, eicar},
 };
 
 /// Clients that upload at once, each to names of its own.
@@ -33,6 +34,16 @@ struct Uploader<'a> {
     client: Option<Client>,
     files: Vec<MayBe>,
     acknowledged: &'a AtomicUsize,
+}
+
+/// Opens a data connection and then sends `command`: one that is refused
+/// closes the port, and a connection that comes later is refused too.
+fn begin(client: &mut Client, command: &str) -> (Reply, TcpStream) {
+    let opened = client.send("EPSV").expect(229);
+    let port = opened.text().split('|').nth(3).unwrap().parse().unwrap();
+    let address = (client.socket().peer_addr().unwrap().ip(), port);
+    let stream = TcpStream::connect(address).unwrap();
+    (client.send(command), stream)
 }
 
 impl Uploader<'_> {
@@ -67,13 +78,7 @@ impl Uploader<'_> {
         let name = format!("{}-{file}", self.number);
         let cut = round % 7 == 6 && !bad && length > 1000;
         let client = self.client();
-        client.write(format!("EPSV\r\nSTOR {name}\r\n"));
-        let opened = client.reply();
-        assert_eq!(opened.code, 229);
-        let port = opened.text().split('|').nth(3).unwrap().parse().unwrap();
-        let address = (client.socket().peer_addr().unwrap().ip(), port);
-        let stream = std::net::TcpStream::connect(address).unwrap();
-        let begun = client.reply();
+        let (begun, stream) = begin(client, &format!("STOR {name}"));
         if begun.code != 150 {
             assert_eq!(begun.code, 451, "{begun:?}");
             return;
@@ -107,18 +112,7 @@ impl Uploader<'_> {
         let client = self.client();
         let size = client.send(&format!("SIZE {name}"));
         let partial = size.code == 213 && client.send(&format!("MLST {name}")).code == 451;
-        client.write(format!("EPSV\r\nRETR {name}\r\n"));
-        let port = client
-            .reply()
-            .text()
-            .split('|')
-            .nth(3)
-            .unwrap()
-            .parse()
-            .unwrap();
-        let address = (client.socket().peer_addr().unwrap().ip(), port);
-        let stream = std::net::TcpStream::connect(address).unwrap();
-        let begun = client.reply();
+        let (begun, stream) = begin(client, &format!("RETR {name}"));
         if begun.code != 150 {
             begun.expect_one_of(&[451, 550]);
             return;
