@@ -5,7 +5,10 @@ use std::{io, sync::Arc};
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
-    gate::upload::{Approval, Inspection, Refusal, Unjudged},
+    gate::{
+        inspection::Inspection,
+        upload::{Approval, Refusal, Unjudged},
+    },
     spool::Incoming,
     types::Staged,
 };

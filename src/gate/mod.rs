@@ -10,6 +10,7 @@ pub mod digester;
 pub mod event;
 pub mod grounds;
 pub mod health;
+pub mod inspection;
 pub mod listeners;
 pub mod path_policy;
 pub(crate) mod record;

@@ -3,27 +3,21 @@
 //! The pump feeds every inspector the same bytes while they arrive; an inspector pulls them at its
 //! own pace through an [`Upload`]. All must accept.
 
-use std::{
-    sync::{Arc, OnceLock},
-    time::Instant,
-};
+use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::digest;
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use tokio::sync::mpsc;
 
-use super::{
-    Fault, FaultKind, Named, SessionInfo,
-    event::{Answer, Asked, Event, Observers},
-};
+use super::{Fault, SessionInfo};
 use crate::{
     ftp::path::VirtualPath,
-    types::{BoxFuture, OnFailure, Staged, UploadMode},
+    types::{BoxFuture, Staged, UploadMode},
 };
 
 /// In the log.
-const KIND: &str = "inspector";
+pub(super) const KIND: &str = "inspector";
 /// Pieces that wait for an inspector. With 64 KiB each this bounds what an upload holds.
 const PIECES: usize = 3;
 
@@ -61,7 +55,7 @@ impl Record {
 
 /// A message of the pump to the inspectors. A sender dropped before `End` is an aborted transfer.
 #[derive(Clone, Debug)]
-enum Piece {
+pub(super) enum Piece {
     Bytes(Bytes),
     End,
     TooLarge,
@@ -87,7 +81,7 @@ pub struct Upload {
 }
 
 impl Upload {
-    fn new(facts: UploadFacts) -> (mpsc::Sender<Piece>, Self) {
+    pub(super) fn new(facts: UploadFacts) -> (mpsc::Sender<Piece>, Self) {
         let (sender, pieces) = mpsc::channel(PIECES);
         let upload = Self {
             facts,
@@ -206,7 +200,7 @@ pub enum Verdict {
 
 impl Verdict {
     /// The contract's word for it.
-    fn name(&self) -> &'static str {
+    pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Accept => "accept",
             Self::AcceptAs(_) => "accept-as",
@@ -264,6 +258,11 @@ impl Approval {
 pub struct Unjudged(Record);
 
 impl Unjudged {
+    /// Of an upload with this record.
+    pub(super) fn of(record: Record) -> Self {
+        Self(record)
+    }
+
     /// The approval, with the name that an inspector has chosen by now.
     #[must_use]
     pub fn approve(&self, accept_as: Option<String>) -> Approval {
@@ -283,263 +282,4 @@ pub enum Refusal {
     Quarantined(Arc<str>, String),
     /// An inspector could not decide.
     Failed(Fault),
-}
-
-struct Member {
-    named: Named<dyn Inspector>,
-    /// `None` once it reads no more.
-    pieces: Option<mpsc::Sender<Piece>>,
-    decided: bool,
-}
-
-/// The inspection of one upload. Dropped before its end, it is an abort.
-pub struct Inspection {
-    session: Arc<SessionInfo>,
-    observers: Observers,
-    begun: Instant,
-    path: VirtualPath,
-    record: Record,
-    members: Vec<Member>,
-    verdicts: mpsc::Receiver<(usize, Result<Verdict, Fault>)>,
-    undecided: usize,
-    accept_as: Option<String>,
-    refusal: Option<Refusal>,
-}
-
-impl Inspection {
-    /// Starts every inspector of the chain.
-    #[must_use]
-    pub fn start(
-        chain: &[Named<dyn Inspector>],
-        session: &Arc<SessionInfo>,
-        observers: &Observers,
-        facts: &UploadFacts,
-    ) -> Self {
-        let (sender, verdicts) = mpsc::channel(chain.len().max(1));
-        let members: Vec<Member> = chain
-            .iter()
-            .enumerate()
-            .map(|(index, named)| {
-                let (pieces, upload) = Upload::new(facts.clone());
-                let verdict = named.gate.inspect(session.clone(), upload);
-                let sending = VerdictSender {
-                    index,
-                    plugin: named.name.clone(),
-                    to: sender.clone(),
-                };
-                tokio::spawn(async move { sending.give(verdict.await) });
-                Member {
-                    named: named.clone(),
-                    pieces: Some(pieces),
-                    decided: false,
-                }
-            })
-            .collect();
-        let undecided = members.len();
-        Self {
-            session: session.clone(),
-            observers: observers.clone(),
-            begun: Instant::now(),
-            path: facts.path.clone(),
-            record: facts.record.clone(),
-            members,
-            verdicts,
-            undecided,
-            accept_as: None,
-            refusal: None,
-        }
-    }
-
-    /// Whether anybody still reads: without readers the pump need not make pieces.
-    #[must_use]
-    pub fn wants_bytes(&self) -> bool {
-        self.members.iter().any(|member| member.pieces.is_some())
-    }
-
-    /// Hands the next bytes to all inspectors, waiting for the slowest.
-    ///
-    /// # Errors
-    /// As soon as one of them refuses.
-    pub async fn push(&mut self, bytes: Bytes) -> Result<(), Refusal> {
-        self.send(Piece::Bytes(bytes)).await
-    }
-
-    /// Ends the upload and waits for all verdicts. Can be cancelled and called again.
-    ///
-    /// # Errors
-    /// When one of them refuses.
-    pub async fn finish(&mut self) -> Result<Approval, Refusal> {
-        self.send(Piece::End).await?;
-        while self.undecided > 0 {
-            self.verdict().await?;
-        }
-        Ok(self.unjudged().approve(self.accept_as.clone()))
-    }
-
-    /// To publish it before all have decided.
-    #[must_use]
-    pub fn unjudged(&self) -> Unjudged {
-        Unjudged(self.record.clone())
-    }
-
-    /// The inspectors that have not decided yet.
-    #[must_use]
-    pub fn undecided(&self) -> Vec<Arc<str>> {
-        let undecided = self.members.iter().filter(|member| !member.decided);
-        undecided.map(|member| member.named.name.clone()).collect()
-    }
-
-    /// The name that an inspector has chosen by now.
-    #[must_use]
-    pub fn accept_as(&self) -> Option<String> {
-        self.accept_as.clone()
-    }
-
-    /// Tells the inspectors that the upload is larger than allowed.
-    pub async fn too_large(mut self) {
-        let _ = self.send(Piece::TooLarge).await;
-    }
-
-    /// Waits until an inspector refuses: for ever when none does. Safe to cancel.
-    pub async fn refused(&mut self) -> Refusal {
-        loop {
-            if let Err(refusal) = self.verdict().await {
-                return refusal;
-            }
-        }
-    }
-
-    /// Takes in the next verdict; never returns when all have been given.
-    async fn verdict(&mut self) -> Result<(), Refusal> {
-        if let Some(refusal) = &self.refusal {
-            return Err(refusal.clone());
-        }
-        if self.undecided == 0 {
-            std::future::pending::<()>().await;
-        }
-        let Some((index, verdict)) = self.verdicts.recv().await else {
-            std::future::pending::<()>().await;
-            return Ok(());
-        };
-        self.note(index, verdict)
-    }
-
-    fn note(&mut self, index: usize, verdict: Result<Verdict, Fault>) -> Result<(), Refusal> {
-        self.undecided = self.undecided.saturating_sub(1);
-        let Some(member) = self.members.get_mut(index) else {
-            return Ok(());
-        };
-        member.pieces = None;
-        member.decided = true;
-        let name = member.named.name.clone();
-        let asked = Asked {
-            plugin: &name,
-            kind: KIND,
-            operation: "upload",
-            path: Some(&self.path),
-            lasted: self.begun.elapsed(),
-            answer: match &verdict {
-                Ok(verdict) => Answer::Decided(verdict.name()),
-                Err(fault) => Answer::Failed(fault),
-            },
-        };
-        self.observers.emit(&self.session, &Event::Asked(&asked));
-        let refusal = match verdict {
-            Ok(Verdict::Accept) => return Ok(()),
-            Ok(Verdict::AcceptAs(path)) => {
-                self.accept_as = Some(path);
-                return Ok(());
-            }
-            Ok(Verdict::Reject(reason)) => Refusal::Rejected(name, reason),
-            Ok(Verdict::Quarantine(reason)) => Refusal::Quarantined(name, reason),
-            Err(fault) if member.named.on_failure == OnFailure::Allow => {
-                let event = Event::FaultPassed {
-                    kind: KIND,
-                    path: Some(&self.path),
-                    fault: &fault,
-                };
-                self.observers.emit(&self.session, &event);
-                return Ok(());
-            }
-            Err(fault) => Refusal::Failed(fault),
-        };
-        self.refusal = Some(refusal.clone());
-        Err(refusal)
-    }
-
-    async fn send(&mut self, mut piece: Piece) -> Result<(), Refusal> {
-        // After the end nothing comes, also when a wait for others is given up and begun again.
-        let over = !matches!(piece, Piece::Bytes(_));
-        // The last one gets the piece itself: what nobody else holds goes on without a copy.
-        let last = self
-            .members
-            .iter()
-            .rposition(|member| member.pieces.is_some());
-        for index in 0..self.members.len() {
-            // A verdict that comes while this one's queue is full may end the wait.
-            while let Some(pieces) = self
-                .members
-                .get(index)
-                .and_then(|member| member.pieces.clone())
-            {
-                tokio::select! {
-                    biased;
-                    permit = pieces.reserve() => {
-                        match (permit, self.members.get_mut(index)) {
-                            (Ok(permit), _) if Some(index) == last => {
-                                permit.send(std::mem::replace(&mut piece, Piece::End));
-                            }
-                            (Ok(permit), _) => permit.send(piece.clone()),
-                            (Err(_), Some(member)) => member.pieces = None,
-                            (Err(_), None) => {}
-                        }
-                        if over && let Some(member) = self.members.get_mut(index) {
-                            member.pieces = None;
-                        }
-                        break;
-                    }
-                    Some((index, verdict)) = self.verdicts.recv() => self.note(index, verdict)?,
-                }
-            }
-        }
-        self.so_far()
-    }
-
-    /// Takes in the verdicts that have been given, and waits for none.
-    ///
-    /// # Errors
-    /// When one of them refuses.
-    pub fn so_far(&mut self) -> Result<(), Refusal> {
-        while let Ok((index, verdict)) = self.verdicts.try_recv() {
-            self.note(index, verdict)?;
-        }
-        self.refusal.clone().map_or(Ok(()), Err)
-    }
-}
-
-/// Sends one verdict, whatever happens: a panic of the host's own code must not pass for one.
-struct VerdictSender {
-    index: usize,
-    plugin: Arc<str>,
-    to: mpsc::Sender<(usize, Result<Verdict, Fault>)>,
-}
-
-impl VerdictSender {
-    fn give(self, verdict: Result<Verdict, Fault>) {
-        // There is room for one verdict of each inspector, and this is the only one of this one.
-        let _ = self.to.try_send((self.index, verdict));
-    }
-}
-
-impl Drop for VerdictSender {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let fault = Fault {
-                plugin: self.plugin.clone(),
-                kind: FaultKind::Trap,
-                text: "the plugin host panicked".into(),
-            };
-            let _ = self.to.try_send((self.index, Err(fault)));
-        }
-    }
 }

@@ -24,9 +24,10 @@ use crate::{
     ftp::{ascii::FromNetwork, path::VirtualPath, reply::Reply},
     gate::{
         Named, SessionInfo,
+        inspection::Inspection,
         path_policy::Policy,
         session::line,
-        upload::{Approval, Inspection, Inspector, Record, Refusal, UploadFacts},
+        upload::{Approval, Inspector, Record, Refusal, UploadFacts},
     },
     spool::{Failed, Incoming, QuarantineInfo, Quota, StagedUpload, Tree},
     storage::Error,

@@ -15,7 +15,8 @@ use crate::{
     gate::{
         Fault, Named, SessionInfo,
         event::Observers,
-        upload::{Inspection, Inspector, Record, Refusal, Upload, UploadFacts, Verdict},
+        inspection::Inspection,
+        upload::{Inspector, Record, Refusal, Upload, UploadFacts, Verdict},
     },
     plugin::PluginKind,
     types::{BoxFuture, OnFailure, Staged, UploadMode},

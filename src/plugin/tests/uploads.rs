@@ -7,7 +7,8 @@ use crate::{
     gate::{
         FaultKind, Named,
         event::Observers,
-        upload::{Inspection, Inspector, Record, Refusal, UploadFacts},
+        inspection::Inspection,
+        upload::{Inspector, Record, Refusal, UploadFacts},
     },
     types::UploadMode,
 };
@@ -146,7 +147,8 @@ async fn an_aborted_upload_ends_its_inspection() {
         &upload("aborted"),
     );
     inspection.push(Bytes::from_static(b"piece")).await.unwrap();
-    tokio::time::sleep(millis(20)).await;
+    let waited = tokio::time::timeout(millis(20), inspection.refused()).await;
+    assert!(waited.is_err());
     assert_eq!(fixture.host.shared.instances.taken(), none + 1);
     drop(inspection);
     for _ in 0..50 {
