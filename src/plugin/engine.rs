@@ -24,6 +24,9 @@ pub(super) const CORE_INSTANCES: u32 = 40;
 pub(super) const MEMORIES: u32 = 4;
 pub(super) const TABLES: u32 = 10;
 
+/// Bytes of an instance's memory that stay for the next one, wiped: all that the shipped plugins have.
+const KEPT: usize = 256 << 10;
+
 /// Elements of one table: the functions of SpiderMonkey are some 20,000.
 pub(super) const TABLE_ELEMENTS: usize = 50_000;
 
@@ -188,9 +191,11 @@ fn pool(config: &mut Config, instances: u32, allocation: Allocation) {
         .table_elements(TABLE_ELEMENTS)
         // InstanceLimiter that wait with a component's memory image mapped.
         .max_unused_warm_slots(100)
-        // Pages that a guest wrote to go back to the system with it: as quick as wiping them, and
-        // no password waits in one.
-        .linear_memory_keep_resident(0)
+        // So much of a memory is wiped, at once when its guest is gone: no password waits in it. What
+        // lies above goes back to the system, which is quicker for much and slower for little: each
+        // page that the next guest writes to is a fault. `pagemap_scan` would find the pages that were
+        // written to, but passes over those that are swapped out.
+        .linear_memory_keep_resident(KEPT)
         .table_keep_resident(16 << 10);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
 }

@@ -39,6 +39,12 @@ pub use networks::Networks;
 pub use pattern::Pattern;
 pub use table::{Error, Map, Table, Value};
 
+/// Takes the memory that the instance has from its beginning before it asks for more: growing costs
+/// the server a change of the page tables that all of its threads wait for, in each call.
+#[cfg(target_family = "wasm")]
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 /// The world `authenticator`.
 pub mod authenticator {
     pub use crate::bindings::authenticator::export;

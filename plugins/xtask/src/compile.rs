@@ -123,10 +123,22 @@ fn finish(mut command: Command) -> Result<()> {
     Ok(())
 }
 
+/// The stack. The server wipes a memory whose whole is small, and has it mapped anew if it is large:
+/// with the usual stack of 1 MiB each of them is.
+const STACK: usize = 128 << 10;
+
+/// Memory that a plugin has from its beginning, besides its data and its stack: as much as the allocator
+/// of `sdk` asks for the first time.
+const HEAP: usize = 64 << 10;
+
 /// Vector instructions, which the server's engine has; and no path of this machine's, so that the
 /// bytes are the same everywhere.
 fn flags(places: &Places, toolchain: &Toolchain) -> Result<Vec<String>> {
-    let mut flags = vec!["-Ctarget-feature=+simd128".to_owned()];
+    let mut flags = vec![
+        "-Ctarget-feature=+simd128".to_owned(),
+        format!("-Clink-arg=-zstack-size={STACK}"),
+        format!("-Clink-arg=--initial-heap={HEAP}"),
+    ];
     let mut remap = |from: &Path, to: &str| {
         flags.push(format!("--remap-path-prefix={}={to}", from.display()));
     };

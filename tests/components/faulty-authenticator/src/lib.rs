@@ -8,6 +8,7 @@ use exports::portcullis::plugin::authentication::{Credentials, Failure, Guest, O
 use portcullis::plugin::log::{self, Level};
 use portcullis::plugin::types::{Account, Session};
 use std::hint::black_box;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 struct Faulty;
 export!(Faulty);
@@ -22,7 +23,7 @@ impl Guest for Faulty {
             "trap" => panic!("a trap on purpose"),
             "loop" => turn_for_ever(),
             "memory" => allocate_for_ever(),
-            "stack" => deny(&format!("{} deep", recurse(1))),
+            "stack" => deny(&format!("{} deep", recurse(black_box(u64::MAX)))),
             "flood" => {
                 let line = "flood ".repeat(100);
                 for number in 0..1_000_000 {
@@ -77,10 +78,15 @@ fn allocate_for_ever() -> ! {
     }
 }
 
-/// What is done with the result, after the call, keeps each of the frames.
-#[expect(unconditional_recursion, reason = "the point of it")]
+static RETURNED: AtomicU64 = AtomicU64::new(0);
+
+/// The work after the call keeps each of the frames. They take nothing of the stack in the guest's own
+/// memory, which might else end first.
 #[inline(never)]
 fn recurse(depth: u64) -> u64 {
-    let frame = black_box([depth; 16]);
-    recurse(depth + 1) + black_box(frame).iter().sum::<u64>()
+    if depth == 0 {
+        return 0;
+    }
+    let below = recurse(depth - 1);
+    below.rotate_left(3) ^ RETURNED.fetch_add(below, Relaxed)
 }

@@ -7,6 +7,7 @@ wit_bindgen::generate!({ world: "path-guard", path: "../../../wit" });
 use exports::portcullis::plugin::path_policy::{Decision, Failure, Guest, Request, Session};
 use portcullis::plugin::log::{self, Level};
 use std::hint::black_box;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 struct Faulty;
 export!(Faulty);
@@ -29,7 +30,7 @@ impl Guest for Faulty {
             } else if says("memory") {
                 allocate_for_ever();
             } else if says("stack") {
-                recurse(1);
+                recurse(black_box(u64::MAX));
             } else if says("internal") {
                 return Err(Failure::Internal("internal on purpose".into()));
             }
@@ -67,10 +68,15 @@ fn allocate_for_ever() -> ! {
     }
 }
 
-/// What is done with the result, after the call, keeps each of the frames.
-#[expect(unconditional_recursion, reason = "the point of it")]
+static RETURNED: AtomicU64 = AtomicU64::new(0);
+
+/// The work after the call keeps each of the frames. They take nothing of the stack in the guest's own
+/// memory, which might else end first.
 #[inline(never)]
 fn recurse(depth: u64) -> u64 {
-    let frame = black_box([depth; 16]);
-    recurse(depth + 1) + black_box(frame).iter().sum::<u64>()
+    if depth == 0 {
+        return 0;
+    }
+    let below = recurse(depth - 1);
+    below.rotate_left(3) ^ RETURNED.fetch_add(below, Relaxed)
 }
