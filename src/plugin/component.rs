@@ -16,8 +16,9 @@ use super::{
     engine::Allocation,
     fault,
     grants::Granted,
-    instance_limiter::{Busy, InstanceLimiter, InstancePermit, Purpose},
+    instance_limiter::{Busy, InstanceLimiter, InstancePermit},
     settings::{Settings, Version},
+    stock::Purpose,
     values::{Keeper, Values},
 };
 use crate::{

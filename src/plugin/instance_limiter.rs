@@ -5,9 +5,11 @@
 //! left for the next one: a user may have at most four times of what stays free (the dynamic
 //! threshold of Choudhury and Hahne, 1998), so that it gives way the more users there are.
 
-use crate::types::UserId;
+#[cfg(test)]
+mod tests;
+
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
@@ -15,142 +17,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tokio::{sync::oneshot, time::timeout};
 
-/// An instance is for one of these.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
-    /// A plugin is loaded: its first instance, the check of its settings.
-    Load,
-    /// Somebody logs in.
-    Login,
-    /// May somebody do what to which path?
-    Policy,
-    /// An upload is inspected, which takes as long as its client.
-    Upload,
-    /// Something has happened.
-    Event,
-}
-
-const PURPOSES: usize = 5;
-
-impl Purpose {
-    /// Whether users get shares. At a login, the client may say any name.
-    fn by_user(self) -> bool {
-        matches!(self, Self::Policy | Self::Upload)
-    }
-
-    const ALL: [Self; PURPOSES] = [
-        Self::Load,
-        Self::Login,
-        Self::Policy,
-        Self::Upload,
-        Self::Event,
-    ];
-}
-
-/// The part that others leave for each purpose, in percent.
-const RESERVED: [u64; PURPOSES] = [5, 10, 10, 25, 5];
-/// With fewer there is nothing to share: one user may have all.
-const SHARED_FROM: u64 = 8;
-/// How many times of what stays free a user may have.
-const SHARE: u64 = 4;
-
-/// Something that there is so much of, and who has how much of it.
-#[derive(Debug)]
-struct Stock {
-    total: u64,
-    /// The part that others leave for each purpose.
-    reserved: [u64; PURPOSES],
-    used: [u64; PURPOSES],
-    users: HashMap<(usize, UserId), u64>,
-}
-
-impl Stock {
-    /// So much, of which each purpose keeps its part.
-    fn new(total: u64) -> Self {
-        let part = |percent: u64| (u128::from(total) * u128::from(percent)).div_ceil(100);
-        let reserved = RESERVED.map(|percent| u64::try_from(part(percent)).unwrap_or(u64::MAX));
-        Self {
-            reserved,
-            ..Self::open(total)
-        }
-    }
-
-    /// So much, for all purposes alike.
-    fn open(total: u64) -> Self {
-        Self {
-            total,
-            reserved: [0; PURPOSES],
-            used: [0; PURPOSES],
-            users: HashMap::new(),
-        }
-    }
-
-    fn used(&self, purpose: Purpose) -> u64 {
-        self.used.get(purpose as usize).copied().unwrap_or(0)
-    }
-
-    /// The rest for a purpose, of which the others neither have nor keep anything.
-    fn free(&self, purpose: Purpose) -> u64 {
-        let taken = self.used.iter().zip(self.reserved).enumerate();
-        let taken = taken.map(
-            |(index, (used, reserved))| match index == purpose as usize {
-                true => *used,
-                false => reserved.max(*used),
-            },
-        );
-        self.total
-            .saturating_sub(taken.fold(0, u64::saturating_add))
-    }
-
-    fn of_user(&self, purpose: Purpose, user: Option<&UserId>) -> u64 {
-        let key = |user: &UserId| (purpose as usize, user.clone());
-        user.and_then(|user| self.users.get(&key(user)).copied())
-            .unwrap_or(0)
-    }
-
-    /// Whether somebody may have `more`.
-    fn fits(&self, purpose: Purpose, user: Option<&UserId>, more: u64) -> bool {
-        let Some(left) = self.free(purpose).checked_sub(more) else {
-            return false;
-        };
-        let own = self.of_user(purpose, user);
-        own == 0 || self.total < SHARED_FROM || own + more <= SHARE.saturating_mul(left)
-    }
-
-    /// Whether so much is left for the purpose, and for others than the user, that what is not in
-    /// use may be kept for the next time.
-    fn plenty(&self, purpose: Purpose, user: Option<&UserId>) -> bool {
-        let free = self.free(purpose);
-        let most = free + self.used(purpose);
-        free > most / 4 && self.of_user(purpose, user) <= SHARE.saturating_mul(free) / 2
-    }
-
-    fn take(&mut self, purpose: Purpose, user: Option<&UserId>, more: u64) {
-        if let Some(used) = self.used.get_mut(purpose as usize) {
-            *used += more;
-        }
-        if let Some(user) = user {
-            *self
-                .users
-                .entry((purpose as usize, user.clone()))
-                .or_default() += more;
-        }
-    }
-
-    fn give(&mut self, purpose: Purpose, user: Option<&UserId>, less: u64) {
-        if let Some(used) = self.used.get_mut(purpose as usize) {
-            *used = used.saturating_sub(less);
-        }
-        let Some(user) = user else { return };
-        let key = (purpose as usize, user.clone());
-        if let Some(held) = self.users.get_mut(&key) {
-            *held = held.saturating_sub(less);
-            if *held == 0 {
-                self.users.remove(&key);
-            }
-        }
-    }
-}
+use super::stock::{Purpose, Stock};
+use crate::types::UserId;
 
 /// Instances that are there now, by what they are for: counted in linear memories, of which a
 /// component may have several.
@@ -242,11 +110,7 @@ impl InstanceLimiter {
     /// Limits to `total` instances, of which each purpose keeps a part, and to `memory` bytes.
     /// `load` come on top, for what is being loaded.
     pub(super) fn new(total: u32, load: u32, memory: u64) -> Self {
-        let mut slots = Stock::new(total.into());
-        slots.total += u64::from(load);
-        if let Some(reserved) = slots.reserved.get_mut(Purpose::Load as usize) {
-            *reserved = load.into();
-        }
+        let slots = Stock::new(total.into()).and(Purpose::Load, load.into());
         Self::of(slots, Stock::new(memory))
     }
 
@@ -401,16 +265,16 @@ impl InstanceLimiter {
             paths: slots(Purpose::Policy),
             uploads: slots(Purpose::Upload),
             events: slots(Purpose::Event),
-            total: ledger.slots.total,
-            memory: ledger.memory.used.iter().sum(),
-            memory_total: ledger.memory.total,
+            total: ledger.slots.total(),
+            memory: ledger.memory.all_used(),
+            memory_total: ledger.memory.total(),
         }
     }
 
     /// How many are taken.
     #[cfg(test)]
     pub(super) fn taken(&self) -> u64 {
-        self.ledger().slots.used.iter().sum()
+        self.ledger().slots.all_used()
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -584,185 +448,5 @@ impl Drop for Holding {
         ledger.memory.give(self.purpose, user, held.bytes);
         drop(ledger);
         self.slots.settle();
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::{Purpose::*, *};
-
-    const SOON: Duration = Duration::from_millis(1);
-
-    /// As many as can be had.
-    async fn all(
-        slots: &InstanceLimiter,
-        purpose: Purpose,
-        user: &UserId,
-        weight: u32,
-    ) -> Vec<InstancePermit> {
-        let mut held = Vec::new();
-        while let Ok(slot) = slots.take(purpose, Some(user), weight, SOON, None).await {
-            held.push(slot);
-        }
-        held
-    }
-
-    #[tokio::test]
-    async fn no_purpose_takes_the_part_of_another() {
-        for first in Purpose::ALL {
-            let slots = InstanceLimiter::new(1000, 4, u64::MAX);
-            let mut held = Vec::new();
-            for user in 0..200 {
-                held.extend(all(&slots, first, &user.to_string().as_str().into(), 1).await);
-            }
-            for (purpose, at_least) in [
-                (Load, 4),
-                (Login, 100),
-                (Policy, 80),
-                (Upload, 200),
-                (Event, 50),
-            ] {
-                if purpose != first {
-                    let got = all(&slots, purpose, &"bob".into(), 1).await.len();
-                    assert!(got >= at_least, "{first:?} leaves {got} to {purpose:?}");
-                }
-            }
-            drop(held);
-            assert_eq!(slots.taken(), 0);
-        }
-    }
-
-    #[tokio::test]
-    async fn no_user_takes_all_uploads() {
-        let slots = InstanceLimiter::new(1000, 4, u64::MAX);
-        let first = all(&slots, Upload, &"greedy".into(), 1).await;
-        assert_eq!(first.len(), 600);
-        let busy = slots
-            .take(Upload, Some(&"greedy".into()), 1, SOON, None)
-            .await;
-        assert_eq!(busy.err().unwrap(), Busy { share: Some(600) });
-        let second = all(&slots, Upload, &"honest".into(), 1).await;
-        assert!(second.len() >= 100, "{}", second.len());
-        // And the more there are, the more give way.
-        drop(first);
-        let first = all(&slots, Upload, &"greedy".into(), 1).await;
-        assert!(first.len() < 600, "{}", first.len());
-        // Of logins there are no shares: who logs in may say any name.
-        assert_eq!(
-            all(&slots, Login, &"greedy".into(), 1).await.len(),
-            1000 - 100 - 50 - first.len() - second.len()
-        );
-    }
-
-    #[tokio::test]
-    async fn every_plugin_finds_room_however_few_there_are() {
-        for total in [16, 17, 64] {
-            for purpose in Purpose::ALL {
-                let slots = InstanceLimiter::new(total, 4, u64::MAX);
-                let slot = slots
-                    .take(purpose, Some(&"alice".into()), 4, SOON, None)
-                    .await;
-                assert!(slot.is_ok(), "{purpose:?} of {total}");
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn who_has_least_comes_first() {
-        let slots = InstanceLimiter::own(8);
-        let mut greedy = all(&slots, Upload, &"greedy".into(), 1).await;
-        let more = all(&slots, Upload, &"other".into(), 1).await;
-        assert_eq!((greedy.len(), more.len()), (6, 1));
-        let last = all(&slots, Upload, &"third".into(), 1).await;
-        assert_eq!(last.len(), 1);
-        let wait = async |user: &'static str| {
-            let id = user.into();
-            let slot = slots.take(Upload, Some(&id), 1, Duration::from_secs(5), None);
-            (user, slot.await.is_ok())
-        };
-        let release = async {
-            tokio::task::yield_now().await;
-            greedy.pop();
-            tokio::task::yield_now().await;
-        };
-        let first = tokio::select! {
-            first = async { tokio::join!(biased; wait("greedy"), release).0 } => first,
-            first = wait("new") => first,
-        };
-        assert_eq!(first, ("new", true));
-    }
-
-    #[tokio::test]
-    async fn few_are_not_shared() {
-        let slots = InstanceLimiter::own(2);
-        let held = all(&slots, Upload, &"alice".into(), 1).await;
-        assert_eq!(held.len(), 2);
-        let own = slots.take(Upload, Some(&"bob".into()), 1, SOON, None).await;
-        assert_eq!(own.err().unwrap(), Busy { share: None });
-    }
-
-    #[tokio::test]
-    async fn who_gives_up_leaves_nothing_behind() {
-        let slots = InstanceLimiter::own(8);
-        let held = all(&slots, Event, &"".into(), 8).await;
-        assert!(slots.take(Event, None, 1, SOON, None).await.is_err());
-        drop(held);
-        assert_eq!(slots.taken(), 0);
-        assert!(slots.take(Event, None, 8, SOON, None).await.is_ok());
-        assert_eq!(slots.taken(), 0);
-    }
-
-    #[tokio::test]
-    async fn an_idle_instance_answers_another_user_within_shares() {
-        let slots = InstanceLimiter::own(8);
-        let held = all(&slots, Upload, &"greedy".into(), 1).await;
-        let idle = slots
-            .take(Upload, Some(&"honest".into()), 1, SOON, None)
-            .await
-            .unwrap();
-        assert!(!idle.plenty());
-        idle.leave();
-        assert!(!idle.enter(Some(&"greedy".into())));
-        assert!(idle.enter(Some(&"honest".into())));
-        idle.leave();
-        drop(held);
-        assert!(idle.enter(Some(&"greedy".into())));
-        drop(idle);
-        assert_eq!(slots.taken(), 0);
-        assert!(slots.ledger().slots.users.is_empty());
-    }
-
-    #[tokio::test]
-    async fn memory_is_shared_like_slots() {
-        let mib = 1 << 20;
-        let (greedy_user, honest) = (UserId::from("greedy"), UserId::from("honest"));
-        let slots = InstanceLimiter::new(1000, 4, 1000 * mib);
-        let slot = async |purpose, user| {
-            slots
-                .take(purpose, Some(user), 1, SOON, None)
-                .await
-                .unwrap()
-        };
-        let greedy = slot(Upload, &greedy_user).await;
-        let mut had = 0;
-        while greedy.grow(mib) {
-            had += 1;
-        }
-        assert!((500..600).contains(&had), "{had}");
-        assert!(!slot(Upload, &greedy_user).await.grow(mib));
-        assert!(!greedy.plenty());
-        for (purpose, least) in [(Load, 50), (Login, 100), (Policy, 80), (Event, 50)] {
-            assert!(
-                slot(purpose, &honest).await.grow(least * mib),
-                "{purpose:?}"
-            );
-        }
-        assert!(slot(Upload, &honest).await.grow(100 * mib));
-        greedy.shrink(100 * mib);
-        assert!(greedy.grow(50 * mib));
-        drop(greedy);
-        assert!(slot(Upload, &honest).await.grow(500 * mib));
-        assert_eq!(slots.ledger().memory.used.iter().sum::<u64>(), 0);
     }
 }

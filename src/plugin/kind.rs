@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::instance_limiter::Purpose;
+use super::stock::Purpose;
 use crate::config::Instances;
 
 /// A kind of plugin, which is a world of the contract.

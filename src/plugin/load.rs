@@ -15,12 +15,13 @@ use super::{
     engine::MEMORIES,
     grants::Granted,
     inspector,
-    instance_limiter::{InstanceLimiter, Purpose},
+    instance_limiter::InstanceLimiter,
     instances::{Bound, Pool, World},
     kind::PluginKind,
     listener, path_guard,
     settings::Settings,
     settings_check::{self, SettingsChecker},
+    stock::Purpose,
     trial,
 };
 use crate::{

@@ -36,6 +36,7 @@ pub(crate) mod settings_file;
 mod shared_state;
 mod state;
 mod state_file;
+mod stock;
 #[cfg(test)]
 mod tests;
 mod trial;

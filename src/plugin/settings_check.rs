@@ -9,10 +9,11 @@ use super::{
     bindings::imports::portcullis::plugin::types::Failure,
     call::Call,
     component::Plugin,
-    instance_limiter::{InstancePermit, Purpose},
+    instance_limiter::InstancePermit,
     instances::{Bound, Export, Lease, bind},
     output::one_line,
     settings::{Refused, Version},
+    stock::Purpose,
 };
 use crate::gate::SessionInfo;
 

@@ -15,8 +15,7 @@ use wasmtime::{
 };
 
 use super::{
-    call::Call, component::Plugin, contract::exported, fault, instance_limiter::Purpose,
-    instances::World,
+    call::Call, component::Plugin, contract::exported, fault, instances::World, stock::Purpose,
 };
 use crate::gate::SessionInfo;
 

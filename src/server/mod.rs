@@ -10,8 +10,10 @@ pub mod handover;
 mod listeners;
 #[cfg(feature = "misbehave")]
 mod misbehave;
+mod preopen;
 mod reload;
 mod resources;
+mod running;
 mod signal;
 mod telling;
 mod warnings;
@@ -20,45 +22,46 @@ use std::{
     future::pending,
     io,
     net::SocketAddr,
-    os::fd::{AsFd, OwnedFd},
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use sd_notify::NotifyState;
 use serde::{Deserialize, Serialize};
 use tokio::{
-    runtime,
     sync::{Notify, mpsc, watch},
     task::JoinHandle,
     time::sleep,
 };
 
 use self::{
-    addresses::{Bound, Taken, addresses, listen, take},
-    admin::{AdminListener, AdminSockets},
+    addresses::{Bound, listen},
+    admin::AdminListener,
     admission::Admission,
     control::Control,
     generations::Generations,
     listeners::Acceptor,
-    resources::{Prepared, Resources, Storages, open_storages},
+    preopen::open,
+    resources::Resources,
+    running::Current,
     signal::Sign,
 };
 use crate::{
-    acme::{self, Keeper, store::Store},
-    config::{self, Config, Loaded, Problem},
-    confine::{self, Confinement, Loader},
-    observe::{self, audit::Audit},
-    open_files,
+    acme::{Keeper, store::Store},
+    config::{self, Loaded, Problem},
+    confine::{self, Confinement},
     plugin::{Tools, compiler::Compiler},
-    service::{Manager, Notifier, name_of},
+    service::Notifier,
     session::{Shutdown, generation::Generation},
-    spool::Storage,
     startup::Startup,
     types::BoxFuture,
 };
 
-pub use self::resources::PreparedHost;
+pub use self::{
+    preopen::{Preopened, Tried, preopen, try_start},
+    resources::PreparedHost,
+    running::Running,
+};
 pub use crate::types::TlsStart;
 
 /// The name of an end that was asked for by a command.
@@ -97,160 +100,6 @@ pub struct Listening {
     pub address: SocketAddr,
     /// Explicit or implicit.
     pub kind: TlsStart,
-}
-
-/// Things that take more rights than serving does, opened before the walls are built.
-pub struct Preopened {
-    /// None where a server runs already, of which this is a trial.
-    control: Option<Control>,
-    admin: AdminSockets,
-    audit: Audit,
-    addresses: Vec<Taken>,
-    storages: Storages,
-}
-
-impl Preopened {
-    /// The storages, and how they are configured.
-    #[must_use]
-    pub fn storages(&self) -> &Storages {
-        &self.storages
-    }
-
-    /// The addresses, with the ports that the system chose.
-    #[must_use]
-    pub fn listening(&self) -> Vec<Listening> {
-        self.addresses.iter().map(Taken::listening).collect()
-    }
-}
-
-/// Opens them, in earnest or as a trial.
-///
-/// # Errors
-/// The problem, with its place in the configuration.
-pub fn preopen(
-    loaded: &mut Loaded,
-    startup: &Arc<Startup>,
-    manager: Manager,
-) -> Result<Preopened, Problem> {
-    let Manager {
-        notifier,
-        mut passed,
-    } = manager;
-    let others = passed.compare(&all_addresses(&loaded.config));
-    let others = others.map_err(|text| loaded.problem("server.listen", text))?;
-    if !others.is_empty() {
-        others.iter().for_each(|name| notifier.forget(name));
-        // An address of this configuration may overlap one of theirs.
-        notifier.settle();
-    }
-    open_files::raise();
-    let control = Control::listen(loaded, startup)
-        .map_err(|error| loaded.problem("server.state", error.to_string()))?;
-    let runtime = runtime::Builder::new_current_thread().enable_time().build();
-    let runtime = runtime.map_err(|error| loaded.problem("server.threads", error.to_string()))?;
-    let storages = runtime.block_on(open_storages(loaded, &Storages::new(), startup));
-    // A thread may wait for a file system that hangs.
-    runtime.shutdown_timeout(Duration::from_secs(1));
-    let storages = storages?;
-    let configured = addresses(&loaded.config);
-    let addresses = take(loaded, configured, startup, &Loader::here(), &mut passed)?;
-    // A running server's transfers have some of the ports.
-    if startup.running().is_none() {
-        let ports = warnings::passive_ports(loaded);
-        loaded.warnings.extend(ports);
-    }
-    let admin = AdminSockets::take(loaded, startup, &mut passed)?;
-    observe::try_log(loaded, startup)?;
-    let audit = Audit::open(loaded, startup)?;
-    Ok(Preopened {
-        control,
-        admin,
-        audit,
-        addresses,
-        storages,
-    })
-}
-
-/// All that is listened on.
-fn all_addresses(config: &Config) -> Vec<SocketAddr> {
-    let more = [
-        config.admin.listen,
-        config.metrics.listen,
-        config.acme.listens(),
-    ];
-    let listeners = addresses(config).map(|(address, _)| address);
-    listeners.chain(more.into_iter().flatten()).collect()
-}
-
-/// The rest of what a configuration names, opened.
-struct Opened {
-    resources: Resources,
-    prepared: Prepared,
-    told: mpsc::Receiver<()>,
-}
-
-/// Opens the rest of what the configuration names, in earnest or as a trial. Together with
-/// [`preopen`] that is everything that can fail when a server starts. Warnings go to those of `loaded`.
-async fn open(
-    loaded: &mut Loaded,
-    storages: Storages,
-    audit: Audit,
-    tools: Tools,
-    startup: &Arc<Startup>,
-) -> Result<Opened, Problem> {
-    let (ended, told) = mpsc::channel(1);
-    let resources = Resources::new(loaded, storages, audit, tools, ended, startup).await?;
-    let prepared = resources.prepare(loaded, startup).await?;
-    loaded.warnings.extend(prepared.warnings.iter().cloned());
-    Ok(Opened {
-        resources,
-        prepared,
-        told,
-    })
-}
-
-/// The findings of a trial of the start.
-pub struct Tried {
-    /// Each address, and whether the running server has it.
-    pub listening: Vec<(Listening, bool)>,
-    /// The virtual hosts with their plugins.
-    pub hosts: Vec<PreparedHost>,
-    /// The storages, by name.
-    pub storages: Vec<(String, Arc<Storage>)>,
-}
-
-/// Does what the start does, to its end, but lets nobody in, and leaves nothing behind when `startup`
-/// is dropped. Warnings go to those of `loaded`.
-///
-/// # Errors
-/// The problem that the start would name.
-pub async fn try_start(
-    loaded: &mut Loaded,
-    preopened: Preopened,
-    tools: Tools,
-    startup: &Arc<Startup>,
-) -> Result<Tried, Problem> {
-    let opened = open(loaded, preopened.storages, preopened.audit, tools, startup).await?;
-    let names = warnings::advertise(loaded).await;
-    loaded.warnings.extend(names);
-    let listening = preopened.addresses.iter().map(|taken| {
-        let (address, kind) = (taken.configured, taken.kind);
-        (Listening { address, kind }, taken.socket.is_none())
-    });
-    let Prepared {
-        default,
-        others,
-        storages,
-        ..
-    } = opened.prepared;
-    Ok(Tried {
-        listening: listening.collect(),
-        hosts: std::iter::once(default).chain(others).collect(),
-        storages: storages
-            .into_iter()
-            .map(|(name, (_, local))| (name, local))
-            .collect(),
-    })
 }
 
 impl Server {
@@ -516,138 +365,6 @@ async fn keep_certificate(keeper: Keeper, running: Arc<Running>) {
         audit.administration("the server", "certificate", outcome);
     };
     keeper.keep(current, tell).await;
-}
-
-/// A server that serves.
-pub struct Running {
-    /// How the certificate of ACME stands.
-    acme: Arc<Mutex<acme::Report>>,
-    acceptor: Arc<Acceptor>,
-    generations: Generations,
-    resources: Resources,
-    again: Arc<Reread>,
-    confinement: Confinement,
-    /// Whether the end has begun, which a reload must not hold up.
-    ending: watch::Sender<bool>,
-    /// The configuration at the start.
-    first: Config,
-    /// Held by each session.
-    alive: mpsc::WeakSender<()>,
-    /// Held by the one who reloads.
-    current: tokio::sync::Mutex<Current>,
-    /// Ends the server.
-    stop: Notify,
-    /// The same, when another one has its listeners.
-    taken_over: Notify,
-    /// Where the administration is served over TCP.
-    admin: Option<SocketAddr>,
-    /// Where the metrics are.
-    metrics: Option<SocketAddr>,
-    started: SystemTime,
-    notifier: Notifier,
-}
-
-/// The parts that a reload replaces.
-struct Current {
-    loaded: Loaded,
-    listeners: Vec<Serving>,
-    /// When it was loaded.
-    since: SystemTime,
-    notifier: Notifier,
-}
-
-/// A listener that accepts connections.
-struct Serving {
-    configured: SocketAddr,
-    listening: Listening,
-    /// Whether its socket is a socket unit's of the service manager.
-    is_units: bool,
-    /// A handle of its socket, for a server that takes over. None once it is closed.
-    socket: Option<OwnedFd>,
-    task: JoinHandle<()>,
-}
-
-impl Serving {
-    /// Notes that it was closed.
-    fn tell_closed(&self) {
-        let address = self.listening.address;
-        match self.is_units {
-            false => tracing::info!(%address, "listening no more"),
-            true => tracing::warn!(
-                %address,
-                "listening no more, but the service manager does: take the address out of its socket unit"
-            ),
-        }
-    }
-}
-
-impl Current {
-    /// Gives up those that go; their sockets are closed when this returns.
-    async fn close(&mut self, goes: impl Fn(&Serving) -> bool) -> Vec<Serving> {
-        let (mut closed, stay) = std::mem::take(&mut self.listeners)
-            .into_iter()
-            .partition::<Vec<_>, _>(goes);
-        self.listeners = stay;
-        for serving in &mut closed {
-            self.forget(serving);
-            serving.socket = None;
-            serving.task.abort();
-            let _ = (&mut serving.task).await;
-        }
-        closed
-    }
-
-    /// Has the service manager let go of the address, too.
-    fn forget(&self, serving: &Serving) {
-        self.notifier.forget(&name_of(serving.listening.address));
-    }
-
-    fn serve(&mut self, bound: Bound, acceptor: &Arc<Acceptor>, alive: &mpsc::Sender<()>) {
-        let Some(listening) = bound.listening() else {
-            return;
-        };
-        tracing::info!(address = %listening.address, tls = %listening.kind, "listening");
-        if !bound.is_units {
-            let name = name_of(listening.address);
-            self.notifier.keep(&name, bound.socket.as_fd());
-        }
-        let socket = bound.socket.as_fd().try_clone_to_owned();
-        let socket = socket.inspect_err(|error| tracing::warn!(%error, "it cannot be handed over"));
-        let configured = (bound.configured, bound.kind);
-        let accept = listeners::accept(bound.socket, configured, acceptor.clone(), alive.clone());
-        self.listeners.push(Serving {
-            configured: bound.configured,
-            listening,
-            is_units: bound.is_units,
-            socket: socket.ok(),
-            task: tokio::spawn(accept),
-        });
-    }
-}
-
-impl Running {
-    /// Has the service manager keep none of the listeners, and none of the addresses beside them.
-    async fn forget(&self, beside: &[SocketAddr]) {
-        // A reload under way gives up, and the lock.
-        self.ending.send_replace(true);
-        let current = self.current.lock().await;
-        let listeners = current.listeners.iter();
-        listeners.for_each(|serving| current.forget(serving));
-        let beside = beside.iter();
-        beside.for_each(|address| self.notifier.forget(&name_of(*address)));
-    }
-
-    /// Takes no new sessions; says how long the others have.
-    async fn stop(&self) -> Duration {
-        // A reload under way gives up, and the lock.
-        self.ending.send_replace(true);
-        let mut current = self.current.lock().await;
-        for serving in current.listeners.drain(..) {
-            serving.task.abort();
-        }
-        self.acceptor.replace(None);
-        current.loaded.config.server.drain_timeout
-    }
 }
 
 /// Removes broken uploads that nobody came back for: at the start, and then now and again.

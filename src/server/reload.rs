@@ -8,9 +8,10 @@ use std::{
 use tokio::time::{sleep, timeout};
 
 use super::{
-    Current, Listening, Running, Serving,
+    Listening, Running,
     addresses::{Bound, addresses, bind, listener_key},
     listeners,
+    running::{Current, Serving},
     telling::Reloading,
     warnings,
 };

@@ -1,6 +1,6 @@
 //! Every way to fail is a fault of its kind, and of that one call.
 
-use super::{super::instance_limiter::Purpose, *};
+use super::{super::stock::Purpose, *};
 use crate::gate::FaultKind;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

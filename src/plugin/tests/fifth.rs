@@ -29,12 +29,12 @@ use crate::{
         bindings::imports::portcullis::plugin::types::Failure,
         call::Call,
         inspector::UploadInspector,
-        instance_limiter::Purpose,
         instances::{Bound, Export, MakeHandle, Pool, World},
         listener::EventListener,
         load::{Hosted, hosted},
         path_guard::PathGuard,
         resources::Session,
+        stock::Purpose,
     },
     types::BoxFuture,
 };

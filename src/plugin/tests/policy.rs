@@ -1,6 +1,6 @@
 //! Path guards keep their instance, unless something went wrong in it.
 
-use super::{super::instance_limiter::Purpose, *};
+use super::{super::stock::Purpose, *};
 use crate::gate::{
     FaultKind, Named,
     path_policy::{Decision, Guard, Operation, PathPolicy, Request},
