@@ -235,4 +235,46 @@ mod tests {
             assert_eq!(hash(&running), hash(&compiling(allocation, kind).unwrap()));
         }
     }
+
+    /// Of a memory that is larger than what is wiped: below that, above, and where its data lie.
+    #[test]
+    fn no_instance_finds_what_another_has_written() {
+        use wasm_encoder::{
+            ConstExpr, DataSection, ExportKind, ExportSection, MemorySection, MemoryType, Module,
+        };
+
+        const PAGES: u64 = 20;
+        const DATA: (usize, &[u8]) = (100_000, b"as it was compiled");
+        let memory = MemoryType {
+            minimum: PAGES,
+            maximum: None,
+            memory64: false,
+            shared: false,
+            page_size_log2: None,
+        };
+        let mut module = Module::new();
+        module.section(MemorySection::new().memory(memory));
+        module.section(ExportSection::new().export("memory", ExportKind::Memory, 0));
+        let at = ConstExpr::i32_const(i32::try_from(DATA.0).unwrap());
+        module.section(DataSection::new().active(0, &at, DATA.1.iter().copied()));
+
+        let (engine, _) = engine(2, config::Engine::Native).unwrap();
+        let module = wasmtime::Module::new(&engine, module.finish()).unwrap();
+        let end = DATA.0 + DATA.1.len();
+        for grown in [0, 1, 3, 0, 0] {
+            let mut store = wasmtime::Store::new(&engine, ());
+            let instance = wasmtime::Instance::new(&mut store, &module, &[]).unwrap();
+            let memory = instance.get_memory(&mut store, "memory").unwrap();
+            memory.grow(&mut store, grown).unwrap();
+            let bytes = memory.data_mut(&mut store);
+            assert!(bytes.len() > 2 * KEPT);
+            assert_eq!(bytes.get(DATA.0..end), Some(DATA.1));
+            let others = bytes.iter().enumerate();
+            let found = others
+                .filter(|(at, _)| !(DATA.0..end).contains(at))
+                .find(|(_, byte)| **byte != 0);
+            assert_eq!(found, None);
+            bytes.fill(0xaa);
+        }
+    }
 }
