@@ -2,7 +2,8 @@
 //!
 //! Inspectors of a short upload are asked within the session's own task: handing a few bytes to
 //! another one and waking it costs more than most of them compute. From the second piece on each has
-//! a task, and works beside the transfer.
+//! a task, and works beside the transfer; so does each that waits for anything but the client, or
+//! computes for long, since the session looks at it only when it has nothing else to do.
 
 use std::{
     future::poll_fn,
@@ -24,6 +25,7 @@ use super::{
     event::{Answer, Asked, Event, Observers},
     upload::{
         Approval, Inspector, KIND, Piece, Record, Refusal, Unjudged, Upload, UploadFacts, Verdict,
+        Waits,
     },
 };
 use crate::{
@@ -37,6 +39,7 @@ struct Member {
     named: Named<dyn Inspector>,
     /// `None` once it reads no more.
     pieces: Option<mpsc::Sender<Piece>>,
+    waits: Waits,
     work: Work,
 }
 
@@ -110,8 +113,9 @@ impl Inspection {
         facts: &UploadFacts,
     ) -> Self {
         let member = |named: &Named<dyn Inspector>| {
-            let (pieces, upload) = Upload::new(facts.clone());
+            let (pieces, waits, upload) = Upload::new(facts.clone());
             Member {
+                waits,
                 work: Work::Here(named.gate.inspect(session.clone(), upload)),
                 named: named.clone(),
                 pieces: Some(pieces),
@@ -144,7 +148,16 @@ impl Inspection {
         if std::mem::replace(&mut self.fed, true) {
             self.part();
         }
-        self.send(Piece::Bytes(bytes)).await
+        self.send(Piece::Bytes(bytes)).await?;
+        poll_fn(|context| Poll::Ready(self.go_on(context))).await
+    }
+
+    /// Those of this task do what they can with what they have, and wait for nothing.
+    fn go_on(&mut self, context: &mut Context<'_>) -> Result<(), Refusal> {
+        while let Poll::Ready((index, verdict)) = self.next(context) {
+            self.note(index, verdict)?;
+        }
+        Ok(())
     }
 
     /// Ends the upload and waits for all verdicts. Can be cancelled and called again.
@@ -224,7 +237,17 @@ impl Inspection {
 
     fn next(&mut self, context: &mut Context<'_>) -> Poll<(usize, Decision)> {
         for (index, member) in self.members.iter_mut().enumerate() {
-            if let Poll::Ready(verdict) = member.work.poll(&member.named.name, context) {
+            let name = &member.named.name;
+            let mut verdict = member.work.poll(name, context);
+            if verdict.is_pending()
+                && matches!(member.work, Work::Here(_))
+                && !member.waits.for_the_client()
+                && let Ok(runtime) = Handle::try_current()
+            {
+                member.work.part(&runtime);
+                verdict = member.work.poll(name, context);
+            }
+            if let Poll::Ready(verdict) = verdict {
                 return Poll::Ready((index, verdict));
             }
         }
@@ -346,12 +369,17 @@ mod tests {
     struct Told {
         panics: bool,
         seen: Arc<Mutex<Vec<(task::Id, bool)>>>,
+        /// For something else than the client, before it reads.
+        waits: bool,
     }
 
     impl Inspector for Told {
         fn inspect(&self, _: Arc<SessionInfo>, mut upload: Upload) -> BoxFuture<'static, Decision> {
-            let (panics, seen) = (self.panics, self.seen.clone());
+            let (panics, seen, waits) = (self.panics, self.seen.clone(), self.waits);
             Box::pin(async move {
+                if waits {
+                    task::yield_now().await;
+                }
                 let whole = loop {
                     match upload.read(1 << 20).await {
                         Ok(Some(_)) => {}
@@ -407,6 +435,28 @@ mod tests {
             };
             assert_eq!(worked != own, beside, "{pieces} pieces");
         }
+    }
+
+    /// The session may be busy with its client, its disk or its rate for a long time.
+    #[tokio::test]
+    async fn an_inspector_that_waits_for_something_else_works_on_beside() {
+        let told = Told {
+            waits: true,
+            ..Told::default()
+        };
+        let seen = told.seen.clone();
+        let own = in_a_task(async move {
+            let mut inspection = inspection(told);
+            inspection.push("piece".into()).await.unwrap();
+            inspection.finish().await.unwrap();
+            task::id()
+        })
+        .await;
+        let seen = seen.lock().unwrap();
+        assert!(
+            matches!(**seen, [(worked, true)] if worked != own),
+            "{seen:?}"
+        );
     }
 
     #[tokio::test]

@@ -3,7 +3,13 @@
 //! The pump feeds every inspector the same bytes while they arrive; an inspector pulls them at its
 //! own pace through an [`Upload`]. All must accept.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    future::poll_fn,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
 
 use aws_lc_rs::digest;
 use bytes::Bytes;
@@ -70,10 +76,21 @@ pub enum Interruption {
     TooLarge,
 }
 
+/// Whether an inspector waits for the client, and for nothing else.
+#[derive(Clone, Default)]
+pub(super) struct Waits(Arc<AtomicBool>);
+
+impl Waits {
+    pub(super) fn for_the_client(&self) -> bool {
+        self.0.load(Relaxed)
+    }
+}
+
 /// An upload as its inspector reads it: like a file, from its first byte on.
 pub struct Upload {
     facts: UploadFacts,
     pieces: mpsc::Receiver<Piece>,
+    waits: Waits,
     rest: Bytes,
     size: u64,
     over: Option<Result<(), Interruption>>,
@@ -81,17 +98,19 @@ pub struct Upload {
 }
 
 impl Upload {
-    pub(super) fn new(facts: UploadFacts) -> (mpsc::Sender<Piece>, Self) {
+    pub(super) fn new(facts: UploadFacts) -> (mpsc::Sender<Piece>, Waits, Self) {
         let (sender, pieces) = mpsc::channel(PIECES);
+        let waits = Waits::default();
         let upload = Self {
             facts,
             pieces,
+            waits: waits.clone(),
             rest: Bytes::new(),
             size: 0,
             over: None,
             digest: None,
         };
-        (sender, upload)
+        (sender, waits, upload)
     }
 
     /// Path, mode and announced size.
@@ -115,7 +134,12 @@ impl Upload {
             if let Some(over) = self.over {
                 return over.map(|()| None);
             }
-            let piece = self.pieces.recv().await;
+            let piece = poll_fn(|context| {
+                let piece = self.pieces.poll_recv(context);
+                self.waits.0.store(piece.is_pending(), Relaxed);
+                piece
+            })
+            .await;
             self.take(piece);
         }
         Ok(Some(self.split(at_most)))
