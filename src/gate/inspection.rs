@@ -1,16 +1,17 @@
 //! The inspection of one upload by a whole chain.
 //!
-//! Inspectors of a short upload are asked within the session's own task: handing a few bytes to
-//! another one and waking it costs more than most of them compute. From the second piece on each has
-//! a task, and works beside the transfer; so does each that waits for anything but the client, or
-//! computes for long, since the session looks at it only when it has nothing else to do.
+//! Inspectors are asked within the session's own task: to hand bytes to another one and to wake it
+//! there costs more than most of them compute, and the processor that received the bytes still has
+//! them in its cache. Those that take long with a piece have a task of their own from there on, and
+//! work beside the transfer; so does each that waits for anything but the client, since the session
+//! looks at it only when it has nothing else to do.
 
 use std::{
     future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -32,6 +33,9 @@ use crate::{
     ftp::path::VirtualPath,
     types::{BoxFuture, OnFailure},
 };
+
+/// How long all inspectors together may work at a piece of 64 KiB within the session's task: 0.8 s a GiB.
+const IN_PASSING: Duration = Duration::from_micros(50);
 
 type Decision = Result<Verdict, Fault>;
 
@@ -99,6 +103,7 @@ pub struct Inspection {
     members: Vec<Member>,
     /// Whether bytes have been handed over.
     fed: bool,
+    in_passing: Duration,
     accept_as: Option<String>,
     refusal: Option<Refusal>,
 }
@@ -129,6 +134,7 @@ impl Inspection {
             record: facts.record.clone(),
             members: chain.iter().map(member).collect(),
             fed: false,
+            in_passing: IN_PASSING,
             accept_as: None,
             refusal: None,
         }
@@ -145,11 +151,14 @@ impl Inspection {
     /// # Errors
     /// As soon as one of them refuses.
     pub async fn push(&mut self, bytes: Bytes) -> Result<(), Refusal> {
-        if std::mem::replace(&mut self.fed, true) {
+        let begun = Instant::now();
+        self.send(Piece::Bytes(bytes)).await?;
+        poll_fn(|context| Poll::Ready(self.go_on(context))).await?;
+        // Where the first piece is shown, plugins are made: that tells nothing of the next one.
+        if std::mem::replace(&mut self.fed, true) && begun.elapsed() > self.in_passing {
             self.part();
         }
-        self.send(Piece::Bytes(bytes)).await?;
-        poll_fn(|context| Poll::Ready(self.go_on(context))).await
+        Ok(())
     }
 
     /// Those of this task do what they can with what they have, and wait for nothing.
@@ -416,12 +425,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_short_upload_is_inspected_in_its_own_task_and_a_long_one_beside() {
-        for (pieces, beside) in [(0, false), (1, false), (2, true), (9, true)] {
+    async fn an_inspector_that_takes_long_with_a_piece_goes_on_beside() {
+        let (slow, quick) = (Duration::ZERO, Duration::MAX);
+        for (pieces, limit, beside) in [
+            (0, slow, false),
+            (1, slow, false),
+            (2, slow, true),
+            (9, slow, true),
+            (9, quick, false),
+        ] {
             let told = Told::default();
             let seen = told.seen.clone();
             let own = in_a_task(async move {
                 let mut inspection = inspection(told);
+                inspection.in_passing = limit;
                 for _ in 0..pieces {
                     inspection.push("piece".into()).await.unwrap();
                 }
@@ -461,12 +478,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_a_fault_and_not_the_end_of_the_session() {
-        for pieces in [1, 2] {
+        for (pieces, limit) in [(1, Duration::ZERO), (2, Duration::ZERO), (2, Duration::MAX)] {
             let refusal = in_a_task(async move {
                 let mut inspection = inspection(Told {
                     panics: true,
                     ..Told::default()
                 });
+                inspection.in_passing = limit;
                 for _ in 0..pieces {
                     inspection.push("piece".into()).await.unwrap();
                 }
@@ -483,11 +501,17 @@ mod tests {
     /// It may have something to write down.
     #[tokio::test]
     async fn an_inspector_of_an_upload_that_breaks_off_comes_to_its_own_end() {
-        for pieces in [0, 1, 2] {
+        for (pieces, limit) in [
+            (0, Duration::ZERO),
+            (1, Duration::ZERO),
+            (2, Duration::ZERO),
+            (2, Duration::MAX),
+        ] {
             let told = Told::default();
             let seen = told.seen.clone();
             in_a_task(async move {
                 let mut inspection = inspection(told);
+                inspection.in_passing = limit;
                 for _ in 0..pieces {
                     inspection.push("piece".into()).await.unwrap();
                 }
