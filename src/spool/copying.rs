@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{BorrowedFd, OwnedFd},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -12,13 +12,13 @@ use std::{
 use rustix::{
     buffer::spare_capacity,
     fs::{SeekFrom, copy_file_range, ftruncate, ioctl_ficlone, seek},
-    io::{Errno, pread, pwrite},
+    io::{Errno, pread},
 };
 use tokio::{sync::watch, task::spawn_blocking};
 
 use crate::storage::{
     Content, Error, Result,
-    posix::{facts, retry},
+    posix::{facts, retry, writing::write_all},
 };
 
 /// The bytes that are copied before looking whether anybody still wants it.
@@ -263,20 +263,8 @@ fn copy_step(
     buffer.reserve_exact(step.min(BUFFER));
     retry(|| pread(from, spare_capacity(buffer), at))?;
     buffer.truncate(step);
-    write(to, buffer, at)?;
+    write_all(to, buffer, at)?;
     Ok(buffer.len())
-}
-
-fn write(to: impl AsFd, mut bytes: &[u8], mut at: u64) -> std::result::Result<(), Errno> {
-    while !bytes.is_empty() {
-        let written = retry(|| pwrite(&to, bytes, at))?;
-        if written == 0 {
-            return Err(Errno::IO);
-        }
-        at += written as u64;
-        bytes = bytes.get(written..).unwrap_or_default();
-    }
-    Ok(())
 }
 
 /// Copies by reading.
@@ -302,7 +290,7 @@ async fn read(
         if bytes.is_empty() {
             return Err(Failure::Changed);
         }
-        write(to, bytes, at)?;
+        write_all(to, bytes, at)?;
         at += bytes.len() as u64;
         reached.send_replace(Reached::At(at));
         buffer = back;
@@ -313,7 +301,10 @@ async fn read(
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
-    use std::os::unix::fs::{FileExt, MetadataExt};
+    use std::os::{
+        fd::AsFd,
+        unix::fs::{FileExt, MetadataExt},
+    };
 
     use super::*;
     use crate::{ftp::metadata::Metadata, storage::posix::describe, types::BoxFuture};

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use rustix::{fs::fdatasync, io::pwritev};
+use rustix::fs::fdatasync;
 
 use super::{
     ahead::Ahead,
@@ -22,13 +22,10 @@ use crate::{
     gate::upload::Approval,
     storage::{
         Amount, Error, Home, Publication, Replaced, Result, Sending, SpoolFile, Unpublished,
-        posix::{pool, retry},
+        posix::{pool, writing::write_some},
     },
     types::Staged,
 };
-
-/// `IOV_MAX`: what one call takes.
-const SLICES: usize = 1024;
 
 /// An upload that nobody sees, whatever has come of it so far. Dropped, it is removed.
 pub struct StagedUpload {
@@ -434,16 +431,14 @@ impl StagedUpload {
                 self.ahead.written(&self.progress.file, length);
                 return Ok(());
             }
-            let at_once = data.get(..SLICES).unwrap_or(data);
-            let written =
-                match retry(|| pwritev(&*self.progress.file, at_once, self.progress.length)) {
-                    Ok(0) => return Err(Error::Io(io::ErrorKind::WriteZero.into())),
-                    Ok(written) => written,
-                    Err(error) => {
-                        self.make_space(error.into()).await?;
-                        continue;
-                    }
-                };
+            let written = match write_some(&*self.progress.file, data, self.progress.length) {
+                Ok(0) => return Err(Error::Io(io::ErrorKind::WriteZero.into())),
+                Ok(written) => written,
+                Err(error) => {
+                    self.make_space(error.into()).await?;
+                    continue;
+                }
+            };
             self.progress.grown(self.progress.length + written as u64);
             self.send_ahead()?;
             IoSlice::advance_slices(&mut data, written);

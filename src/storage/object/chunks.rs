@@ -21,14 +21,13 @@ use std::{
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use object_store::multipart::PartId;
-use rustix::io::pwrite;
 use serde::{Deserialize, Serialize};
 use tokio::{runtime::Handle, sync::OnceCell};
 
 use super::{
     super::{
         Error, Keeper, Left, Noted, Result, Sending,
-        posix::{pool, retry},
+        posix::{pool, writing::write_all},
     },
     engine::{Engine, Object, Over, token},
     parts::Sent,
@@ -275,7 +274,7 @@ impl Keeper for ChunkStore {
                 while let Some(bytes) = coming.next().await {
                     let (bytes, into, at) = (bytes?, into.clone(), offset);
                     offset += bytes.len() as u64;
-                    pool(move || write(&into, &bytes, at)).await?;
+                    pool(move || Ok(write_all(&*into, &bytes, at)?)).await?;
                 }
                 if offset != end {
                     return Err(Error::Changed);
@@ -291,15 +290,6 @@ impl Keeper for ChunkStore {
             self.remove(all.into_iter().map(|object| object.key)).await
         })
     }
-}
-
-fn write(file: &OwnedFd, mut bytes: &[u8], mut at: u64) -> Result<()> {
-    while !bytes.is_empty() {
-        let written = retry(|| pwrite(file, bytes, at))?;
-        bytes = bytes.get(written..).unwrap_or_default();
-        at += written as u64;
-    }
-    Ok(())
 }
 
 impl Chunks {

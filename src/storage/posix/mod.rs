@@ -3,6 +3,7 @@
 pub(crate) mod alone;
 pub(crate) mod attributes;
 pub(crate) mod record;
+pub(crate) mod writing;
 
 use std::{
     io,
