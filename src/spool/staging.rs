@@ -22,7 +22,10 @@ use super::{
     slots::{Slots, locked},
     spares::{Spare, Spares},
 };
-use crate::storage::{Result, posix::attributes};
+use crate::storage::{
+    Result,
+    posix::{attributes, writing::Calls},
+};
 
 /// One staging directory, this server's alone.
 pub(super) struct Staging {
@@ -33,6 +36,7 @@ pub(super) struct Staging {
     /// Whether files in it have security labels.
     pub(super) labels: bool,
     pub(super) allocates: Allocates,
+    pub(super) calls: Calls,
     /// The bytes of its uploads.
     pub(super) room: Arc<Room>,
     /// Those that are on their way into quarantine.
@@ -48,6 +52,7 @@ impl Staging {
         Self {
             labels: attributes::labelled(&directory),
             allocates: Allocates::on(&directory),
+            calls: Calls::on(&directory),
             directory: Arc::new(directory),
             slots: Mutex::default(),
             spares: Mutex::default(),

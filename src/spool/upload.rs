@@ -431,7 +431,8 @@ impl StagedUpload {
                 self.ahead.written(&self.progress.file, length);
                 return Ok(());
             }
-            let written = match write_some(&*self.progress.file, data, self.progress.length) {
+            let (file, calls) = (&*self.progress.file, self.spool.staging.calls);
+            let written = match write_some(file, data, self.progress.length, calls) {
                 Ok(0) => return Err(Error::Io(io::ErrorKind::WriteZero.into())),
                 Ok(written) => written,
                 Err(error) => {
