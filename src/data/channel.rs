@@ -12,7 +12,7 @@ use std::{
 use rustls::HandshakeKind;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_rustls::server::TlsStream;
 
@@ -25,9 +25,6 @@ use crate::tls::session::Direction;
 /// How long a connection that is broken off goes on being emptied, so that the client can read the
 /// end of it instead of meeting a reset.
 const LINGER: Duration = Duration::from_millis(500);
-
-/// How long the end of a connection is looked for that is given up.
-const MOMENT: Duration = Duration::from_millis(20);
 
 /// A data connection that passed every check.
 pub struct Channel {
@@ -123,15 +120,14 @@ impl Channel {
         .await
     }
 
-    /// Whether its end has come, in whatever way an upload may end, and nothing is left before it. Waits for a
-    /// moment: the end of the control connection may be noticed before that of the data, which came first.
-    pub async fn has_ended(&mut self) -> bool {
-        let ended = match timeout(MOMENT, self.fill()).await {
-            Ok(Ok(chunk)) => Ok(chunk.is_empty()),
-            Ok(Err(error)) => Err(error),
-            Err(_) => Ok(false),
-        };
-        ended.unwrap_or_else(|error| matches!(self.ended_by_fin(&error), Some(Ok(()))))
+    /// Whether its end has come, in whatever way an upload may end, or bytes have; `None` where nothing does
+    /// until `deadline`, or ever.
+    pub async fn ends(&mut self, deadline: Instant) -> Option<bool> {
+        match timeout_at(deadline, self.fill()).await {
+            Ok(Ok(chunk)) => Some(chunk.is_empty()),
+            Ok(Err(error)) => matches!(self.ended_by_fin(&error), Some(Ok(()))).then_some(true),
+            Err(_) => None,
+        }
     }
 
     /// Marks bytes that [`fill`](Self::fill) returned as taken.

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{ftp::ascii::FromNetwork, gate::upload::Refusal, spool::Incoming};
 use bytes::{Bytes, BytesMut};
+use tokio::time::Instant;
 
 /// The pieces that are written at a time.
 const PIECES: usize = 4;
@@ -155,11 +156,16 @@ impl Receiver<'_> {
 
     /// The transfer is given up: stages what has been gathered, and what has been read of the
     /// connection and waited for an inspector, for whoever comes back for it. Whether that is all that
-    /// the client had to send.
+    /// the client had to send: the end of it is waited for until `patience` is over.
     ///
     /// # Errors
     /// Those of the storage.
-    pub async fn give_up(mut self, channel: &mut Channel) -> Result<bool, UploadError> {
+    pub async fn give_up(
+        mut self,
+        channel: &mut Channel,
+        patience: Duration,
+    ) -> Result<bool, UploadError> {
+        let deadline = Instant::now() + patience;
         let mut left = LARGE;
         loop {
             let length = match channel.fill_now().await {
@@ -176,7 +182,14 @@ impl Receiver<'_> {
                 self.gathered.empty();
             }
             if length == 0 {
-                return Ok(self.complete || channel.has_ended().await);
+                if self.complete {
+                    return Ok(true);
+                }
+                // What is on its way belongs to it, too, unless it is too much.
+                match channel.ends(deadline).await {
+                    Some(false) if left > 0 => {}
+                    ended => return Ok(ended == Some(true)),
+                }
             }
         }
     }

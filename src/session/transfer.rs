@@ -45,6 +45,14 @@ pub(super) const STALLED: &str = "nothing has moved for too long";
 /// How long a transfer may take to end once it was told to.
 const ABORT: Duration = Duration::from_secs(10);
 
+/// How long the end of an upload is waited for that is ended from outside: it may come a moment later than
+/// what ends the upload.
+const MOMENT: Duration = Duration::from_millis(20);
+/// The same where the control connection was lost, and nobody waits for an answer.
+const GONE: Duration = Duration::from_millis(500);
+/// For the log.
+const LOST: &str = "the control connection was lost";
+
 /// A transfer that takes longer does not need its session's path guards for a while.
 const LASTING: Duration = Duration::from_secs(1);
 
@@ -73,6 +81,14 @@ impl Abort {
     pub(super) async fn come(&self) -> &'static str {
         self.notify.notified().await;
         self.cause.get().copied().unwrap_or("it was aborted")
+    }
+
+    /// How long the end of its data is waited for.
+    pub(super) fn patience(&self) -> Duration {
+        match self.cause.get() {
+            Some(&LOST) => GONE,
+            _ => MOMENT,
+        }
     }
 }
 
@@ -256,7 +272,7 @@ impl UserSession<'_> {
                     continue;
                 }
                 Err(error) => {
-                    handle.abort.because("the control connection was lost");
+                    handle.abort.because(LOST);
                     let _ = timeout(ABORT, work).await;
                     self.connection.read_failed(error).await?;
                     return Ok(Next::Close);

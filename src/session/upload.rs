@@ -142,7 +142,10 @@ impl Upload {
             match received {
                 Ok(received) => Ok((received, receiver.complete)),
                 // Bytes that cannot be staged cannot be kept.
-                Err(cause) => Err((cause, receiver.give_up(&mut channel).await.unwrap_or(false))),
+                Err(cause) => {
+                    let whole = receiver.give_up(&mut channel, guard.abort.patience()).await;
+                    Err((cause, whole.unwrap_or(false)))
+                }
             }
         };
         let (received, complete) = match received {

@@ -7,6 +7,8 @@ use std::{
     path::Path,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
+    thread,
+    time::Duration,
 };
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -487,18 +489,29 @@ fn what_lacks_nothing_but_the_verdict_is_published_too() {
     let setup = crate::support::Setup::new().plugin("slow", component, limits);
     let server = setup.users_plugin().start();
     let local = TempDir::new().unwrap();
-    let bytes = content(300_000, 1);
-    for (program, name) in [("curl", "late-1"), ("lftp", "late-2")] {
+    // The end of the data may also be on its way when that of the control connection has come.
+    let late = Duration::from_millis(100);
+    for (program, name, length, behind) in [
+        ("curl", "late-1", 300_000, Duration::ZERO),
+        ("lftp", "late-2", 200_000, late),
+    ] {
         if !installed(program) {
             continue;
         }
+        let bytes = content(length, 1);
         fs::write(local.path().join(name), &bytes).unwrap();
         // It takes its time with files that are called so.
         let mut client = server.login();
         let mut data = client.begin(&format!("STOR {name}"));
         data.send(&bytes).unwrap();
-        data.finish().unwrap();
-        drop(client);
+        if behind.is_zero() {
+            data.finish().unwrap();
+            drop(client);
+        } else {
+            drop(client);
+            thread::sleep(behind);
+            data.finish().unwrap();
+        }
         let (mut client, published) = (server.login(), server.home().join(name));
         eventually("it is kept, if it is not there", || {
             published.exists() || client.send(&format!("SIZE {name}")).code == 213
