@@ -185,7 +185,7 @@ impl Receiver<'_> {
                 if self.complete {
                     return Ok(true);
                 }
-                // What is on its way belongs to it, too, unless it is too much.
+                // Bytes on their way belong to it, too, unless they are too many.
                 match channel.ends(deadline).await {
                     Some(false) if left > 0 => {}
                     ended => return Ok(ended == Some(true)),

@@ -191,7 +191,7 @@ fn pool(config: &mut Config, instances: u32, allocation: Allocation) {
         .table_elements(TABLE_ELEMENTS)
         // InstanceLimiter that wait with a component's memory image mapped.
         .max_unused_warm_slots(100)
-        // So much of a memory is wiped, at once when its guest is gone: no password waits in it. The
+        // This part of a memory is wiped, at once when its guest is gone: no password waits in it. The
         // rest goes back to the system, which is quicker for much and slower for little: each page that
         // the next guest writes to is a fault. `pagemap_scan` would find the pages that were
         // written to, but passes over those that are swapped out.
